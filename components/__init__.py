@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines components, one for each stage."""

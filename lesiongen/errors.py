@@ -1,0 +1,53 @@
+"""Errors that a user is meant to read: what is wrong, where, and what to do."""
+
+__all__ = [
+    "DataError",
+    "Interrupted",
+    "LesionGenError",
+    "ServiceError",
+    "StorageError",
+    "UsageError",
+]
+
+
+class LesionGenError(Exception):
+    """Base of every error shown to a user without a traceback.
+
+    Args:
+        message: What is wrong and where (file, row, column, value), in one or a few sentences.
+        hint: What to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message}\n{self.hint}" if self.hint else message
+
+
+class UsageError(LesionGenError):
+    """A flag, a configuration or a path is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class DataError(LesionGenError):
+    """The data are wrong; the message names the rows."""
+
+
+class StorageError(LesionGenError):
+    """An object or a folder cannot be reached, read or written."""
+
+
+class ServiceError(LesionGenError):
+    """A server that the work needs (S3, MLflow, Kubeflow) does not answer as it should."""
+
+
+class Interrupted(LesionGenError):
+    """The work was asked to stop, has saved its state, and is to be started again (EX_TEMPFAIL)."""
+
+    exit_code = 75
