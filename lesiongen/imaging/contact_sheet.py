@@ -1,0 +1,59 @@
+"""Many small pictures on one sheet."""
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from lesiongen.imaging.preprocessing import square
+
+__all__ = ["contact_sheet"]
+
+GAP = 4
+CAPTION_HEIGHT = 16
+FONT_SIZE = 11
+PAPER, INK = "white", "#333333"
+
+
+def contact_sheet(
+    images: Sequence[Image.Image],
+    captions: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    tile: int = 96,
+) -> Image.Image:
+    """Lays images out in rows on white, each cut to its centre square, with a line of text beneath.
+
+    Args:
+        images: At least one image.
+        captions: One line per image; a line wider than its tile is cut with an ellipsis.
+        columns: Images per row.
+        tile: Side of a tile in pixels.
+
+    Raises:
+        ValueError: There are no images, or the captions are not as many as the images.
+    """
+    if not images:
+        raise ValueError("a contact sheet needs at least one image")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"{len(captions)} captions for {len(images)} images")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = tile + (CAPTION_HEIGHT if captions is not None else 0)
+    sheet = Image.new("RGB", (GAP + columns * (tile + GAP), GAP + rows * (height + GAP)), PAPER)
+    for index, image in enumerate(images):
+        corner = (GAP + index % columns * (tile + GAP), GAP + index // columns * (height + GAP))
+        sheet.paste(square(image, tile), corner)
+        if captions is not None:
+            _write(sheet, captions[index], (corner[0], corner[1] + tile + 1), tile)
+    return sheet
+
+
+def _write(sheet: Image.Image, text: str, corner: tuple[int, int], width: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(FONT_SIZE)
+    line = " ".join(text.split())
+    shown = line
+    while shown and draw.textlength(shown, font=font) > width:
+        line = line[:-1]
+        shown = line.rstrip() + "…" if line else ""
+    draw.text(corner, shown, fill=INK, font=font)

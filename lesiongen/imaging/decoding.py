@@ -1,0 +1,119 @@
+"""Decoding of image files that nobody vouches for."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lesiongen.errors import DataError
+
+__all__ = ["MAX_PIXELS", "ImageError", "decode"]
+
+MAX_PIXELS = 50_000_000
+# A closed list: Pillow's other readers include formats that start programs (EPS).
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+# catch_warnings swaps process-wide state, so two threads must not be inside it at once.
+_WARNINGS_LOCK = threading.RLock()
+
+
+class ImageError(DataError):
+    """An image cannot be used.
+
+    Args:
+        reason: ``empty``, ``not an image``, ``truncated``, ``damaged``, ``too large``, ``animated`` or
+            ``unsupported``.
+        detail: What exactly was found.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes an image file to RGB, upright, fully in memory.
+
+    The size is read from the header and bounded before any pixel is decoded. The EXIF orientation is applied,
+    transparency is laid on white, 16-bit grey is scaled to 8 bits.
+
+    Args:
+        data: The bytes of a JPEG, PNG, TIFF, BMP, WebP or GIF file with one frame.
+        max_pixels: Largest width times height that is decoded.
+
+    Raises:
+        ImageError: The bytes are empty, no image, truncated, damaged, too large, animated, or in a colour
+            mode that has no plain meaning as RGB.
+    """
+    if not data:
+        raise ImageError("empty", "the file has 0 bytes")
+    image = _open(data, max_pixels)
+    try:
+        image.load()
+        with _quiet():
+            upright = ImageOps.exif_transpose(image)
+            return _to_rgb(upright)
+    except ImageError:
+        raise
+    except Exception as error:  # hostile bytes make Pillow raise nearly anything; all of it means "unusable"
+        reason = "truncated" if "truncated" in str(error).lower() else "damaged"
+        raise ImageError(reason, str(error) or type(error).__name__) from error
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    with _quiet():
+        try:
+            image = Image.open(BytesIO(data), formats=FORMATS)
+            _check_header(image, max_pixels)
+        except ImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise ImageError("too large", f"more than the {max_pixels} pixels allowed") from error
+        except UnidentifiedImageError as error:
+            raise ImageError("not an image", f"starts with {data[:12]!r}") from error
+        except Exception as error:  # see decode
+            raise ImageError("damaged", str(error) or type(error).__name__) from error
+    return image
+
+
+def _check_header(image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            "too large", f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed"
+        )
+    frames = getattr(image, "n_frames", 1)
+    # A phone's MPO is a JPEG with further views behind the photograph; its first frame is the photograph.
+    if frames > 1 and image.format != "MPO":
+        raise ImageError("animated", f"holds {frames} frames, one is expected")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return _from_wide_grey(image)
+    if image.mode in ("F", "LAB"):
+        raise ImageError("unsupported", f"colour mode {image.mode}")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    plain = image.convert("RGB")
+    plain.info = {}
+    return plain
+
+
+def _from_wide_grey(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError("unsupported", f"grey values {values.min()} to {values.max()} exceed 16 bits")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Pillow's warnings (large header, odd EXIF): each becomes an ImageError or does not matter."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

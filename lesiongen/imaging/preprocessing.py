@@ -1,0 +1,26 @@
+"""The one way in which images are brought to a model's size."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["square", "to_array"]
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """Cuts the centre square out of an image and resizes it (Lanczos) to ``size`` x ``size`` pixels.
+
+    Training, measurement and evaluation all use it, so that real and synthetic images are treated alike.
+    """
+    if size < 1:
+        raise ValueError(f"size = {size}: must be at least 1")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    # Cut first: resize(box=...) would let what lies outside the box bleed in.
+    centre = image.convert("RGB").crop((left, top, left + side, top + side))
+    return centre.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def to_array(image: Image.Image) -> NDArray[np.float32]:
+    """Returns the pixels as float32, height x width x 3 (RGB), in [0, 1]."""
+    return np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255.0)

@@ -1,0 +1,133 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lesiongen.errors import DataError
+from lesiongen.imaging import ImageError, decode, encode_jpeg
+
+
+def file_of(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def skin(width: int = 40, height: int = 30) -> Image.Image:
+    rng = np.random.default_rng(0)
+    return Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_png_keeps_every_pixel():
+    assert decode(file_of(skin(), "PNG")).tobytes() == skin().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is a text file named .jpg\n", "not an image"),
+        (file_of(skin(), "JPEG")[:-200], "truncated"),
+        (file_of(skin(), "PNG")[:-400], "truncated"),
+        (file_of(skin(), "EPS"), "not an image"),
+        (png_that_claims(60_000, 60_000), "too large"),
+        (png_that_claims(10_000, 10_000), "too large"),
+        (file_of(skin(), "GIF", save_all=True, append_images=[skin(40, 30).rotate(90)]), "animated"),
+        (file_of(Image.new("F", (4, 4), 0.5), "TIFF"), "unsupported"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_reason(data, reason):
+    with warnings.catch_warnings(), pytest.raises(ImageError) as caught:
+        warnings.simplefilter("error")
+        decode(data)
+    assert caught.value.reason == reason
+    assert isinstance(caught.value, DataError)
+    assert reason in str(caught.value)
+
+
+def test_the_bound_is_the_callers():
+    assert decode(file_of(skin(10, 10), "PNG"), max_pixels=100).size == (10, 10)
+    with pytest.raises(ImageError, match="10x10"):
+        decode(file_of(skin(10, 10), "PNG"), max_pixels=99)
+
+
+def test_exif_orientation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rows run down the right side
+    upright = decode(file_of(skin(40, 30), "PNG", exif=exif.tobytes()))
+    assert upright.size == (30, 40)
+    assert upright.tobytes() == skin(40, 30).rotate(-90, expand=True).tobytes()
+    assert not upright.getexif()
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr"])
+def test_other_modes_become_rgb_of_the_same_look(mode):
+    colour = Image.new("RGB", (16, 16), (255, 255, 255))
+    kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    image = decode(file_of(colour.convert(mode), kind))
+    assert image.mode == "RGB"
+    assert np.asarray(image).min() >= 250
+
+
+def test_cmyk_jpeg_is_not_inverted():
+    red = Image.new("RGB", (16, 16), (220, 40, 40))
+    pixel = decode(file_of(red.convert("CMYK"), "JPEG")).getpixel((8, 8))
+    assert np.allclose(pixel, (220, 40, 40), atol=12)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    grey = np.asarray(decode(file_of(Image.fromarray(ramp), "PNG")))[..., 0]
+    assert np.abs(grey.ravel().astype(int) - np.arange(256)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white(mode):
+    if mode == "P":
+        image = Image.new("P", (4, 4), 0)
+        image.putpalette([10, 20, 30])
+        data = file_of(image, "PNG", transparency=0)
+    else:
+        data = file_of(Image.new("RGBA", (4, 4), (10, 20, 30, 0)).convert(mode), "PNG")
+    assert decode(data).getpixel((0, 0)) == (255, 255, 255)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_is_an_image_or_an_image_error_and_never_anything_else(data):
+    good = data.draw(st.sampled_from([file_of(skin(), "PNG"), encode_jpeg(skin()), file_of(skin(), "TIFF")]))
+    damaged = bytearray(good[: data.draw(st.integers(1, len(good)))])
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            assert decode(bytes(damaged), max_pixels=1_000_000).mode == "RGB"
+        except ImageError as error:
+            assert error.reason in {
+                "not an image",
+                "truncated",
+                "damaged",
+                "too large",
+                "animated",
+                "unsupported",
+            }
