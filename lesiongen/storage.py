@@ -1,0 +1,303 @@
+"""Local folders and ``s3://`` prefixes behind one interface.
+
+The endpoint comes from ``AWS_ENDPOINT_URL``, the keys from the usual AWS variables; with an endpoint given, buckets
+are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional writes: a prefix
+is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.progress import progress
+
+__all__ = [
+    "LocalStorage",
+    "Storage",
+    "StoredObject",
+    "copy_tree",
+    "file_digest",
+    "open_storage",
+    "unique_prefix",
+]
+
+logger = logging.getLogger(__name__)
+PARALLEL_TRANSFERS = 16
+CHUNK = 1 << 20
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of a storage: its key, relative to the storage, and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class Storage(ABC):
+    """A folder or a prefix, addressed by keys relative to it (``train-00000-of-00001.parquet``)."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+
+    @abstractmethod
+    def read_bytes(self, key: str) -> bytes:
+        """Returns the whole object.
+
+        Raises:
+            StorageError: There is no such object, or it cannot be read.
+        """
+
+    @abstractmethod
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Writes an object; readers see either the old or the new one, never a part."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Tells whether the object is there."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Lists the objects whose keys begin with ``prefix``, sorted by key."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Deletes an object; one that is not there is no error."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """Opens an object for reading, seekable: only the parts that are read are transferred."""
+
+    @abstractmethod
+    def upload_file(self, path: Path, key: str) -> None:
+        """Copies a local file into the storage."""
+
+    @abstractmethod
+    def download_file(self, key: str, path: Path) -> None:
+        """Copies an object to a local file, which appears only when whole."""
+
+    def child(self, *parts: str) -> "Storage":
+        """Returns the storage of a folder within this one."""
+        return open_storage("/".join([self.uri, *parts]))
+
+    def read_text(self, key: str) -> str:
+        """Returns an object as UTF-8 text."""
+        return self.read_bytes(key).decode("utf-8")
+
+    def write_text(self, key: str, text: str) -> None:
+        """Writes UTF-8 text."""
+        self.write_bytes(key, text.encode("utf-8"))
+
+    def read_json(self, key: str) -> Any:
+        """Returns an object parsed as JSON.
+
+        Raises:
+            StorageError: The object is absent or is not JSON.
+        """
+        try:
+            return json.loads(self.read_bytes(key))
+        except ValueError as error:
+            raise StorageError(f"{self.uri}/{key} is not JSON: {error}") from error
+
+    def write_json(self, key: str, value: object) -> None:
+        """Writes a value as indented JSON."""
+        self.write_text(key, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def delete_all(self) -> None:
+        """Deletes every object below this storage."""
+        _in_parallel(self.delete, [item.key for item in self.list()])
+
+    def upload_folder(self, folder: Path, *, description: str = "Uploading") -> None:
+        """Copies every file below a folder, several at a time, with progress."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        _in_parallel(lambda path: self.upload_file(path, path.relative_to(folder).as_posix()), files, description)
+
+    def download_folder(self, folder: Path, *, description: str = "Downloading") -> None:
+        """Copies every object to a folder, several at a time, with progress."""
+        keys = [item.key for item in self.list()]
+        if not keys:
+            raise StorageError(f"{self.uri} holds nothing", hint="Check the path, and that it has been written.")
+        for key in keys:
+            if not (folder / key).resolve().is_relative_to(folder.resolve()):
+                raise StorageError(f"The key {key!r} of {self.uri} would leave the folder {folder}")
+        _in_parallel(lambda key: self.download_file(key, folder / key), keys, description)
+
+    @contextmanager
+    def fetch(self, key: str) -> Iterator[Path]:
+        """Gives a local path of an object, for libraries that read files only."""
+        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
+            path = Path(folder) / Path(key).name
+            self.download_file(key, path)
+            yield path
+
+
+class LocalStorage(Storage):
+    """A folder of the local file system."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.root = Path(folder)
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise UsageError(f"The key {key!r} would leave the folder {self.root}")
+        return path
+
+    @contextmanager
+    def replacing(self, key: str) -> Iterator[Path]:
+        """Gives a temporary path beside the file; it takes the file's place when the block ends well."""
+        path = self._path(key)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except OSError as error:
+            raise _local_error(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def read_bytes(self, key: str) -> bytes:
+        """Returns the whole file."""
+        try:
+            return self._path(key).read_bytes()
+        except OSError as error:
+            raise _local_error(self._path(key), error) from error
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Writes a file beside its place and renames it into it."""
+        with self.replacing(key) as temporary:
+            temporary.write_bytes(data)
+
+    def exists(self, key: str) -> bool:
+        """Tells whether the file is there."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Lists the files, sorted by key; hidden temporary files are left out."""
+        paths = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+        keys = sorted((path.relative_to(self.root).as_posix(), path) for path in paths)
+        for key, path in keys:
+            if key.startswith(prefix):
+                yield StoredObject(key, path.stat().st_size)
+
+    def delete(self, key: str) -> None:
+        """Deletes the file."""
+        self._path(key).unlink(missing_ok=True)
+
+    def open(self, key: str) -> BinaryIO:
+        """Opens the file."""
+        try:
+            return self._path(key).open("rb")
+        except OSError as error:
+            raise _local_error(self._path(key), error) from error
+
+    def upload_file(self, path: Path, key: str) -> None:
+        """Copies a file in."""
+        with self.replacing(key) as temporary:
+            shutil.copyfile(path, temporary)
+
+    def download_file(self, key: str, path: Path) -> None:
+        """Copies a file out."""
+        LocalStorage(str(path.parent)).upload_file(self._path(key), path.name)
+
+    @contextmanager
+    def fetch(self, key: str) -> Iterator[Path]:
+        """Gives the file itself; nothing is copied."""
+        path = self._path(key)
+        if not path.is_file():
+            raise StorageError(f"{path} does not exist", hint="Check the path, and that it has been written.")
+        yield path
+
+
+def open_storage(uri: str | Path) -> Storage:
+    """Opens a folder or an ``s3://bucket/prefix``; nothing is created or contacted yet.
+
+    Raises:
+        UsageError: The address is of another kind, or names no bucket.
+    """
+    text = str(uri)
+    match = re.match(r"^([a-z][a-z0-9+.-]*)://", text)
+    if match is None:
+        return LocalStorage(text)
+    if match.group(1) != "s3":
+        raise UsageError(f"{text}: only folders and s3:// addresses are understood")
+    from lesiongen.storage_s3 import S3Storage
+
+    return S3Storage(text)
+
+
+def unique_prefix(root: str, *parts: str) -> str:
+    """Returns ``root/part/…/<UTC time>-<8 hex digits>``, a prefix that was never used before."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    return "/".join([root.rstrip("/"), *parts, f"{stamp}-{secrets.token_hex(4)}"])
+
+
+def copy_tree(source_uri: str, target_uri: str, *, description: str = "Copying") -> None:
+    """Copies every object of one storage to another, several at a time."""
+    source, target = open_storage(source_uri), open_storage(target_uri)
+    if isinstance(source, LocalStorage):
+        target.upload_folder(source.root, description=description)
+    elif isinstance(target, LocalStorage):
+        source.download_folder(target.root, description=description)
+    else:
+        keys = [item.key for item in source.list()]
+        _in_parallel(lambda key: _relay(source, target, key), keys, description)
+
+
+def file_digest(source: BinaryIO) -> str:
+    """Returns the SHA-256 of a stream, in hexadecimal, reading it in pieces."""
+    digest = hashlib.sha256()
+    while chunk := source.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _relay(source: Storage, target: Storage, key: str) -> None:
+    with source.fetch(key) as path:
+        target.upload_file(path, key)
+
+
+def _in_parallel(work: Callable[[_Item], object], items: Iterable[_Item], description: str = "") -> None:
+    pending = list(items)
+    with ThreadPoolExecutor(PARALLEL_TRANSFERS) as pool, _counted(description, len(pending)) as advance:
+        futures = [pool.submit(work, item) for item in pending]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                advance()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _counted(description: str, total: int) -> Iterator[Callable[[], None]]:
+    if not description:
+        yield lambda: None
+        return
+    with progress(description, total=total, unit="files") as bar:
+        yield bar.advance
+
+
+def _local_error(path: Path, error: OSError) -> StorageError:
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{path} does not exist", hint="Check the path, and that it has been written.")
+    if isinstance(error, PermissionError):
+        return StorageError(f"{path} may not be read or written", hint="Check the permissions of the folder.")
+    return StorageError(f"{path}: {error.strerror or error}")

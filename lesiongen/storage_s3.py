@@ -1,0 +1,215 @@
+"""The S3 side of the storage: boto3, with errors that say which bucket, key or endpoint is at fault."""
+
+import functools
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import boto3
+from boto3.exceptions import Boto3Error, S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import LocalStorage, Storage, StoredObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["RangeReader", "S3Storage", "s3_client"]
+
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_client_lock = threading.Lock()
+
+
+def s3_client() -> "S3Client":
+    """Returns the client for the current environment; one is kept for each endpoint and key."""
+    names = (
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+    )
+    with _client_lock:
+        return _client_for(*(os.environ.get(name) for name in names))
+
+
+@functools.lru_cache(maxsize=8)
+def _client_for(
+    s3_endpoint: str | None, endpoint: str | None, key: str | None, secret: str | None, region: str | None
+) -> "S3Client":
+    address = s3_endpoint or endpoint
+    style = {"addressing_style": "path"} if address else {}
+    config = Config(
+        s3=cast(Any, style),
+        retries={"max_attempts": 4, "mode": "standard"},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=32,
+    )
+    # A session of its own: boto3's default session keeps the keys that it first saw.
+    session = boto3.session.Session(key, secret, region_name=region or "us-east-1")
+    return session.client("s3", endpoint_url=address, config=config)
+
+
+class S3Storage(Storage):
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
+        if not self.bucket:
+            raise UsageError(f"{uri} names no bucket", hint="Write s3://bucket/prefix.")
+        self.prefix = f"{prefix}/" if prefix else ""
+
+    def _name(self, key: str) -> str:
+        if ".." in key.split("/"):
+            raise UsageError(f"The key {key!r} would leave {self.uri}")
+        return self.prefix + key
+
+    @contextmanager
+    def _errors(self, key: str = "") -> Iterator["S3Client"]:
+        try:
+            yield s3_client()
+        except (ClientError, BotoCoreError, Boto3Error) as error:
+            raise self._explain(error, key) from error
+
+    def _explain(self, error: Exception, key: str) -> StorageError:
+        uri = f"{self.uri}/{key}" if key else self.uri
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+        cause = error.__cause__ or error.__context__
+        if isinstance(error, S3UploadFailedError) and isinstance(cause, ClientError | BotoCoreError):
+            error = cause
+        if isinstance(error, NoCredentialsError):
+            hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
+            return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
+        if not isinstance(error, ClientError):
+            hint = "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
+            return StorageError(f"{uri}: the S3 server at {endpoint} cannot be reached ({error})", hint=hint)
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "NoSuchBucket" or (code in _MISSING and not self._bucket_exists()):
+            return StorageError(
+                f"{uri}: there is no bucket {self.bucket!r} at {endpoint}",
+                hint="Create it, or check the name.",
+            )
+        if code in _MISSING:
+            return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
+        if code in _REFUSED:
+            hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
+            return StorageError(f"{uri}: the S3 server at {endpoint} refused the access key ({code})", hint=hint)
+        return StorageError(f"{uri}: the S3 server at {endpoint} answered {code}: {error}")
+
+    def _bucket_exists(self) -> bool:
+        try:
+            s3_client().head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            return error.response.get("Error", {}).get("Code") not in {*_MISSING, "NoSuchBucket"}
+        except BotoCoreError:
+            return True
+        return True
+
+    def read_bytes(self, key: str) -> bytes:
+        """Returns the whole object."""
+        with self._errors(key) as client:
+            return client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Writes an object, checked by the server against its checksum."""
+        with self._errors(key) as client:
+            client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+
+    def exists(self, key: str) -> bool:
+        """Tells whether the object is there."""
+        with self._errors(key) as client:
+            try:
+                client.head_object(Bucket=self.bucket, Key=self._name(key))
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in _MISSING and self._bucket_exists():
+                    return False
+                raise
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Lists the objects, sorted by key, a page at a time."""
+        with self._errors() as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(prefix))
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"])
+
+    def delete(self, key: str) -> None:
+        """Deletes the object."""
+        with self._errors(key) as client:
+            client.delete_object(Bucket=self.bucket, Key=self._name(key))
+
+    def open(self, key: str) -> BinaryIO:
+        """Opens the object; reads become ranged requests."""
+        with self._errors(key) as client:
+            size = client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
+        return io.BufferedReader(RangeReader(self, key, size), buffer_size=1 << 16)
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Returns the bytes from ``start`` up to, not including, ``end``."""
+        with self._errors(key) as client:
+            span = f"bytes={start}-{end - 1}"
+            return client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
+
+    def upload_file(self, path: Path, key: str) -> None:
+        """Uploads a file, in parts where it is large."""
+        with self._errors(key) as client:
+            client.upload_file(str(path), self.bucket, self._name(key), Config=TransferConfig(max_concurrency=4))
+
+    def download_file(self, key: str, path: Path) -> None:
+        """Downloads to a file that appears only when whole."""
+        with LocalStorage(str(path.parent)).replacing(path.name) as temporary, self._errors(key) as client:
+            client.download_file(self.bucket, self._name(key), str(temporary))
+
+
+class RangeReader(io.RawIOBase):
+    """A seekable stream over an S3 object: what is not read is not transferred.
+
+    Attributes:
+        transferred: Bytes asked of the server so far.
+    """
+
+    def __init__(self, storage: S3Storage, key: str, size: int) -> None:
+        super().__init__()
+        self.storage, self.key, self.size = storage, key, size
+        self.position = 0
+        self.transferred = 0
+
+    def readable(self) -> bool:
+        """Tells that the stream can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tells that the stream can be moved in."""
+        return True
+
+    def tell(self) -> int:
+        """Returns the position, in bytes."""
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves to an offset from the start, the position or the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills a buffer from the current position."""
+        end = min(self.position + len(buffer), self.size)
+        if end <= self.position:
+            return 0
+        data = self.storage.read_range(self.key, self.position, end)
+        buffer[: len(data)] = data
+        self.position += len(data)
+        self.transferred += len(data)
+        return len(data)
