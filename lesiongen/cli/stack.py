@@ -1,0 +1,79 @@
+"""``lesiongen up``, ``down`` and ``status``: the embedded S3 and MLflow servers."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lesiongen.stack import StackStatus
+
+__all__ = ["down_command", "status_command", "up_command"]
+
+Home = Annotated[
+    Path,
+    typer.Option(envvar="LESIONGEN_HOME", help="Folder of the servers' data, logs and credentials."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_HOME = Path(".lesiongen")
+
+
+def up_command(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Start the local S3 and MLflow servers, or leave them as they are when they run.
+
+    Both listen on 127.0.0.1 only. Addresses and credentials stay the same from one start to the next.
+
+    Example: lesiongen up
+    """
+    from lesiongen.stack import Stack
+
+    _show(Stack(home).up(), as_json)
+
+
+def down_command(home: Home = DEFAULT_HOME) -> None:
+    """Stop the local servers; the data stay for the next `lesiongen up`.
+
+    Example: lesiongen down
+    """
+    from lesiongen.stack import Stack
+
+    Stack(home).down()
+    typer.echo(f"Nothing of {home} runs any more; its data are kept.")
+
+
+def status_command(
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help='Print shell lines for `eval "$(…)"`; they hold the secret key.'),
+    ] = False,
+) -> None:
+    """Tell whether the local servers run and where they are; exit code 1 when they do not.
+
+    Examples: lesiongen status --json; eval "$(lesiongen status --export)"
+    """
+    from lesiongen.stack import Stack
+
+    stack = Stack(home)
+    if export:
+        for name, value in stack.environment().items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+        return
+    status = stack.status()
+    _show(status, as_json)
+    if not status.running:
+        raise typer.Exit(1)
+
+
+def _show(status: "StackStatus", as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(status.as_dict(), indent=2))
+        return
+    for server in status.servers:
+        state = f"{server.address}  pid {server.pid}, {server.resident_mb:.0f} MiB" if server.answers else "stopped"
+        typer.echo(f"{server.name:<8}{state}")
+        typer.echo(f"{'':<8}log: {server.log}")
+    typer.echo(f"bucket  s3://{status.bucket}, in {status.home}")
