@@ -53,10 +53,6 @@ def format_value(value: object) -> str:
     return str(value)
 
 
-def _kind(block: Block) -> str:
-    return type(block).__name__.lower()
-
-
 def _numeric_columns(table: Table) -> list[bool]:
     """Says of each column whether all that it shows are numbers."""
     columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
