@@ -1,0 +1,201 @@
+"""The local stack with its real servers."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from lesiongen.errors import ServiceError
+from lesiongen.stack import Stack, running_stack, use_running_stack
+from lesiongen.stack import processes as stack_processes
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stack") / "home"
+    yield folder
+    Stack(folder).down()
+
+
+@pytest.fixture
+def stack(home):
+    stack = Stack(home)
+    stack.up()
+    return stack
+
+
+def client(environment, secret=None):
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=secret or environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_REGION"],
+        config=Config(proxies={}, retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+def test_up_gives_servers_that_work_and_up_again_leaves_them_alone(stack):
+    first = stack.status()
+    assert first.running
+    assert set(first.pids) == {"s3", "mlflow"}
+    assert first.servers[0].resident_mb > 20
+    again = Stack(stack.home.path).up()
+    assert again.pids == first.pids
+    assert again.s3_endpoint == stack.environment()["AWS_ENDPOINT_URL"]
+
+    s3 = client(stack.environment())
+    s3.put_object(Bucket="lesiongen", Key="kept", Body=b"data")
+    assert s3.get_object(Bucket="lesiongen", Key="kept")["Body"].read() == b"data"
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="lesiongen")["Contents"]] == ["kept"]
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        client(stack.environment(), secret="0" * 64).put_object(Bucket="lesiongen", Key="x", Body=b"")
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.put_object(Bucket="nobody-made-this", Key="x", Body=b"")
+
+
+def test_both_servers_listen_on_loopback_only_and_tell_nobody_anything(stack):
+    listening = [
+        connection
+        for process in stack_processes.find(stack.home.path)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
+    assert {connection.laddr.port for connection in listening} == set(stack.home.ports().values())
+    (weed,) = stack_processes.find(stack.home.path, "s3")
+    assert "-master.telemetry=false" in weed.cmdline()
+    mlflow = stack_processes.find(stack.home.path, "mlflow")[0]
+    assert mlflow.environ()["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_secrets_are_for_the_owner_and_stay_out_of_logs_and_command_lines(stack):
+    assert stat.S_IMODE(stack.home.path.stat().st_mode) == 0o700
+    for name in ("credentials.json", "s3-identities.json", "logs/s3.log", "logs/mlflow.log"):
+        assert stat.S_IMODE((stack.home.path / name).stat().st_mode) == 0o600, name
+    secret = stack.environment()["AWS_SECRET_ACCESS_KEY"]
+    assert len(secret) == 64
+    for log in stack.status().logs.values():
+        assert secret not in log.read_text()
+    for process in stack_processes.find(stack.home.path):
+        assert secret not in " ".join(process.cmdline())
+
+
+def test_after_killed_servers_the_next_up_works_on_the_same_data(stack):
+    client(stack.environment()).put_object(Bucket="lesiongen", Key="before-crash", Body=b"still here")
+    before = stack.environment()
+    # The MLflow command dies and leaves its web server behind, holding the port.
+    for name in ("s3", "mlflow"):
+        stack_processes.find(stack.home.path, name)[0].send_signal(signal.SIGKILL)
+    orphans = _until(lambda: [p.pid for p in stack_processes.find(stack.home.path)], lambda left: len(left) == 1)
+    assert len(orphans) == 1
+    assert not stack.status().running
+
+    status = stack.up()
+    assert status.running
+    assert not psutil.pid_exists(orphans[0])
+    assert stack.environment() == before
+    body = client(stack.environment()).get_object(Bucket="lesiongen", Key="before-crash")["Body"].read()
+    assert body == b"still here"
+
+
+def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(stack):
+    other = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, stack_processes.HOME_MARK: str(stack.home.path) + "-of-someone-else"},
+    )
+    try:
+        ports = stack.home.ports()
+        stack.down()
+        assert stack_processes.find(stack.home.path) == []
+        assert [path for path in Path("/tmp").glob("seaweedfs-*.sock") if str(ports["s3"]) in path.name] == []
+        assert not stack.status().running
+        assert stack.status().pids == {}
+        assert other.poll() is None
+        stack.down()  # fine when nothing runs
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_starter_killed_half_way_leaves_nothing_that_the_next_command_does_not_find(home):
+    Stack(home).down()
+    code = f"from lesiongen.stack import Stack; Stack({str(home)!r}).up()"
+    starter = subprocess.Popen([sys.executable, "-c", code])
+    _until(lambda: stack_processes.find(home), lambda found: len(found) >= 2)
+    starter.kill()
+    starter.wait()
+    assert stack_processes.find(home) != []
+    Stack(home).down()
+    assert stack_processes.find(home) == []
+
+
+def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log_and_the_other_is_stopped(tmp_path):
+    stack = Stack(tmp_path)
+    stack.home.create()
+    (stack.home.objects / "filerldb2").write_bytes(b"a file where the server keeps a folder")
+    with pytest.raises(ServiceError, match="The s3 server ended while starting") as caught:
+        stack.up()
+    assert "filerldb2" in str(caught.value)
+    assert stack_processes.find(stack.home.path) == []
+
+
+def test_running_stack_sets_the_environment_meanwhile_and_stops_only_what_it_started(home, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    Stack(home).down()
+    assert not use_running_stack(home)
+    with running_stack(home) as outer:
+        assert os.environ["MLFLOW_TRACKING_URI"] == outer.status().mlflow_uri
+        assert not use_running_stack(home)  # the environment names servers already
+        with running_stack(home):
+            pass
+        assert outer.status().running
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert not Stack(home).status().running
+
+
+def test_ports_are_remembered_and_replaced_only_when_taken(tmp_path):
+    home = Stack(tmp_path / "home").home
+    home.create()
+    first = home.choose_ports()
+    assert home.choose_ports() == first
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first["mlflow"]))
+        taken.listen()
+        second = home.choose_ports()
+    assert set(second.values()).isdisjoint({first["mlflow"]})
+    assert home.ports() == second
+
+
+def test_damaged_memory_is_replaced_and_a_stack_never_started_says_so(tmp_path):
+    stack = Stack(tmp_path / "home")
+    with pytest.raises(ServiceError, match="holds no stack"):
+        stack.environment()
+    stack.down()
+    stack.home.create()
+    (stack.home.path / "state.json").write_text("{")
+    (stack.home.path / "credentials.json").write_text("[]")
+    stack.home.choose_ports()
+    stack.home.ensure_credentials()
+    assert stack.environment()["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    json.dumps(stack.status().as_dict())
+
+
+def _until(look, good, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not good(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
