@@ -24,7 +24,7 @@ class _Reference(BaseModel):
     uri: str
     """Folder or ``s3://`` prefix that holds the data."""
     version: str
-    """SHA-256 of the manifest, which itself lists the digest of every file."""
+    """SHA-256 over the digests of all its files: equal data, equal version."""
 
 
 class DatasetReference(_Reference):

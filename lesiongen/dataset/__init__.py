@@ -1,1 +1,29 @@
-"""Dataset."""
+"""The canonical dataset: Parquet shards named by split, a manifest written last, splits that part no lesion."""
+
+from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
+from lesiongen.dataset.reader import Dataset, derive
+from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
+from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
+from lesiongen.dataset.taxonomy import DIAGNOSES, Diagnosis, diagnosis_phrase, resolve_diagnosis
+from lesiongen.dataset.writer import DatasetWriter
+
+__all__ = [
+    "DIAGNOSES",
+    "GROUP_COLUMNS",
+    "MANIFEST_NAME",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "TONE_CLASSES",
+    "Dataset",
+    "DatasetManifest",
+    "DatasetWriter",
+    "Diagnosis",
+    "Sample",
+    "Shard",
+    "assign_splits",
+    "derive",
+    "diagnosis_phrase",
+    "groups",
+    "resolve_diagnosis",
+]

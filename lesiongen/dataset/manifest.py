@@ -1,0 +1,83 @@
+"""The manifest: what makes a folder of shards a dataset, written last."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.storage import Storage
+
+__all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
+
+MANIFEST_NAME = "_dataset.json"
+
+
+class Shard(BaseModel):
+    """One Parquet file of a dataset."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    split: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class DatasetManifest(BaseModel):
+    """What a dataset holds and where it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    created: str
+    """UTC, ISO 8601."""
+    licence: str | None
+    attribution: str | None
+    origin: dict[str, Any]
+    """How the dataset was made: the stage, its configuration, and the versions of what it read."""
+    rows: int
+    splits: dict[str, int]
+    classes: dict[str, int]
+    shards: tuple[Shard, ...]
+
+    @property
+    def version(self) -> str:
+        """SHA-256 over the schema version and the digest of every shard: equal data, equal version."""
+        content = [self.schema_version, [[shard.name, shard.sha256] for shard in self.shards]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def shards_of(self, split: str | None) -> Iterable[Shard]:
+        """Returns the shards of one split, or all, in the order of `SPLITS`."""
+        if split is not None and split not in SPLITS:
+            raise UsageError(f"There is no split {split!r}", hint=f"Splits are {', '.join(SPLITS)}.")
+        return (shard for shard in self.shards if split in (None, shard.split))
+
+
+def read_manifest(storage: Storage) -> DatasetManifest:
+    """Reads the manifest of a dataset.
+
+    Raises:
+        StorageError: There is no manifest: nothing was published there, or it is not finished.
+        DataError: The manifest is damaged, or of a later schema version.
+    """
+    if not storage.exists(MANIFEST_NAME):
+        raise StorageError(
+            f"{storage.uri} is not a dataset: it holds no {MANIFEST_NAME}",
+            hint="Give the folder or prefix that a stage has written, for example by lesiongen ingest.",
+        )
+    try:
+        manifest = DatasetManifest.model_validate(storage.read_json(MANIFEST_NAME))
+    except ValidationError as error:
+        raise DataError(f"{storage.uri}/{MANIFEST_NAME} is damaged: {error}") from error
+    if manifest.schema_version > SCHEMA_VERSION:
+        raise DataError(
+            f"{storage.uri} has schema version {manifest.schema_version}; this release reads {SCHEMA_VERSION}",
+            hint="Use the release of LesionGen that wrote it, or a later one.",
+        )
+    return manifest

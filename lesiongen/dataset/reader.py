@@ -1,0 +1,131 @@
+"""Reading a dataset: metadata without pixels, samples as a stream."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lesiongen.dataset.manifest import DatasetManifest, Shard, read_manifest
+from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row
+from lesiongen.dataset.writer import DatasetWriter
+from lesiongen.errors import DataError, UsageError
+from lesiongen.references import DatasetReference
+from lesiongen.storage import file_digest, open_storage
+
+__all__ = ["Dataset", "derive"]
+
+_BATCH_ROWS = 64
+_METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
+
+
+class Dataset:
+    """A published dataset, opened by its manifest; only the shards that the manifest lists are read."""
+
+    def __init__(self, uri: str, manifest: DatasetManifest) -> None:
+        self.uri = uri
+        self.manifest = manifest
+        self._storage = open_storage(uri)
+
+    @classmethod
+    def open(cls, uri: str) -> "Dataset":
+        """Opens the dataset of a folder or an ``s3://`` prefix.
+
+        Raises:
+            StorageError: There is no dataset, or it cannot be reached.
+            DataError: Its manifest is damaged or of a later schema version.
+        """
+        storage = open_storage(uri)
+        return cls(storage.uri, read_manifest(storage))
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    def reference(self) -> DatasetReference:
+        """Returns the reference that steps exchange."""
+        return DatasetReference(
+            uri=self.uri,
+            version=self.manifest.version,
+            rows=self.manifest.rows,
+            splits=self.manifest.splits,
+            classes=self.manifest.classes,
+        )
+
+    def metadata(self, columns: Sequence[str] | None = None, split: str | None = None) -> pd.DataFrame:
+        """Returns the columns other than the image, one row for each sample, in the order of `samples`.
+
+        Only footers and the asked columns are read: no pixel is transferred, and shards are checked by size alone.
+
+        Raises:
+            UsageError: A column does not exist.
+            DataError: A shard has another size than the manifest says.
+        """
+        names = list(_METADATA_COLUMNS if columns is None else columns)
+        if unknown := sorted(set(names) - set(_METADATA_COLUMNS)):
+            raise UsageError(
+                f"There is no metadata column {unknown[0]!r}", hint=f"Known: {', '.join(_METADATA_COLUMNS)}."
+            )
+        tables = [self._read_columns(shard, names) for shard in self.manifest.shards_of(split)]
+        empty = pa.schema([SCHEMA.field(name) for name in names]).empty_table()
+        return pa.concat_tables([empty, *tables]).to_pandas(strings_to_categorical=False)
+
+    def _read_columns(self, shard: Shard, names: Sequence[str]) -> pa.Table:
+        with self._storage.open(shard.name) as stream:
+            size = stream.seek(0, 2)
+            if size != shard.bytes:
+                raise DataError(
+                    f"{self.uri}/{shard.name} has {size} bytes, but the manifest says {shard.bytes}",
+                    hint="The shard was changed after it was published; publish the dataset again.",
+                )
+            return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
+
+    def samples(self, split: str | None = None) -> Iterator[Sample]:
+        """Streams the samples of one split, or of all; each shard is checked against its digest first.
+
+        Raises:
+            DataError: A shard is not the one that was published.
+        """
+        for shard in self.manifest.shards_of(split):
+            with self._storage.fetch(shard.name) as path:
+                with path.open("rb") as stream:
+                    digest = file_digest(stream)
+                if digest != shard.sha256:
+                    raise DataError(
+                        f"{self.uri}/{shard.name} is damaged: its SHA-256 is {digest}, the manifest says {shard.sha256}",
+                        hint="Copy the dataset again from where it was published.",
+                    )
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                        yield from map(sample_from_row, batch.to_pylist())
+
+
+def derive(
+    dataset: Dataset,
+    output: str,
+    transform: Callable[[Sample], Sample],
+    *,
+    name: str,
+    origin: Mapping[str, Any],
+) -> Dataset:
+    """Publishes a dataset with the same rows and other column values.
+
+    Args:
+        dataset: What is read.
+        output: New folder or prefix.
+        transform: Returns the new sample of an old one.
+        name: Name of the new dataset.
+        origin: How it was made; the version of what was read is added.
+    """
+    manifest = dataset.manifest
+    source = {"dataset": dataset.uri, "dataset_version": manifest.version}
+    with DatasetWriter(
+        output,
+        name=name,
+        licence=manifest.licence,
+        attribution=manifest.attribution,
+        origin={**origin, **source},
+    ) as writer:
+        for sample in dataset.samples():
+            writer.add(transform(sample))
+    return Dataset.open(output)

@@ -1,0 +1,169 @@
+"""Publishing a dataset: shards first, the manifest last."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
+from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
+from lesiongen.errors import DataError, UsageError
+from lesiongen.storage import file_digest, open_storage
+
+__all__ = ["DatasetWriter"]
+
+ROW_GROUP_ROWS = 128
+ROW_GROUP_BYTES = 64 << 20
+
+
+class _ShardFile:
+    """An open Parquet file that takes rows in groups, so that memory stays flat."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._pending: list[dict[str, Any]] = []
+        self._pending_bytes = 0
+        # The images are compressed already; dictionaries keep the repeated texts small.
+        text_columns = [field.name for field in SCHEMA if field.type == pa.string()]
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=text_columns)
+
+    def add(self, sample: Sample) -> None:
+        self._pending.append(sample_to_row(sample))
+        self._pending_bytes += len(sample.image)
+        self.rows += 1
+        if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=SCHEMA))
+            self._pending, self._pending_bytes = [], 0
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+class DatasetWriter:
+    """Writes samples as a dataset; used as a context manager.
+
+    The shards are built beside and published when the block ends well; the manifest comes last, and after an error
+    nothing is visible at ``output``.
+
+    Args:
+        output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
+        name: Name of the dataset.
+        licence: Licence of the whole.
+        attribution: Whom to name.
+        origin: How it was made (stage, configuration, versions read), kept in the manifest.
+        shard_rows: Rows in a shard.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        name: str,
+        licence: str | None = None,
+        attribution: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+        shard_rows: int = 2000,
+    ) -> None:
+        self.storage = open_storage(output)
+        self.name, self.licence, self.attribution = name, licence, attribution
+        self.origin = dict(origin or {})
+        self.shard_rows = shard_rows
+        self.manifest: DatasetManifest | None = None
+        self._open: dict[str, _ShardFile] = {}
+        self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
+        self._ids: set[str] = set()
+        self._classes: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        if self.storage.exists(MANIFEST_NAME):
+            raise UsageError(
+                f"{self.storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
+            )
+        self._workspace = tempfile.TemporaryDirectory(prefix="lesiongen-dataset-")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            for split in list(self._open):
+                self._close(split)
+            if kind is None:
+                self._publish()
+        finally:
+            self._workspace.cleanup()
+
+    def add(self, sample: Sample) -> None:
+        """Adds a sample.
+
+        Raises:
+            DataError: Its split is unknown, or its image_id was added before.
+        """
+        if sample.split not in SPLITS:
+            raise DataError(f"{sample.image_id}: split = {sample.split!r} is none of {', '.join(SPLITS)}")
+        if sample.image_id in self._ids:
+            raise DataError(f"image_id = {sample.image_id!r} stands twice in the dataset {self.name!r}")
+        self._ids.add(sample.image_id)
+        self._classes[sample.diagnosis] += 1
+        shard = self._open.get(sample.split) or self._new_shard(sample.split)
+        shard.add(sample)
+        if shard.rows >= self.shard_rows:
+            self._close(sample.split)
+
+    def _new_shard(self, split: str) -> _ShardFile:
+        path = Path(self._workspace.name) / f"{split}-{len(self._closed[split]):05d}"
+        self._open[split] = shard = _ShardFile(path)
+        return shard
+
+    def _close(self, split: str) -> None:
+        shard = self._open.pop(split)
+        shard.close()
+        self._closed[split].append(shard)
+
+    def _publish(self) -> None:
+        if not self._ids:
+            raise DataError(f"The dataset {self.name!r} would be empty: no row was accepted")
+        self._remove_leftovers()
+        shards = []
+        for split in SPLITS:
+            count = len(self._closed[split])
+            for number, file in enumerate(self._closed[split]):
+                shards.append(self._publish_shard(file, split, f"{split}-{number:05d}-of-{count:05d}.parquet"))
+        manifest = DatasetManifest(
+            name=self.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            licence=self.licence,
+            attribution=self.attribution,
+            origin=self.origin,
+            rows=len(self._ids),
+            splits={split: sum(file.rows for file in self._closed[split]) for split in SPLITS},
+            classes=dict(sorted(self._classes.items())),
+            shards=tuple(shards),
+        )
+        self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
+        self.manifest = manifest
+
+    def _publish_shard(self, file: _ShardFile, split: str, name: str) -> Shard:
+        with file.path.open("rb") as stream:
+            digest = file_digest(stream)
+        self.storage.upload_file(file.path, name)
+        return Shard(name=name, split=split, rows=file.rows, bytes=file.path.stat().st_size, sha256=digest)
+
+    def _remove_leftovers(self) -> None:
+        """Removes shards of an attempt that died before its manifest; other readers than ours would take them in."""
+        for split in SPLITS:
+            for item in list(self.storage.list(f"{split}-")):
+                if item.key.endswith(".parquet"):
+                    self.storage.delete(item.key)
