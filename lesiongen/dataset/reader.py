@@ -92,7 +92,7 @@ class Dataset:
                     digest = file_digest(stream)
                 if digest != shard.sha256:
                     raise DataError(
-                        f"{self.uri}/{shard.name} is damaged: its SHA-256 is {digest}, the manifest says {shard.sha256}",
+                        f"{self.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
                         hint="Copy the dataset again from where it was published.",
                     )
                 with pq.ParquetFile(path) as file:

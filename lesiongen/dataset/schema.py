@@ -70,32 +70,7 @@ class Sample:
     attribution: str | None = None
 
 
-_ORDER = [
-    "image",
-    "image_id",
-    "diagnosis",
-    "original_diagnosis",
-    "lesion_id",
-    "patient_id",
-    "case_id",
-    "age",
-    "sex",
-    "site",
-    "skin_tone",
-    "skin_tone_scale",
-    "skin_tone_source",
-    "measured_tone",
-    "image_type",
-    "device",
-    "official_split",
-    "split",
-    "concepts",
-    "caption",
-    "provenance",
-    "source",
-    "licence",
-    "attribution",
-]
+_ORDER = tuple(field.name for field in fields(Sample))
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _TYPES = {"image": _IMAGE, "age": pa.float32()}
 

@@ -36,7 +36,8 @@ def groups(table: pd.DataFrame, columns: Sequence[str] = GROUP_COLUMNS) -> np.nd
     edges = np.concatenate(left), np.concatenate(right)
     graph = coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(offset, offset))
     labels = connected_components(graph, directed=False)[1][:rows]
-    return pd.factorize(labels)[0].astype(np.int32)
+    numbers: np.ndarray = pd.factorize(labels)[0].astype(np.int32)
+    return numbers
 
 
 def assign_splits(
@@ -48,8 +49,8 @@ def assign_splits(
 ) -> pd.Series:
     """Assigns each row to a split: grouped, stratified by diagnosis, and the same for the same rows and seed.
 
-    Groups (`groups`) are taken in an order drawn from the seed and the image ids; each goes to the split that lacks most,
-    relative to its share, of the group's diagnoses. A class with at least three groups reaches every split.
+    Groups (`groups`) are taken in an order drawn from the seed and the image ids; each goes to the split that lacks
+    most, relative to its share, of the group's diagnoses. A class with at least three groups reaches every split.
 
     Args:
         table: Columns ``image_id``, ``diagnosis`` and any of `GROUP_COLUMNS`, ``official_split``.
@@ -70,8 +71,8 @@ def assign_splits(
     result = np.empty(len(table), dtype=object)
     for label in order:
         rows = members[label]
-        official = fixed.iloc[rows].dropna() if fixed is not None else ()
-        chosen = official.mode()[0] if len(official) else balance.neediest(rows)
+        official = () if fixed is None else tuple(fixed.iloc[rows].dropna().mode())
+        chosen = official[0] if official else balance.neediest(rows)
         result[rows] = chosen
         balance.give(rows, chosen)
     splits = pd.Series(result, index=table.index, name="split")
