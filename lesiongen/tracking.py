@@ -1,0 +1,299 @@
+"""MLflow runs: one for a pipeline run, one nested in it for every stage; nothing at all without a tracking server.
+
+A stage opens its own run, so that the command line, a pipeline step and a library call are tracked alike. MLflow
+is imported only when ``MLFLOW_TRACKING_URI`` is set. ``LESIONGEN_EXPERIMENT`` names the experiment and
+``LESIONGEN_PIPELINE_RUN`` the pipeline run that a stage belongs to.
+"""
+
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lesiongen import __version__
+from lesiongen.errors import Interrupted, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["StageRun", "finish_pipeline_run", "mlflow_client", "service_errors", "stage_run"]
+
+logger = logging.getLogger(__name__)
+PARENT_TAG = "lesiongen.pipeline_run"
+KIND_TAG = "lesiongen.kind"
+# MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
+VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
+QUIET_SECONDS = 60.0
+SECRET = re.compile(r"secret|password|api_?key|access_?key|credential", re.IGNORECASE)
+
+
+class StageRun:
+    """The run of one stage. This class does nothing: it stands in when no tracking server is named."""
+
+    run_id: str | None = None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs numbers; with a step they are points of a curve.
+
+        Points of a curve are lost, with a warning, while the server does not answer: hours of training do not
+        end for them. Numbers without a step are results, and raise.
+        """
+
+    def log_picture(self, picture: "Image | Path | str", name: str) -> None:
+        """Logs a picture under ``pictures/name``; ``name`` ends in .png."""
+
+    def log_file(self, path: Path | str, folder: str | None = None) -> None:
+        """Logs a file, within a folder of the run."""
+
+    def log_json(self, value: object, name: str) -> None:
+        """Logs a value as a JSON file."""
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Sets tags of the run."""
+
+
+class _TrackedRun(StageRun):
+    def __init__(self, client: Any, run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.quiet_until = 0.0
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if step is not None and time.monotonic() < self.quiet_until:
+            return
+        try:
+            self._send_metrics(metrics, step or 0)
+        except ServiceError as error:
+            if step is None:
+                raise
+            self.quiet_until = time.monotonic() + QUIET_SECONDS
+            logger.warning("Points of the curves are lost for %.0f s: %s", QUIET_SECONDS, error)
+
+    def _send_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        points = [Metric(_key(name), float(value), now, step) for name, value in metrics.items()]
+        with service_errors():
+            self.client.log_batch(self.run_id, metrics=points)
+
+    def log_picture(self, picture: "Image | Path | str", name: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
+            path = Path(folder) / Path(name).name
+            if isinstance(picture, str | Path):
+                path.write_bytes(Path(picture).read_bytes())
+            else:
+                picture.save(path)
+            self.log_file(path, "pictures")
+
+    def log_file(self, path: Path | str, folder: str | None = None) -> None:
+        with service_errors():
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_json(self, value: object, name: str) -> None:
+        with service_errors():
+            self.client.log_text(self.run_id, json.dumps(value, indent=2, default=str), name)
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        from mlflow.entities import RunTag
+
+        with service_errors():
+            self.client.log_batch(self.run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        from mlflow.entities import Param
+
+        with service_errors():
+            known = self.client.get_run(self.run_id).data.params  # a parameter cannot be logged twice
+            new = [Param(key, value) for key, value in _flat(params).items() if key not in known]
+            for start in range(0, len(new), PARAMETERS_PER_REQUEST):
+                self.client.log_batch(self.run_id, params=new[start : start + PARAMETERS_PER_REQUEST])
+
+    def end(self, status: str) -> None:
+        with service_errors():
+            self.client.set_terminated(self.run_id, status)
+
+
+@contextmanager
+def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = None) -> Iterator[StageRun]:
+    """Opens the run of a stage: FINISHED at the end, FAILED on an error, KILLED when interrupted.
+
+    Args:
+        stage: Name of the stage and of its run.
+        params: Its configuration; nested mappings are flattened to dotted names, long values are cut.
+        run_id: A run to go on with, as a resumed stage does; a new one is opened where it no longer exists.
+
+    Yields:
+        The run, or one that does nothing where ``MLFLOW_TRACKING_URI`` is not set.
+
+    Raises:
+        ServiceError: The MLflow server does not answer, or refuses.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield StageRun()
+        return
+    client = mlflow_client()
+    run = _TrackedRun(client, _reopened(client, run_id) or _opened(client, stage))
+    run.log_params(params)
+    try:
+        yield run
+    except BaseException as error:
+        _close_failed(run, error)
+        raise
+    try:
+        run.end("FINISHED")
+    except ServiceError as error:  # the stage's output stands; a run left open is no reason to lose it
+        logger.warning("The run %s was not closed: %s", run.run_id, error)
+
+
+def finish_pipeline_run(pipeline_run: str, *, succeeded: bool) -> None:
+    """Closes the run of a whole pipeline run, which no single stage can know to be over."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    client = mlflow_client()
+    parent = _parent(client, _experiment(client), pipeline_run)
+    with service_errors():
+        client.set_terminated(parent, "FINISHED" if succeeded else "FAILED")
+
+
+def mlflow_client() -> Any:
+    """Returns an ``MlflowClient`` for the named server, with telemetry off and waits that end within a minute.
+
+    Raises:
+        ServiceError: ``MLFLOW_TRACKING_URI`` is not set.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise ServiceError(
+            "No MLflow server is named.",
+            hint="Start the local servers (lesiongen up), or set MLFLOW_TRACKING_URI.",
+        )
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
+    # MLflow's own defaults go on for four minutes before they say that nobody is there.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
+
+
+@contextmanager
+def service_errors() -> Iterator[None]:
+    """Turns what MLflow raises into a `ServiceError` that names the server."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        server = re.sub(r"//[^/@]*@", "//", os.environ.get("MLFLOW_TRACKING_URI", ""))
+        text = str(error)
+        if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
+            hint = "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
+            raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
+        raise ServiceError(f"The MLflow server at {server} refuses: {text}") from error
+
+
+def _opened(client: Any, stage: str) -> str:
+    experiment = _experiment(client)
+    tags = {KIND_TAG: "stage", "lesiongen.stage": stage, "lesiongen.version": __version__, **_user()}
+    if pipeline_run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
+        tags |= {PARENT_TAG: pipeline_run, "mlflow.parentRunId": _parent(client, experiment, pipeline_run)}
+    with service_errors():
+        return str(client.create_run(experiment, tags=tags, run_name=stage).info.run_id)
+
+
+def _reopened(client: Any, run_id: str | None) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    if run_id is None:
+        return None
+    with service_errors():
+        try:
+            client.update_run(run_id, status="RUNNING")
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
+                raise
+            logger.warning("The run %s is gone; a new one is opened.", run_id)
+            return None
+    return run_id
+
+
+def _experiment(client: Any) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
+    with service_errors():
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            with suppress(MlflowException):  # another stage may create it at the same moment
+                return str(client.create_experiment(name))
+            found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "active":
+        hint = "Restore it in MLflow, or choose another name with LESIONGEN_EXPERIMENT."
+        raise ServiceError(f"The MLflow experiment {name!r} cannot be used: it was deleted.", hint=hint)
+    return str(found.experiment_id)
+
+
+def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
+    if not re.fullmatch(r"[\w.:/-]{1,200}", pipeline_run):
+        raise UsageError(f"LESIONGEN_PIPELINE_RUN = {pipeline_run!r}: letters, digits and . : / _ - only")
+    with service_errors():
+        if found := _parents(client, experiment, pipeline_run):
+            return found[0]
+        tags = {KIND_TAG: "pipeline", PARENT_TAG: pipeline_run, "lesiongen.version": __version__, **_user()}
+        mine = str(client.create_run(experiment, tags=tags, run_name=pipeline_run).info.run_id)
+        # Another stage may have created one too: the oldest is the one that all take.
+        oldest = _parents(client, experiment, pipeline_run)[0]
+        if oldest != mine:
+            client.delete_run(mine)
+    return oldest
+
+
+def _parents(client: Any, experiment: str, pipeline_run: str) -> list[str]:
+    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{KIND_TAG}` = 'pipeline'"
+    runs: Sequence[Any] = client.search_runs([experiment], query, order_by=["attributes.start_time ASC"])
+    ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    return [str(run.info.run_id) for run in ordered]
+
+
+def _close_failed(run: _TrackedRun, error: BaseException) -> None:
+    interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+    with suppress(ServiceError):  # the stage's own error is the one to see
+        first_line = (str(error).splitlines() or [""])[0]
+        run.set_tags({"lesiongen.error": f"{type(error).__name__}: {first_line}"[:500]})
+        run.end("KILLED" if interrupted else "FAILED")
+
+
+def _user() -> dict[str, str]:
+    import getpass
+
+    with suppress(OSError, KeyError):  # a container may run as a user without a name
+        return {"mlflow.user": getpass.getuser()}
+    return {}
+
+
+def _flat(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in params.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{key}.")
+        else:
+            flat[_key(key)] = "(not shown)" if SECRET.search(key) else _text(value)
+    return flat
+
+
+def _text(value: object) -> str:
+    text = json.dumps(value, default=str) if isinstance(value, list | tuple | dict) else str(value)
+    return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w./ :-]", "_", name)[:KEY_LENGTH]
