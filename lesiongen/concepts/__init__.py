@@ -1,1 +1,28 @@
-"""Concepts."""
+"""What a lesion shows: the report, its words, its caption, and its measurement from pixels."""
+
+from lesiongen.concepts.schema import ENTRIES, SOURCES, Entry, Report, Source, read_report
+from lesiongen.concepts.text import (
+    Composed,
+    Tokenizer,
+    compose,
+    composer_vocabulary,
+    count_tokens,
+    label_only,
+    reference_prompts,
+)
+
+__all__ = [
+    "ENTRIES",
+    "SOURCES",
+    "Composed",
+    "Entry",
+    "Report",
+    "Source",
+    "Tokenizer",
+    "compose",
+    "composer_vocabulary",
+    "count_tokens",
+    "label_only",
+    "read_report",
+    "reference_prompts",
+]
