@@ -1,0 +1,190 @@
+"""Runs of stages, on a real MLflow server."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lesiongen import tracking
+from lesiongen.errors import Interrupted, ServiceError, UsageError
+from lesiongen.tracking import finish_pipeline_run, mlflow_client, stage_run
+
+
+@pytest.fixture
+def server(stack, monkeypatch):
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LESIONGEN_EXPERIMENT", "tracking-tests")
+    monkeypatch.delenv("LESIONGEN_PIPELINE_RUN", raising=False)
+    return mlflow_client()
+
+
+@pytest.fixture
+def dead_server(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:hidden@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def test_without_a_server_nothing_happens_and_mlflow_is_not_imported():
+    code = (
+        "import sys; from lesiongen.tracking import stage_run\n"
+        "with stage_run('ingest', {'seed': 1}) as run:\n"
+        "    run.log_metrics({'rows': 3.0}); run.log_json({}, 'a.json'); run.set_tags({'a': 1})\n"
+        "print(run.run_id, 'mlflow' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "False"], done.stderr
+
+
+def test_a_stage_logs_parameters_numbers_and_pictures(server, tmp_path):
+    params = {
+        "seed": 3,
+        "writers": ("metadata", "measured"),
+        "denoiser": {"rank": 64, "deeper": {"none": None}},
+        "long": "x" * 7000,
+        "odd key!": 1,
+        "api_key": "hunter2",
+        **{f"many_{index}": index for index in range(120)},
+    }
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    with stage_run("caption", params) as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+        run.log_metrics({"loss": 0.25}, step=2)
+        run.log_metrics({"rows": 12})
+        run.log_picture(Image.new("RGB", (4, 4)), "sheet.png")
+        run.log_file(tmp_path / "report.html", "report")
+        run.log_json({"path": Path("a")}, "result.json")
+        run.set_tags({"dataset": "v1"})
+
+    logged = server.get_run(run.run_id)
+    assert logged.info.status == "FINISHED"
+    assert logged.info.run_name == "caption"
+    expected = {
+        "seed": "3",
+        "writers": '["metadata", "measured"]',
+        "denoiser.rank": "64",
+        "denoiser.deeper.none": "None",
+    }
+    assert expected.items() <= logged.data.params.items()
+    assert len(logged.data.params["long"]) == 6000
+    assert logged.data.params["odd key_"] == "1"
+    assert logged.data.params["api_key"] == "(not shown)"
+    assert logged.data.params["many_119"] == "119"
+    assert [(point.step, point.value) for point in server.get_metric_history(run.run_id, "loss")] == [
+        (1, 0.5),
+        (2, 0.25),
+    ]
+    assert logged.data.tags["dataset"] == "v1"
+    assert [item.path for item in server.list_artifacts(run.run_id)] == ["pictures", "report", "result.json"]
+    picture = server.download_artifacts(run.run_id, "pictures/sheet.png", str(tmp_path))
+    with Image.open(picture) as loaded:
+        assert loaded.size == (4, 4)
+
+
+def test_stages_of_one_pipeline_run_nest_in_one_parent(server, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-nested")
+    with stage_run("ingest", {}) as first:
+        pass
+    with stage_run("validate", {}) as second:
+        pass
+    parents = {server.get_run(run.run_id).data.tags["mlflow.parentRunId"] for run in (first, second)}
+    assert len(parents) == 1
+    parent = server.get_run(parents.pop())
+    assert parent.info.run_name == "release-nested"
+    assert parent.data.tags["lesiongen.pipeline_run"] == "release-nested"
+    assert parent.info.status == "RUNNING"
+    finish_pipeline_run("release-nested", succeeded=True)
+    assert server.get_run(parent.info.run_id).info.status == "FINISHED"
+
+
+def test_stages_that_start_at_the_same_moment_end_up_with_one_parent(server, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-race")
+    experiment = tracking._experiment(server)
+    start = threading.Barrier(4)
+
+    def open_parent():
+        start.wait()
+        tracking._parent(server, experiment, "release-race")
+
+    threads = [threading.Thread(target=open_parent) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tracking._parents(server, experiment, "release-race")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("loss is nan\nand more"), "FAILED"), (Interrupted("state saved"), "KILLED")]
+)
+def test_a_stage_that_fails_says_so_in_its_run(server, error, status):
+    with pytest.raises(type(error)), stage_run("finetune", {}) as run:
+        raise error
+    logged = server.get_run(run.run_id)
+    assert logged.info.status == status
+    assert logged.data.tags["lesiongen.error"] == f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def test_a_resumed_stage_goes_on_in_its_run(server):
+    with pytest.raises(Interrupted), stage_run("finetune", {"steps": 4}) as first:
+        first.log_metrics({"loss": 1.0}, step=1)
+        raise Interrupted("stopped")
+    with stage_run("finetune", {"steps": 8, "added": 1}, run_id=first.run_id) as second:
+        second.log_metrics({"loss": 0.5}, step=2)
+    logged = server.get_run(first.run_id)
+    assert second.run_id == first.run_id
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params == {"steps": "4", "added": "1"}
+    assert len(server.get_metric_history(first.run_id, "loss")) == 2
+    with stage_run("finetune", {}, run_id="0" * 32) as third:
+        assert third.run_id not in (None, "0" * 32)
+
+
+def test_a_server_that_does_not_answer_is_a_clear_error_within_seconds(dead_server):
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="does not answer") as caught, stage_run("ingest", {}):
+        raise AssertionError("the stage must not start")
+    assert time.monotonic() - began < 30
+    assert "hidden" not in str(caught.value)
+    assert "lesiongen up" in caught.value.hint
+
+
+def test_a_server_lost_in_mid_run_costs_points_of_a_curve_but_never_a_result(server, dead_server, caplog):
+    run = tracking._TrackedRun(mlflow_client(), "0" * 32)
+    run.log_metrics({"loss": 1.0}, step=1)
+    assert "lost" in caplog.text
+    began = time.monotonic()
+    run.log_metrics({"loss": 1.0}, step=2)  # asks nobody for a while, so that training does not wait
+    assert time.monotonic() - began < 0.1
+    with pytest.raises(ServiceError, match="does not answer"):
+        run.log_metrics({"rows": 3})
+
+
+def test_names_that_a_query_would_misread_are_refused(server, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "x' or 1=1")
+    with pytest.raises(UsageError, match="LESIONGEN_PIPELINE_RUN"), stage_run("ingest", {}):
+        raise AssertionError("the stage must not start")
+
+
+def test_a_deleted_experiment_is_named(server, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_EXPERIMENT", f"gone-{os.getpid()}-{time.time_ns()}")
+    with stage_run("ingest", {}) as run:
+        pass
+    server.delete_experiment(server.get_run(run.run_id).info.experiment_id)
+    with pytest.raises(ServiceError, match="was deleted"), stage_run("ingest", {}):
+        raise AssertionError("the stage must not start")
+
+
+def test_json_of_a_run_is_readable(server, tmp_path):
+    with stage_run("evaluate", {}) as run:
+        run.log_json({"accuracy": 0.5}, "numbers.json")
+    path = server.download_artifacts(run.run_id, "numbers.json", str(tmp_path))
+    assert json.loads(Path(path).read_text()) == {"accuracy": 0.5}
