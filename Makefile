@@ -1,0 +1,51 @@
+# What a user runs: make demo, make test. Everything is installed into .venv.
+#
+#   TORCH_INDEX=https://download.pytorch.org/whl/cpu   an extra package index, where the plain one serves torch for CUDA
+#   PYTHON=python3.12                                  the interpreter that .venv is made with
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+IMAGE ?= lesiongen:local
+BASE_IMAGE ?= python:3.11-slim
+DEMO ?= build/demo
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help demo test lint image test-containers clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED) ## run the whole release pipeline on generated lesions (12 minutes on 2 cores)
+	test -d $(DEMO)/phantoms || $(BIN)/lesiongen phantoms --output $(DEMO)/phantoms
+	$(BIN)/lesiongen pipeline run --source $(DEMO)/phantoms --format image_folder --preset demo --name phantoms
+
+test: lint ## lint, types, layers and all tests but those in containers
+	$(BIN)/pytest -m 'not containers'
+
+lint: $(INSTALLED) ## lint, formatting, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+image: ## build the container image with the Docker Engine at hand
+	DOCKER_BUILDKIT=1 docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+		--file infra/images/Dockerfile --tag $(IMAGE) .
+
+test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop
+	$(BIN)/pytest -m containers --timeout 1500
+
+clean: ## remove what the targets made, but not the data of the embedded servers
+	rm -rf .venv build dist wheelhouse .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Step: every image of a dataset gets its caption."""

@@ -1,0 +1,1 @@
+"""Step: what the synthetic images are worth is measured on real test images."""

@@ -1,0 +1,34 @@
+"""The ``evaluate`` step."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.step import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def evaluate(
+    root: str,
+    name: str,
+    config: dict[str, Any],
+    real: dsl.Input[dsl.Dataset],
+    synthetic: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+) -> None:
+    """Trains classifiers on real, synthetic and both, tests them on real test images, and writes the report."""
+    from components.step import copy_report, publish, step, uri_of
+    from lesiongen.config import parse_config
+    from lesiongen.storage import unique_prefix
+
+    with step("evaluate"):
+        from lesiongen import evaluation as stage
+
+        settings = parse_config(stage.EvaluateConfig, config)
+        prefix = unique_prefix(root, "evaluations", name)
+        reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
+        publish(reference, evaluation)
+        metrics.metadata.update(reference.metrics)
+        copy_report(prefix, report)

@@ -1,0 +1,1 @@
+"""Step: a generator is fine-tuned on a captioned dataset."""

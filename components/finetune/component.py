@@ -1,0 +1,30 @@
+"""The ``finetune`` step."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.step import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def finetune(
+    root: str,
+    name: str,
+    seed: int,
+    config: dict[str, Any],
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+) -> None:
+    """Trains the generator; a step that is started again goes on from its last checkpoint."""
+    from components.step import checkpoint_prefix, publish, step, uri_of
+    from lesiongen.config import parse_config
+    from lesiongen.storage import unique_prefix
+
+    with step("finetune"):
+        from lesiongen import diffusion as stage
+
+        settings = parse_config(stage.FinetuneConfig, {"name": name, "seed": seed, **config})
+        checkpoints = checkpoint_prefix(root, dataset, settings)
+        output = unique_prefix(root, "models", name)
+        publish(stage.finetune(settings, uri_of(dataset), output, checkpoints=checkpoints).model, model)

@@ -1,0 +1,1 @@
+"""Step: the pipeline's final status is logged, however it ended."""

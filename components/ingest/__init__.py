@@ -1,0 +1,1 @@
+"""Step: a collection of images becomes a dataset."""

@@ -1,0 +1,1 @@
+"""Step: the gates decide about the registered version."""

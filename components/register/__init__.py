@@ -1,0 +1,1 @@
+"""Step: the evaluated generator becomes a version in the registry."""

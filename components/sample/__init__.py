@@ -1,0 +1,1 @@
+"""Step: the generator draws a synthetic dataset."""

@@ -1,0 +1,31 @@
+"""The ``sample`` step."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.step import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def sample(
+    root: str,
+    name: str,
+    seed: int,
+    config: dict[str, Any],
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    synthetic: dsl.Output[dsl.Dataset],
+) -> None:
+    """Draws synthetic images from captions of the training split."""
+    from components.step import publish, step, uri_of
+    from lesiongen.config import parse_config
+    from lesiongen.storage import unique_prefix
+
+    with step("sample"):
+        from lesiongen import diffusion as stage
+
+        settings = parse_config(stage.SampleConfig, {"name": f"{name}-synthetic", "seed": seed, **config})
+        prefix = unique_prefix(root, "datasets", f"{name}-synthetic")
+        result = stage.sample(settings, uri_of(model), prefix, dataset=uri_of(dataset))
+        publish(result.dataset, synthetic)

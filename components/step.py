@@ -1,0 +1,107 @@
+"""What the steps share: how they log, fail, and hand over references."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lesiongen.errors import LesionGenError
+from lesiongen.references import read_reference, write_reference
+from lesiongen.storage import open_storage
+
+__all__ = [
+    "ERROR_PREFIX",
+    "IMAGE",
+    "STARTED",
+    "checkpoint_prefix",
+    "copy_report",
+    "log_final_status",
+    "publish",
+    "publish_result",
+    "step",
+    "uri_of",
+]
+
+IMAGE = "lesiongen:local"
+"""The image of a component that is used alone; compiling a pipeline sets its own."""
+
+ERROR_PREFIX = "ERROR [{stage}] "
+"""Begins every line of an error that ends a step."""
+
+STARTED = "Step {stage} started"
+"""The first line of a step; what comes before it was written by the executor."""
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def step(stage: str) -> Iterator[None]:
+    """Runs the body of a step: its log goes to standard output, and a user's error ends it without a traceback.
+
+    Raises:
+        SystemExit: The body raised a LesionGenError; its text was written line by line, its exit code is kept.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
+    for name in ("lesiongen", "components"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    logger.info("%s", STARTED.format(stage=stage))
+    try:
+        yield
+    except LesionGenError as error:
+        sys.stdout.flush()
+        prefix = ERROR_PREFIX.format(stage=stage)
+        sys.stdout.write("".join(f"{prefix}{line}\n" for line in str(error).splitlines()))
+        sys.stdout.flush()
+        raise SystemExit(error.exit_code) from None
+
+
+def uri_of(artifact: Any) -> str:
+    """Returns where the data that an input artifact refers to is stored.
+
+    Raises:
+        UsageError: The artifact holds no reference.
+    """
+    return read_reference(artifact.path).uri
+
+
+def publish(reference: BaseModel, artifact: Any, **details: str) -> None:
+    """Writes a reference into an output artifact, and shows it as the artifact's metadata."""
+    write_reference(reference, artifact.path)
+    artifact.metadata.update(reference.model_dump(mode="json") | details)
+
+
+def publish_result(result: Any, artifact: Any) -> None:
+    """Writes a stage's result (a pydantic model or a dataclass) as JSON into an output artifact."""
+    content = result.model_dump(mode="json") if isinstance(result, BaseModel) else dataclasses.asdict(result)
+    text = json.dumps(content, indent=2, default=str)
+    Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(artifact.path).write_text(text + "\n", encoding="utf-8")
+    artifact.metadata.update(json.loads(text))
+
+
+def copy_report(prefix: str, artifact: Any, **details: bool) -> None:
+    """Copies the HTML page that a stage wrote under ``prefix`` into an output artifact, for Kubeflow's own view."""
+    Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(artifact.path).write_bytes(open_storage(prefix).read_bytes("report.html"))
+    artifact.metadata.update({"uri": f"{prefix}/report.html", **details})
+
+
+def checkpoint_prefix(root: str, dataset: Any, settings: BaseModel) -> str:
+    """Names the checkpoints by what training depends on, so that the same training finds them again."""
+    content = {"dataset": read_reference(dataset.path).version, "config": settings.model_dump(mode="json")}
+    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{root.rstrip('/')}/checkpoints/{fingerprint[:32]}"
+
+
+def log_final_status(name: str, status: Any) -> None:
+    """Logs how a pipeline ended, and at which task where it failed."""
+    logger.info("Pipeline for %s ended: %s", name, status.state)
+    if status.error_message:
+        logger.info("%s", status.error_message)

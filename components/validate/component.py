@@ -1,0 +1,30 @@
+"""The ``validate`` step."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.step import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def validate(
+    root: str,
+    name: str,
+    config: dict[str, Any],
+    dataset: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+) -> None:
+    """Checks a dataset; the step fails, naming the rows, where the dataset does not pass."""
+    from components.step import copy_report, step, uri_of
+    from lesiongen.config import parse_config
+    from lesiongen.storage import unique_prefix
+
+    with step("validate"):
+        from lesiongen import validation as stage
+
+        prefix = unique_prefix(root, "reports", name)
+        settings = parse_config(stage.ValidateConfig, config)
+        result = stage.validate(settings, uri_of(dataset), prefix)
+        copy_report(prefix, report, passed=result.passed)
+        stage.require_passed(result)

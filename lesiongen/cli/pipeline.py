@@ -1,0 +1,133 @@
+"""``lesiongen pipeline``: compile the release pipeline, or run it on this machine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, print_json, set_values
+
+__all__ = ["app", "compile_command", "run_command"]
+
+app = typer.Typer(no_args_is_help=True, help="Compile the pipelines and run them on this machine.")
+
+Image = Annotated[str, typer.Option(help="Container image of every step.")]
+Preset = Annotated[str, typer.Option(help="Stage configurations: tiny, demo or miniature.")]
+DEFAULT_IMAGE = "lesiongen:local"
+
+
+def compile_command(
+    output: Annotated[Path, typer.Option(help="The file to write, named .yaml.")],
+    name: Annotated[str, typer.Argument(help="The pipeline.")] = "release",
+    preset: Preset = "tiny",
+    image: Image = DEFAULT_IMAGE,
+    accelerator: Annotated[
+        str | None, typer.Option(help="Kubernetes resource for training and sampling, such as nvidia.com/gpu.")
+    ] = None,
+    accelerator_count: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    cache_ingest: Annotated[
+        bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
+
+    Example: lesiongen pipeline compile release --output release.yaml --image registry.example/lesiongen:1.0
+    """
+    from lesiongen.config import parse_config
+    from pipelines.compiling import compile_pipeline
+    from pipelines.settings import CompileSettings
+
+    chosen = {
+        "image": image,
+        "preset": preset,
+        "accelerator": accelerator,
+        "accelerator_count": accelerator_count,
+        "cache_ingest": cache_ingest,
+    }
+    path = compile_pipeline(name, parse_config(CompileSettings, chosen), output)
+    typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
+
+
+def run_command(
+    source: Annotated[str | None, typer.Option(help="Folder or s3:// prefix with images and a table.")] = None,
+    format: Annotated[str | None, typer.Option(help="ham10000, isic or image_folder.")] = None,
+    preset: Preset = "tiny",
+    name: Annotated[str, typer.Option(help="Name of the data, the model and the release.")] = "lesions",
+    seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
+    runner: Annotated[str, typer.Option(help="subprocess or docker.")] = "subprocess",
+    image: Image = DEFAULT_IMAGE,
+    root: Annotated[str, typer.Option(help="Where everything is stored.")] = "s3://lesiongen/release",
+    source_revision: Annotated[
+        str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a field of the preset, as stage.field=value; may be repeated."),
+    ] = None,
+    home: Annotated[
+        Path, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
+    ] = Path(".lesiongen"),
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with an earlier run: its id, or latest; nothing else is needed.")
+    ] = None,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Run the release pipeline: ingest, validate, caption, finetune, sample, evaluate, register, promote.
+
+    Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others.
+
+    Examples: lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions;
+    lesiongen pipeline run --resume latest
+    """
+    from lesiongen.config import parse_config
+    from pipelines.local import run_pipeline
+    from pipelines.runs import RunFolder, RunRequest
+
+    if resume is not None:
+        request = RunFolder.find(home, resume).request()
+    else:
+        asked = {
+            "source": _required(source, "--source"),
+            "format": _required(format, "--format"),
+            "preset": preset,
+            "name": name,
+            "seed": seed,
+            "runner": runner,
+            "image": image,
+            "root": root,
+            "source_revision": source_revision,
+            "config": _by_stage(set_values(changes)),
+        }
+        request = parse_config(RunRequest, asked)
+    summary = run_pipeline(request, home=home, resume=resume, screen=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        typer.echo(summary.text())
+
+
+def _required(value: str | None, flag: str) -> str:
+    from lesiongen.errors import UsageError
+
+    if value is None:
+        raise UsageError(f"{flag} is missing.", hint="Give --source and --format, or --resume.")
+    return value
+
+
+def _by_stage(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    from lesiongen.errors import UsageError
+
+    stages: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        stage, dot, field = name.partition(".")
+        if not dot:
+            raise UsageError(f"--set {name}: write stage.field=value, for example finetune.steps=200")
+        stages.setdefault(stage, {})[field] = value
+    return stages
+
+
+app.command("compile")(compile_command)
+app.command("run")(run_command)

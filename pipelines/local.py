@@ -1,0 +1,117 @@
+"""Run a compiled pipeline on this machine, as subprocesses or in containers, with the embedded servers."""
+
+import os
+import secrets
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any, TextIO
+
+from kfp import components, local
+
+from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.stack import running_stack
+from pipelines.compiling import compile_pipeline
+from pipelines.runners import container_runner
+from pipelines.runs import RunFolder, RunRequest
+from pipelines.settings import STAGES, CompileSettings
+from pipelines.step_log import StepLog
+from pipelines.stopping import stop_steps_on_signals
+from pipelines.summary import RunSummary, summarise
+
+__all__ = ["run_pipeline"]
+
+SERVER_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_TRACKING_URI")
+
+
+def run_pipeline(
+    request: RunRequest, *, home: Path, resume: str | None = None, screen: TextIO | None = None
+) -> RunSummary:
+    """Compiles the release pipeline and runs the compiled file to its end.
+
+    The embedded servers are started for the run unless the environment names an S3 or an MLflow server.
+
+    Args:
+        request: What to run.
+        home: Folder of the embedded servers and of the runs.
+        resume: Id of an earlier run: its finished steps are used again, and training goes on from its checkpoint.
+        screen: Where progress goes; standard output by default.
+
+    Raises:
+        LesionGenError: A step failed; the message names it and carries its own words.
+        Interrupted: The run was asked to stop.
+    """
+    arguments = request.arguments()
+    folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
+    settings = CompileSettings(image=request.image, preset=request.preset, cache_ingest=True, retry=False)
+    compile_pipeline("release", settings, folder.package)
+    with _servers(home), _run_variable(folder.id):
+        _execute(request, folder, arguments, screen or sys.stdout)
+        return summarise(folder, home)
+
+
+def _servers(home: Path) -> AbstractContextManager[object]:
+    if any(os.environ.get(name) for name in SERVER_VARIABLES):
+        return nullcontext()
+    return running_stack(home)
+
+
+@contextmanager
+def _run_variable(run_id: str) -> Iterator[None]:
+    before = os.environ.get("LESIONGEN_PIPELINE_RUN")
+    os.environ["LESIONGEN_PIPELINE_RUN"] = run_id
+    try:
+        yield
+    finally:
+        os.environ.pop("LESIONGEN_PIPELINE_RUN")
+        if before is not None:
+            os.environ["LESIONGEN_PIPELINE_RUN"] = before
+
+
+def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], screen: TextIO) -> None:
+    # The runner deletes its workspace at the end: it is a folder of its own.
+    local.init(
+        runner=_runner(request, folder, arguments["source"]),
+        pipeline_root=str(folder.artifacts),
+        workspace_root=str(folder.path / f"workspace-{secrets.token_hex(4)}"),
+        enable_caching=True,
+        cache_root=str(folder.path / "cache"),
+    )
+    pipeline = components.load_component_from_file(str(folder.package))
+    log = StepLog(screen, folder.log)
+    stop = threading.Event()
+    failed: RuntimeError | None = None
+    try:
+        with redirect_stdout(log), warnings.catch_warnings(), stop_steps_on_signals(stop, folder.id):
+            # The runner says of every step that resources have no effect here, and that the image is not used.
+            warnings.simplefilter("ignore")
+            pipeline(**arguments)
+    except RuntimeError as error:
+        failed = error
+    finally:
+        log.close()
+    _raise_for_outcome(folder, log, failed, stopped=stop.is_set())
+
+
+def _runner(request: RunRequest, folder: RunFolder, source: str) -> Any:
+    if request.runner == "docker":
+        return container_runner(folder, source)
+    return local.SubprocessRunner(use_venv=False)
+
+
+def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | None, *, stopped: bool) -> None:
+    hint = f"Log: {folder.log}\nGo on from there: lesiongen pipeline run --resume {folder.id}"
+    if stopped:
+        raise Interrupted("The pipeline was stopped.", hint=hint)
+    for stage, lines in log.errors.items():
+        words = "\n".join(lines) or "The step ended without a word."
+        raise LesionGenError(f"The pipeline stopped at {stage}: {words}", hint=hint)
+    if failed is not None:
+        raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed
+    # A container that ends at once can be reported as a success: only the outputs count.
+    for stage in STAGES:
+        if not any(path.is_file() for path in folder.artifacts.glob(f"*/{stage}/*")):
+            raise LesionGenError(f"The pipeline stopped at {stage}: it left no output.", hint=hint)

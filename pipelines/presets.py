@@ -1,0 +1,79 @@
+"""Bundles of stage configurations, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lesiongen.diffusion import presets as diffusion_presets
+from lesiongen.errors import UsageError
+
+__all__ = ["PRESETS", "Preset", "preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The configurations of all stages, as the plain values that a pipeline takes as arguments."""
+
+    finetune: dict[str, Any]
+    ingest: dict[str, Any] = field(default_factory=dict)
+    validate: dict[str, Any] = field(default_factory=dict)
+    caption: dict[str, Any] = field(default_factory=dict)
+    sample: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """Returns the pipeline's arguments that this bundle sets."""
+        return {
+            entry.name if entry.name == "policy" else f"{entry.name}_config": getattr(self, entry.name)
+            for entry in fields(self)
+        }
+
+
+def _finetune(name: str) -> dict[str, Any]:
+    # Name and seed are arguments of the pipeline, the same for all stages. Kubeflow Pipelines knows no null.
+    config = diffusion_presets.preset(name)
+    return config.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True)
+
+
+def _tiny() -> Preset:
+    return Preset(
+        finetune=_finetune("tiny"),
+        ingest={"on_error": "reject"},
+        caption={"tokenizer": "tiny"},
+        sample={"per_class": 100},
+        evaluate={"seeds": 5, "steps": 400},
+    )
+
+
+def _demo() -> Preset:
+    return Preset(
+        finetune=_finetune("demo"),
+        caption={"tokenizer": "tiny"},
+        sample={"per_class": 40},
+        evaluate={"seeds": 3, "steps": 200},
+    )
+
+
+def _miniature() -> Preset:
+    return Preset(
+        finetune=_finetune("miniature"),
+        caption={"tokenizer": "tiny"},
+        sample={"per_class": 2},
+        evaluate={"seeds": 1, "steps": 4, "bootstrap": 50},
+    )
+
+
+PRESETS: dict[str, Callable[[], Preset]] = {"tiny": _tiny, "demo": _demo, "miniature": _miniature}
+"""``tiny``: real images on a laptop; ``demo``: generated lesions in minutes; ``miniature``: shows that all works."""
+
+
+def preset(name: str) -> Preset:
+    """Returns a bundle by its name.
+
+    Raises:
+        UsageError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"There is no preset {name!r}.", hint=f"Presets: {', '.join(PRESETS)}.")
+    return PRESETS[name]()

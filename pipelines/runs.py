@@ -1,0 +1,133 @@
+"""A run of a pipeline on this machine: what was asked for, and the folder that keeps its files."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.step import IMAGE
+from lesiongen.config import parse_config
+from lesiongen.errors import UsageError
+from pipelines.presets import Preset, preset
+from pipelines.source import folder_revision
+
+__all__ = ["RunFolder", "RunRequest"]
+
+STAGE_NAMES = tuple(entry.name for entry in fields(Preset))
+
+
+class RunRequest(BaseModel):
+    """What the user asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    format: str
+    name: str = Field(default="lesions", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    root: str = "s3://lesiongen/release"
+    source_revision: str | None = None
+    seed: int = 0
+    preset: str = "tiny"
+    config: dict[str, dict[str, Any]] = {}
+    """Per stage, fields that differ from the preset's; ``policy`` is one of the names."""
+    runner: Literal["subprocess", "docker"] = "subprocess"
+    image: str = IMAGE
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments of the pipeline.
+
+        Raises:
+            UsageError: The source is no folder, or ``config`` names a stage that does not exist.
+        """
+        chosen = preset(self.preset)
+        if unknown := set(self.config) - set(STAGE_NAMES):
+            raise UsageError(
+                f"The configuration names {', '.join(sorted(unknown))}.", hint=f"Stages: {', '.join(STAGE_NAMES)}."
+            )
+        stages = Preset(**{name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES})
+        plain = self.model_dump(include={"format", "name", "root", "seed"})
+        return {**plain, "source": self._source(), "source_revision": self._revision(), **stages.arguments()}
+
+    def _source(self) -> str:
+        if "://" in self.source:
+            return self.source
+        path = Path(self.source).expanduser().resolve()
+        if not path.exists():
+            raise UsageError(f"The source {path} does not exist.", hint="Give a folder or an s3:// prefix.")
+        return str(path)
+
+    def _revision(self) -> str:
+        if self.source_revision is not None:
+            return self.source_revision
+        return "" if "://" in self.source else folder_revision(Path(self._source()))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: its compiled pipeline, the steps' references, the log and the report."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, home: Path, request: RunRequest) -> "RunFolder":
+        """Makes the folder of a new run and writes down what was asked for."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        folder = cls(home.expanduser().resolve() / "runs" / f"{stamp}-{secrets.token_hex(3)}")
+        folder.artifacts.mkdir(parents=True)
+        folder._request.write_text(request.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return folder
+
+    @classmethod
+    def find(cls, home: Path, run: str) -> "RunFolder":
+        """Finds the folder of an earlier run by its id; ``latest`` is the last one started.
+
+        Raises:
+            UsageError: There is no such run.
+        """
+        runs = home.expanduser().resolve() / "runs"
+        known = sorted(path.parent.name for path in runs.glob("*/request.json"))
+        chosen = known[-1] if run == "latest" and known else run
+        if chosen not in known:
+            raise UsageError(
+                f"There is no run {run!r} in {runs}.", hint=f"Runs: {', '.join(known[-5:]) or 'none yet'}."
+            )
+        return cls(runs / chosen)
+
+    @property
+    def id(self) -> str:
+        """The run's id; also the id of its parent run in MLflow."""
+        return self.path.name
+
+    @property
+    def artifacts(self) -> Path:
+        """The root of the steps' output artifacts."""
+        return self.path / "artifacts"
+
+    @property
+    def package(self) -> Path:
+        """The compiled pipeline."""
+        return self.path / "pipeline.yaml"
+
+    @property
+    def log(self) -> Path:
+        """Everything that the steps and the runner wrote."""
+        return self.path / "pipeline.log"
+
+    @property
+    def _request(self) -> Path:
+        return self.path / "request.json"
+
+    def request(self) -> RunRequest:
+        """Returns what was asked for when the run was made."""
+        content: Mapping[str, Any] = json.loads(self._request.read_text(encoding="utf-8"))
+        return parse_config(RunRequest, content)
+
+    def artifact(self, stage: str, output: str) -> Path | None:
+        """Returns the newest file that a step wrote as one of its outputs, None where there is none."""
+        written = sorted(self.artifacts.glob(f"*/{stage}/{output}"))
+        return written[-1] if written else None

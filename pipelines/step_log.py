@@ -1,0 +1,97 @@
+"""What a local run prints: the steps' own lines, without the runner's; everything goes to the run's log file."""
+
+import re
+import time
+from pathlib import Path
+from typing import TextIO
+
+from components.step import ERROR_PREFIX, STARTED
+
+__all__ = ["StepLog"]
+
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_EXECUTING = re.compile(r"Executing task '([\w-]+)'")
+_FINISHED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
+_CACHED = re.compile(r"Task ([\w-]+) cache hit")
+_INDENT = "    "
+_TAIL_LINES = 25
+
+
+class StepLog:
+    """A text stream that stands in for standard output while ``kfp.local`` runs a pipeline.
+
+    Args:
+        screen: Where the lines for the reader go.
+        file: The run's log; takes every line as it came.
+    """
+
+    def __init__(self, screen: TextIO, file: Path) -> None:
+        self.errors: dict[str, list[str]] = {}
+        """The error lines of every step that failed; the last lines of its output where it gave none."""
+        self._screen, self._file = screen, file.open("a", encoding="utf-8")
+        self._pending = ""
+        self._stage, self._started, self._speaking = "", 0.0, False
+        self._tail: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Takes a piece of output; complete lines are sorted at once."""
+        *lines, self._pending = (self._pending + text).split("\n")
+        for line in lines:
+            self._take(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the screen and the file."""
+        self._screen.flush()
+        self._file.flush()
+
+    def isatty(self) -> bool:
+        """Returns False: what is written passes through a filter."""
+        return False
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _take(self, line: str) -> None:
+        line = _COLOUR.sub("", line.rstrip())
+        if not line:
+            return
+        self._file.write(line + "\n")
+        if found := _EXECUTING.search(line):
+            self._begin(found[1])
+        elif found := _FINISHED.search(line):
+            self._end(found[1], found[2])
+        elif found := _CACHED.search(line):
+            self._say(f"{found[1]}: done before, used again")
+        elif line.startswith(_INDENT) and self._stage:
+            self._from_step(line.removeprefix(_INDENT))
+
+    def _begin(self, stage: str) -> None:
+        self._stage, self._started, self._speaking, self._tail = stage, time.monotonic(), False, []
+        self._say(f"{stage} ...")
+
+    def _end(self, stage: str, status: str) -> None:
+        took = time.monotonic() - self._started
+        if status == "SUCCESS":
+            self._say(f"{stage}: done in {took:.0f} s")
+        else:
+            self.errors.setdefault(stage, self._tail[-_TAIL_LINES:])
+            self._say(f"{stage}: FAILED after {took:.0f} s")
+        self._stage = ""
+
+    def _from_step(self, line: str) -> None:
+        prefix = ERROR_PREFIX.format(stage=self._stage)
+        if line.startswith(prefix):
+            self.errors.setdefault(self._stage, []).append(line.removeprefix(prefix))
+        elif line == STARTED.format(stage=self._stage):
+            self._speaking, self._tail = True, []
+        else:
+            self._tail.append(line)
+            # Before its first word a step's output is the executor's account of its inputs.
+            if self._speaking:
+                self._say(f"{_INDENT}{line}")
+
+    def _say(self, text: str) -> None:
+        self._screen.write(text + "\n")
+        self._screen.flush()

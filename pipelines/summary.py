@@ -1,0 +1,121 @@
+"""What a finished run has to show, read from what its steps left behind."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lesiongen.errors import LesionGenError
+from lesiongen.references import read_reference
+from lesiongen.storage import open_storage
+from pipelines.runs import RunFolder
+
+__all__ = ["RunSummary", "summarise"]
+
+CONTACT_SHEET = "pictures/synthetic.png"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Where the results of a run are, and what was decided."""
+
+    run: str
+    folder: str
+    report: str
+    """The HTML report, copied to this machine."""
+    contact_sheet: str | None
+    """The picture of synthetic images, likewise."""
+    report_uri: str
+    dataset_uri: str
+    model_uri: str
+    synthetic_uri: str
+    mlflow: str | None
+    s3: str | None
+    name: str
+    version: str
+    alias: str
+    outcome: str
+    reasons: tuple[str, ...]
+    home: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain values, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Returns the summary for a reader."""
+        facts = {
+            "Report": self.report,
+            "Synthetic images": self.contact_sheet or self.synthetic_uri,
+            "Stored in": self.report_uri.rpartition("/evaluations/")[0],
+            "Model": f"{self.name} version {self.version}, alias {self.alias}",
+            "Decision": self.outcome,
+        }
+        lines = [f"{label:<18}{value}" for label, value in facts.items()]
+        lines += [f"{'':<18}- {reason}" for reason in self.reasons]
+        lines += [f"{label:<18}{value}" for label, value in (("MLflow", self.mlflow), ("S3", self.s3)) if value]
+        lines.append(f"{'Look around':<18}lesiongen up --home {self.home}")
+        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+
+
+def summarise(folder: RunFolder, home: Path) -> RunSummary:
+    """Gathers the summary of a finished run, and copies its report out of the storage.
+
+    Raises:
+        LesionGenError: A step left no result.
+        StorageError: The report cannot be read.
+    """
+    registered, decided = _json(folder, "register", "registered"), _json(folder, "promote", "decision")
+    evaluation = _uri(folder, "evaluate", "evaluation")
+    return RunSummary(
+        run=folder.id,
+        folder=str(folder.path),
+        report=str(_copy(evaluation, "report.html", folder.path)),
+        contact_sheet=_contact_sheet(evaluation, folder.path),
+        report_uri=f"{evaluation}/report.html",
+        dataset_uri=_uri(folder, "caption", "captioned"),
+        model_uri=_uri(folder, "finetune", "model"),
+        synthetic_uri=_uri(folder, "sample", "synthetic"),
+        mlflow=os.environ.get("MLFLOW_TRACKING_URI"),
+        s3=os.environ.get("AWS_ENDPOINT_URL"),
+        name=registered["name"],
+        version=str(registered["version"]),
+        alias=decided["alias"],
+        outcome=decided["decision"]["outcome"],
+        reasons=tuple(_reason(reason) for reason in decided["decision"]["reasons"]),
+        home=str(home),
+    )
+
+
+def _reason(reason: dict[str, Any]) -> str:
+    return f"{'passed' if reason['passed'] else 'not passed'}: {reason['message']}"
+
+
+def _contact_sheet(evaluation: str, folder: Path) -> str | None:
+    # With real images kept out of reports there may be no picture.
+    if not open_storage(evaluation).exists(CONTACT_SHEET):
+        return None
+    return str(_copy(evaluation, CONTACT_SHEET, folder))
+
+
+def _copy(uri: str, key: str, folder: Path) -> Path:
+    target = folder / Path(key).name
+    open_storage(uri).download_file(key, target)
+    return target
+
+
+def _artifact(folder: RunFolder, stage: str, output: str) -> Path:
+    path = folder.artifact(stage, output)
+    if path is None:
+        raise LesionGenError(f"The step {stage} left no {output}.", hint=f"Log: {folder.log}")
+    return path
+
+
+def _uri(folder: RunFolder, stage: str, output: str) -> str:
+    return read_reference(_artifact(folder, stage, output)).uri
+
+
+def _json(folder: RunFolder, stage: str, output: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(_artifact(folder, stage, output).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,59 @@
+"""Gives a task of a pipeline its image, resources, retries, caching and what it needs of Kubernetes."""
+
+from typing import Any
+
+from kfp import kubernetes
+
+from pipelines.settings import CompileSettings
+
+__all__ = ["configure"]
+
+_SECRET_KEYS = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
+_SERVICE_KEYS = {
+    "s3-endpoint": "AWS_ENDPOINT_URL",
+    "s3-region": "AWS_REGION",
+    "mlflow-uri": "MLFLOW_TRACKING_URI",
+}
+_NEVER_CACHED = frozenset({"register", "promote", "finish"})
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, no file of ours
+_RUN_LABEL = "metadata.labels['pipeline/runid']"
+
+
+def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, services: Any) -> Any:
+    """Applies the compile's settings to one task.
+
+    Args:
+        task: The task of the pipeline.
+        stage: The step that it runs.
+        settings: How the pipeline is compiled.
+        secret: Name of the Kubernetes Secret with the S3 credentials; a pipeline parameter or a text.
+        services: Name of the ConfigMap with the addresses of S3 and MLflow; likewise.
+
+    Returns:
+        The task.
+    """
+    task.set_container_image(settings.image)
+    task.set_caching_options(stage not in _NEVER_CACHED and (stage != "ingest" or settings.cache_ingest))
+    _set_resources(task, stage, settings)
+    kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS)
+    # Optional: without an endpoint the S3 client means AWS, without an address of MLflow nothing is tracked.
+    kubernetes.use_config_map_as_env(task, config_map_name=services, config_map_key_to_env=_SERVICE_KEYS, optional=True)
+    # A field of the pod, not a parameter: the cache key of a step must not see the run that it belongs to.
+    kubernetes.use_field_path_as_env(task, env_name="LESIONGEN_PIPELINE_RUN", field_path=_RUN_LABEL)
+    return task
+
+
+def _set_resources(task: Any, stage: str, settings: CompileSettings) -> None:
+    wanted = settings.resources[stage]
+    task.set_cpu_request(wanted.cpu_request).set_cpu_limit(wanted.cpu_limit)
+    task.set_memory_request(wanted.memory_request).set_memory_limit(wanted.memory_limit)
+    if settings.retry and wanted.retries:
+        task.set_retry(wanted.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
+    kubernetes.set_timeout(task, seconds=round(wanted.timeout_hours * 3600))
+    if wanted.accelerated:
+        # Data loaders hand over batches through shared memory; the default of 64 MB is too little.
+        kubernetes.empty_dir_mount(
+            task, volume_name="shared-memory", mount_path=_SHARED_MEMORY, medium="Memory", size_limit="4Gi"
+        )
+        if settings.accelerator:
+            task.set_accelerator_type(settings.accelerator).set_accelerator_limit(settings.accelerator_count)
