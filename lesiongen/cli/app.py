@@ -1,0 +1,90 @@
+"""The ``lesiongen`` command: registers every command and turns errors into plain words."""
+
+import logging
+import sys
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from lesiongen import __version__
+from lesiongen.cli.options import errors_console
+from lesiongen.errors import LesionGenError
+
+__all__ = ["app", "main"]
+
+COMMANDS = {
+    "ingest": "ingest",
+    "validate": "validate",
+    "caption": "caption",
+    "finetune": "finetune",
+    "sample": "sample",
+    "evaluate": "evaluate",
+    "register": "registry",
+    "promote": "registry",
+    "rollback": "registry",
+    "history": "registry",
+    "phantoms": "phantoms",
+    "up": "stack",
+    "down": "stack",
+    "status": "stack",
+}
+GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
+
+app = typer.Typer(
+    name="lesiongen",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": "LESIONGEN", "help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lesiongen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a small, unbalanced collection of skin images to a released text-to-image model.
+
+    The stages, in order: ingest, validate, caption, finetune, sample, evaluate, register, promote.
+    `lesiongen pipeline run` goes through all of them. Every option can also come from a YAML file (--config)
+    or from a variable (LESIONGEN_FINETUNE_STEPS is --steps of finetune).
+
+    Examples:
+      lesiongen phantoms --output phantoms
+
+      lesiongen pipeline run --source phantoms --format image_folder --preset demo
+    """
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    for name in ("lesiongen", "components", "pipelines"):
+        logging.getLogger(name).setLevel(level)
+
+
+for _name, _module in COMMANDS.items():
+    app.command(_name)(getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command"))
+for _name, _module in GROUPS.items():
+    app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
+
+
+def main() -> None:
+    """Runs the command; an error meant for the user ends it with its exit code, without a traceback."""
+    try:
+        app()
+    except LesionGenError as error:
+        errors_console.print("Error:", style="bold red", end=" ")
+        errors_console.print(str(error), markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors_console.print("Interrupted.")
+        sys.exit(130)

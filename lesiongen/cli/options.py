@@ -1,0 +1,95 @@
+"""Options that several commands share."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lesiongen.errors import UsageError
+
+__all__ = ["ConfigFile", "Json", "console", "errors_console", "print_json", "read_yaml", "set_values"]
+
+console = Console(highlight=False, soft_wrap=True)
+errors_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping.
+
+    Raises:
+        UsageError: The file is absent, is not YAML, or holds something else.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no mapping of options to values")
+    return values
+
+
+def _load_defaults(context: typer.Context, path: Path | None) -> Path | None:
+    """Makes a file's values the command's defaults, below its flags and its LESIONGEN_ variables."""
+    if path is None or context.resilient_parsing:
+        return path
+    values = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
+    known = {str(parameter.name) for parameter in context.command.params}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"{path}: {unknown[0]} is no option of {context.command_path}")
+    context.default_map = {**(context.default_map or {}), **values}
+    return path
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=_load_defaults,
+        help="YAML file with values for these options; flags and LESIONGEN_… variables win over it.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
+
+
+def set_values(pairs: list[str] | None) -> dict[str, Any]:
+    """Parses ``--set field=value`` pairs; values are read as YAML, so ``steps=200`` is a number.
+
+    Raises:
+        UsageError: A pair has no ``=``.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for pair in pairs or []:
+        field, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: write field=value")
+        values[field.strip().replace("-", "_")] = yaml.safe_load(text)
+    return values
+
+
+def print_json(value: object) -> None:
+    """Prints a value as JSON on standard output, in one piece whatever the terminal's width."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def storage_root() -> str:
+    """Returns where new data goes by default: LESIONGEN_STORAGE_ROOT, else a folder of the local state."""
+    home = os.environ.get("LESIONGEN_HOME", ".lesiongen")
+    return os.environ.get("LESIONGEN_STORAGE_ROOT", f"{home}/storage")

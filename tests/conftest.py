@@ -1,0 +1,63 @@
+"""Fixtures that tests of several packages share."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lesiongen.stack import Stack
+from lesiongen.storage import unique_prefix
+
+ROOT = Path(__file__).parent.parent
+FOREIGN = ("AWS_", "MLFLOW_", "LESIONGEN_", "KFP_")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the caller's servers, keys and settings out of the tests."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN) and name != "LESIONGEN_SHARED_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images, beside the project or where LESIONGEN_SHARED_DATA points."""
+    folder = Path(os.environ.get("LESIONGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"there are no real images at {folder} (set LESIONGEN_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The embedded S3 and MLflow servers, started once for all tests."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.up()
+    yield stack
+    stack.down()
+
+
+@pytest.fixture
+def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables that lead to the embedded servers, set for one test."""
+    environment = stack.environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def s3_root(stack_environment: dict[str, str]) -> str:
+    """A fresh prefix on the embedded S3 server."""
+    return unique_prefix("s3://lesiongen/tests")
+
+
+@pytest.fixture
+def unused_endpoint() -> str:
+    """An address on loopback where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"

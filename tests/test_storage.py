@@ -1,0 +1,140 @@
+import io
+
+import boto3
+import pytest
+
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import copy_tree, file_digest, open_storage, unique_prefix
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request, tmp_path):
+    return str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("s3_root")
+
+
+def test_objects_are_written_listed_read_and_deleted(root):
+    storage = open_storage(root)
+    storage.write_bytes("b/two.bin", b"22")
+    storage.write_text("a.txt", "Größe")
+    storage.write_json("c.json", {"n": 1})
+
+    assert [(item.key, item.size) for item in storage.list()] == [("a.txt", 7), ("b/two.bin", 2), ("c.json", 13)]
+    assert [item.key for item in storage.list("b/")] == ["b/two.bin"]
+    assert storage.child("b").read_bytes("two.bin") == b"22"
+    assert storage.read_text("a.txt") == "Größe"
+    assert storage.read_json("c.json") == {"n": 1}
+    storage.delete("a.txt")
+    assert not storage.exists("a.txt")
+    assert storage.exists("c.json")
+    storage.delete_all()
+    assert list(storage.list()) == []
+
+
+def test_an_open_object_is_read_in_parts(root):
+    storage = open_storage(root)
+    storage.write_bytes("big", bytes(range(256)) * 4096)
+    with storage.open("big") as stream:
+        assert stream.seek(-3, io.SEEK_END) == 256 * 4096 - 3
+        assert stream.read() == b"\xfd\xfe\xff"
+        stream.seek(256 * 7 + 5)
+        assert stream.read(2) == b"\x05\x06"
+
+
+def test_only_what_is_read_is_transferred(s3_root):
+    storage = open_storage(s3_root)
+    storage.write_bytes("big", b"x" * 5_000_000)
+    with storage.open("big") as stream:
+        stream.seek(-100, io.SEEK_END)
+        stream.read(100)
+        assert stream.raw.transferred < 200_000
+
+
+def test_folders_travel_whole(tmp_path, s3_root):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    for number in range(40):
+        (source / "deep" / f"{number}.bin").write_bytes(bytes([number]) * 1000)
+    copy_tree(str(source), s3_root + "/one")
+    copy_tree(s3_root + "/one", s3_root + "/two")
+    copy_tree(s3_root + "/two", str(tmp_path / "back"))
+
+    for path in (source / "deep").iterdir():
+        assert (tmp_path / "back" / "deep" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_large_file_survives_the_parts_that_it_is_sent_in(tmp_path, s3_root):
+    big = tmp_path / "big"
+    big.write_bytes(bytes(range(251)) * 80_000)
+    storage = open_storage(s3_root)
+    storage.upload_file(big, "big")
+    with storage.fetch("big") as path, path.open("rb") as copy, big.open("rb") as original:
+        assert file_digest(copy) == file_digest(original)
+
+
+def test_a_missing_object_is_named(root):
+    with pytest.raises(StorageError, match="nothing.json does not exist"):
+        open_storage(root).read_json("nothing.json")
+
+
+def test_a_missing_bucket_is_named(stack_environment):
+    storage = open_storage("s3://no-such-bucket/prefix")
+    for use in (lambda: storage.read_bytes("a"), lambda: storage.write_bytes("a", b""), lambda: storage.exists("a")):
+        with pytest.raises(StorageError, match="no bucket 'no-such-bucket'"):
+            use()
+    with pytest.raises(StorageError, match="no bucket 'no-such-bucket'"):
+        list(storage.list())
+
+
+def test_a_refused_key_is_said_without_the_secret(stack_environment, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-on-purpose")
+    with pytest.raises(StorageError, match="refused the access key") as caught:
+        open_storage("s3://lesiongen/x").read_bytes("a")
+    assert "wrong-on-purpose" not in str(caught.value)
+
+
+def test_an_unreachable_endpoint_is_named(stack_environment, monkeypatch, unused_endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", unused_endpoint)
+    with pytest.raises(StorageError, match=f"{unused_endpoint} cannot be reached"):
+        open_storage("s3://lesiongen/x").read_bytes("a")
+
+
+def test_absent_credentials_are_said(monkeypatch, tmp_path, unused_endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", unused_endpoint)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StorageError, match="no S3 credentials"):
+        open_storage("s3://lesiongen/x").read_bytes("a")
+
+
+def test_keys_cannot_leave_their_storage(root):
+    with pytest.raises(UsageError, match="would leave"):
+        open_storage(root).write_bytes("../outside", b"")
+
+
+def test_a_planted_key_cannot_leave_the_download_folder(tmp_path, stack_environment, s3_root):
+    bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
+    client = boto3.client("s3", endpoint_url=stack_environment["AWS_ENDPOINT_URL"])
+    client.put_object(Bucket=bucket, Key=f"{prefix}/a/b", Body=b"")
+    storage = open_storage(s3_root)
+    storage.list = lambda: iter([type("Planted", (), {"key": "../../planted"})()])
+    with pytest.raises(StorageError, match="would leave the folder"):
+        storage.download_folder(tmp_path / "down")
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    storage = open_storage(str(tmp_path))
+    storage.write_bytes("kept", b"old")
+    with pytest.raises(KeyboardInterrupt), storage.replacing("kept") as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert storage.read_bytes("kept") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_other_addresses_are_refused():
+    with pytest.raises(UsageError, match="only folders and s3://"):
+        open_storage("gs://bucket/x")
+
+
+def test_a_prefix_is_never_given_twice():
+    assert len({unique_prefix("s3://b", "datasets", "x") for _ in range(200)}) == 200
