@@ -1,1 +1,20 @@
-"""Diffusion."""
+"""The generator: fine-tuning a text-to-image model on a captioned dataset, and sampling from it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lesiongen.diffusion.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from lesiongen.diffusion.finetune import FinetuneResult, finetune
+
+__all__ = ["FinetuneConfig", "FinetuneResult", "finetune"]
+
+# Imported when first used: a configuration can be made without the seconds that torch takes to load.
+_LATER = {"FinetuneResult": "finetune", "finetune": "finetune"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,132 @@
+"""Checkpoints: safetensors and JSON, valid only once their manifest, written last, is there and agrees."""
+
+import hashlib
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lesiongen.errors import LesionGenError
+from lesiongen.storage import Storage
+
+__all__ = ["Checkpoint", "CheckpointStore"]
+
+logger = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+STATE = "state.json"
+_STEP = re.compile(r"^step-(\d{8})/")
+
+Tensors = Mapping[str, Mapping[str, torch.Tensor]]
+"""Named tensors by group (``weights``, ``optimizer``, ``average``); each group is one file."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back, whole and verified."""
+
+    step: int
+    tensors: Tensors
+    state: dict[str, Any]
+
+
+class CheckpointStore:
+    """The checkpoints of one run, below one storage.
+
+    Args:
+        storage: A place of this run's own.
+        keep: Number of checkpoints to keep; older ones are deleted.
+    """
+
+    def __init__(self, storage: Storage, keep: int) -> None:
+        self.storage, self.keep = storage, keep
+
+    def save(self, step: int, tensors: Tensors, state: Mapping[str, Any]) -> None:
+        """Writes a checkpoint: its files first, the manifest with their digests last."""
+        place = self.storage.child(_name(step))
+        # A damaged checkpoint of the same step must not vouch for half of the new one.
+        place.delete(MANIFEST)
+        digests: dict[str, str] = {}
+        with tempfile.TemporaryDirectory(prefix="lesiongen-checkpoint-") as name:
+            for group, values in tensors.items():
+                path = Path(name) / f"{group}.safetensors"
+                save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+                digests[path.name] = _digest(path)
+                place.upload_file(path, path.name)
+        content = json.dumps(dict(state), allow_nan=False).encode()
+        digests[STATE] = hashlib.sha256(content).hexdigest()
+        place.write_bytes(STATE, content)
+        place.write_json(MANIFEST, {"step": step, "files": digests})
+        logger.info("Checkpoint of step %d in %s", step, place.uri)
+        self._rotate()
+
+    def newest(self) -> Checkpoint | None:
+        """Reads the newest whole checkpoint, found from the storage alone; None where there is none.
+
+        One that is damaged or unfinished is named in a warning and passed over for the one before.
+        """
+        for step in sorted(self._steps(), reverse=True):
+            try:
+                return self._read(step)
+            except (LesionGenError, OSError, ValueError, KeyError) as error:
+                logger.warning("Checkpoint %s/%s is passed over: %s", self.storage.uri, _name(step), str(error).strip())
+        return None
+
+    def clear(self) -> None:
+        """Deletes all checkpoints of the run."""
+        for step in self._steps():
+            self._delete(step)
+
+    def _read(self, step: int) -> Checkpoint:
+        place = self.storage.child(_name(step))
+        if not place.exists(MANIFEST):
+            raise ValueError("it was never finished")
+        listed: dict[str, str] = place.read_json(MANIFEST)["files"]
+        tensors: dict[str, dict[str, torch.Tensor]] = {}
+        content = place.read_bytes(STATE)
+        _compare(STATE, hashlib.sha256(content).hexdigest(), listed)
+        for name in sorted(set(listed) - {STATE}):
+            with place.fetch(name) as path:
+                _compare(name, _digest(path), listed)
+                # A copy: the file may be temporary, and load_file maps it.
+                tensors[Path(name).stem] = {key: value.clone() for key, value in load_file(path).items()}
+        return Checkpoint(step, tensors, json.loads(content))
+
+    def _rotate(self) -> None:
+        finished = [step for step in self._steps() if self.storage.exists(f"{_name(step)}/{MANIFEST}")]
+        for step in sorted(finished)[: -self.keep]:
+            self._delete(step)
+
+    def _delete(self, step: int) -> None:
+        place = self.storage.child(_name(step))
+        place.delete(MANIFEST)  # first: a half-deleted checkpoint must not look whole
+        place.delete_all()
+
+    def _steps(self) -> set[int]:
+        return set(_step_numbers(item.key for item in self.storage.list("step-")))
+
+
+def _step_numbers(keys: Iterator[str]) -> Iterator[int]:
+    for key in keys:
+        if found := _STEP.match(key):
+            yield int(found.group(1))
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _compare(name: str, found: str, listed: Mapping[str, str]) -> None:
+    if listed[name] != found:
+        raise ValueError(f"{name} differs from what its manifest says")

@@ -1,0 +1,89 @@
+"""What a fine-tuning run is told."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from lesiongen.config import StageConfig
+from lesiongen.diffusion.base_config import TinyBaseConfig
+
+__all__ = ["TINY_BASE", "FinetuneConfig"]
+
+TINY_BASE = "tiny"
+
+
+class FinetuneConfig(StageConfig):
+    """Configuration of fine-tuning; the defaults are the reference method's LoRA run."""
+
+    preset: str = "custom"
+    """Name of the preset that this configuration began as; only recorded."""
+    name: str = "generator"
+
+    base: str = "CompVis/stable-diffusion-v1-4"
+    """A folder, an ``s3://`` prefix, a hub id, or ``tiny``: a small model built from the run's own images."""
+    base_revision: str | None = None
+    """Commit of the hub repository, where ``base`` is a hub id."""
+    base_model: TinyBaseConfig = TinyBaseConfig()
+    """How the tiny base is built; without effect for any other base."""
+
+    method: Literal["lora", "full"] = "lora"
+    rank: int = Field(default=64, ge=1)
+    alpha: float | None = Field(default=None, gt=0)
+    """LoRA scale times rank; None: equal to ``rank``, as in the reference."""
+    target_modules: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")
+
+    steps: int = Field(default=15_000, ge=1)
+    batch_size: int = Field(default=1, ge=1)
+    """Images of one forward pass."""
+    accumulation: int = Field(default=4, ge=1)
+    """Forward passes of one optimizer step, shared among the processes of a run."""
+    image_size: int = Field(default=256, ge=8)
+    flip: bool = True
+    """Shows every image mirrored half of the time."""
+    rotations: bool = False
+    """Shows every image turned by 0, 90, 180 or 270 degrees: a lesion has no upright."""
+    balance: float = Field(default=0.0, ge=0.0, le=1.0)
+    """0: images are seen as often as one another; 1: diagnoses are; between: class counts to that power."""
+    caption_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the images shown with the empty caption, which guidance needs when sampling."""
+
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    """What the denoiser predicts; None: what the base model's scheduler says."""
+    snr_gamma: float | None = Field(default=None, gt=0)
+    """Gamma of min-SNR weighting (Hang et al. 2023); None: plain mean squared error."""
+    learning_rate: float = Field(default=5e-6, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema: bool = False
+    """Publishes the moving average of the trained weights instead of the last ones."""
+    ema_decay: float = Field(default=0.9999, gt=0, lt=1)
+
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """``auto``: bf16 where the GPU has it, else fp16. On a CPU always fp32: half precision is slower there."""
+    gradient_checkpointing: bool = True
+    """Trades a second forward pass for memory."""
+    max_nonfinite: int = Field(default=25, ge=1)
+    """Steps in a row with a non-finite gradient after which the run fails."""
+
+    checkpoint_every: int = Field(default=7_500, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    validation_every: int = Field(default=500, ge=1)
+    """Steps between two measurements of the held-out loss."""
+    validation_images: int = Field(default=64, ge=0)
+    log_every: int = Field(default=25, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.base == TINY_BASE and self.method != "full":
+            raise ValueError("base 'tiny' starts from random weights, so method must be 'full'")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps = {self.warmup_steps} leaves nothing of steps = {self.steps}")
+        return self
+
+    @property
+    def images_per_step(self) -> int:
+        """Images that one optimizer step sees."""
+        return self.batch_size * self.accumulation

@@ -1,0 +1,131 @@
+"""Model families: all that differs between kinds of text-to-image models, behind one small interface."""
+
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from lesiongen.errors import UsageError
+
+__all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
+
+Conditioning = Mapping[str, torch.Tensor]
+"""What the denoiser is told besides the noisy latent: one tensor [n, ...] per name."""
+CaptionEncoder = Callable[[Sequence[str]], Conditioning]
+ImageEncoder = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Pixels [n, 3, size, size] in [-1, 1] to the posterior's mean and standard deviation [n, c, h, w]."""
+
+_PLAIN_FILES = {".json", ".safetensors", ".txt"}
+_FAMILIES: dict[str, type["ModelFamily"]] = {}
+
+
+class ModelFamily(ABC):
+    """One kind of model, in a local diffusers pipeline folder.
+
+    Every part is loaded when asked for and belongs to the caller, who drops it to free its memory. Only
+    safetensors are read, and no code from the folder.
+
+    Args:
+        folder: The pipeline folder.
+        prediction: ``epsilon`` or ``v_prediction``; None: what the folder's scheduler says.
+    """
+
+    name: ClassVar[str]
+    pipeline_class: ClassVar[str]
+    """``_class_name`` in model_index.json."""
+    denoiser_part: ClassVar[str]
+    """Subfolder of the denoiser."""
+    caption_parts: ClassVar[tuple[str, ...]]
+    """Subfolders that a caption's encoding depends on."""
+    image_parts: ClassVar[tuple[str, ...]]
+    """Subfolders that an image's encoding depends on."""
+
+    def __init__(self, folder: Path, prediction: str | None = None) -> None:
+        from diffusers import DDPMScheduler
+
+        self.folder = folder
+        changed = {} if prediction is None else {"prediction_type": prediction}
+        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", **changed)
+        self.prediction: str = self.noise_schedule.config.prediction_type
+        if self.prediction not in ("epsilon", "v_prediction"):
+            raise UsageError(f"{folder}: scheduler predicts {self.prediction!r}, not epsilon or v_prediction")
+
+    @abstractmethod
+    def caption_encoder(self, device: torch.device) -> CaptionEncoder:
+        """Loads what turns captions into conditioning."""
+
+    @abstractmethod
+    def image_encoder(self, device: torch.device) -> ImageEncoder:
+        """Loads the VAE's encoder, in fp32: in fp16 it overflows."""
+
+    @abstractmethod
+    def denoiser(self) -> torch.nn.Module:
+        """Loads the denoiser, in fp32."""
+
+    @abstractmethod
+    def predict(
+        self,
+        denoiser: torch.nn.Module,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditioning: Conditioning,
+    ) -> torch.Tensor:
+        """Returns the denoiser's prediction [n, c, h, w]."""
+
+    @abstractmethod
+    def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
+        """Writes the denoiser's LoRA adapter in diffusers' own format."""
+
+    def save_pipeline(self, denoiser: torch.nn.Module, output: Path) -> None:
+        """Writes the whole pipeline with this denoiser in the place of the folder's own."""
+        output.mkdir(parents=True, exist_ok=True)
+        for part in (*self.caption_parts, *self.image_parts):
+            _copy_plain(self.folder / part, output / part)
+        self.noise_schedule.save_pretrained(output / "scheduler")
+        denoiser.save_pretrained(output / self.denoiser_part, safe_serialization=True)  # type: ignore[operator]
+        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        index["scheduler"] = ["diffusers", type(self.noise_schedule).__name__]
+        # The safety checker blanks medical images; the image encoder belongs to image prompts, not used here.
+        for part in ("safety_checker", "feature_extractor", "image_encoder"):
+            if part in index:
+                index[part] = [None, None]
+        if "requires_safety_checker" in index or "safety_checker" in index:
+            index["requires_safety_checker"] = False
+        (output / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def register_family(family: type[ModelFamily]) -> type[ModelFamily]:
+    """Makes a family known to :func:`family_of`."""
+    _FAMILIES[family.pipeline_class] = family
+    return family
+
+
+def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
+    """Opens a diffusers pipeline folder as the family that it belongs to.
+
+    Raises:
+        UsageError: It is no pipeline folder, or of no family known here.
+    """
+    from lesiongen.diffusion import stable_diffusion  # noqa: F401  registers itself
+
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        name = index["_class_name"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{folder} is no diffusers pipeline: model_index.json: {error}") from error
+    if name not in _FAMILIES:
+        known = ", ".join(sorted(_FAMILIES))
+        raise UsageError(f"{folder} holds a {name}, which is not supported", hint=f"Supported: {known}.")
+    return _FAMILIES[name](folder, prediction)
+
+
+def _copy_plain(source: Path, target: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path.suffix in _PLAIN_FILES:
+            place = target / path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)

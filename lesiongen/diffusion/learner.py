@@ -1,0 +1,178 @@
+"""The denoiser while it learns: its trainable weights, their optimizer and their moving average."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.family import ModelFamily
+from lesiongen.seeds import derive_seed
+
+__all__ = ["Learner", "learning_rate", "precision_for"]
+
+logger = logging.getLogger(__name__)
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def precision_for(requested: str) -> str:
+    """Returns ``fp32``, ``fp16`` or ``bf16``: what was asked for, where this machine has it."""
+    if not torch.cuda.is_available():
+        if requested in _HALF:
+            logger.warning("%s is slower than fp32 on a CPU: training in fp32", requested)
+        return "fp32"
+    if requested != "auto":
+        return requested
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def learning_rate(config: FinetuneConfig, step: int) -> float:
+    """Learning rate of a step (0, 1, ...): linear warm-up, then constant or half a cosine down to 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - config.warmup_steps) / (config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Learner:
+    """Holds what changes while training, and can write all of it down as named tensors.
+
+    Args:
+        config: The run's configuration.
+        family: Gives the denoiser.
+        accelerator: Device, precision and the backward pass.
+    """
+
+    def __init__(self, config: FinetuneConfig, family: ModelFamily, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        denoiser = family.denoiser()
+        if config.method == "lora":
+            _add_adapter(denoiser, config, _HALF.get(accelerator.mixed_precision))
+        else:
+            denoiser.requires_grad_(True)
+        if config.gradient_checkpointing:
+            denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
+        # Convolutions are a fifth faster in this layout on CPUs, and no slower on GPUs.
+        denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        denoiser.train()
+        optimizer = torch.optim.AdamW(
+            [parameter for parameter in denoiser.parameters() if parameter.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.denoiser, self.optimizer = accelerator.prepare(denoiser, optimizer)
+        self.weights = {name: value for name, value in self.plain.named_parameters() if value.requires_grad}
+        self.average = _average(config, list(self.weights.values()))
+
+    @property
+    def plain(self) -> torch.nn.Module:
+        """The denoiser without what accelerate wraps around it."""
+        plain: torch.nn.Module = self.accelerator.unwrap_model(self.denoiser)
+        return plain
+
+    def update(self, step: int) -> bool:
+        """Applies the gathered gradients; returns false where they are not finite, and drops them.
+
+        Neither weights, optimizer nor average are touched by a non-finite gradient.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+        norm = self.accelerator.clip_grad_norm_(list(self.weights.values()), self.config.max_grad_norm)
+        finite = bool(torch.isfinite(norm))
+        if finite or self.accelerator.scaler is not None:
+            # In fp16 the scaler itself skips the step, and has to see it to lower its scale.
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        if finite and self.average is not None:
+            self.average.step(self.weights.values())
+        return finite
+
+    @contextmanager
+    def averaged(self) -> Iterator[torch.nn.Module]:
+        """Gives the denoiser as it would be published: with the moving average's weights, where one is kept."""
+        self.plain.eval()
+        if self.average is not None:
+            self.average.store(self.weights.values())
+            self.average.copy_to(self.weights.values())
+        try:
+            yield self.plain
+        finally:
+            if self.average is not None:
+                self.average.restore(self.weights.values())
+            self.plain.train()
+
+    def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        """All tensors that resuming needs, by group and name."""
+        moments = {
+            f"{name}/{moment}": self.optimizer.state[weight][moment]
+            for name, weight in self.weights.items()
+            if weight in self.optimizer.state
+            for moment in _MOMENTS
+        }
+        groups = {"weights": dict(self.weights), "optimizer": moments}
+        if self.average is not None:
+            groups["average"] = dict(zip(self.weights, self.average.shadow_params, strict=True))
+        return groups
+
+    def state(self) -> dict[str, Any]:
+        """What resuming needs besides the tensors."""
+        scaler = self.accelerator.scaler
+        return {
+            "average_steps": self.average.optimization_step if self.average is not None else 0,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> None:
+        """Takes up what :meth:`tensors` and :meth:`state` wrote down."""
+        for name, weight in self.weights.items():
+            weight.copy_(tensors["weights"][name])
+            if f"{name}/step" in tensors["optimizer"]:
+                self.optimizer.state[weight] = {
+                    moment: _like(weight, tensors["optimizer"][f"{name}/{moment}"]) for moment in _MOMENTS
+                }
+        if self.average is not None:
+            for shadow, name in zip(self.average.shadow_params, self.weights, strict=True):
+                shadow.copy_(tensors["average"][name])
+            self.average.optimization_step = state["average_steps"]
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.dtype | None) -> None:
+    from diffusers.training_utils import cast_training_params
+    from peft import LoraConfig
+
+    if half is not None:
+        denoiser.to(half)  # frozen, so half precision loses nothing; what is trained stays in fp32
+    adapter = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha or config.rank,
+        init_lora_weights="gaussian",
+        target_modules=list(config.target_modules),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "adapter"))
+        denoiser.add_adapter(adapter)  # type: ignore[operator]
+    cast_training_params(denoiser, dtype=torch.float32)
+
+
+def _average(config: FinetuneConfig, weights: list[torch.nn.Parameter]) -> Any:  # noqa: ANN401 - diffusers is untyped
+    from diffusers.training_utils import EMAModel
+
+    return EMAModel(weights, decay=config.ema_decay, foreach=True) if config.ema else None
+
+
+def _like(weight: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
+    if saved.shape != weight.shape:  # the optimizer's step counter
+        return saved.to(weight.device)
+    # The weight's own memory layout: the optimizer's fused kernel walks both side by side.
+    return torch.empty_like(weight).copy_(saved)

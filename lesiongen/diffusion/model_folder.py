@@ -1,0 +1,232 @@
+"""Model folders: a diffusers pipeline, or an adapter and the base it belongs to, and what they came from."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.references import ModelReference
+from lesiongen.storage import open_storage
+
+__all__ = [
+    "MANIFEST",
+    "BaseReference",
+    "FileDigest",
+    "ModelManifest",
+    "check_files",
+    "folder_digest",
+    "local_model",
+    "model_version",
+    "publish",
+    "read_manifest",
+    "write_manifest",
+]
+
+MANIFEST = "_model.json"
+_LIBRARIES = ("accelerate", "diffusers", "lesiongen", "peft", "torch", "transformers")
+_PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+# Exact names: a hub repository also holds pickles, other precisions and a safety checker.
+_HUB_FILES = [
+    "model_index.json",
+    *(f"{part}/*.json" for part in _PARTS),
+    "tokenizer/*.txt",
+    "text_encoder/model.safetensors",
+    "text_encoder/model-*-of-*.safetensors",
+    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
+    *(f"{part}/diffusion_pytorch_model-*-of-*.safetensors" for part in ("unet", "vae")),
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileDigest(_Frozen):
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int
+    sha256: str
+
+
+class BaseReference(_Frozen):
+    """The model that a generator was trained from, and that its adapter needs."""
+
+    uri: str
+    revision: str | None = None
+    version: str
+
+
+class ModelManifest(_Frozen):
+    """Content of ``_model.json``: what the model is, what it came from, and every file with its digest."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["model"] = "model"
+    family: str
+    method: Literal["lora", "full", "base"]
+    base: BaseReference | None
+    prediction: str
+    image_size: int
+    training: dict[str, Any]
+    """Configuration, dataset version, steps and losses."""
+    libraries: dict[str, str]
+    files: dict[str, FileDigest]
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    family: str,
+    method: Literal["lora", "full", "base"],
+    base: BaseReference | None,
+    prediction: str,
+    image_size: int,
+    training: dict[str, Any],
+) -> ModelManifest:
+    """Describes every file of a finished model folder in ``_model.json``."""
+    manifest = ModelManifest(
+        family=family,
+        method=method,
+        base=base,
+        prediction=prediction,
+        image_size=image_size,
+        training=training,
+        libraries={name: version(name) for name in _LIBRARIES},
+        files={path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)},
+    )
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(folder: Path) -> ModelManifest | None:
+    """Reads ``_model.json``; None where a folder has none (a plain diffusers pipeline).
+
+    Raises:
+        DataError: The manifest cannot be understood.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return ModelManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"{path} is no model manifest: {error}") from error
+
+
+def model_version(folder: Path) -> str:
+    """SHA-256 of the manifest or, where a folder has none, over the digests of its files."""
+    if (folder / MANIFEST).is_file():
+        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    return folder_digest(folder)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and digests of all files of a folder."""
+    listed = {path.relative_to(folder).as_posix(): _digest(path).sha256 for path in _files(folder)}
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+
+
+def check_files(folder: Path, manifest: ModelManifest) -> None:
+    """Compares every file with the manifest.
+
+    Raises:
+        DataError: A file is missing or differs; the message names it.
+    """
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{folder}: {name} is missing")
+        if _digest(path) != expected:
+            raise DataError(f"{folder}: {name} differs from what {MANIFEST} says", hint="Publish it again.")
+
+
+def publish(folder: Path, output: str) -> ModelReference:
+    """Stores a finished model folder under a URI, its manifest last, so that half a model is never taken for one.
+
+    Raises:
+        UsageError: Something is already published there.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise DataError(f"{folder} holds no {MANIFEST}")
+    target = open_storage(output)
+    if target.exists(MANIFEST):
+        raise UsageError(f"{output} already holds a model", hint="Choose a new place for this one.")
+    content = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).unlink()
+    target.upload_folder(folder, description="Publishing the model")
+    target.write_bytes(MANIFEST, content)
+    return ModelReference(
+        uri=target.uri,
+        version=hashlib.sha256(content).hexdigest(),
+        family=manifest.family,
+        method=manifest.method,
+        base=manifest.base.uri if manifest.base else "",
+    )
+
+
+@contextmanager
+def local_model(uri: str, revision: str | None = None) -> Iterator[Path]:
+    """Gives a model as a local folder, its files checked against its manifest where it has one.
+
+    Args:
+        uri: A folder, an ``s3://`` prefix, or a hub id (``owner/name``).
+        revision: Commit of the hub repository.
+
+    Raises:
+        UsageError: There is no model there.
+        DataError: A file is missing or damaged.
+    """
+    if uri.startswith("s3://"):
+        with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
+            open_storage(uri).download_folder(Path(name), description="Fetching the model")
+            yield _checked(Path(name), uri)
+    elif Path(uri).is_dir():
+        yield _checked(Path(uri), uri)
+    else:
+        yield _checked(_from_hub(uri, revision), uri)
+
+
+def _checked(folder: Path, uri: str) -> Path:
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        check_files(folder, manifest)
+    elif not (folder / "model_index.json").is_file():
+        raise UsageError(
+            f"{uri} holds no model: neither {MANIFEST} nor model_index.json is there",
+            hint="Give a folder or s3:// prefix written by finetune, a diffusers pipeline, or a hub id.",
+        )
+    return folder
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+    except HFValidationError as error:
+        raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise StorageError(
+            f"{name} is no folder here, and the hub did not give it: {type(error).__name__}",
+            hint="Check the name and the network, or download the model and give its folder.",
+        ) from error
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _digest(path: Path) -> FileDigest:
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileDigest(size=path.stat().st_size, sha256=sha256)

@@ -1,0 +1,92 @@
+"""Whole configurations with a name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lesiongen.config import parse_config
+from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
+from lesiongen.errors import UsageError
+
+__all__ = ["PRESETS", "demo", "miniature", "preset", "reference_full", "reference_lora", "tiny"]
+
+
+def reference_lora() -> FinetuneConfig:
+    """The reference method's recommended run (LesionGen, arXiv 2507.23001, train_lora.sh)."""
+    return FinetuneConfig(
+        preset="reference_lora",
+        base="CompVis/stable-diffusion-v1-4",
+        method="lora",
+        rank=64,
+        learning_rate=5e-6,
+        steps=15_000,
+        batch_size=1,
+        accumulation=4,
+        image_size=256,
+        flip=True,
+        prediction="epsilon",
+        precision="fp16",
+        gradient_checkpointing=True,
+        schedule="constant",
+        warmup_steps=0,
+        checkpoint_every=7_500,
+    )
+
+
+def reference_full() -> FinetuneConfig:
+    """The reference method's full fine-tuning of the U-Net (train_SD.sh): as LoRA, but with EMA and 1e-5."""
+    lora = reference_lora().model_dump()
+    changes = {"preset": "reference_full", "method": "full", "learning_rate": 1e-5, "ema": True}
+    return FinetuneConfig(**{**lora, **changes, "max_grad_norm": 1.0})
+
+
+def tiny() -> FinetuneConfig:
+    """A small model trained from nothing on the run's own 64-pixel images, for a CPU."""
+    return FinetuneConfig(
+        preset="tiny",
+        base=TINY_BASE,
+        method="full",
+        learning_rate=4e-4,
+        steps=1_500,
+        batch_size=32,
+        accumulation=1,
+        image_size=64,
+        flip=True,
+        balance=0.5,
+        caption_dropout=0.1,
+        snr_gamma=5.0,
+        schedule="cosine",
+        warmup_steps=50,
+        ema=True,
+        ema_decay=0.995,
+        gradient_checkpointing=False,
+        checkpoint_every=250,
+        validation_every=250,
+    )
+
+
+def demo() -> FinetuneConfig:
+    """As ``tiny``, in the few minutes that a demonstration may take."""
+    return tiny().model_copy(update={"preset": "demo", "steps": 400, "checkpoint_every": 200})
+
+
+def miniature() -> FinetuneConfig:
+    """As ``tiny``, in seconds: it exercises the path, its images are noise."""
+    changes = {"preset": "miniature", "steps": 4, "batch_size": 4, "warmup_steps": 1, "checkpoint_every": 2,
+               "validation_every": 2, "validation_images": 4}  # fmt: skip
+    return tiny().model_copy(update=changes)
+
+
+PRESETS: dict[str, Callable[[], FinetuneConfig]] = {
+    function.__name__: function for function in (reference_lora, reference_full, tiny, demo, miniature)
+}
+
+
+def preset(name: str, **overrides: Any) -> FinetuneConfig:  # noqa: ANN401 - a field's value
+    """Returns a preset with some of its fields changed.
+
+    Raises:
+        UsageError: There is no such preset or field, or a value is refused.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"There is no preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")
+    return parse_config(FinetuneConfig, {**PRESETS[name]().model_dump(), **overrides})

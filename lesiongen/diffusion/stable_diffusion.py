@@ -1,0 +1,122 @@
+"""The Stable Diffusion 1.x and 2.x families: one text encoder, a U-Net, a VAE."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lesiongen.diffusion.family import (
+    CaptionEncoder,
+    Conditioning,
+    ImageEncoder,
+    ModelFamily,
+    register_family,
+)
+from lesiongen.errors import UsageError
+
+__all__ = ["StableDiffusion"]
+
+logger = logging.getLogger(__name__)
+
+
+@register_family
+class StableDiffusion(ModelFamily):
+    """Stable Diffusion 1.x and 2.x; they differ in sizes and in what is predicted, both read from the folder."""
+
+    name = "stable-diffusion"
+    pipeline_class = "StableDiffusionPipeline"
+    denoiser_part = "unet"
+    caption_parts = ("tokenizer", "text_encoder")
+    image_parts = ("vae",)
+
+    def caption_encoder(self, device: torch.device) -> CaptionEncoder:
+        """Loads tokenizer and text encoder; the conditioning is ``text`` [n, tokens, width]."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        encoder = _load(CLIPTextModel, self.folder / "text_encoder").to(device).eval()
+
+        @torch.inference_mode()
+        def encode(captions: Sequence[str]) -> Conditioning:
+            _warn_of_cut_captions(tokenizer, captions)
+            tokens = tokenizer(
+                list(captions),
+                padding="max_length",
+                truncation=True,
+                max_length=tokenizer.model_max_length,
+                return_tensors="pt",
+            )
+            return {"text": encoder(tokens.input_ids.to(device))[0].float()}
+
+        return encode
+
+    def image_encoder(self, device: torch.device) -> ImageEncoder:
+        """Loads the VAE; mean and deviation come scaled as the denoiser expects its latents."""
+        from diffusers import AutoencoderKL
+
+        vae = _load(AutoencoderKL, self.folder / "vae").to(device).eval()
+        vae.decoder = None  # most of its memory, and only needed to draw
+        scale = vae.config.scaling_factor
+        shift = vae.config.shift_factor or 0.0
+
+        @torch.inference_mode()
+        def encode(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            posterior = vae.encode(pixels.to(device)).latent_dist
+            return (posterior.mean - shift) * scale, posterior.std * scale
+
+        return encode
+
+    def denoiser(self) -> torch.nn.Module:
+        """Loads the U-Net."""
+        from diffusers import UNet2DConditionModel
+
+        unet: torch.nn.Module = _load(UNet2DConditionModel, self.folder / "unet")
+        return unet
+
+    def predict(
+        self,
+        denoiser: torch.nn.Module,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditioning: Conditioning,
+    ) -> torch.Tensor:
+        """Returns the U-Net's prediction [n, c, h, w]."""
+        prediction: torch.Tensor = denoiser(noisy, timesteps, conditioning["text"], return_dict=False)[0]
+        return prediction
+
+    def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
+        """Writes ``pytorch_lora_weights.safetensors``, which ``pipeline.load_lora_weights`` reads."""
+        from diffusers import StableDiffusionPipeline
+        from diffusers.utils import convert_state_dict_to_diffusers
+        from peft.utils import get_peft_model_state_dict
+
+        adapter = denoiser.peft_config["default"].to_dict()  # type: ignore[index, union-attr]
+        adapter["target_modules"] = sorted(adapter["target_modules"])  # a set: its order changes
+        StableDiffusionPipeline.save_lora_weights(
+            output,
+            unet_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(denoiser)),
+            unet_lora_adapter_metadata=adapter,
+            safe_serialization=True,
+        )
+
+
+def _load(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and transformers ship no types
+    try:
+        model = kind.from_pretrained(folder, use_safetensors=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} holds no safetensors weights of a {kind.__name__}",
+            hint="Pickled weights are not loaded: convert the model to safetensors first.",
+        ) from error
+    model.requires_grad_(False)
+    return model
+
+
+def _warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:  # noqa: ANN401
+    limit = tokenizer.model_max_length
+    lengths = [len(ids) for ids in tokenizer(list(captions), verbose=False).input_ids]
+    cut = sum(length > limit for length in lengths)
+    if cut:
+        logger.warning("%d captions exceed the text encoder's %d tokens and are cut: caption again", cut, limit)

@@ -1,0 +1,227 @@
+"""The training loop: from cached latents and captions to a denoiser that has learnt them."""
+
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from lesiongen.diffusion.cache import LatentCache, Orientations
+from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
+from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.draws import DataOrder, draw
+from lesiongen.diffusion.family import ModelFamily
+from lesiongen.diffusion.learner import Learner, learning_rate
+from lesiongen.diffusion.objective import loss_per_image, min_snr_weights, signal_to_noise, target
+from lesiongen.diffusion.stopping import StopRequest
+from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.progress import Progress, progress
+from lesiongen.seeds import derive_seed
+from lesiongen.tracking import StageRun
+
+__all__ = ["History", "Trainer"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class History:
+    """How a training went so far; it is kept in every checkpoint."""
+
+    step: int = 0
+    losses: list[float | None] = field(default_factory=list)
+    """Loss of every step, None where it was not finite."""
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    """(step, loss on the held-out images)."""
+    skipped: int = 0
+    """Steps whose gradient was not finite."""
+    skipped_in_a_row: int = 0
+    run_id: str | None = None
+    """The MLflow run, which a restart goes on with."""
+
+
+class Trainer:
+    """Trains one denoiser.
+
+    Args:
+        config: The run's configuration.
+        family: The model.
+        training: The encoded training images.
+        held_out: Encoded images that are never trained on; None: no held-out loss.
+        accelerator: Device and precision.
+        checkpoints: Where checkpoints go.
+        run: Where metrics go.
+    """
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        family: ModelFamily,
+        training: LatentCache,
+        held_out: LatentCache | None,
+        accelerator: Accelerator,
+        checkpoints: CheckpointStore,
+        run: StageRun,
+    ) -> None:
+        self.config, self.family, self.training, self.held_out = config, family, training, held_out
+        self.accelerator, self.checkpoints, self.run = accelerator, checkpoints, run
+        self.learner = Learner(config, family, accelerator)
+        self.order = DataOrder(config.seed, training.weights(config.balance))
+        self.orientations = Orientations(config.flip, config.rotations)
+        self.timesteps: int = family.noise_schedule.config.num_train_timesteps
+        self.history = History()
+        self._logged = (time.monotonic(), 0)
+
+    def resume(self, saved: Checkpoint) -> None:
+        """Takes up the state of a checkpoint."""
+        self.learner.load(saved.tensors, saved.state["learner"])
+        history = dict(saved.state["history"])
+        history["held_out"] = [(int(step), float(loss)) for step, loss in history["held_out"]]
+        self.history = History(**history)
+        logger.info("Resuming from the checkpoint of step %d", saved.step)
+
+    def train(self, stop: StopRequest) -> History:
+        """Runs the remaining steps.
+
+        Raises:
+            Interrupted: A stop was requested; a checkpoint has been written.
+            LesionGenError: The gradient was not finite for too many steps in a row.
+        """
+        self.history.run_id = self.run.run_id
+        self._logged = (time.monotonic(), self.history.step)
+        remaining = self.config.steps - self.history.step
+        with progress("Fine-tuning", total=remaining, unit="steps") as bar:
+            while self.history.step < self.config.steps:
+                self._guard(self.step())
+                self._after_step(bar, stop)
+        return self.history
+
+    def step(self) -> bool:
+        """Takes one optimizer step; returns false where its gradient was not finite and was dropped."""
+        step, losses = self.history.step, []
+        for pass_ in range(self.config.accumulation):
+            places = range(pass_ * self.config.batch_size, (pass_ + 1) * self.config.batch_size)
+            loss = self._loss(step, places)
+            self.accelerator.backward(loss / self.config.accumulation)
+            losses.append(loss.detach())
+        finite = self.learner.update(step)
+        mean = float(torch.stack(losses).mean())
+        self.history.losses.append(mean if math.isfinite(mean) else None)
+        self.history.step += 1
+        return finite
+
+    def held_out_loss(self) -> float:
+        """Mean squared error on the held-out images, at timesteps and with noise that never change.
+
+        Their timesteps spread evenly over the schedule; the weights are those that would be published.
+        """
+        cache = self.held_out
+        if cache is None:
+            raise ValueError("there are no held-out images")
+        total = 0.0
+        with torch.inference_mode(), self.learner.averaged() as denoiser, self.accelerator.autocast():
+            for start in range(0, len(cache), self.config.batch_size):
+                rows = np.arange(start, min(start + self.config.batch_size, len(cache)))
+                total += float(self._held_out_losses(cache, denoiser, rows).sum())
+        return total / len(cache)
+
+    def _held_out_losses(
+        self, cache: LatentCache, denoiser: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.int64]]
+    ) -> torch.Tensor:
+        draws = draw(
+            derive_seed(self.config.seed, "held out"), 0, rows.tolist(), cache.shape,
+            timesteps=self.timesteps, orientations=1, caption_dropout=0.0,
+        )  # fmt: skip
+        timesteps = torch.from_numpy(((rows + 0.5) / len(cache) * self.timesteps).astype(np.int64))
+        latents = cache.latents(rows, draws.orientations, noise=None)
+        prediction, wanted = self._predict(denoiser, latents, draws.noise, timesteps, cache.conditioning(rows))
+        return loss_per_image(prediction, wanted)
+
+    def _loss(self, step: int, places: range) -> torch.Tensor:
+        config = self.config
+        images = self.order.indices(step * config.images_per_step + places.start, len(places))
+        draws = draw(
+            config.seed, step, places, self.training.shape,
+            timesteps=self.timesteps, orientations=len(self.orientations), caption_dropout=config.caption_dropout,
+        )  # fmt: skip
+        latents = self.training.latents(images, draws.orientations, draws.posterior)
+        conditioning = self.training.conditioning(images, draws.dropped)
+        prediction, wanted = self._predict(self.learner.denoiser, latents, draws.noise, draws.timesteps, conditioning)
+        losses = loss_per_image(prediction, wanted)
+        if config.snr_gamma is not None:
+            snr = signal_to_noise(self.family.noise_schedule, draws.timesteps.to(losses.device))
+            losses = losses * min_snr_weights(snr, config.snr_gamma, self.family.prediction)
+        return losses.mean()
+
+    def _predict(
+        self,
+        denoiser: torch.nn.Module,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditioning: dict[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        device, schedule = self.accelerator.device, self.family.noise_schedule
+        latents, noise, timesteps = latents.to(device), noise.to(device), timesteps.to(device)
+        noisy = schedule.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        told = {name: values.to(device) for name, values in conditioning.items()}
+        prediction = self.family.predict(denoiser, noisy, timesteps, told)
+        return prediction, target(self.family.prediction, schedule, latents, noise, timesteps)
+
+    def _guard(self, finite: bool) -> None:
+        history = self.history
+        if finite:
+            history.skipped_in_a_row = 0
+            return
+        history.skipped += 1
+        history.skipped_in_a_row += 1
+        logger.warning("Step %d: the gradient is not finite; the step is left out", history.step)
+        if history.skipped_in_a_row >= self.config.max_nonfinite:
+            raise LesionGenError(
+                f"Training diverged: the gradient was not finite for {history.skipped_in_a_row} steps in a row, "
+                f"up to step {history.step}",
+                hint="Lower learning_rate, or train in fp32 or bf16; the newest checkpoint is from before.",
+            )
+
+    def _after_step(self, bar: Progress, stop: StopRequest) -> None:
+        config, history = self.config, self.history
+        last = history.step == config.steps
+        if self.held_out is not None and (last or history.step % config.validation_every == 0):
+            loss = self.held_out_loss()
+            history.held_out.append((history.step, loss))
+            self.run.log_metrics({"held_out_loss": loss}, step=history.step)
+        if last or history.step % config.log_every == 0:
+            self._log_metrics()
+        loss_now = history.losses[-1]
+        bar.advance(1, note="loss not finite" if loss_now is None else f"loss {loss_now:.4f}")
+        if last or stop.requested or history.step % config.checkpoint_every == 0:
+            self.save()
+        if stop.requested and not last:
+            raise Interrupted(
+                f"Stopped by {stop.requested} after step {history.step} of {config.steps}; "
+                f"the state is saved in {self.checkpoints.storage.uri}",
+                hint="Start the same command again to go on from there.",
+            )
+
+    def save(self) -> None:
+        """Writes a checkpoint of this very state."""
+        state = {"learner": self.learner.state(), "history": asdict(self.history)}
+        self.checkpoints.save(self.history.step, self.learner.tensors(), state)
+
+    def _log_metrics(self) -> None:
+        now, step = time.monotonic(), self.history.step
+        then, logged = self._logged
+        self._logged = (now, step)
+        recent = [loss for loss in self.history.losses[logged:] if loss is not None]
+        metrics = {
+            "learning_rate": learning_rate(self.config, step - 1),
+            "images_per_second": (step - logged) * self.config.images_per_step / max(now - then, 1e-9),
+            "skipped_steps": float(self.history.skipped),
+        }
+        if recent:
+            metrics["loss"] = sum(recent) / len(recent)
+        self.run.log_metrics(metrics, step=step)

@@ -1,0 +1,88 @@
+"""A tiny, randomly initialised Stable Diffusion pipeline folder and a tiny captioned dataset."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lesiongen.dataset import DatasetWriter, Sample
+
+SIZE = 16
+
+
+def _tokenizer():
+    from transformers import CLIPTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz,"
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=24)
+
+
+def build_pipeline(folder: Path, *, prediction: str = "epsilon", zero_snr: bool = False) -> Path:
+    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tokenizer = _tokenizer()
+        text = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+                num_attention_heads=2, max_position_embeddings=24, projection_dim=16,
+                bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )  # fmt: skip
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1,
+            mid_block_add_attention=False, sample_size=SIZE,
+        )  # fmt: skip
+        unet = UNet2DConditionModel(
+            sample_size=SIZE // 2, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=16, attention_head_dim=4,
+        )  # fmt: skip
+    scheduler = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
+        clip_sample=False, rescale_betas_zero_snr=zero_snr,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
+    return folder
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def build_dataset(folder: Path, counts: dict[str, int], **changes: object) -> str:
+    captions = {"mel": "melanoma, dark", "nv": "nevus, light", "df": "dermatofibroma"}
+    with DatasetWriter(str(folder), name="tiny") as writer:
+        for split, count in counts.items():
+            for row in range(count):
+                diagnosis = ("nv", "nv", "mel", "nv", "df")[row % 5]
+                values = {
+                    "image": png(hash((len(split), row)) % 2**31), "image_id": f"{split}-{row}",
+                    "diagnosis": diagnosis, "split": split, "caption": captions[diagnosis], **changes,
+                }  # fmt: skip
+                writer.add(Sample(**values))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
+
+
+@pytest.fixture(scope="session")
+def dataset_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_dataset(tmp_path_factory.mktemp("data") / "set", {"train": 10, "validation": 4, "test": 3})
