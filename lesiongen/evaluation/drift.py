@@ -1,0 +1,96 @@
+"""Drift of measured properties between the real training images and the synthetic ones, by evidently."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesiongen.evaluation.images import LabelledImages
+
+__all__ = ["measure_drift", "properties"]
+
+CATEGORICAL = ("diagnosis", "measured_tone", "predicted_diagnosis")
+NUMERIC_METHOD, CATEGORICAL_METHOD, THRESHOLD = "wasserstein", "jensenshannon", 0.1
+"""Effect sizes, not p-values: a drift is as large for 200 images as for 20,000."""
+
+
+def properties(images: LabelledImages, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> pd.DataFrame:
+    """Measures each image: light, contrast, colour, sharpness, and how a classifier sees it."""
+    return pd.DataFrame(
+        {
+            "diagnosis": images.table["diagnosis"],
+            "measured_tone": images.table["measured_tone"],
+            "predicted_diagnosis": [classes[k] for k in probabilities.argmax(axis=1)],
+            "classifier_confidence": probabilities.max(axis=1),
+            **_pixel_properties(images.images),
+        }
+    )
+
+
+def _pixel_properties(images: NDArray[np.uint8]) -> dict[str, list[float]]:
+    columns: dict[str, list[float]] = {name: [] for name in ("brightness", "contrast", "redness", "sharpness")}
+    for image in images:
+        pixels = image.astype(np.float32) / 255.0
+        grey = pixels.mean(axis=2)
+        columns["brightness"].append(float(grey.mean()))
+        columns["contrast"].append(float(grey.std()))
+        columns["redness"].append(float((pixels[..., 0] - pixels[..., 1:].mean(axis=2)).mean()))
+        columns["sharpness"].append(float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()))
+    return columns
+
+
+def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) -> dict[str, Any]:
+    """Compares two tables of `properties` and saves evidently's own report.
+
+    Args:
+        reference: Real training images.
+        current: Synthetic images.
+        html: Where evidently's report is written.
+
+    Returns:
+        For each column the distance, the method and whether it drifted; the share of columns that did. A column
+        without values on either side is named in ``absent``.
+    """
+    absent = [name for name in reference if reference[name].isna().all() or current[name].isna().all()]
+    kept = [name for name in reference if name not in absent]
+    snapshot = _run_evidently(reference[kept], current[kept])
+    snapshot.save_html(str(html))
+    columns = []
+    for metric in snapshot.dict()["metrics"]:
+        name = metric["config"].get("column")
+        if name is not None:
+            method = CATEGORICAL_METHOD if name in CATEGORICAL else NUMERIC_METHOD
+            distance = float(metric["value"])
+            columns.append({"column": name, "method": method, "distance": distance, "drifted": distance >= THRESHOLD})
+    return {
+        "tool": "evidently",
+        "threshold": THRESHOLD,
+        "columns": sorted(columns, key=lambda column: -column["distance"]),
+        "share_drifted": float(np.mean([column["drifted"] for column in columns])),
+        "absent": absent,
+    }
+
+
+def _run_evidently(reference: pd.DataFrame, current: pd.DataFrame) -> Any:
+    with warnings.catch_warnings():
+        # evidently 0.7 touches names that numpy and litestar have deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        categorical = [name for name in reference if name in CATEGORICAL]
+        definition = DataDefinition(
+            categorical_columns=categorical,
+            numerical_columns=[name for name in reference if name not in categorical],
+        )
+        preset = DataDriftPreset(
+            num_method=NUMERIC_METHOD,
+            cat_method=CATEGORICAL_METHOD,
+            num_threshold=THRESHOLD,
+            cat_threshold=THRESHOLD,
+        )
+        tables = [Dataset.from_pandas(table, data_definition=definition) for table in (current, reference)]
+        return Report([preset]).run(current_data=tables[0], reference_data=tables[1])

@@ -1,0 +1,139 @@
+"""How far the synthetic images are from the real ones, in the features of a named network."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from lesiongen.seeds import derive_seed
+
+__all__ = ["compare_features", "fidelity", "manifold_scores"]
+
+Features = NDArray[np.float32]
+NEIGHBOURS = 5
+MAX_ROWS = 5000
+KID_SUBSETS, KID_SUBSET_SIZE = 50, 200
+MIN_ROWS = 2 * NEIGHBOURS
+"""Fewer images than this, and no distance between distributions is worth printing."""
+
+
+def fidelity(
+    real: Features,
+    synthetic: Features,
+    held_out: Features,
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    classes: tuple[str, ...],
+    *,
+    extractor: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Compares the synthetic images, and for scale the held-out real ones, with the real training images.
+
+    Args:
+        real: Features [n, d] of the real training images.
+        synthetic: Features of the synthetic images.
+        held_out: Features of real images that no generator has seen.
+        labels: Class numbers of the real training and of the synthetic images, for the distances by class.
+        classes: Names of the classes.
+        extractor: What the features are, in words.
+        seed: Seed of the subsets.
+    """
+    by_class = {}
+    for number, name in enumerate(classes):
+        mine = real[labels[0] == number], synthetic[labels[1] == number]
+        by_class[name] = {"n_real": len(mine[0]), "n_synthetic": len(mine[1]), "kid": None}
+        if min(map(len, mine)) >= MIN_ROWS:
+            by_class[name]["kid"] = _kid(*mine, derive_seed(seed, "kid", name))[0]
+    return {
+        "extractor": extractor,
+        "neighbours": NEIGHBOURS,
+        "synthetic": compare_features(real, synthetic, seed),
+        "held_out_real": compare_features(real, held_out, seed),
+        "per_class": by_class,
+    }
+
+
+def compare_features(real: Features, other: Features, seed: int) -> dict[str, Any]:
+    """Returns KID, the Fréchet distance, precision, recall, density and coverage, with both counts.
+
+    At most 5,000 images of each side are used, drawn with the seed. None stands where there are too few images.
+    """
+    real, other = _at_most(real, seed, "real"), _at_most(other, seed, "other")
+    scores: dict[str, Any] = {"n_real": len(real), "n_fake": len(other)}
+    if min(len(real), len(other)) < MIN_ROWS:
+        names = ("kid", "kid_spread", "frechet_distance", "precision", "recall", "density", "coverage")
+        return scores | dict.fromkeys(names)
+    kid, spread = _kid(real, other, derive_seed(seed, "kid"))
+    return scores | {
+        "kid": kid,
+        "kid_spread": spread,
+        "frechet_distance": _frechet_distance(real, other),
+        **manifold_scores(real, other),
+    }
+
+
+def manifold_scores(real: Features, other: Features, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020, eq. 4 and 5).
+
+    Args:
+        real: [n, d], n > neighbours.
+        other: [m, d], m > neighbours.
+        neighbours: k of the balls around each image.
+    """
+    between = pairwise_distances(real, other)
+    real_radius = _radius(real, neighbours)
+    inside = between < real_radius[:, None]
+    return {
+        "precision": float(inside.any(axis=0).mean()),
+        "recall": float((between < _radius(other, neighbours)[None, :]).any(axis=1).mean()),
+        "density": float(inside.sum(axis=0).mean() / neighbours),
+        "coverage": float((between.min(axis=1) < real_radius).mean()),
+    }
+
+
+def _radius(rows: Features, neighbours: int) -> NDArray[np.float64]:
+    distances = pairwise_distances(rows)
+    return np.asarray(np.partition(distances, neighbours, axis=1)[:, neighbours])
+
+
+class _Given(nn.Module):
+    """Stands in torchmetrics' place for an extractor: the features were computed before."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.num_features = width
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def _kid(real: Features, other: Features, seed: int) -> tuple[float, float]:
+    size = min(KID_SUBSET_SIZE, len(real), len(other))
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance` will save all extracted")
+        torch.manual_seed(seed)
+        metric = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=KID_SUBSETS, subset_size=size)
+        metric.update(torch.from_numpy(real), real=True)
+        metric.update(torch.from_numpy(other), real=False)
+        mean, spread = metric.compute()
+    return float(mean), float(spread)
+
+
+def _frechet_distance(real: Features, other: Features) -> float:
+    metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
+    metric.update(torch.from_numpy(real).double(), real=True)
+    metric.update(torch.from_numpy(other).double(), real=False)
+    return float(metric.compute())
+
+
+def _at_most(rows: Features, seed: int, name: str) -> Features:
+    if len(rows) <= MAX_ROWS:
+        return rows
+    rng = np.random.default_rng(derive_seed(seed, "rows", name))
+    return rows[rng.choice(len(rows), MAX_ROWS, replace=False)]

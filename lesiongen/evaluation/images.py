@@ -1,0 +1,115 @@
+"""The images of a dataset as small arrays, with their labels and their metadata."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.dataset import Dataset, Sample, groups
+from lesiongen.errors import DataError
+from lesiongen.imaging import decode, square
+from lesiongen.progress import progress
+
+__all__ = ["LabelledImages", "class_names", "load_images", "pictures"]
+
+COLUMNS = (
+    "image_id", "diagnosis", "lesion_id", "patient_id", "age", "sex", "site", "skin_tone", "measured_tone",
+    "image_type", "device",
+)  # fmt: skip
+AGE_EDGES = (-np.inf, 30, 45, 60, 75, np.inf)
+AGE_BANDS = ("under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Square images with their class numbers and metadata.
+
+    Attributes:
+        images: [n, size, size, 3], bytes.
+        labels: [n], the positions of the diagnoses in the list of classes.
+        table: One row for each image: what is known of it, and ``age_band``.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.images.shape[1])
+
+    @cached_property
+    def members(self) -> list[NDArray[np.int64]]:
+        """The rows of each class that is present."""
+        return [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+
+    @cached_property
+    def lesions(self) -> NDArray[np.int64]:
+        """The number [n] of the lesion that each image shows; an image without a lesion_id stands alone."""
+        return np.asarray(groups(self.table, ("lesion_id",)), dtype=np.int64)
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The pixels of each image as a key: equal for equal images."""
+        return [image.tobytes() for image in self.images]
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledImages":
+        """Returns some of the images, chosen by a mask or by row numbers."""
+        return LabelledImages(self.images[rows], self.labels[rows], self.table.loc[rows].reset_index(drop=True))
+
+    def count(self, classes: Sequence[str]) -> dict[str, int]:
+        """Number of images of each class."""
+        counted = np.bincount(self.labels, minlength=len(classes))
+        return {name: int(number) for name, number in zip(classes, counted, strict=True)}
+
+
+def class_names(datasets: Iterable[Dataset], known: Sequence[str]) -> tuple[str, ...]:
+    """Returns the diagnoses of all datasets: those of `known` in that order, then others by name."""
+    found = {name for dataset in datasets for name in dataset.manifest.classes}
+    return tuple([name for name in known if name in found] + sorted(found - set(known)))
+
+
+def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], size: int) -> LabelledImages:
+    """Loads a split as squares of `size` pixels; only the small squares are held, size x size x 3 bytes an image.
+
+    Raises:
+        DataError: An image of the dataset cannot be decoded.
+    """
+    total = dataset.manifest.splits.get(split, 0) if split else len(dataset)
+    images = np.empty((total, size, size, 3), dtype=np.uint8)
+    rows = []
+    with progress(f"Loading {split or 'synthetic'} images", total=total, unit="images") as bar:
+        for number, sample in enumerate(dataset.samples(split)):
+            images[number] = _small(sample, dataset.uri, size)
+            rows.append({name: getattr(sample, name) for name in COLUMNS})
+            bar.advance()
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[name] for name in table["diagnosis"]], dtype=np.int64)
+    return LabelledImages(images, labels, table.assign(age_band=_age_band(table["age"])))
+
+
+def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(square(decode(sample.image), size), dtype=np.uint8)
+    except DataError as error:
+        hint = "Run lesiongen validate on the dataset; it lists the images that are damaged."
+        raise DataError(f"{uri}: image {sample.image_id}: {error}", hint=hint) from error
+
+
+def _age_band(ages: pd.Series) -> pd.Series:
+    bands = pd.cut(ages.astype(float), bins=list(AGE_EDGES), labels=list(AGE_BANDS), right=False)
+    return bands.astype(object).where(bands.notna(), None)
+
+
+def pictures(images: NDArray[np.uint8]) -> list[Image.Image]:
+    """Turns arrays [n, h, w, 3] into pictures."""
+    return [Image.fromarray(image) for image in images]
