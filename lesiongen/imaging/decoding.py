@@ -60,8 +60,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:  # hostile bytes make Pillow raise nearly anything; all of it means "unusable"
-        reason = "truncated" if "truncated" in str(error).lower() else "damaged"
-        raise ImageError(reason, str(error) or type(error).__name__) from error
+        raise _broken(error) from error
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -76,15 +75,18 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         except UnidentifiedImageError as error:
             raise ImageError("not an image", f"starts with {data[:12]!r}") from error
         except Exception as error:  # see decode
-            raise ImageError("damaged", str(error) or type(error).__name__) from error
+            raise _broken(error) from error
     return image
+
+
+def _broken(error: Exception) -> ImageError:
+    text = str(error) or type(error).__name__
+    return ImageError("truncated" if "truncated" in text.lower() else "damaged", text)
 
 
 def _check_header(image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
-        raise ImageError(
-            "too large", f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed"
-        )
+        raise ImageError("too large", f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed")
     frames = getattr(image, "n_frames", 1)
     # A phone's MPO is a JPEG with further views behind the photograph; its first frame is the photograph.
     if frames > 1 and image.format != "MPO":

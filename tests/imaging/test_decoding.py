@@ -29,12 +29,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def test_png_keeps_every_pixel():
@@ -48,6 +43,7 @@ def test_png_keeps_every_pixel():
         (b"this is a text file named .jpg\n", "not an image"),
         (file_of(skin(), "JPEG")[:-200], "truncated"),
         (file_of(skin(), "PNG")[:-400], "truncated"),
+        (file_of(skin(), "JPEG")[:300], "truncated"),
         (file_of(skin(), "EPS"), "not an image"),
         (png_that_claims(60_000, 60_000), "too large"),
         (png_that_claims(10_000, 10_000), "too large"),

@@ -1,0 +1,53 @@
+"""What can be chosen about reading a collection."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from lesiongen.config import StageConfig
+
+__all__ = ["FORMATS", "Format", "IngestConfig"]
+
+Format = Literal["ham10000", "isic", "image_folder"]
+FORMATS: tuple[Format, ...] = ("ham10000", "isic", "image_folder")
+
+
+class IngestConfig(StageConfig):
+    """Configuration of `lesiongen.ingest.ingest`.
+
+    Attributes:
+        format: Which reader understands the source.
+        name: Name of the dataset.
+        seed: Seed of the split, and of the draw where ``limit`` is given.
+        split_fractions: Shares of train, validation and test.
+        keep_official_split: Keep the split that the source's authors published, row by row.
+        on_error: ``fail`` at any row that cannot be used, or ``reject`` such rows and list them.
+        max_rejected: Share of rejected rows above which the run fails, with ``on_error="reject"``.
+        limit: At most this many rows, drawn by the seed (tables are often sorted by class).
+        unknown_diagnosis: ``reject`` labels outside the taxonomy, or ``keep`` them as they are.
+        columns: image_folder only: the table's own names of canonical columns, ``{"diagnosis": "label"}``.
+        source_name: image_folder only: name of the collection.
+        licence: image_folder only: licence of the images.
+        attribution: image_folder only: whom to name.
+    """
+
+    format: Format
+    name: str = "dataset"
+    seed: int = 0
+    split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    keep_official_split: bool = False
+    on_error: Literal["fail", "reject"] = "fail"
+    max_rejected: float = Field(default=0.05, ge=0, le=1)
+    limit: int | None = Field(default=None, ge=1)
+    unknown_diagnosis: Literal["reject", "keep"] = "reject"
+    columns: dict[str, str] = Field(default_factory=dict)
+    source_name: str | None = None
+    licence: str | None = None
+    attribution: str | None = None
+
+    @field_validator("split_fractions")
+    @classmethod
+    def _sum_to_one(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(value) < 0 or abs(sum(value) - 1) > 1e-6:
+            raise ValueError("three shares (train, validation, test) that sum to 1 are needed")
+        return value

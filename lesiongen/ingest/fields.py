@@ -1,0 +1,94 @@
+"""From a table's words to the dataset's values; what is blank or unknown becomes None, never a guess."""
+
+import math
+
+from lesiongen.concepts import read_report
+from lesiongen.dataset import SPLITS
+from lesiongen.errors import DataError
+from lesiongen.ingest.rows import Field, FieldError
+
+__all__ = ["age", "image_type", "known", "official_split", "report", "sex", "skin_tone"]
+
+_BLANK = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-1", "-1.0"}
+_SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
+_SPLITS = {
+    **{split: split for split in SPLITS},
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "testing": "test",
+}
+_FITZPATRICK = {roman: str(number) for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), start=1)}
+_IMAGE_TYPES = {
+    "dermoscopic": "dermoscopic",
+    "dermoscopy": "dermoscopic",
+    "clinical": "clinical",
+    "clinical: overview": "clinical",
+    "clinical: close-up": "clinical",
+}
+
+
+def known(field: Field) -> str | None:
+    """Returns the text, or None where it is blank or says that nothing is known."""
+    return None if field.text.lower() in _BLANK else field.text
+
+
+def age(field: Field) -> float | None:
+    """Returns an age in years, within 0 to 120; a trailing plus (``85+``) is dropped."""
+    text = known(field)
+    if text is None:
+        return None
+    try:
+        years = float(text.removesuffix("+"))
+    except ValueError:
+        years = math.nan
+    if not 0 <= years <= 120:
+        raise FieldError(field, "is no age in years between 0 and 120")
+    return years
+
+
+def sex(field: Field) -> str | None:
+    """Returns ``male`` or ``female``."""
+    return _choice(field, _SEXES, "is neither male nor female nor blank")
+
+
+def image_type(field: Field) -> str | None:
+    """Returns ``dermoscopic`` or ``clinical``."""
+    return _choice(field, _IMAGE_TYPES, "is neither dermoscopic nor clinical nor blank")
+
+
+def official_split(field: Field) -> str | None:
+    """Returns the published split in the dataset's own words."""
+    return _choice(field, _SPLITS, "is none of train, validation, test and their usual spellings")
+
+
+def skin_tone(tone: Field, scale: str | None) -> str | None:
+    """Returns a recorded tone; on the Fitzpatrick scale I to VI are written 1 to 6."""
+    text = known(tone)
+    if text is None or scale != "fitzpatrick":
+        return text
+    number = _FITZPATRICK.get(text.lower(), text.removesuffix(".0"))
+    if number not in _FITZPATRICK.values():
+        raise FieldError(tone, "is not on the Fitzpatrick scale (1 to 6 or I to VI)")
+    return number
+
+
+def report(field: Field) -> str | None:
+    """Returns a clinical report, or an expert's marks of dermoscopic features, as a report's JSON text."""
+    if not field.text:
+        return None
+    try:
+        return read_report(field.text).to_text()
+    except DataError as error:
+        raise FieldError(field, f"is no report: {error.__cause__}") from error
+
+
+def _choice(field: Field, choices: dict[str, str], reason: str) -> str | None:
+    text = known(field)
+    if text is None:
+        return None
+    chosen = choices.get(text.lower())
+    if chosen is None:
+        raise FieldError(field, reason)
+    return chosen

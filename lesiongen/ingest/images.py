@@ -1,0 +1,78 @@
+"""The images that a source holds, by name."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from lesiongen.errors import DataError
+from lesiongen.ingest.rows import Field, FieldError, Rejection
+from lesiongen.storage import Storage, StoredObject
+
+__all__ = ["ImageIndex"]
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+LARGEST_FILE = 256 << 20
+
+
+class ImageIndex:
+    """The listing of a source, read once; it remembers which images a row has named."""
+
+    def __init__(self, storage: Storage, *, ignore: tuple[str, ...] = ()) -> None:
+        listing = list(storage.list())
+        self.tables = [item.key for item in listing if PurePosixPath(item.key).suffix.lower() not in SUFFIXES]
+        self._images: dict[str, StoredObject] = {}
+        self._by_stem: dict[str, list[str]] = {}
+        for item in listing:
+            path = PurePosixPath(item.key)
+            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(ignore or ("\0",)):
+                self._images[item.key] = item
+                self._by_stem.setdefault(path.stem, []).append(item.key)
+        self._named: set[str] = set()
+
+    def find_table(self, storage: Storage, name: str) -> str:
+        """Returns the key of the one table of that name, wherever it lies.
+
+        Raises:
+            DataError: There is none, or there are several.
+        """
+        found = [key for key in self.tables if PurePosixPath(key).name == name]
+        if len(found) == 1:
+            return found[0]
+        what = f"{len(found)} tables named {name}: {', '.join(found)}" if found else f"no table {name}"
+        held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
+        raise DataError(f"{storage.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
+
+    def of_stem(self, field: Field) -> str:
+        """Returns the key of the image whose name without suffix is the field's text."""
+        keys = self._by_stem.get(field.text, [])
+        self._named.update(keys)
+        if not keys:
+            raise FieldError(field, "there is no image of this name")
+        # HAM10000 is handed on with its folders doubled; copies of one size are one image.
+        if len({self._images[key].size for key in keys}) > 1:
+            raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
+        return self._checked(field, keys[0])
+
+    def of_path(self, field: Field, folder: str) -> str:
+        """Returns the key of the image at a path relative to a folder of the source."""
+        path = PurePosixPath(field.text)
+        if path.is_absolute() or ".." in path.parts or "\\" in field.text or ":" in field.text:
+            raise FieldError(field, "leaves the folder of its table; give a path inside it")
+        key = (PurePosixPath(folder) / path).as_posix()
+        if key not in self._images:
+            raise FieldError(field, "there is no such image")
+        self._named.add(key)
+        return self._checked(field, key)
+
+    def _checked(self, field: Field, key: str) -> str:
+        size = self._images[key].size
+        if size == 0:
+            raise FieldError(field, "the image file is empty (0 bytes)")
+        if size > LARGEST_FILE:
+            raise FieldError(field, f"the image file has {size} bytes, more than the {LARGEST_FILE} allowed")
+        return key
+
+    def unnamed(self, table: str) -> Iterator[Rejection]:
+        """Yields the images that no row has named."""
+        for key in self._images:
+            if key not in self._named:
+                yield Rejection(key, None, None, None, f"no row of {table} names this image")

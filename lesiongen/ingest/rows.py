@@ -1,0 +1,100 @@
+"""What a reader yields: rows that can be used, and rows that cannot with the reason."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lesiongen.storage import Storage
+
+__all__ = ["Field", "FieldError", "Reader", "Rejection", "Row"]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A row or an image that cannot be used.
+
+    Attributes:
+        file: The table, or the image where no table names it.
+        row: Line of the file (the header is line 1); None where there is no row.
+        column: Column, or None for the row as a whole.
+        value: What stands there, cut to a readable length.
+        reason: What is wrong with it.
+    """
+
+    file: str
+    row: int | None
+    column: str | None
+    value: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = self.file if self.row is None else f"{self.file}, row {self.row}"
+        what = f", {self.column} = {self.value!r}" if self.column else ""
+        return f"{where}{what}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column's name and what a row holds in it."""
+
+    column: str
+    text: str
+
+
+class FieldError(Exception):
+    """A value of a row is refused."""
+
+    def __init__(self, field: Field, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that its reader found in order; its image has not been opened yet.
+
+    Attributes:
+        table: Key of the table.
+        line: Line of the table.
+        image_field: The column that names the image.
+        image_key: Key of the image in the source.
+        image_id: Name of the image in the dataset.
+        diagnosis: The source's own label, and its column.
+        values: Further columns of the dataset's schema.
+    """
+
+    table: str
+    line: int
+    image_field: Field
+    image_key: str
+    image_id: str
+    diagnosis: Field
+    values: dict[str, str | float | None]
+
+    def reject(self, field: Field | None, reason: str) -> Rejection:
+        """Returns a rejection of this row."""
+        column, text = (field.column, field.text) if field else (None, None)
+        return Rejection(self.table, self.line, column, text[:80] if text else text, reason)
+
+
+class Reader(ABC):
+    """Understands one public collection.
+
+    Attributes:
+        source: Name of the collection.
+        licence: Its licence.
+        attribution: Whom to name.
+    """
+
+    source: str
+    licence: str | None
+    attribution: str | None
+
+    @abstractmethod
+    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+        """Yields every row of the source, in order; opens no image.
+
+        Raises:
+            DataError: The source as a whole cannot be understood: a table or a column is missing.
+        """

@@ -1,0 +1,221 @@
+"""The ingest stage: a collection becomes a dataset."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lesiongen.dataset import Dataset, DatasetWriter, Sample, assign_splits, resolve_diagnosis
+from lesiongen.errors import UsageError
+from lesiongen.imaging import ImageError
+from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.ham10000 import Ham10000Reader
+from lesiongen.ingest.image_folder import ImageFolderReader
+from lesiongen.ingest.isic import IsicReader
+from lesiongen.ingest.pictures import Picture, Spool, clean
+from lesiongen.ingest.rejections import check_rejections, write_rejections
+from lesiongen.ingest.rows import Reader, Rejection, Row
+from lesiongen.progress import progress
+from lesiongen.references import DatasetReference
+from lesiongen.seeds import derive_seed
+from lesiongen.storage import LocalStorage, Storage, open_storage
+from lesiongen.tracking import stage_run
+
+__all__ = ["IngestResult", "ingest"]
+
+PARALLEL_READS = 8
+WINDOW = 4 * PARALLEL_READS
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What came of it: the dataset, the number of rows in it, and the rows that could not be used."""
+
+    dataset: DatasetReference
+    accepted: int
+    rejected: list[Rejection]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    row: Row
+    digest: str
+    place: slice
+
+
+def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
+    """Reads a collection, checks every row and image, splits it by lesion and patient, and publishes a dataset.
+
+    Tables are checked before any image is opened. Images that show the same pixels share a split, whatever their
+    names. Nothing is visible at ``output`` unless all went well.
+
+    Args:
+        config: How to read it.
+        source: Folder or ``s3://`` prefix of the collection.
+        output: New folder or prefix of the dataset.
+
+    Raises:
+        UsageError: The source does not exist, or the output holds a dataset already.
+        DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
+    """
+    with stage_run("ingest", {**config.model_dump(), "source": source}) as run:
+        result = _ingest(config, _open_source(source), output)
+        run.log_metrics({"accepted": result.accepted, "rejected": len(result.rejected)})
+        run.log_json(result.dataset.model_dump(), "dataset.json")
+    return result
+
+
+def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult:
+    reader = _reader(config)
+    writer = DatasetWriter(
+        output,
+        name=config.name,
+        licence=reader.licence,
+        attribution=reader.attribution,
+        origin={"stage": "ingest", "source": storage.uri, "config": config.model_dump(mode="json")},
+    )
+    with writer, Spool() as spool:
+        rows, rejected = _read_rows(config, reader, storage)
+        check_rejections(config, storage.uri, len(rows), rejected)
+        rows = _draw(config, rows)
+        loaded, unusable = _load_images(storage, rows, spool)
+        rejected += unusable
+        check_rejections(config, storage.uri, len(rows) - len(unusable), rejected)
+        for item, split in zip(loaded, _splits(config, loaded), strict=True):
+            writer.add(_sample(reader, item, spool.get(item.place), split))
+        if rejected:
+            write_rejections(writer.storage, rejected)
+    return IngestResult(Dataset.open(output).reference(), len(loaded), rejected)
+
+
+def _open_source(source: str) -> Storage:
+    storage = open_storage(source)
+    if isinstance(storage, LocalStorage) and not Path(source).is_dir():
+        what = "is a file" if Path(source).is_file() else "does not exist"
+        raise UsageError(f"The source {source} {what}", hint="Give the folder or s3:// prefix of the collection.")
+    return storage
+
+
+def _reader(config: IngestConfig) -> Reader:
+    if config.format == "image_folder":
+        return ImageFolderReader(
+            config.columns, source=config.source_name, licence=config.licence, attribution=config.attribution
+        )
+    for name in ("columns", "source_name", "licence", "attribution"):
+        if getattr(config, name):
+            raise UsageError(f"{name} is understood with format image_folder only, not with {config.format}")
+    return {"ham10000": Ham10000Reader, "isic": IsicReader}[config.format]()
+
+
+def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[list[Row], list[Rejection]]:
+    rows: dict[str, Row] = {}
+    rejected: list[Rejection] = []
+    for item in reader.read(storage):
+        checked = _check(item, rows, config) if isinstance(item, Row) else item
+        if isinstance(checked, Row):
+            rows[checked.image_id] = checked
+        else:
+            rejected.append(checked)
+    return _one_patient_a_lesion(list(rows.values())), rejected
+
+
+def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rejection:
+    if not row.diagnosis.text:
+        return row.reject(row.diagnosis, "is blank; every image needs a diagnosis")
+    if row.image_id in earlier:
+        return row.reject(row.image_field, f"the image_id stands in row {earlier[row.image_id].line} already")
+    if config.unknown_diagnosis == "reject" and resolve_diagnosis(row.diagnosis.text) is None:
+        return row.reject(row.diagnosis, "is no known diagnosis; correct it, or keep such labels as they are")
+    return row
+
+
+def _one_patient_a_lesion(rows: list[Row]) -> list[Row]:
+    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each)."""
+    patients: dict[object, set[object]] = {}
+    for row in rows:
+        patients.setdefault(row.values.get("lesion_id"), set()).add(row.values.get("patient_id"))
+    for row in rows:
+        lesion, patient = row.values.get("lesion_id"), row.values.get("patient_id")
+        if lesion and patient and len(patients[lesion]) > 1:
+            row.values["lesion_id"] = f"{patient}/{lesion}"
+    return rows
+
+
+def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
+    if config.limit is None or len(rows) <= config.limit:
+        return rows
+    drawn = sorted(rows, key=lambda row: derive_seed(config.seed, "limit", row.image_id))[: config.limit]
+    kept = {row.image_id for row in drawn}
+    return [row for row in rows if row.image_id in kept]
+
+
+def _load_images(storage: Storage, rows: Sequence[Row], spool: Spool) -> tuple[list[_Loaded], list[Rejection]]:
+    loaded: list[_Loaded] = []
+    rejected: list[Rejection] = []
+    with progress("Reading images", total=len(rows), unit="images") as bar:
+        for row, picture in _pictures(storage, rows):
+            if isinstance(picture, Picture):
+                loaded.append(_Loaded(row, picture.digest, spool.put(picture.data)))
+            else:
+                rejected.append(picture)
+            bar.advance()
+    return loaded, rejected
+
+
+def _pictures(storage: Storage, rows: Sequence[Row]) -> Iterator[tuple[Row, Picture | Rejection]]:
+    """Reads several images at once but holds few: a window of rows at a time, in order."""
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        for start in range(0, len(rows), WINDOW):
+            window = rows[start : start + WINDOW]
+            yield from zip(window, pool.map(lambda row: _picture(storage, row), window), strict=True)
+
+
+def _picture(storage: Storage, row: Row) -> Picture | Rejection:
+    try:
+        return clean(storage.read_bytes(row.image_key))
+    except ImageError as error:
+        return row.reject(row.image_field, f"the image {row.image_key} cannot be used: {error}")
+    except UsageError:  # a link that points outside the source
+        return row.reject(row.image_field, f"the image {row.image_key} leads out of the source folder")
+
+
+def _splits(config: IngestConfig, loaded: Sequence[_Loaded]) -> list[str]:
+    table = pd.DataFrame(
+        {
+            "image_id": item.row.image_id,
+            "diagnosis": _diagnosis(item.row),
+            "content_digest": item.digest,
+            **{name: item.row.values.get(name) for name in _SPLIT_COLUMNS},
+        }
+        for item in loaded
+    )
+    if config.keep_official_split and table["official_split"].isna().all():
+        raise UsageError("keep_official_split is asked for, but no row of the source has a published split")
+    splits = assign_splits(
+        table, seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split
+    )
+    return [str(split) for split in splits]
+
+
+_SPLIT_COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
+
+
+def _diagnosis(row: Row) -> str:
+    return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
+
+
+def _sample(reader: Reader, item: _Loaded, data: bytes, split: str) -> Sample:
+    row = item.row
+    return Sample(
+        image=data,
+        image_id=row.image_id,
+        diagnosis=_diagnosis(row),
+        original_diagnosis=row.diagnosis.text,
+        split=split,
+        source=reader.source,
+        licence=reader.licence,
+        attribution=reader.attribution,
+        **row.values,  # type: ignore[arg-type]
+    )

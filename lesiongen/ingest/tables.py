@@ -1,0 +1,144 @@
+"""Tables as streams of rows: CSV, JSON lines and Parquet."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesiongen.errors import DataError
+from lesiongen.ingest.rows import Field, Rejection
+from lesiongen.storage import Storage
+
+__all__ = ["TableRow", "read_table"]
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row as text; blank cells are empty."""
+
+    table: str
+    line: int
+    cells: Mapping[str, str]
+
+    def field(self, column: str) -> Field:
+        """Returns a cell with its column's name; a column that the table lacks is blank."""
+        return Field(column, self.cells.get(column, "").strip())
+
+    def reject(self, field: Field | None, reason: str) -> Rejection:
+        """Returns a rejection of this row."""
+        column, text = (field.column, field.text[:80]) if field else (None, None)
+        return Rejection(self.table, self.line, column, text, reason)
+
+
+def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+    """Yields the rows of a table.
+
+    Args:
+        storage: Where the table lies.
+        key: Its key; ``.jsonl`` and ``.parquet`` say the format, anything else is CSV.
+        required: Columns that must be there.
+
+    Raises:
+        DataError: The table is no such file, or a required column is missing.
+    """
+    with storage.fetch(key) as path:
+        readers: dict[str, Callable[..., Iterator[TableRow | Rejection]]] = {
+            ".jsonl": _read_json_lines,
+            ".parquet": _read_parquet,
+        }
+        yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+
+
+def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            header = [name.strip() for name in next(rows, [])]
+            _check_header(key, header, required)
+            for cells in rows:
+                if cells:
+                    yield _csv_row(key, rows.line_num, header, cells)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{key} is not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}",
+            hint="Save the table as CSV in UTF-8.",
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{key}, row {rows.line_num}: {error}", hint="Save the table as plain CSV.") from error
+
+
+def _csv_row(key: str, line: int, header: list[str], cells: list[str]) -> TableRow | Rejection:
+    if len(cells) == len(header):
+        return TableRow(key, line, dict(zip(header, cells, strict=True)))
+    reason = f"has {len(cells)} cells, the header has {len(header)} columns"
+    return Rejection(key, line, None, None, reason)
+
+
+def _read_json_lines(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+    seen = False
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            line = raw.decode("utf-8-sig", errors="replace").strip()
+            if line:
+                row = _json_row(key, number, line)
+                if not seen and isinstance(row, TableRow):
+                    _check_header(key, list(row.cells), required)
+                    seen = True
+                yield row
+
+
+def _json_row(key: str, number: int, line: str) -> TableRow | Rejection:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Rejection(key, number, None, None, f"is not JSON: {error}")
+    if not isinstance(values, dict):
+        return Rejection(key, number, None, None, "is not a JSON object")
+    return TableRow(key, number, {name: _text(value) for name, value in values.items()})
+
+
+def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_header(key, file.schema_arrow.names, required)
+            number = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield TableRow(key, number, {name: _text(value) for name, value in values.items()})
+    except pa.ArrowException as error:
+        raise DataError(f"{key} is not a Parquet file: {error}") from error
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # a missing number in Parquet is NaN
+        return ""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _check_header(key: str, header: Sequence[str], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in header]
+    if not missing:
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if list(header).count(name) > 1)
+            raise DataError(f"{key} has two columns named {twice!r}", hint="Rename or remove one of them.")
+        return
+    for delimiter, words in _DELIMITERS.items():
+        if len(header) == 1 and delimiter in header[0]:
+            raise DataError(
+                f"{key} is separated by {words}, not by commas: its header reads {header[0][:80]!r}",
+                hint="Save the table with commas.",
+            )
+    raise DataError(
+        f"{key} has no column {', '.join(repr(name) for name in missing)}",
+        hint=f"It has: {', '.join(header) or 'nothing at all'}. Is this the right --format?",
+    )

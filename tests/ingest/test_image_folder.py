@@ -1,0 +1,164 @@
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lesiongen.dataset import Dataset
+from lesiongen.errors import DataError, UsageError
+from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingest.image_folder import ImageFolderReader
+from lesiongen.ingest.rows import Rejection, Row
+from lesiongen.storage import open_storage
+
+NAMES = ["images/a.png", "images/b.png", "images/c.png"]
+
+
+def samples_of(source, output, **options):
+    ingest(IngestConfig(format="image_folder", **options), str(source), str(output))
+    return {sample.image_id: sample for sample in Dataset.open(str(output)).samples()}
+
+
+def test_csv_with_everything(make_folder, tmp_path):
+    table = (
+        "file_name,image_id,lesion_id,patient_id,diagnosis,age,sex,site,skin_tone,skin_tone_scale,image_type,caption\n"
+        'images/a.png,A,L1,P1,melanoma,85+,F,back,IV,Fitzpatrick,clinical: close-up,"a lesion, dark"\n'
+        "images/b.png,B,L2,P2,nv,,,,,,,\n"
+        "images/c.png,C,L3,P3,bkl,30,male,face,56,ddi,dermoscopic,\n"
+    )
+    samples = samples_of(make_folder(table, NAMES), tmp_path / "out", source_name="clinic", licence="CC BY 4.0")
+    first = samples["A"]
+    assert (first.diagnosis, first.original_diagnosis, first.age, first.sex) == ("mel", "melanoma", 85.0, "female")
+    assert (first.skin_tone, first.skin_tone_scale, first.skin_tone_source) == ("4", "fitzpatrick", "metadata")
+    assert (first.image_type, first.caption) == ("clinical", "a lesion, dark")
+    assert (first.source, first.licence) == ("clinic", "CC BY 4.0")
+    blank = samples["B"]
+    assert (blank.age, blank.sex, blank.site, blank.skin_tone, blank.skin_tone_source) == (None,) * 5
+    assert (samples["C"].skin_tone, samples["C"].skin_tone_scale) == ("56", "ddi")
+
+
+def test_json_lines_and_parquet_say_the_same_as_csv(make_folder, tmp_path):
+    import pandas as pd
+
+    rows = [{"file_name": name, "dx": "nv", "age": age} for name, age in zip(NAMES, (40, None, 60), strict=True)]
+    source = make_folder("\n".join(map(json.dumps, rows)), NAMES, table_name="metadata.jsonl")
+    lines = samples_of(source, tmp_path / "lines")
+    (source / "metadata.jsonl").unlink()
+    pd.DataFrame(rows).to_parquet(source / "metadata.parquet")
+    parquet = samples_of(source, tmp_path / "parquet")
+    assert lines == parquet
+    assert [lines[name].age for name in ("images/a", "images/b", "images/c")] == [40.0, None, 60.0]
+
+
+def test_folders_of_splits_are_the_published_split(make_folder, tmp_path):
+    source = make_folder("file_name,label\na.png,nv\n", ["train/a.png", "valid/b.png"])
+    (source / "metadata.csv").rename(source / "train" / "metadata.csv")
+    (source / "valid" / "metadata.csv").write_text("file_name,label\nb.png,mel\n")
+    samples = samples_of(source, tmp_path / "out", keep_official_split=True)
+    assert {name: sample.split for name, sample in samples.items()} == {"train/a": "train", "valid/b": "validation"}
+
+
+def test_columns_can_be_named(make_folder, tmp_path):
+    source = make_folder("path,dx_text,dx\nimages/a.png,nevus,histo\n", NAMES[:1])
+    samples = samples_of(source, tmp_path / "out", columns={"file_name": "path", "diagnosis": "dx_text"})
+    assert samples["images/a"].diagnosis == "nv"
+    with pytest.raises(DataError, match="no column 'stage', which was given for 'site'"):
+        samples_of(source, tmp_path / "o", columns={"file_name": "path", "diagnosis": "dx", "site": "stage"})
+    with pytest.raises(UsageError, match="'colour' is no canonical column"):
+        samples_of(source, tmp_path / "p", columns={"colour": "dx"})
+
+
+def test_own_labels_can_be_kept(make_folder, tmp_path):
+    source = make_folder("file_name,label\nimages/a.png,psoriasis\n", NAMES[:1])
+    with pytest.raises(DataError, match="label = 'psoriasis': is no known diagnosis"):
+        samples_of(source, tmp_path / "out")
+    samples = samples_of(source, tmp_path / "kept", unknown_diagnosis="keep")
+    assert samples["images/a"].diagnosis == "psoriasis"
+
+
+def test_lesions_counted_anew_for_each_patient_are_told_apart(make_folder, tmp_path):
+    rows = "images/a.png,1,P1,nv\nimages/b.png,1,P2,nv\nimages/c.png,2,P2,nv\n"
+    samples = samples_of(make_folder("file_name,lesion_id,patient_id,diagnosis\n" + rows, NAMES), tmp_path / "out")
+    assert [samples[name[:-4]].lesion_id for name in NAMES] == ["P1/1", "P2/1", "2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "images/../../secret.png", "/etc/passwd", "..\\secret.png", "C:secret.png", ""]
+)
+def test_a_file_name_cannot_leave_its_folder(make_folder, tmp_path, name):
+    source = make_folder(f"file_name,diagnosis\nimages/a.png,nv\n{name},nv\n", NAMES[:1])
+    (tmp_path / "secret.png").write_bytes((source / "images/a.png").read_bytes())
+    with pytest.raises(DataError, match="leaves the folder of its table|no such image") as caught:
+        samples_of(source, tmp_path / "out")
+    assert "metadata.csv, row 3, file_name" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"skin_tone": "9", "skin_tone_scale": "fitzpatrick"}, "not on the Fitzpatrick scale"),
+        ({"image_type": "x-ray"}, "neither dermoscopic nor clinical"),
+        ({"split": "holdout"}, "none of train, validation, test"),
+        ({"concepts": "{"}, "is no report"),
+        ({"concepts": '{"colour": {"value": ["red"], "source": "a guess"}}'}, "is no report"),
+    ],
+)
+def test_values_that_would_be_misread_are_refused(make_folder, tmp_path, cells, message):
+    row = {"file_name": NAMES[0], "diagnosis": "nv", **cells}
+    source = make_folder(json.dumps(row), NAMES[:1], table_name="metadata.jsonl")
+    with pytest.raises(DataError, match=message):
+        samples_of(source, tmp_path / "out")
+
+
+def test_broken_lines_are_named(make_folder, tmp_path):
+    text = '{"file_name": "images/a.png", "dx": "nv"}\n{"file_name"\n[1]\n'
+    source = make_folder(text, NAMES[:1], table_name="metadata.jsonl")
+    with pytest.raises(DataError) as caught:
+        samples_of(source, tmp_path / "out")
+    assert "metadata.jsonl, row 2: is not JSON" in str(caught.value)
+    assert "metadata.jsonl, row 3: is not a JSON object" in str(caught.value)
+
+
+def test_a_table_is_needed_and_one_is_enough(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis\nimages/a.png,nv\n", NAMES[:1])
+    (source / "metadata.jsonl").write_text('{"file_name": "images/a.png", "dx": "nv"}')
+    with pytest.raises(DataError, match="holds 2 tables"):
+        samples_of(source, tmp_path / "out")
+    for name in ("metadata.csv", "metadata.jsonl"):
+        (source / name).unlink()
+    with pytest.raises(DataError, match=r"holds none of metadata\.csv"):
+        samples_of(source, tmp_path / "out")
+
+
+cell = st.one_of(
+    st.sampled_from(["", "images/a.png", "../a.png", "nv", "mel", "45", "nan", "I", "fitzpatrick", '{"streaks": 1}']),
+    st.text(max_size=12),
+)
+COLUMNS = ("file_name", "diagnosis", "age", "sex", "skin_tone", "skin_tone_scale", "split", "concepts", "lesion_id")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(*[cell] * len(COLUMNS)), min_size=1, max_size=6))
+def test_every_line_is_a_row_or_a_rejection(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "images").mkdir()
+    (folder / "images" / "a.png").write_bytes(b"unread")
+    lines = [json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    found = [item for item in ImageFolderReader().read(open_storage(folder)) if getattr(item, "row", 0) is not None]
+    assert len(found) == len(rows)
+    for item in found:
+        assert isinstance(item, Rejection) or (isinstance(item, Row) and item.image_key == "images/a.png")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_as_a_table_are_refused_in_words(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("bytes")
+    for name in ("metadata.csv", "metadata.jsonl", "metadata.parquet"):
+        (folder / name).write_bytes(data)
+        try:
+            assert all(isinstance(item, Rejection) for item in ImageFolderReader().read(open_storage(folder)))
+        except DataError as error:
+            assert "metadata" in str(error)
+        (folder / name).unlink()
