@@ -1,0 +1,105 @@
+"""What the steps share."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.step import checkpoint_prefix, publish, publish_result, step, uri_of
+from lesiongen.config import StageConfig
+from lesiongen.errors import DataError, UsageError
+from lesiongen.references import DatasetReference
+
+
+class _Settings(StageConfig):
+    steps: int = 4
+    base: str = "tiny"
+
+
+def _artifact(path: Path) -> Any:
+    return SimpleNamespace(path=str(path), metadata={})
+
+
+def _dataset(version: str = "abc") -> DatasetReference:
+    return DatasetReference(uri="s3://b/d", version=version, rows=3, splits={"train": 3}, classes={"nv": 3})
+
+
+def test_a_published_reference_is_read_back_by_the_next_step(tmp_path: Path) -> None:
+    artifact = _artifact(tmp_path / "deep" / "dataset")
+    publish(_dataset(), artifact, source="images")
+    assert uri_of(artifact) == "s3://b/d"
+    assert artifact.metadata["rows"] == 3
+    assert artifact.metadata["source"] == "images"
+
+
+def test_an_artifact_without_a_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no reference"):
+        uri_of(_artifact(tmp_path / "nothing"))
+
+
+def test_the_same_training_finds_its_checkpoints_and_another_does_not(tmp_path: Path) -> None:
+    artifact, other = _artifact(tmp_path / "a"), _artifact(tmp_path / "b")
+    publish(_dataset(), artifact)
+    publish(_dataset("def"), other)
+    prefix = checkpoint_prefix("s3://b/release/", artifact, _Settings())
+    assert prefix == checkpoint_prefix("s3://b/release", artifact, _Settings())
+    assert prefix.startswith("s3://b/release/checkpoints/")
+    changed = [
+        checkpoint_prefix("s3://b/release", artifact, _Settings(steps=5)),
+        checkpoint_prefix("s3://b/release", artifact, _Settings(base="other")),
+        checkpoint_prefix("s3://b/release", other, _Settings()),
+    ]
+    assert len({prefix, *changed}) == 4
+
+
+def test_a_result_is_written_as_json(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Result:
+        version: str
+        where: Path
+
+    artifact = _artifact(tmp_path / "deep" / "result")
+    publish_result(Result("3", Path("x")), artifact)
+    assert json.loads(Path(artifact.path).read_text()) == {"version": "3", "where": "x"} == artifact.metadata
+
+
+def _run(body: str) -> subprocess.CompletedProcess[str]:
+    program = f"from components.step import step\nimport lesiongen.errors as e\nwith step('ingest'):\n    {body}\n"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_a_user_error_ends_the_step_with_its_words_and_its_code() -> None:
+    done = _run("raise e.DataError('row 3 of t.csv is empty', hint='Fill it.')")
+    assert done.returncode == DataError.exit_code
+    assert done.stdout.splitlines() == [
+        "Step ingest started",
+        "ERROR [ingest] row 3 of t.csv is empty",
+        "ERROR [ingest] Fill it.",
+    ]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_an_interrupted_step_says_start_me_again() -> None:
+    assert _run("raise e.Interrupted('saved at step 3')").returncode == 75
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback() -> None:
+    done = _run("raise KeyError('x')")
+    assert done.returncode == 1
+    assert "KeyError: 'x'" in done.stderr
+
+
+def test_only_our_own_log_lines_are_shown() -> None:
+    body = "import logging; logging.getLogger('lesiongen.x').info('seen'); logging.getLogger('urllib3').info('not')"
+    assert _run(body).stdout.splitlines() == ["Step ingest started", "seen"]
+
+
+def test_step_does_not_swallow_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, step("caption"):
+        raise UsageError("no")
+    assert ended.value.code == 2

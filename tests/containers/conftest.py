@@ -1,0 +1,153 @@
+"""A Docker Engine of the tests' own: started, given a base image and the LesionGen image, and taken away again.
+
+It touches neither the machine's firewall nor an engine that already runs. A machine that cannot start one fails the
+tests; set LESIONGEN_SKIP_CONTAINERS=1 to skip them knowingly.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BASE_IMAGE = "python-base:local"
+IMAGE = "lesiongen:test"
+CONTEXT = ("LICENSE", "README.md", "components", "constraints.txt", "infra", "lesiongen", "pipelines", "pyproject.toml")
+DOCKER = "/usr/bin/docker"
+CERTIFICATES = Path("/usr/local/share/ca-certificates")
+SKIP = bool(os.environ.get("LESIONGEN_SKIP_CONTAINERS"))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker Engine that listens on a socket in its own folder."""
+
+    folder: Path
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.folder / 'docker.sock'}"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "docker.pid"
+
+    def docker(self, *arguments: str, stdin: int | None = None) -> str:
+        """Runs the docker client; its error output is part of the failure."""
+        environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "1"}
+        done = subprocess.run(
+            [DOCKER, *arguments], env=environment, stdin=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-6000:]}"
+        return done.stdout
+
+    def start(self) -> None:
+        command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
+        command += ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")]
+        command += ["--pidfile", str(self.pid_file), "--host", self.host]
+        with (self.folder / "dockerd.log").open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        for _ in range(300):
+            if process.poll() is None and self._answers():
+                return
+            time.sleep(0.1)
+        self.stop()
+        pytest.fail("The Docker Engine did not start:\n" + (self.folder / "dockerd.log").read_text()[-4000:])
+
+    def _answers(self) -> bool:
+        environment = {**os.environ, "DOCKER_HOST": self.host}
+        return subprocess.run([DOCKER, "version"], env=environment, capture_output=True, check=False).returncode == 0
+
+    def stop(self) -> None:
+        if not self.pid_file.exists():
+            return
+        pid = int(self.pid_file.read_text())
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        for _ in range(300):
+            if not self.pid_file.exists():
+                return
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+
+
+def _mirror() -> tuple[str, str]:
+    """The Debian release of this machine and the mirror that apt takes it from."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split("\n")  # fmt: skip
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    codename = release["VERSION_CODENAME"].strip('"')
+    return codename, next(line.split()[1] for line in listed if line.startswith(f"{codename} "))
+
+
+def _make_base_image(engine: Engine) -> None:
+    """Debian with Python, from the packages alone: no image registry is asked."""
+    codename, mirror = _mirror()
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
+    command += ["--include=ca-certificates,python3,python3-venv,python3-pip"]
+    if any(CERTIFICATES.glob("*.crt")):  # a machine behind a proxy of its own trusts more than Debian does
+        command += [f'--customize-hook=cp {CERTIFICATES}/*.crt "$1{CERTIFICATES}/"']
+        command += ['--customize-hook=chroot "$1" update-ca-certificates']
+    with subprocess.Popen([*command, codename, "-", mirror], stdout=subprocess.PIPE) as made:
+        assert made.stdout is not None
+        engine.docker("import", "-", BASE_IMAGE, stdin=made.stdout.fileno())
+    assert made.returncode == 0, "mmdebstrap failed"
+
+
+def _make_context(folder: Path) -> None:
+    """A build context with a wheelhouse: pip's own configuration of this machine decides where torch comes from."""
+    for name in CONTEXT:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    requirements = folder / "requirements.txt"
+    listed = subprocess.run(
+        [sys.executable, ROOT / "infra/images/requirements.py", ROOT / "pyproject.toml"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    requirements.write_text(listed.stdout)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder / "wheelhouse")]
+    command += ["--constraint", str(ROOT / "constraints.txt"), "--requirement", str(requirements)]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The Docker Engine, for the length of the tests."""
+    if SKIP:
+        pytest.skip("LESIONGEN_SKIP_CONTAINERS is set")
+    for tool in ("dockerd", "mmdebstrap"):
+        assert shutil.which(tool), f"{tool} is not installed (.ci/run installs it)"
+    folder = Path(tempfile.mkdtemp(prefix="lesiongen-engine-"))
+    engine = Engine(folder)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        assert not folder.exists(), f"something of the Docker Engine is left in {folder}"
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """The name of the LesionGen image, built from this checkout."""
+    _make_base_image(engine)
+    with tempfile.TemporaryDirectory(prefix="lesiongen-context-") as context:
+        _make_context(Path(context))
+        engine.docker(
+            "build", "--network=host", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--tag", IMAGE,
+            "--file", f"{context}/infra/images/Dockerfile", context,
+        )  # fmt: skip
+    return IMAGE

@@ -1,0 +1,195 @@
+"""The compiled release pipeline, as Kubeflow Pipelines reads it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from lesiongen.errors import UsageError
+from pipelines.compiling import compile_pipeline
+from pipelines.settings import STAGES, CompileSettings, Resources
+
+STEPS = (*STAGES, "finish")
+GPU = "nvidia.com/gpu"
+
+
+def _compile(folder: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    path = compile_pipeline("release", CompileSettings(**settings), folder / "release.yaml")
+    spec, platforms = yaml.safe_load_all(path.read_text())
+    return spec, platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("package")
+
+
+@pytest.fixture(scope="module")
+def compiled(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    return _compile(folder, image="registry.example/lesiongen:1.2", accelerator=GPU)
+
+
+@pytest.fixture(scope="module")
+def spec(compiled: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    return compiled[0]
+
+
+@pytest.fixture(scope="module")
+def kubernetes(compiled: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    return compiled[1]
+
+
+def _container(spec: dict[str, Any], step: str) -> dict[str, Any]:
+    return spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+
+
+def _tasks(spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **spec["components"]["comp-exit-handler-1"]["dag"]["tasks"],
+        "finish": spec["root"]["dag"]["tasks"]["finish"],
+    }
+
+
+def test_the_package_is_ascii_small_and_strictly_a_pipeline_spec(
+    folder: Path, compiled: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    content = (folder / "release.yaml").read_bytes()
+    assert content.isascii()
+    assert len(content) < 100_000
+    message = json_format.ParseDict(compiled[0], pipeline_spec_pb2.PipelineSpec())
+    assert message.schema_version == "2.1.0"
+    assert message.pipeline_info.name == "lesiongen-release"
+    assert message.sdk_version == "kfp-2.17.0"
+
+
+def test_the_inputs_are_those_that_the_documentation_names(spec: dict[str, Any]) -> None:
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    kinds = {name: declared["parameterType"] for name, declared in inputs.items()}
+    texts = ("format", "name", "root", "services", "source", "source_revision", "storage_secret")
+    stages = ("ingest", "validate", "caption", "finetune", "sample", "evaluate")
+    assert kinds == {
+        **dict.fromkeys(texts, "STRING"),
+        **{f"{stage}_config": "STRUCT" for stage in stages},
+        "policy": "STRUCT",
+        "seed": "NUMBER_INTEGER",
+    }
+    assert {name for name, declared in inputs.items() if not declared.get("isOptional")} == {"source", "format"}
+
+
+def test_every_step_has_the_image_and_installs_nothing_at_its_start(spec: dict[str, Any]) -> None:
+    for step in STEPS:
+        container = _container(spec, step)
+        assert container["image"] == "registry.example/lesiongen:1.2"
+        assert "pip install" not in " ".join(container["command"])
+
+
+def test_the_resource_matrix(spec: dict[str, Any]) -> None:
+    small, middle, large = ("500m", "1", "1G", "2G"), ("1", "2", "2G", "4G"), ("2", "4", "6G", "16G")
+    expected = {
+        "ingest": (*middle, None), "validate": (*middle, None), "caption": (*middle, None),
+        "finetune": (*large, (GPU, "1")), "sample": (*large, (GPU, "1")), "evaluate": (*large, None),
+        "register": (*small, None), "promote": (*small, None), "finish": (*small, None),
+    }  # fmt: skip
+    assert {step: _resources(_container(spec, step)) for step in STEPS} == expected
+
+
+def _resources(container: dict[str, Any]) -> tuple[Any, ...]:
+    listed = container["resources"]
+    accelerator = listed.get("accelerator")
+    return (
+        listed["resourceCpuRequest"], listed["resourceCpuLimit"],
+        listed["resourceMemoryRequest"], listed["resourceMemoryLimit"],
+        accelerator and (accelerator["resourceType"], accelerator["resourceCount"]),
+    )  # fmt: skip
+
+
+def test_no_step_asks_for_an_accelerator_by_default(tmp_path: Path) -> None:
+    spec, _ = _compile(tmp_path)
+    assert not [step for step in STEPS if "accelerator" in _container(spec, step)["resources"]]
+
+
+def test_resources_can_be_changed_at_the_compile(tmp_path: Path) -> None:
+    resources = CompileSettings().resources
+    larger = {"cpu_request": "8", "cpu_limit": "16", "memory_request": "32G", "memory_limit": "64G"}
+    spec, _ = _compile(tmp_path, resources={**resources, "evaluate": Resources(**larger)})
+    assert _resources(_container(spec, "evaluate")) == (*larger.values(), None)
+
+
+@pytest.mark.parametrize("cache_ingest", [False, True])
+def test_pure_stages_are_cached_and_the_others_are_not(tmp_path: Path, cache_ingest: bool) -> None:
+    spec, _ = _compile(tmp_path, cache_ingest=cache_ingest)
+    cached = {step for step, task in _tasks(spec).items() if task["cachingOptions"].get("enableCache")}
+    pure = {"validate", "caption", "finetune", "sample", "evaluate"}
+    assert cached == (pure | {"ingest"} if cache_ingest else pure)
+
+
+def test_retries(tmp_path: Path, spec: dict[str, Any]) -> None:
+    def counts(spec: dict[str, Any]) -> dict[str, int]:
+        return {step: task.get("retryPolicy", {}).get("maxRetryCount", 0) for step, task in _tasks(spec).items()}
+
+    assert counts(spec) == {
+        "ingest": 2, "validate": 0, "caption": 2, "finetune": 3, "sample": 2, "evaluate": 2,
+        "register": 1, "promote": 0, "finish": 0,
+    }  # fmt: skip
+    assert not any(counts(_compile(tmp_path, retry=False)[0]).values())
+
+
+def test_a_failed_validation_stops_all_that_follows(spec: dict[str, Any]) -> None:
+    tasks = _tasks(spec)
+    assert set(tasks["caption"]["dependentTasks"]) == {"ingest", "validate"}
+    assert set(tasks["promote"]["dependentTasks"]) == {"register"}
+    assert set(tasks["evaluate"]["dependentTasks"]) == {"caption", "sample"}
+
+
+def test_the_exit_handler_runs_whatever_happened(spec: dict[str, Any]) -> None:
+    task = spec["root"]["dag"]["tasks"]["finish"]
+    assert task["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    assert task["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+
+
+def test_credentials_and_addresses_come_from_names_that_are_parameters(kubernetes: dict[str, Any]) -> None:
+    for step in STEPS:
+        settings = kubernetes[f"exec-{step}"]
+        secret, services = settings["secretAsEnv"][0], settings["configMapAsEnv"][0]
+        assert "storage_secret" in secret["secretNameParameter"]["componentInputParameter"]
+        assert "services" in services["configMapNameParameter"]["componentInputParameter"]
+        names = {entry["envVar"] for entry in (*secret["keyToEnv"], *services["keyToEnv"])}
+        assert names == {
+            "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION", "MLFLOW_TRACKING_URI",
+        }  # fmt: skip
+
+
+def test_the_run_id_is_a_field_of_the_pod_and_no_argument(spec: dict[str, Any], kubernetes: dict[str, Any]) -> None:
+    for step in STEPS:
+        fields = kubernetes[f"exec-{step}"]["fieldPathAsEnv"]
+        assert fields == [{"name": "LESIONGEN_PIPELINE_RUN", "fieldPath": "metadata.labels['pipeline/runid']"}]
+        assert "env" not in _container(spec, step)
+
+
+def test_training_has_shared_memory_and_every_step_a_time_limit(kubernetes: dict[str, Any]) -> None:
+    mount = kubernetes["exec-finetune"]["emptyDirMounts"][0]
+    assert (mount["mountPath"], mount["medium"]) == ("/dev/shm", "Memory")
+    limits = {step: int(kubernetes[f"exec-{step}"]["activeDeadlineSeconds"]) for step in STEPS}
+    assert limits["finetune"] == 48 * 3600
+    assert min(limits.values()) >= 3600
+
+
+def test_no_secret_and_no_path_of_this_machine_is_in_the_package(folder: Path, compiled: object) -> None:
+    assert str(Path.cwd()) not in (folder / "release.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "file", "words"),
+    [
+        ("release", {"preset": "huge"}, "p.yaml", "no preset 'huge'"),
+        ("nightly", {}, "p.yaml", "no pipeline 'nightly'"),
+        ("release", {}, "p.json", "is not named .yaml"),
+    ],
+)
+def test_a_wrong_name_is_refused(tmp_path: Path, name: str, settings: dict[str, str], file: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        compile_pipeline(name, CompileSettings(**settings), tmp_path / file)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,94 @@
+"""What was asked for, and the folder of a run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lesiongen.config import parse_config
+from lesiongen.diffusion import FinetuneConfig
+from lesiongen.diffusion import presets as diffusion_presets
+from lesiongen.errors import UsageError
+from pipelines.presets import PRESETS, preset
+from pipelines.runs import RunFolder, RunRequest
+from pipelines.source import folder_revision
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "metadata.csv").write_text("file_name,dx\n")
+    return folder
+
+
+def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
+    changed = {"finetune": {"steps": 7}, "policy": {"min_real_test": 3}}
+    request = RunRequest(source=str(source), format="image_folder", preset="miniature", seed=5, config=changed)
+    arguments = request.arguments()
+    assert arguments["finetune_config"] == {**preset("miniature").finetune, "steps": 7}
+    assert arguments["policy"]["min_real_test"] == 3
+    assert arguments["sample_config"] == preset("miniature").sample
+    assert (arguments["source"], arguments["seed"]) == (str(source.resolve()), 5)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
+    carried = parse_config(FinetuneConfig, preset(name).finetune)
+    assert carried == diffusion_presets.preset(name)
+
+
+def test_the_revision_of_a_folder_follows_its_files(source: Path) -> None:
+    before = folder_revision(source)
+    assert before == folder_revision(source)
+    (source / "new.png").write_bytes(b"x")
+    added = folder_revision(source)
+    os.utime(source / "new.png", ns=(1, 1))
+    assert len({before, added, folder_revision(source)}) == 3
+
+
+def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
+    assert RunRequest(source="s3://b/x", format="isic", preset="miniature").arguments()["source_revision"] == ""
+    named = RunRequest(source="s3://b/x", format="isic", preset="miniature", source_revision="7")
+    assert named.arguments()["source_revision"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"source": "nowhere"}, "nowhere does not exist"),
+        ({"config": {"train": {}}}, "names train"),
+        ({"preset": "huge"}, "no preset 'huge'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(source: Path, values: dict[str, object], words: str) -> None:
+    asked = {"source": str(source), "format": "isic", "preset": "miniature", **values}
+    with pytest.raises(UsageError, match=words):
+        parse_config(RunRequest, asked).arguments()
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a b", "x/y"])
+def test_a_name_is_part_of_paths_and_cannot_leave_them(source: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="name"):
+        parse_config(RunRequest, {"source": str(source), "format": "isic", "name": name})
+
+
+def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source: Path) -> None:
+    request = RunRequest(source=str(source), format="isic", config={"finetune": {"steps": 7}})
+    created = RunFolder.create(tmp_path, request)
+    assert RunFolder.find(tmp_path, created.id) == RunFolder.find(tmp_path, "latest") == created
+    assert created.request() == request
+    with pytest.raises(UsageError, match="no run 'other'"):
+        RunFolder.find(tmp_path, "other")
+
+
+def test_the_newest_output_of_a_step_counts(tmp_path: Path, source: Path) -> None:
+    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    assert folder.artifact("ingest", "dataset") is None
+    for stamp in ("lesiongen-release-2026-01-01", "lesiongen-release-2026-01-02"):
+        path = folder.artifacts / stamp / "ingest" / "dataset"
+        path.parent.mkdir(parents=True)
+        path.write_text(stamp)
+    newest = folder.artifact("ingest", "dataset")
+    assert newest is not None
+    assert newest.read_text() == "lesiongen-release-2026-01-02"

@@ -1,0 +1,76 @@
+"""What a reader sees of a local run."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.step_log import StepLog
+
+
+@pytest.fixture
+def screen() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(screen: io.StringIO, tmp_path: Path) -> Iterator[StepLog]:
+    log = StepLog(screen, tmp_path / "pipeline.log")
+    yield log
+    log.close()
+
+
+def _begin(log: StepLog, stage: str) -> None:
+    log.write(
+        f"12:00:00.001 - INFO - Executing task \x1b[96m'{stage}'\x1b[0m\n12:00:00.002 - INFO - Streamed logs:\n\n"
+    )
+    log.write('    [KFP Executor 2026 INFO]: Got executor_input:\n    {\n        "inputs": {}\n    }\n')
+
+
+def _end(log: StepLog, stage: str, status: str) -> None:
+    log.write(f"12:00:09.001 - INFO - Task \x1b[96m'{stage}'\x1b[0m finished with status \x1b[92m{status}\x1b[0m\n")
+
+
+def test_the_reader_sees_the_steps_own_lines(log: StepLog, screen: io.StringIO) -> None:
+    _begin(log, "ingest")
+    log.write("    Step ingest started\n    read 10")
+    assert "read" not in screen.getvalue()
+    log.write("0 of 200 images\n")
+    _end(log, "ingest", "SUCCESS")
+    log.write("    name='x', uri='/secret'\n---------\n")
+    assert screen.getvalue().splitlines() == ["ingest ...", "    read 100 of 200 images", "ingest: done in 0 s"]
+    assert log.errors == {}
+
+
+def test_the_file_keeps_everything(log: StepLog, tmp_path: Path) -> None:
+    _begin(log, "ingest")
+    log.close()
+    assert '"inputs": {}' in (tmp_path / "pipeline.log").read_text()
+
+
+def test_a_failed_step_is_remembered_with_its_own_words(log: StepLog, screen: io.StringIO) -> None:
+    _begin(log, "validate")
+    log.write("    Step validate started\n    ERROR [validate] 2 rows repeat\n    ERROR [validate] Remove them.\n")
+    _end(log, "validate", "FAILURE")
+    assert log.errors == {"validate": ["2 rows repeat", "Remove them."]}
+    assert "validate: FAILED after 0 s" in screen.getvalue()
+
+
+def test_a_step_that_fails_without_a_word_is_remembered_with_its_last_lines(log: StepLog) -> None:
+    _begin(log, "finetune")
+    log.write("    Step finetune started\n    Traceback (most recent call last):\n    KeyError: 'x'\n")
+    _end(log, "finetune", "FAILURE")
+    assert log.errors["finetune"][-1] == "KeyError: 'x'"
+
+
+def test_a_step_that_cannot_even_start_is_not_silent(log: StepLog) -> None:
+    _begin(log, "sample")
+    log.write("    ModuleNotFoundError: No module named 'components'\n")
+    _end(log, "sample", "FAILURE")
+    assert log.errors["sample"][-1] == "ModuleNotFoundError: No module named 'components'"
+
+
+def test_a_step_that_is_used_again_is_named(log: StepLog, screen: io.StringIO) -> None:
+    log.write("12:00:00.001 - INFO - Task ingest cache hit (key=abc); skipping execution.\n")
+    assert screen.getvalue() == "ingest: done before, used again\n"
