@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from lesiongen.diffusion.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from lesiongen.diffusion.finetune import FinetuneResult, finetune
+    from lesiongen.diffusion.finetuning import FinetuneResult, finetune
 
 __all__ = ["FinetuneConfig", "FinetuneResult", "finetune"]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
-_LATER = {"FinetuneResult": "finetune", "finetune": "finetune"}
+_LATER = {"FinetuneResult": "finetuning", "finetune": "finetuning"}
 
 
 def __getattr__(name: str) -> object:

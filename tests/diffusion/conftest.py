@@ -48,7 +48,7 @@ def build_pipeline(folder: Path, *, prediction: str = "epsilon", zero_snr: bool 
         )  # fmt: skip
     scheduler = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
-        clip_sample=False, rescale_betas_zero_snr=zero_snr,
+        clip_sample=False, steps_offset=1, rescale_betas_zero_snr=zero_snr,
     )  # fmt: skip
     StableDiffusionPipeline(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
@@ -71,7 +71,7 @@ def build_dataset(folder: Path, counts: dict[str, int], **changes: object) -> st
             for row in range(count):
                 diagnosis = ("nv", "nv", "mel", "nv", "df")[row % 5]
                 values = {
-                    "image": png(hash((len(split), row)) % 2**31), "image_id": f"{split}-{row}",
+                    "image": png(1000 * len(split) + row), "image_id": f"{split}-{row}",
                     "diagnosis": diagnosis, "split": split, "caption": captions[diagnosis], **changes,
                 }  # fmt: skip
                 writer.add(Sample(**values))
@@ -86,3 +86,23 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return build_dataset(tmp_path_factory.mktemp("data") / "set", {"train": 10, "validation": 4, "test": 3})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def config(pipeline_folder: Path):
+    """Six steps of four images, from the tiny pipeline; every random draw is in use."""
+    from lesiongen.diffusion import FinetuneConfig
+
+    return FinetuneConfig(
+        base=str(pipeline_folder), method="full", rank=2, steps=6, batch_size=2, accumulation=2, image_size=SIZE,
+        learning_rate=1e-3, schedule="cosine", warmup_steps=1, ema=True, snr_gamma=5.0, caption_dropout=0.25,
+        balance=0.5, gradient_checkpointing=False, checkpoint_every=100, validation_every=3, log_every=2,
+    )  # fmt: skip

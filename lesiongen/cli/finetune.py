@@ -1,0 +1,64 @@
+"""``lesiongen finetune``: train a generator."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+
+__all__ = ["finetune_command"]
+
+
+class Method(StrEnum):
+    """How much of the denoiser is trained."""
+
+    lora = "lora"
+    full = "full"
+
+
+def finetune_command(
+    dataset: Annotated[str, typer.Argument(help="A captioned dataset: a folder or s3:// prefix.")],
+    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the model.")],
+    preset: Annotated[
+        str, typer.Option(help="reference_lora, reference_full, tiny, demo or miniature.")
+    ] = "reference_lora",
+    base: Annotated[
+        str | None,
+        typer.Option(help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one."),
+    ] = None,
+    method: Annotated[Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
+    ] = None,
+    checkpoints: Annotated[
+        str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the newest checkpoint of the same run, if there is one.")
+    ] = True,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train a generator on the train split of a captioned dataset.
+
+    Stopped by SIGTERM or Ctrl-C, it saves its state and exits with 75; the same command goes on from there.
+
+    Examples:
+      lesiongen finetune captioned --output generator --preset tiny
+
+      lesiongen finetune captioned --output s3://bucket/models/mel --preset reference_lora --set rank=16
+    """
+    from lesiongen.diffusion import finetune
+    from lesiongen.diffusion.presets import preset as preset_named
+
+    chosen = given({"base": base, "method": method and method.value, "steps": steps, "seed": seed})
+    config = preset_named(preset, **set_values(values), **chosen)
+    result = finetune(config, dataset, output, checkpoints=checkpoints, resume=resume)
+    if as_json:
+        print_json(result.model.model_dump() | {"steps": result.steps, "held_out_loss": result.held_out_loss})
+        return
+    loss = "not measured" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"
+    console.print(f"{result.model.uri}: {result.steps} steps, held-out loss {loss}")

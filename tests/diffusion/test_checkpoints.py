@@ -1,0 +1,77 @@
+import json
+import logging
+
+import pytest
+import torch
+
+from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.storage import open_storage
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointStore(open_storage(str(tmp_path)), keep=2)
+
+
+def _save(store, step):
+    store.save(step, {"weights": {"w": torch.full((3,), float(step))}}, {"note": step})
+
+
+def test_what_was_saved_is_read_back(store):
+    assert store.newest() is None
+    _save(store, 2)
+    found = store.newest()
+    assert found.step == 2
+    assert found.state == {"note": 2}
+    assert torch.equal(found.tensors["weights"]["w"], torch.full((3,), 2.0))
+
+
+def test_only_the_newest_are_kept_and_only_plain_files_are_written(store, tmp_path):
+    for step in (2, 4, 10, 12):
+        _save(store, step)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} == {"step-00000010", "step-00000012"}
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize("damage", ["flip a byte", "cut the file", "lose a file", "lose the manifest", "bad manifest"])
+def test_a_damaged_checkpoint_is_named_and_passed_over(store, tmp_path, caplog, damage):
+    _save(store, 2)
+    _save(store, 4)
+    weights, manifest = (tmp_path / "step-00000004" / name for name in ("weights.safetensors", "manifest.json"))
+    content = weights.read_bytes()
+    if damage == "flip a byte":
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "cut the file":
+        weights.write_bytes(content[:20])
+    elif damage == "lose a file":
+        weights.unlink()
+    elif damage == "lose the manifest":
+        manifest.unlink()
+    else:
+        manifest.write_text("{")
+    with caplog.at_level(logging.WARNING):
+        assert store.newest().step == 2
+    assert "step-00000004 is passed over" in caplog.text
+
+
+def test_a_state_that_is_no_json_number_is_refused(store, tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.save(2, {"weights": {"w": torch.zeros(1)}}, {"loss": float("nan")})
+    assert store.newest() is None
+
+
+def test_writing_over_a_damaged_checkpoint_heals_it(store, tmp_path):
+    _save(store, 2)
+    (tmp_path / "step-00000002" / "weights.safetensors").write_bytes(b"")
+    _save(store, 2)
+    assert store.newest().step == 2
+
+
+def test_clearing_leaves_what_is_not_a_checkpoint(store, tmp_path):
+    _save(store, 2)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "kept.json").write_text(json.dumps({}))
+    store.clear()
+    assert store.newest() is None
+    assert (tmp_path / "base" / "kept.json").is_file()

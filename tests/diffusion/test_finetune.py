@@ -1,0 +1,231 @@
+import dataclasses
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
+
+from lesiongen.dataset import Dataset
+from lesiongen.diffusion import FinetuneConfig, finetune
+from lesiongen.diffusion import trainer as trainer_module
+from lesiongen.diffusion.cache import LatentCache
+from lesiongen.diffusion.model_folder import MANIFEST, local_model, read_manifest
+from lesiongen.errors import DataError, LesionGenError, UsageError
+
+from .conftest import build_dataset, build_pipeline
+
+# Run in a process of its own: trains both methods, is stopped by a real SIGTERM in the second step where asked to,
+# and ends with the code of the error that it met.
+CHILD = """
+import json, os, signal, sys
+import torch
+from lesiongen.diffusion import FinetuneConfig, finetune
+from lesiongen.diffusion.trainer import Trainer
+from lesiongen.errors import LesionGenError
+
+torch.set_num_threads(1)
+configs, dataset, folder, stop = json.loads(sys.argv[1])
+step = Trainer.step
+def step_and_stop(self):
+    finite = step(self)
+    if self.history.step == stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return finite
+Trainer.step = step_and_stop
+codes = []
+for name, values in configs.items():
+    try:
+        result = finetune(FinetuneConfig(**values), dataset, f"{folder}/{name}")
+        codes.append([0, result.resumed_from])
+    except LesionGenError as error:
+        codes.append([error.exit_code, str(error)])
+print(json.dumps(codes))
+"""
+
+
+def _child(configs, dataset_uri, folder, stop):
+    argument = json.dumps([configs, dataset_uri, str(folder), stop])
+    done = subprocess.run([sys.executable, "-c", CHILD, argument], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    name = "pytorch_lora_weights" if (folder / "pytorch_lora_weights.safetensors").is_file() else None
+    return load_file(folder / (f"{name}.safetensors" if name else "unet/diffusion_pytorch_model.safetensors"))
+
+
+def _same(first: Path, second: Path) -> bool:
+    one, two = _weights(first), _weights(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_stopped_after_two_steps_and_resumed_equals_never_stopped_bit_for_bit(config, dataset_uri, tmp_path):
+    configs = {
+        method: config.model_copy(update={"method": method}).model_dump(mode="json") for method in ("full", "lora")
+    }
+    stopped = _child(configs, dataset_uri, tmp_path, stop=2)
+    for code, message in stopped:
+        assert code == 75
+        assert "Stopped by SIGTERM after step 2 of 6" in message
+    assert not (tmp_path / "full").exists()
+    assert _child(configs, dataset_uri, tmp_path, stop=None) == [[0, 2], [0, 2]]
+    for method, values in configs.items():
+        whole = tmp_path / f"{method}-whole"
+        result = finetune(FinetuneConfig(**values), dataset_uri, str(whole))
+        assert result.resumed_from is None
+        assert _same(whole, tmp_path / method)
+        assert (whole / "losses.json").read_bytes() == (tmp_path / method / "losses.json").read_bytes()
+
+
+def test_a_full_model_is_a_pipeline_with_the_averaged_weights(config, dataset_uri, pipeline_folder, tmp_path):
+    result = finetune(config, dataset_uri, str(tmp_path / "model"))
+    manifest = read_manifest(tmp_path / "model")
+    assert (manifest.method, manifest.family, manifest.base.uri) == ("full", "stable-diffusion", str(pipeline_folder))
+    assert manifest.training["dataset"]["version"] == Dataset.open(dataset_uri).reference().version
+    average = load_file(next(tmp_path.glob("model-checkpoints/*/step-*/average.safetensors")))
+    assert all(torch.equal(average[name], value) for name, value in _weights(tmp_path / "model").items())
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "model", use_safetensors=True)
+    assert pipeline.safety_checker is None
+    assert not torch.equal(
+        pipeline.unet.conv_in.weight, UNet2DConditionModel.from_pretrained(pipeline_folder / "unet").conv_in.weight
+    )
+    assert result.steps == len(result.losses) == 6
+    assert {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()} <= {
+        ".json", ".safetensors", ".png", ".txt",
+    }  # fmt: skip
+
+
+def test_an_adapter_loads_into_its_base_with_diffusers(config, dataset_uri, pipeline_folder, tmp_path):
+    finetune(config.model_copy(update={"method": "lora"}), dataset_uri, str(tmp_path / "model"))
+    pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder)
+    latent, told = torch.randn(1, 4, 8, 8), torch.randn(1, 24, 16)
+    before = pipeline.unet(latent, 500, told).sample
+    pipeline.load_lora_weights(tmp_path / "model", use_safetensors=True)
+    assert pipeline.unet.peft_config["default_0"].r == config.rank
+    assert not torch.allclose(before, pipeline.unet(latent, 500, told).sample, atol=1e-6)
+    assert read_manifest(tmp_path / "model").base.uri == str(pipeline_folder)
+
+
+def test_training_learns(dataset_uri, config, tmp_path):
+    longer = config.model_copy(update={"steps": 60, "validation_every": 60, "ema": False, "learning_rate": 3e-3})
+    losses = finetune(longer, dataset_uri, str(tmp_path / "model")).losses
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_only_train_rows_are_trained_on_and_test_rows_are_never_read(config, dataset_uri, tmp_path, monkeypatch):
+    read, samples = [], Dataset.samples
+    monkeypatch.setattr(Dataset, "samples", lambda self, split=None: (read.append(split), samples(self, split))[1])
+    trained, latents = set(), LatentCache.latents
+
+    def spy(self, images, orientations, noise):
+        if noise is not None:
+            trained.update((len(self), int(image)) for image in images)
+        return latents(self, images, orientations, noise)
+
+    monkeypatch.setattr(LatentCache, "latents", spy)
+    finetune(config, dataset_uri, str(tmp_path / "model"))
+    assert read == ["train", "validation"]
+    assert {size for size, _ in trained} == {10}  # the train split has ten images, validation four
+
+
+def test_validation_images_do_not_change_the_weights(config, tmp_path):
+    for name, validation in {"with": 4, "without": 0}.items():
+        uri = build_dataset(tmp_path / f"{name}-set", {"train": 10, "validation": validation, "test": 3})
+        result = finetune(config, uri, str(tmp_path / name))
+        assert (result.held_out_loss is None) == (validation == 0)
+    assert _same(tmp_path / "with", tmp_path / "without")
+
+
+def test_a_non_finite_gradient_never_reaches_the_weights(config, dataset_uri, tmp_path, monkeypatch, caplog):
+    loss = trainer_module.Trainer._loss
+
+    def poisoned(self, step, places):
+        value = loss(self, step, places)
+        return value * torch.nan if step == 3 else value
+
+    monkeypatch.setattr(trainer_module.Trainer, "_loss", poisoned)
+    with caplog.at_level(logging.WARNING):
+        result = finetune(config, dataset_uri, str(tmp_path / "model"))
+    assert result.skipped_steps == 1
+    assert result.losses[3] is None
+    assert "Step 4: the gradient is not finite" in caplog.text
+    assert all(torch.isfinite(value).all() for value in _weights(tmp_path / "model").values())
+
+
+def test_a_run_that_diverges_fails(config, dataset_uri, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module.Trainer, "_loss", lambda self, step, places: _nan_loss(self))
+    with pytest.raises(LesionGenError, match=r"not finite for 3 steps in a row, up to step 3"):
+        finetune(config.model_copy(update={"max_nonfinite": 3}), dataset_uri, str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
+
+
+def _nan_loss(trainer):
+    return torch.stack([value.sum() for value in trainer.learner.weights.values()]).sum() * torch.nan
+
+
+def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
+    place = str(tmp_path / "checkpoints")
+    first = finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=place)
+    again = finetune(config, dataset_uri, str(tmp_path / "again"), checkpoints=place)
+    anew = finetune(config, dataset_uri, str(tmp_path / "anew"), checkpoints=place, resume=False)
+    assert (first.resumed_from, again.resumed_from, anew.resumed_from) == (None, 6, None)
+    assert first.model.version == again.model.version == anew.model.version
+    # Another configuration is another run.
+    other = config.model_copy(update={"learning_rate": 2e-3})
+    assert finetune(other, dataset_uri, str(tmp_path / "other"), checkpoints=place).resumed_from is None
+
+
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_velocity_models_train_and_stay_velocity_models(config, dataset_uri, tmp_path, zero_snr):
+    base = build_pipeline(tmp_path / "base", prediction="v_prediction", zero_snr=zero_snr)
+    result = finetune(config.model_copy(update={"base": str(base)}), dataset_uri, str(tmp_path / "model"))
+    assert None not in result.losses
+    scheduler = json.loads((tmp_path / "model" / "scheduler" / "scheduler_config.json").read_text())
+    assert scheduler["prediction_type"] == "v_prediction"
+    assert scheduler["rescale_betas_zero_snr"] is zero_snr
+
+
+def test_pickled_weights_are_refused(config, dataset_uri, tmp_path):
+    base = build_pipeline(tmp_path / "base")
+    weights = base / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), base / "unet" / "diffusion_pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
+        finetune(config.model_copy(update={"base": str(base)}), dataset_uri, str(tmp_path / "model"))
+
+
+def test_what_is_no_base_model_is_refused(config, dataset_uri, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no model"):
+        finetune(config.model_copy(update={"base": str(tmp_path / "empty")}), dataset_uri, str(tmp_path / "model"))
+    index = {"_class_name": "SomethingElsePipeline"}
+    (tmp_path / "empty" / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UsageError, match="SomethingElsePipeline, which is not supported"):
+        finetune(config.model_copy(update={"base": str(tmp_path / "empty")}), dataset_uri, str(tmp_path / "model"))
+
+
+def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp_path):
+    finetune(config, dataset_uri, str(tmp_path / "model"))
+    with pytest.raises(UsageError, match="already holds a model"):
+        finetune(config, dataset_uri, str(tmp_path / "model"))
+    (tmp_path / "model" / "vae" / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"vae/config.json differs"), local_model(str(tmp_path / "model")):
+        pass
+    (tmp_path / "model" / MANIFEST).write_text("{}")
+    with pytest.raises(DataError, match="no model manifest"), local_model(str(tmp_path / "model")):
+        pass
+
+
+def test_the_result_is_plain(config, dataset_uri, tmp_path):
+    result = finetune(config, dataset_uri, str(tmp_path / "model"))
+    written = json.loads((tmp_path / "model" / "losses.json").read_text())
+    assert tuple(written["losses"]) == result.losses
+    assert written["held_out"][-1] == [6, result.held_out_loss]
+    assert dataclasses.asdict(result)["model"]
