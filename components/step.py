@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from lesiongen.errors import LesionGenError
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
+from lesiongen.tracking import finish_pipeline_run
 
 __all__ = [
     "ERROR_PREFIX",
@@ -101,7 +103,9 @@ def checkpoint_prefix(root: str, dataset: Any, settings: BaseModel) -> str:
 
 
 def log_final_status(name: str, status: Any) -> None:
-    """Logs how a pipeline ended, and at which task where it failed."""
-    logger.info("Pipeline for %s ended: %s", name, status.state)
+    """Logs how a pipeline ended, and closes its run in MLflow."""
+    logger.info("The pipeline for %s ended: %s", name, status.state)
     if status.error_message:
         logger.info("%s", status.error_message)
+    if run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
+        finish_pipeline_run(run, succeeded=status.state == "SUCCEEDED")

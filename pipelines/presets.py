@@ -52,6 +52,7 @@ def _demo() -> Preset:
         caption={"tokenizer": "tiny"},
         sample={"per_class": 40},
         evaluate={"seeds": 3, "steps": 200},
+        policy={"min_seeds": 3, "min_test_lesions": 50},
     )
 
 
@@ -60,7 +61,7 @@ def _miniature() -> Preset:
         finetune=_finetune("miniature"),
         caption={"tokenizer": "tiny"},
         sample={"per_class": 2},
-        evaluate={"seeds": 1, "steps": 4, "bootstrap": 50},
+        evaluate={"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},
     )
 
 

@@ -68,7 +68,7 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 "sample", sample, dataset=dataset, model=model, seed=seed, config=sample_config, **where
             ).output
             evaluated = run(
-                "evaluate", evaluate, real=dataset, synthetic=synthetic, config=evaluate_config, **where
+                "evaluate", evaluate, real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **where
             ).outputs["evaluation"]
             registered = run("register", register, name=name, evaluation=evaluated, model=model).output
             run("promote", promote, name=name, policy=policy, registered=registered)

@@ -45,13 +45,22 @@ class RunRequest(BaseModel):
             UsageError: The source is no folder, or ``config`` names a stage that does not exist.
         """
         chosen = preset(self.preset)
+        self._check_config()
+        stages = Preset(**{name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES})
+        plain = self.model_dump(include={"format", "name", "root", "seed"})
+        return {**plain, "source": self._source(), "source_revision": self._revision(), **stages.arguments()}
+
+    def _check_config(self) -> None:
         if unknown := set(self.config) - set(STAGE_NAMES):
             raise UsageError(
                 f"The configuration names {', '.join(sorted(unknown))}.", hint=f"Stages: {', '.join(STAGE_NAMES)}."
             )
-        stages = Preset(**{name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES})
-        plain = self.model_dump(include={"format", "name", "root", "seed"})
-        return {**plain, "source": self._source(), "source_revision": self._revision(), **stages.arguments()}
+        for stage, values in self.config.items():
+            for field, value in values.items():
+                if value is None:
+                    raise UsageError(
+                        f"{stage}.{field} is null.", hint="Kubeflow Pipelines carries no null; leave the field out."
+                    )
 
     def _source(self) -> str:
         if "://" in self.source:

@@ -76,7 +76,8 @@ class StepLog:
         if status == "SUCCESS":
             self._say(f"{stage}: done in {took:.0f} s")
         else:
-            self.errors.setdefault(stage, self._tail[-_TAIL_LINES:])
+            # A traceback stands on the screen already, unless the step ended before its first word.
+            self.errors.setdefault(stage, self._tail[-1 if self._speaking else -_TAIL_LINES :])
             self._say(f"{stage}: FAILED after {took:.0f} s")
         self._stage = ""
 

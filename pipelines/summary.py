@@ -81,7 +81,7 @@ def summarise(folder: RunFolder, home: Path) -> RunSummary:
         s3=os.environ.get("AWS_ENDPOINT_URL"),
         name=registered["name"],
         version=str(registered["version"]),
-        alias=decided["alias"],
+        alias="champion" if decided["champion"] == registered["version"] else "challenger",
         outcome=decided["decision"]["outcome"],
         reasons=tuple(_reason(reason) for reason in decided["decision"]["reasons"]),
         home=str(home),
@@ -89,7 +89,7 @@ def summarise(folder: RunFolder, home: Path) -> RunSummary:
 
 
 def _reason(reason: dict[str, Any]) -> str:
-    return f"{'passed' if reason['passed'] else 'not passed'}: {reason['message']}"
+    return f"{reason['outcome']} {reason['gate']}: {reason['message']}"
 
 
 def _contact_sheet(evaluation: str, folder: Path) -> str | None:

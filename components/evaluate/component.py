@@ -11,6 +11,7 @@ from components.step import IMAGE
 def evaluate(
     root: str,
     name: str,
+    seed: int,
     config: dict[str, Any],
     real: dsl.Input[dsl.Dataset],
     synthetic: dsl.Input[dsl.Dataset],
@@ -26,7 +27,7 @@ def evaluate(
     with step("evaluate"):
         from lesiongen import evaluation as stage
 
-        settings = parse_config(stage.EvaluateConfig, config)
+        settings = parse_config(stage.EvaluateConfig, {"name": name, "seed": seed, **config})
         prefix = unique_prefix(root, "evaluations", name)
         reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
         publish(reference, evaluation)

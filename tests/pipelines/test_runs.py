@@ -23,11 +23,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
-    changed = {"finetune": {"steps": 7}, "policy": {"min_real_test": 3}}
+    changed = {"finetune": {"steps": 7}, "policy": {"min_seeds": 3}}
     request = RunRequest(source=str(source), format="image_folder", preset="miniature", seed=5, config=changed)
     arguments = request.arguments()
     assert arguments["finetune_config"] == {**preset("miniature").finetune, "steps": 7}
-    assert arguments["policy"]["min_real_test"] == 3
+    assert arguments["policy"]["min_seeds"] == 3
     assert arguments["sample_config"] == preset("miniature").sample
     assert (arguments["source"], arguments["seed"]) == (str(source.resolve()), 5)
 
@@ -58,6 +58,7 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
     [
         ({"source": "nowhere"}, "nowhere does not exist"),
         ({"config": {"train": {}}}, "names train"),
+        ({"config": {"policy": {"margin": None}}}, "policy.margin is null"),
         ({"preset": "huge"}, "no preset 'huge'"),
     ],
 )

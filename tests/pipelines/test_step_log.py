@@ -57,11 +57,11 @@ def test_a_failed_step_is_remembered_with_its_own_words(log: StepLog, screen: io
     assert "validate: FAILED after 0 s" in screen.getvalue()
 
 
-def test_a_step_that_fails_without_a_word_is_remembered_with_its_last_lines(log: StepLog) -> None:
+def test_a_step_that_fails_without_a_word_is_remembered_with_its_last_line(log: StepLog) -> None:
     _begin(log, "finetune")
     log.write("    Step finetune started\n    Traceback (most recent call last):\n    KeyError: 'x'\n")
     _end(log, "finetune", "FAILURE")
-    assert log.errors["finetune"][-1] == "KeyError: 'x'"
+    assert log.errors["finetune"] == ["KeyError: 'x'"]
 
 
 def test_a_step_that_cannot_even_start_is_not_silent(log: StepLog) -> None:
