@@ -1,11 +1,12 @@
 """``lesiongen up``, ``down`` and ``status``: the embedded S3 and MLflow servers."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from lesiongen.cli.options import ConfigFile, Json, print_json
 
 if TYPE_CHECKING:
     from lesiongen.stack import StackStatus
@@ -16,11 +17,10 @@ Home = Annotated[
     Path,
     typer.Option(envvar="LESIONGEN_HOME", help="Folder of the servers' data, logs and credentials."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path(".lesiongen")
 
 
-def up_command(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigFile = None) -> None:
     """Start the local S3 and MLflow servers, or leave them as they are when they run.
 
     Both listen on 127.0.0.1 only. Addresses and credentials stay the same from one start to the next.
@@ -32,7 +32,7 @@ def up_command(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     _show(Stack(home).up(), as_json)
 
 
-def down_command(home: Home = DEFAULT_HOME) -> None:
+def down_command(home: Home = DEFAULT_HOME, config: ConfigFile = None) -> None:
     """Stop the local servers; the data stay for the next `lesiongen up`.
 
     Example: lesiongen down
@@ -50,6 +50,7 @@ def status_command(
         bool,
         typer.Option("--export", help='Print shell lines for `eval "$(…)"`; they hold the secret key.'),
     ] = False,
+    config: ConfigFile = None,
 ) -> None:
     """Tell whether the local servers run and where they are; exit code 1 when they do not.
 
@@ -70,7 +71,7 @@ def status_command(
 
 def _show(status: "StackStatus", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(status.as_dict(), indent=2))
+        print_json(status.as_dict())
         return
     for server in status.servers:
         state = f"{server.address}  pid {server.pid}, {server.resident_mb:.0f} MiB" if server.answers else "stopped"

@@ -1,0 +1,137 @@
+"""``lesiongen register``, ``promote``, ``rollback`` and ``history``: from an evaluated generator to a released one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, console, print_json
+
+if TYPE_CHECKING:
+    from lesiongen.registry import Decision, HistoryEvent
+
+__all__ = [
+    "HOLD_EXIT_CODE",
+    "REJECT_EXIT_CODE",
+    "history_command",
+    "promote_command",
+    "register_command",
+    "rollback_command",
+]
+
+HOLD_EXIT_CODE, REJECT_EXIT_CODE = 3, 4
+
+Name = Annotated[str, typer.Argument(help="Name of the registered model.")]
+Who = Annotated[str | None, typer.Option(help="Who decides; user and host where not given.")]
+BreakLock = Annotated[
+    bool, typer.Option("--break-lock", help="Take over the lock of a promotion that died over ten minutes ago.")
+]
+
+
+def register_command(
+    evaluation: Annotated[str, typer.Argument(help="Folder or s3:// prefix that `evaluate` wrote.")],
+    model: Annotated[str, typer.Option(help="Folder or s3:// prefix of the generator.")],
+    name: Annotated[str, typer.Option(help="Name in the registry.")],
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Register an evaluated generator, and the classifier of its evaluation, as the challenger.
+
+    Example: lesiongen register s3://lesiongen/evaluations/demo --model s3://lesiongen/models/demo --name demo
+    """
+    from lesiongen.registry import register
+    from lesiongen.stack import use_running_stack
+
+    use_running_stack()
+    registered = register(evaluation, model, name)
+    if as_json:
+        print_json(vars(registered))
+        return
+    console.print(f"{registered.name} version {registered.version} is the challenger.", markup=False)
+    if registered.classifier_name:
+        console.print(f"Classifier: {registered.classifier_name} version {registered.classifier_version}", markup=False)
+
+
+def promote_command(
+    name: Name,
+    version: Annotated[str | None, typer.Option(help="Version to decide on; the challenger by default.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="YAML file of limits; what it omits keeps its default.")] = None,
+    who: Who = None,
+    break_lock: BreakLock = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Let the gates decide on a registered generator; make it the champion if they say PROMOTE.
+
+    Exit codes: 0 PROMOTE, 3 HOLD, 4 REJECT (the champion stays as it is), 1 and 2 errors: nothing was decided.
+
+    Examples: lesiongen promote demo; lesiongen promote demo --version 3 --policy policy.yaml
+    """
+    from lesiongen.registry import load_policy, promote
+    from lesiongen.stack import use_running_stack
+
+    use_running_stack()
+    limits = load_policy(policy) if policy is not None else None
+    result = promote(name, version, limits, who=who, break_stale_lock=break_lock)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        _show_decision(result.decision)
+        console.print(f"{name} version {result.version}; champion: version {result.champion or 'none'}", markup=False)
+    codes = {"PROMOTE": 0, "HOLD": HOLD_EXIT_CODE, "REJECT": REJECT_EXIT_CODE}
+    raise typer.Exit(codes[result.decision.outcome])
+
+
+def rollback_command(
+    name: Name,
+    who: Who = None,
+    why: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
+    break_lock: BreakLock = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Make the previous champion the champion again.
+
+    Example: lesiongen rollback demo --why "nevi drawn with hair only"
+    """
+    from lesiongen.registry import rollback
+    from lesiongen.stack import use_running_stack
+
+    use_running_stack()
+    result = rollback(name, who=who, why=why, break_stale_lock=break_lock)
+    if as_json:
+        print_json(vars(result))
+        return
+    console.print(f"{name}: version {result.champion} is the champion again, after {result.rolled_back}.", markup=False)
+
+
+def history_command(name: Name, as_json: Json = False, config: ConfigFile = None) -> None:
+    """List what happened to a registered generator: when, who, what, and why.
+
+    Example: lesiongen history demo --json
+    """
+    from lesiongen.registry import history
+    from lesiongen.stack import use_running_stack
+
+    use_running_stack()
+    events = history(name)
+    if as_json:
+        print_json([event.as_dict() for event in events])
+        return
+    for event in events:
+        _show_event(event)
+
+
+def _show_decision(decision: "Decision") -> None:
+    console.print(decision.outcome.value, style="bold")
+    for reason in decision.reasons:
+        console.print(f"  {reason.outcome.value:<8}{reason.gate}: {reason.message}", markup=False)
+
+
+def _show_event(event: "HistoryEvent") -> None:
+    change = ""
+    if event.champion_before != event.champion_after:
+        change = f", champion {event.champion_before or 'none'} -> {event.champion_after}"
+    console.print(f"{event.when}  {event.action:<9}version {event.version}{change}  ({event.who})", markup=False)
+    for reason in event.reasons:
+        console.print(f"    {reason}", markup=False)

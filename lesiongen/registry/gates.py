@@ -1,0 +1,250 @@
+"""Whether a generator may be released: a pure function of its evaluation and of a policy.
+
+The default policy asks that a classifier trained on real and synthetic images together is not worse than one
+trained on the real images alone by more than a margin, neither on the whole nor for the worst group; that few
+synthetic images are near copies of a training image; that hardly any test image was seen in another split; and
+that the numbers rest on enough seeds, lesions and held-out images. A number that is missing holds the release.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from lesiongen.config import StageConfig, parse_config
+from lesiongen.errors import UsageError
+
+__all__ = ["Decision", "Outcome", "Policy", "Reason", "decide", "load_policy"]
+
+
+class Outcome(StrEnum):
+    """What a gate, or all gates together, say."""
+
+    PROMOTE = "PROMOTE"
+    HOLD = "HOLD"
+    REJECT = "REJECT"
+
+
+SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
+
+
+class Policy(StageConfig):
+    """The limits of a release. A limit of null switches its gate off, which the decision then says.
+
+    Attributes:
+        margin: How much balanced accuracy training on both may lose against training on real images.
+        worst_group_margin: The same for the group that is served worst.
+        max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
+            real images are (at the percentile that the evaluation states).
+        min_held_out: Smallest number of held-out real images behind that percentile.
+        max_contaminated: Largest share of the test images that were seen elsewhere. They are left out of the numbers;
+            many of them say that the splits are not what they should be.
+        min_seeds: Smallest number of trained classifiers behind each number.
+        min_test_lesions: Smallest number of lesions in the real test split.
+    """
+
+    margin: float | None = Field(0.02, ge=0, le=1)
+    worst_group_margin: float | None = Field(0.05, ge=0, le=1)
+    max_near_copies: float | None = Field(0.05, ge=0, le=1)
+    min_held_out: int | None = Field(100, ge=1)
+    max_contaminated: float | None = Field(0.02, ge=0, le=1)
+    min_seeds: int | None = Field(5, ge=1)
+    min_test_lesions: int | None = Field(100, ge=1)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What one gate found: its outcome, and the numbers that led to it."""
+
+    gate: str
+    outcome: Outcome
+    message: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether this gate lets the release pass."""
+        return self.outcome is Outcome.PROMOTE
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The outcome of all gates, which is that of the strictest, and every gate's reason."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the decision as plain values, for JSON."""
+        reasons = [{**vars(reason), "outcome": reason.outcome.value} for reason in self.reasons]
+        return {"outcome": self.outcome.value, "reasons": reasons}
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Reads a policy from a YAML file; what it leaves out keeps the default.
+
+    Raises:
+        UsageError: The file is absent, is no mapping, or holds an unknown field or a wrong value.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"The policy {path} cannot be read: {error}") from error
+    if not isinstance(values, Mapping):
+        raise UsageError(f"The policy {path} is no mapping of limits.", hint="For example: margin: 0.02")
+    return parse_config(Policy, values)
+
+
+def decide(evaluation: Mapping[str, Any], policy: Policy) -> Decision:
+    """Weighs an evaluation (the content of ``evaluation.json``) against a policy.
+
+    A missing, infinite or undefined number never promotes. Worse numbers never give a better outcome.
+    """
+    reasons = tuple(gate(evaluation, policy) for gate in GATES)
+    return Decision(max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__), reasons)
+
+
+def _utility(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, margin = "utility", policy.margin
+    if margin is None:
+        return _off(gate)
+    found = _comparison(evaluation, "both vs real", "balanced_accuracy")
+    difference, low, high = (_number(found, key) for key in ("difference", "low", "high"))
+    if difference is None or low is None or high is None:
+        return _missing(gate, "comparisons: balanced_accuracy of both against real, with its interval")
+    numbers = (
+        f"Trained on real and synthetic images instead of real ones alone, balanced accuracy changes by "
+        f"{difference:+.3f} (interval {low:+.3f} to {high:+.3f}); a change of {-margin:+.3f} is allowed"
+    )
+    if high < -margin:
+        return Reason(gate, Outcome.REJECT, f"{numbers}: clearly worse.")
+    if low < -margin:
+        return Reason(gate, Outcome.HOLD, f"{numbers}: not certain enough.")
+    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+
+
+def _worst_group(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, margin = "worst group", policy.worst_group_margin
+    if margin is None:
+        return _off(gate)
+    real, both = (_at(evaluation, "utility", condition, "worst_group") for condition in ("real", "both"))
+    before, before_low = _number(real, "recall"), _number(real, "low")
+    after, after_high = _number(both, "recall"), _number(both, "high")
+    if before is None or before_low is None or after is None or after_high is None:
+        return _missing(gate, "utility: the worst group of real and of both, with their intervals")
+    numbers = (
+        f"The worst group ({_group(both)}) reaches a recall of {after:.3f} from both, the worst from real images "
+        f"({_group(real)}) {before:.3f}; a change of {-margin:+.3f} is allowed"
+    )
+    if after_high < before_low - margin:
+        return Reason(gate, Outcome.REJECT, f"{numbers}: clearly worse, as the intervals are further apart.")
+    if after < before - margin:
+        return Reason(gate, Outcome.HOLD, f"{numbers}: worse, though within what chance allows.")
+    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+
+
+def _memorisation(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, limit, found = "memorisation", policy.max_near_copies, _at(evaluation, "memorisation")
+    if limit is None:
+        return _off(gate)
+    share, threshold, held_out = (_number(found, key) for key in ("share_above", "threshold", "n_held_out"))
+    if share is None or threshold is None or held_out is None:
+        return _missing(gate, "memorisation: share_above, threshold and n_held_out")
+    numbers = (
+        f"{share:.1%} of the synthetic images are nearer to a real training image than {threshold:.3f}, the limit set "
+        f"by {held_out:.0f} held-out images; at most {limit:.1%} is allowed"
+    )
+    if share > limit:
+        return Reason(gate, Outcome.REJECT, f"{numbers}: the generator repeats patients' images.")
+    if policy.min_held_out is not None and held_out < policy.min_held_out:
+        return Reason(gate, Outcome.HOLD, f"{numbers}. {policy.min_held_out} held-out images are asked for.")
+    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+
+
+def _contamination(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, limit = "contamination", policy.max_contaminated
+    if limit is None:
+        return _off(gate)
+    counts = _at(evaluation, "counts")
+    excluded, tested = _number(counts, "test_excluded"), _number(_at(counts, "test"), "n")
+    if excluded is None or tested is None:
+        return _missing(gate, "counts: test_excluded and test.n")
+    share = excluded / (excluded + tested) if excluded > 0 else 0.0
+    message = (
+        f"{excluded:.0f} test images ({share:.1%}) were left out of the test because their pixels also occur among "
+        f"the training, validation or synthetic images; at most {limit:.1%} is allowed."
+    )
+    return Reason(gate, Outcome.HOLD if share > limit else Outcome.PROMOTE, message)
+
+
+def _seeds(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, least = "seeds", policy.min_seeds
+    if least is None:
+        return _off(gate)
+    listed = [_at(evaluation, "utility", each, "balanced_accuracy", "per_seed") for each in ("real", "both")]
+    fewest = min(len(values) if isinstance(values, list) else 0 for values in listed)
+    message = f"{fewest} classifiers of different seeds stand behind each number; at least {least} are asked for."
+    return Reason(gate, Outcome.HOLD if fewest < least else Outcome.PROMOTE, message)
+
+
+def _test_lesions(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, least = "test lesions", policy.min_test_lesions
+    if least is None:
+        return _off(gate)
+    lesions = _number(_at(evaluation, "counts"), "test_lesions")
+    if lesions is None:
+        return _missing(gate, "counts: test_lesions")
+    message = f"The real test split holds {lesions:.0f} lesions; at least {least} are asked for."
+    return Reason(gate, Outcome.HOLD if lesions < least else Outcome.PROMOTE, message)
+
+
+GATES: tuple[Callable[[Mapping[str, Any], Policy], Reason], ...] = (
+    _utility,
+    _worst_group,
+    _memorisation,
+    _contamination,
+    _seeds,
+    _test_lesions,
+)
+
+
+def _off(gate: str) -> Reason:
+    return Reason(gate, Outcome.PROMOTE, "Switched off by the policy.")
+
+
+def _missing(gate: str, what: str) -> Reason:
+    return Reason(gate, Outcome.HOLD, f"The evaluation does not hold the numbers of this gate ({what}).")
+
+
+def _at(value: object, *path: str) -> object:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _number(value: object, key: str) -> float | None:
+    found = _at(value, key)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    try:
+        number = float(found)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _comparison(evaluation: Mapping[str, Any], name: str, metric: str) -> object:
+    listed = _at(evaluation, "comparisons")
+    for item in listed if isinstance(listed, list) else []:
+        if _at(item, "name") == name and _at(item, "metric") == metric:
+            return item
+    return None
+
+
+def _group(worst: object) -> str:
+    return f"{_at(worst, 'column')} {_at(worst, 'group')}, {_at(worst, 'n')} images"

@@ -1,0 +1,204 @@
+"""The gates: pure, strict about missing numbers, and monotonic."""
+
+import copy
+import math
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesiongen.errors import UsageError
+from lesiongen.registry import Outcome, Policy, decide, load_policy
+
+SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
+POLICY = Policy()
+
+
+def evaluation(
+    difference=(0.01, -0.01, 0.03),
+    worst_real=(0.50, 0.40, 0.60),
+    worst_both=(0.52, 0.42, 0.62),
+    share=0.01,
+    held_out=150,
+    excluded=0,
+    seeds=5,
+    lesions=300,
+):
+    def condition(worst):
+        recall, low, high = worst
+        group = {"column": "skin_tone", "group": "dark", "n": 31, "recall": recall, "low": low, "high": high}
+        return {"balanced_accuracy": {"mean": 0.6, "per_seed": [0.6] * seeds}, "worst_group": group}
+
+    middle, low, high = difference
+    compared = {"name": "both vs real", "metric": "balanced_accuracy", "difference": middle, "low": low, "high": high}
+    return {
+        "utility": {"real": condition(worst_real), "both": condition(worst_both)},
+        "comparisons": [{"name": "synthetic vs real", "metric": "balanced_accuracy", "low": -1.0}, compared],
+        "memorisation": {"threshold": 0.95, "share_above": share, "n_held_out": held_out},
+        "counts": {"test": {"n": 400}, "test_lesions": lesions, "test_excluded": excluded},
+    }
+
+
+def reason(decision, gate):
+    return next(each for each in decision.reasons if each.gate == gate)
+
+
+def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
+    decision = decide(evaluation(), POLICY)
+    assert decision.outcome is Outcome.PROMOTE
+    gates = ["utility", "worst group", "memorisation", "contamination", "seeds", "test lesions"]
+    assert [each.gate for each in decision.reasons] == gates
+    assert all(each.passed for each in decision.reasons)
+
+
+@pytest.mark.parametrize(
+    ("changed", "gate", "outcome", "numbers"),
+    [
+        ({"difference": (-0.01, -0.05, 0.03)}, "utility", Outcome.HOLD, ["-0.010", "-0.050", "+0.030", "-0.020"]),
+        ({"difference": (-0.08, -0.12, -0.03)}, "utility", Outcome.REJECT, ["-0.080", "-0.120", "-0.030"]),
+        ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
+        ({"worst_both": (0.20, 0.10, 0.30)}, "worst group", Outcome.REJECT, ["0.200", "0.500"]),
+        ({"share": 0.09}, "memorisation", Outcome.REJECT, ["9.0%", "5.0%", "0.950"]),
+        ({"held_out": 40}, "memorisation", Outcome.HOLD, ["40 held-out", "100 held-out"]),
+        ({"excluded": 100}, "contamination", Outcome.HOLD, ["100 test images", "20.0%", "2.0%"]),
+        ({"seeds": 2}, "seeds", Outcome.HOLD, ["2", "5"]),
+        ({"lesions": 60}, "test lesions", Outcome.HOLD, ["60", "100"]),
+    ],
+)
+def test_every_gate_stops_a_release_and_says_with_which_numbers(changed, gate, outcome, numbers):
+    decision = decide(evaluation(**changed), POLICY)
+    assert decision.outcome is outcome
+    assert [each.gate for each in decision.reasons if not each.passed] == [gate]
+    for number in numbers:
+        assert number in reason(decision, gate).message
+
+
+def test_the_strictest_gate_decides():
+    decision = decide(evaluation(difference=(-0.01, -0.05, 0.03), share=0.5), POLICY)
+    assert decision.outcome is Outcome.REJECT
+
+
+LEAVES = [
+    ("comparisons", 1, "difference"),
+    ("comparisons", 1, "low"),
+    ("comparisons", 1, "high"),
+    ("utility", "real", "worst_group", "recall"),
+    ("utility", "real", "worst_group", "low"),
+    ("utility", "both", "worst_group", "recall"),
+    ("utility", "both", "worst_group", "high"),
+    ("utility", "both", "worst_group"),
+    ("utility", "real", "balanced_accuracy", "per_seed"),
+    ("memorisation", "share_above"),
+    ("memorisation", "threshold"),
+    ("memorisation",),
+    ("memorisation", "n_held_out"),
+    ("counts", "test_excluded"),
+    ("counts", "test", "n"),
+    ("counts", "test_lesions"),
+    ("comparisons",),
+    ("utility",),
+]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=str)
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, "0.01", True, 10**400], ids=repr)
+def test_a_number_that_is_missing_or_none_holds_and_never_promotes(path, value):
+    damaged = copy.deepcopy(evaluation())
+    holder = damaged
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    assert decide(damaged, POLICY).outcome is Outcome.HOLD
+
+
+@pytest.mark.parametrize("nothing", [{}, {"utility": []}, {"comparisons": "none", "counts": 3}])
+def test_an_evaluation_of_another_shape_holds(nothing):
+    decision = decide(nothing, POLICY)
+    assert decision.outcome is Outcome.HOLD
+    assert not any(each.passed for each in decision.reasons)
+
+
+shares = st.floats(0, 1)
+intervals = st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted)
+worse = st.floats(0, 0.5)
+
+
+@st.composite
+def evaluations(draw):
+    low, middle, high = draw(intervals)
+    (rl, rm, rh), (bl, bm, bh) = draw(intervals), draw(intervals)
+    return {
+        "difference": (middle, low, high),
+        "worst_real": (rm, rl, rh),
+        "worst_both": (bm, bl, bh),
+        "share": draw(shares),
+        "held_out": draw(st.integers(0, 200)),
+        "excluded": draw(st.integers(0, 50)),
+        "seeds": draw(st.integers(0, 8)),
+        "lesions": draw(st.integers(0, 500)),
+    }
+
+
+@given(evaluations(), st.data())
+def test_worse_numbers_never_give_a_better_outcome(numbers, data):
+    loss = data.draw(worse)
+    changed = {
+        "difference": tuple(value - loss for value in numbers["difference"]),
+        "worst_both": tuple(value - loss for value in numbers["worst_both"]),
+        "share": min(1.0, numbers["share"] + loss),
+        "held_out": max(0, numbers["held_out"] - data.draw(st.integers(0, 200))),
+        "excluded": numbers["excluded"] + data.draw(st.integers(0, 50)),
+        "seeds": max(0, numbers["seeds"] - data.draw(st.integers(0, 3))),
+        "lesions": max(0, numbers["lesions"] - data.draw(st.integers(0, 200))),
+    }
+    spoiled = data.draw(st.sets(st.sampled_from(sorted(changed)), min_size=1))
+    before = decide(evaluation(**numbers), POLICY)
+    after = decide(evaluation(**{**numbers, **{key: changed[key] for key in spoiled}}), POLICY)
+    assert SEVERITY[after.outcome] >= SEVERITY[before.outcome]
+
+
+@given(evaluations(), st.floats(0, 0.2), st.floats(0, 0.5))
+def test_a_stricter_policy_never_gives_a_better_outcome(numbers, margin, tighter):
+    found = evaluation(**numbers)
+    loose = Policy(margin=margin, worst_group_margin=margin, max_near_copies=margin, min_seeds=2, min_test_lesions=10)
+    strict_margin = max(0.0, margin - tighter)
+    strict = Policy(
+        margin=strict_margin,
+        worst_group_margin=strict_margin,
+        max_near_copies=strict_margin,
+        min_seeds=4,
+        min_test_lesions=50,
+    )
+    assert SEVERITY[decide(found, strict).outcome] >= SEVERITY[decide(found, loose).outcome]
+
+
+def test_a_gate_that_the_policy_switches_off_says_so():
+    policy = Policy(worst_group_margin=None)
+    decision = decide(evaluation(worst_both=(0.0, 0.0, 0.0)), policy)
+    assert decision.outcome is Outcome.PROMOTE
+    assert "Switched off" in reason(decision, "worst group").message
+
+
+def test_a_policy_file_changes_what_it_names(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump({"margin": 0.1, "min_seeds": None}))
+    assert load_policy(path) == Policy(margin=0.1, min_seeds=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("margins: 0.1", "margins"),
+        ("margin: -1", "margin = -1"),
+        ("- margin", "no mapping"),
+        ("margin: [", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_wrong_policy_file_is_named(tmp_path, text, message):
+    path = tmp_path / "policy.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_policy(path)

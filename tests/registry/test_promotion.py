@@ -1,0 +1,235 @@
+"""Registration, promotion and rollback in a real MLflow registry."""
+
+import hashlib
+import json
+import threading
+import uuid
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lesiongen.cli import registry as commands
+from lesiongen.errors import DataError, ServiceError, StorageError, UsageError
+from lesiongen.registry import Policy, history, promote, records, register, rollback
+from lesiongen.storage import open_storage
+from lesiongen.tracking import mlflow_client
+
+LAX = Policy(min_seeds=1, min_test_lesions=1)
+
+
+def numbers(difference=0.01, share=0.0):
+    worst = {"column": "sex", "group": "female", "n": 40, "recall": 0.5, "low": 0.4, "high": 0.6}
+    condition = {"balanced_accuracy": {"mean": 0.6, "per_seed": [0.6]}, "worst_group": worst}
+    low, high = difference - 0.01, difference + 0.01
+    compared = {"name": "both vs real", "metric": "balanced_accuracy"}
+    return {
+        "utility": {"real": condition, "both": condition},
+        "comparisons": [{**compared, "difference": difference, "low": low, "high": high}],
+        "memorisation": {"threshold": 0.9, "share_above": share, "n_held_out": 120},
+        "counts": {"test": {"n": 60}, "test_lesions": 50, "test_excluded": 0},
+    }
+
+
+GOOD, UNSURE, COPYING = numbers(), numbers(difference=-0.02), numbers(share=0.4)
+
+
+@pytest.fixture
+def client(stack_environment):
+    return mlflow_client()
+
+
+@pytest.fixture
+def name():
+    return f"lesions-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def submit(s3_root, name, client):
+    """Stores a model and its evaluation and registers them."""
+
+    def submit(evaluation, root=s3_root):
+        key = uuid.uuid4().hex[:8]
+        model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
+        training = {"dataset": {"uri": "s3://lesiongen/d", "version": "d1"}}
+        model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
+        evaluated.write_json("evaluation.json", evaluation)
+        evaluated.write_text("classifier/model.safetensors", "weights")
+        return register(evaluated.uri, model.uri, name)
+
+    return submit
+
+
+def aliases(client, name):
+    return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, client, name):
+    registered = submit(GOOD)
+    version = client.get_model_version(name, registered.version)
+    assert version.source == registered.model_uri
+    assert aliases(client, name) == {"challenger": 1}
+    manifest = open_storage(registered.model_uri).read_bytes("_model.json")
+    evaluation = open_storage(registered.evaluation_uri).read_bytes("evaluation.json")
+    expected = {
+        "image_manipulation": "synthetic",
+        "lesiongen.model": registered.model_uri,
+        "lesiongen.model_version": hashlib.sha256(manifest).hexdigest(),
+        "lesiongen.evaluation": registered.evaluation_uri,
+        "lesiongen.evaluation_version": hashlib.sha256(evaluation).hexdigest(),
+        "lesiongen.training_dataset": '{"uri": "s3://lesiongen/d", "version": "d1"}',
+        "lesiongen.family": "sd",
+    }
+    assert expected.items() <= version.tags.items()
+    classifier = client.get_model_version(f"{name}-classifier", registered.classifier_version)
+    assert classifier.source == f"{registered.evaluation_uri}/classifier"
+    assert classifier.tags["lesiongen.generator"] == f"{name} version 1"
+    assert client.get_run(version.run_id).info.run_name == "register"
+
+
+def test_registering_again_after_a_restart_makes_no_second_version(submit, client, name):
+    first = submit(GOOD)
+    again = register(first.evaluation_uri, first.model_uri, name)
+    assert again == first
+    assert len(client.search_model_versions(f"name='{name}'")) == 1
+
+
+def test_a_generator_in_a_folder_is_registered_by_reference(submit, client, name, tmp_path):
+    registered = submit(GOOD, root=str(tmp_path))
+    version = client.get_model_version(name, registered.version)
+    assert version.source.startswith(f"runs:/{version.run_id}/")
+    kept = client.download_artifacts(version.run_id, f"{name}/reference.json", str(tmp_path))
+    with open(kept) as file:
+        assert json.load(file) == {"uri": registered.model_uri}
+    assert promote(name, policy=LAX).champion == registered.version
+
+
+def test_what_is_not_there_or_of_another_model_is_not_registered(submit, s3_root, client, name):
+    with pytest.raises(StorageError, match="nowhere"):
+        register(f"{s3_root}/nowhere", f"{s3_root}/nowhere", name)
+    with pytest.raises(DataError, match="not of"):
+        submit({**GOOD, "synthetic": {"model_version": "f" * 64}})
+    for refused in ("", "a/b", "x" * 101, "a.promotion-lock"):
+        with pytest.raises(UsageError, match="name"):
+            register("here", "there", refused)
+    assert client.search_registered_models(f"name='{name}'") == []
+
+
+def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_down(submit, client, name):
+    submit(GOOD)
+    first = promote(name, policy=LAX, who="a clinician")
+    assert (first.decision.outcome, first.champion, first.previous_champion) == ("PROMOTE", "1", None)
+    submit(UNSURE)
+    second = promote(name, policy=LAX)
+    assert (second.decision.outcome, second.version, second.champion) == ("HOLD", "2", "1")
+    submit(COPYING)
+    third = promote(name, policy=LAX)
+    assert (third.decision.outcome, third.champion) == ("REJECT", "1")
+    assert aliases(client, name) == {"challenger": 3, "champion": 1}
+    assert aliases(client, f"{name}-classifier") == {"champion": 1}
+
+    tags = client.get_model_version(name, "3").tags
+    assert tags["lesiongen.decision"] == "REJECT"
+    assert any("repeats patients' images" in reason for reason in json.loads(tags["lesiongen.reasons"]))
+    assert client.get_model_version(name, "1").tags["lesiongen.decided_by"] == "a clinician"
+    events = history(name)
+    actions = ["register", "promote", "register", "hold", "register", "reject"]
+    assert [event.action for event in events] == actions
+    assert (events[1].who, events[1].champion_before, events[1].champion_after) == ("a clinician", None, "1")
+    assert len(events[5].reasons) == 6
+
+
+def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, client, name):
+    for _ in range(3):
+        submit(GOOD)
+        promote(name, policy=LAX)
+    promote(name, policy=LAX)  # deciding again on the champion changes nothing
+    assert rollback(name, why="odd vessels").champion == "2"
+    assert aliases(client, f"{name}-classifier")["champion"] == 2
+    assert rollback(name).champion == "1"
+    with pytest.raises(UsageError, match="no earlier champion"):
+        rollback(name)
+    assert aliases(client, name)["champion"] == 1
+    assert promote(name, "3", LAX).previous_champion == "1"
+    assert rollback(name).champion == "1"
+    assert [event.reasons for event in history(name) if event.action == "rollback"][0] == ("odd vessels",)
+
+
+def test_a_changed_evaluation_is_refused_and_the_lock_released(submit, client, name):
+    registered = submit(COPYING)
+    open_storage(registered.evaluation_uri).write_json("evaluation.json", GOOD)
+    for _ in range(2):
+        with pytest.raises(DataError, match="has changed since it was registered"):
+            promote(name, policy=LAX)
+    assert "champion" not in aliases(client, name)
+
+
+def test_unknown_models_and_versions_are_named(submit, name, client):
+    with pytest.raises(UsageError, match="No model is registered"):
+        promote(name)
+    submit(GOOD)
+    with pytest.raises(UsageError, match="no version 7"):
+        promote(name, "7", LAX)
+    with pytest.raises(UsageError, match="no earlier champion"):
+        rollback(name)
+
+
+def test_promotions_at_the_same_moment_come_one_after_the_other(submit, name, client):
+    for _ in range(3):
+        submit(GOOD)
+    start, results = threading.Barrier(3), []
+
+    def race(version):
+        start.wait()
+        results.append(promote(name, version, LAX))
+
+    threads = [threading.Thread(target=race, args=(version,)) for version in "123"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Each one's predecessor is the champion that the one before it left: a chain, not three that saw the same.
+    assert len({result.previous_champion for result in results}) == 3
+    last = next(r.version for r in results if r.version not in {x.previous_champion for x in results})
+    assert aliases(client, name)["champion"] == int(last)
+
+
+def test_a_lock_left_behind_says_how_to_go_on(submit, name, client, monkeypatch):
+    submit(GOOD)
+    client.create_registered_model(f"{name}.promotion-lock", tags={"lesiongen.holder": "a dead process"})
+    with pytest.raises(ServiceError, match="a dead process"), records.promotion_lock(client, name, wait_seconds=0.3):
+        raise AssertionError("two hold the lock")
+    monkeypatch.setattr(records, "LOCK_STALE_SECONDS", -1.0)
+    with pytest.raises(ServiceError) as caught:
+        promote(name, policy=LAX)
+    assert "--break-lock" in caught.value.hint
+    assert promote(name, policy=LAX, break_stale_lock=True).champion == "1"
+
+
+def test_the_commands_tell_decision_reasons_and_history(submit, name, client, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("min_seeds: 1\nmin_test_lesions: 1\n")
+    app = typer.Typer()
+    for command in ("register", "promote", "rollback", "history"):
+        app.command(command)(getattr(commands, f"{command}_command"))
+    run = CliRunner().invoke
+    registered = submit(GOOD)
+    arguments = [registered.evaluation_uri, "--model", registered.model_uri, "--name", name]
+    assert f"{name} version 1 is the challenger" in run(app, ["register", *arguments]).output
+    held = run(app, ["promote", name])  # the default policy asks for five seeds
+    assert held.exit_code == 3, held.output
+    assert "HOLD" in held.output
+    assert "at least 5 are asked for" in held.output
+    promoted = run(app, ["promote", name, "--policy", str(policy), "--json"])
+    assert promoted.exit_code == 0, promoted.output
+    assert json.loads(promoted.output)["decision"]["outcome"] == "PROMOTE"
+    submit(COPYING)
+    rejected = run(app, ["promote", name, "--policy", str(policy)])
+    assert rejected.exit_code == 4
+    assert "champion: version 1" in rejected.output
+    submit(GOOD)
+    run(app, ["promote", name, "--policy", str(policy)])
+    assert "version 1 is the champion again" in run(app, ["rollback", name]).output
+    told = run(app, ["history", name])
+    assert "champion none -> 1" in told.output
+    assert json.loads(run(app, ["history", name, "--json"]).output)[-1]["action"] == "rollback"
