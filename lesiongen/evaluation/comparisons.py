@@ -105,8 +105,7 @@ def _lesion_terms(
     gain = (first == labels).mean(axis=0) - (second == labels).mean(axis=0)
     counts = np.bincount(labels)
     weights = 1.0 / (np.count_nonzero(counts) * counts[labels])
-    terms: NDArray[np.float64] = np.bincount(lesions, weights * gain)
-    return terms
+    return np.bincount(lesions, weights * gain).astype(np.float64)
 
 
 def _resampled_difference(

@@ -44,7 +44,7 @@ def fidelity(
         extractor: What the features are, in words.
         seed: Seed of the subsets.
     """
-    by_class = {}
+    by_class: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(classes):
         mine = real[labels[0] == number], synthetic[labels[1] == number]
         by_class[name] = {"n_real": len(mine[0]), "n_synthetic": len(mine[1]), "kid": None}

@@ -42,7 +42,7 @@ class _Descriptor:
         self.directions = directions[:kept].T / np.maximum(scale[:kept], 1e-6)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return ((_thumbnails(images) - self.mean) @ self.directions).astype(np.float32)
+        return np.asarray((_thumbnails(images) - self.mean) @ self.directions, dtype=np.float32)
 
 
 def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.evaluation.images import LabelledImages
+from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.training import Budget, Mixture, TrainedClassifier, train_classifier
 from lesiongen.progress import progress
 
@@ -37,25 +38,18 @@ class Outcome:
     @property
     def predictions(self) -> NDArray[np.int64]:
         """Predicted classes [seeds, n]."""
-        return self.probabilities.argmax(axis=-1).astype(np.int64)
+        return np.asarray(self.probabilities.argmax(axis=-1), dtype=np.int64)
 
 
-def train_conditions(
-    config: EvaluateConfig,
-    classes: Sequence[str],
-    train: LabelledImages,
-    synthetic: LabelledImages,
-    validation: LabelledImages,
-    test: LabelledImages,
-) -> dict[str, Outcome]:
+def train_conditions(config: EvaluateConfig, material: Material) -> dict[str, Outcome]:
     """Trains `config.seeds` classifiers in every condition, with the same steps, batch and schedule in each.
 
-    The state of each classifier is picked on `validation`; `test` is only predicted.
+    The state of each classifier is picked on the validation images; the test images are only predicted.
     """
     mixtures = {
-        "real": Mixture(train),
-        "synthetic": Mixture(synthetic),
-        "both": Mixture(train, synthetic, config.mix, config.mix_until),
+        "real": Mixture(material.train),
+        "synthetic": Mixture(material.synthetic),
+        "both": Mixture(material.train, material.synthetic, config.mix, config.mix_until),
     }
     budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
     outcomes = {}
@@ -66,9 +60,9 @@ def train_conditions(
             for seed in range(config.seeds):
                 note = f"{name}, classifier {seed + 1} of {config.seeds}"
                 run = train_classifier(
-                    mixture, validation, classes, budget, seed, lambda done, note=note: bar.advance(done, note)
+                    mixture, material.validation, material.classes, budget, seed, partial(bar.advance, note=note)
                 )
-                probabilities.append(run.model.probabilities(test.images))
+                probabilities.append(run.model.probabilities(material.test.images))
                 runs.append(run)
             outcomes[name] = _outcome(runs, np.stack(probabilities))
     return outcomes

@@ -1,0 +1,50 @@
+"""``lesiongen evaluate``: what synthetic images are worth."""
+
+from typing import Annotated
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+
+__all__ = ["evaluate_command"]
+
+
+def evaluate_command(
+    real: Annotated[str, typer.Option(help="Dataset of real images with its three splits.")],
+    synthetic: Annotated[str, typer.Option(help="Dataset of synthetic images.")],
+    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the report and its numbers.")],
+    seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
+    real_images: Annotated[
+        bool | None,
+        typer.Option("--real-images/--no-real-images", help="Show real images in the report, or leave them out."),
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
+    ] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train classifiers on real, synthetic and both, and test them on the real test split.
+
+    Writes report.html, evaluation.json, drift.html, pictures/ and the best classifier. The numbers come with
+    intervals over test lesions, corrected tests, groups of patients, fidelity, near copies and drift.
+
+    Examples:
+      lesiongen evaluate --real captioned --synthetic synthetic --output evaluation
+
+      lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --seeds 3
+    """
+    from lesiongen.config import parse_config
+    from lesiongen.evaluation import EvaluateConfig, evaluate
+
+    chosen = given({"seeds": seeds, "steps": steps, "seed": seed, "allow_real_images": real_images})
+    result = evaluate(parse_config(EvaluateConfig, {**set_values(values), **chosen}), real, synthetic, output)
+    if as_json:
+        print_json({**result.reference.model_dump(), "report": result.report})
+        return
+    for name in ("real", "synthetic", "both"):
+        score = result.evaluation["utility"][name]["balanced_accuracy"]
+        console.print(f"{name}: balanced accuracy {score['mean']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
+    console.print(f"Report: {result.report}")

@@ -1,0 +1,36 @@
+"""Whether a classifier of real images sees in a synthetic image the diagnosis that was asked for."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["class_agreement"]
+
+
+def class_agreement(
+    asked: NDArray[np.int64], probabilities: NDArray[np.float32], classes: tuple[str, ...], classifier: str
+) -> dict[str, Any]:
+    """Compares the diagnosis asked of the generator with the prediction of a classifier trained on real images.
+
+    The share is a lower bound where the classifier itself is often wrong: read it beside its recall on real images.
+
+    Args:
+        asked: [n] class numbers asked for.
+        probabilities: [n, classes] of the classifier.
+        classes: Names of the classes.
+        classifier: Which classifier, in words.
+    """
+    agrees = probabilities.argmax(axis=1) == asked
+    per_class: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(classes):
+        rows = asked == number
+        share = float(agrees[rows].mean()) if rows.any() else None
+        per_class[name] = {"n": int(rows.sum()), "agreement": share}
+    return {
+        "classifier": classifier,
+        "n": len(asked),
+        "agreement": float(agrees.mean()),
+        "chance": 1 / len(classes),
+        "per_class": per_class,
+    }

@@ -1,0 +1,172 @@
+"""Everything that is measured once the classifiers are trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.evaluation.agreement import class_agreement
+from lesiongen.evaluation.comparisons import compare_conditions
+from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.drift import measure_drift, properties
+from lesiongen.evaluation.fidelity import fidelity
+from lesiongen.evaluation.figures import (
+    calibration_picture,
+    confusion_picture,
+    nearest_pairs_picture,
+    recall_picture,
+    samples_picture,
+    similarity_picture,
+)
+from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.memorisation import SHOWN, Neighbours, find_copies, nearest_training_images
+from lesiongen.evaluation.metrics import Resamples, calibration, condition_scores
+from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
+from lesiongen.evaluation.utility import Outcome, best_condition
+from lesiongen.seeds import derive_seed
+
+__all__ = ["Assessment", "assess"]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The measured parts of evaluation.json, and the pictures by name."""
+
+    evaluation: dict[str, Any]
+    pictures: dict[str, Image.Image]
+
+
+def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outcome], drift_html: Path) -> Assessment:
+    """Scores the trained classifiers on the test split and compares the synthetic images with the real ones."""
+    resamples = Resamples(
+        material.test.lesions, config.bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
+    )
+    utility = {name: _score(config, material, outcome, resamples) for name, outcome in outcomes.items()}
+    synthetic, held_out = _neighbours(material)
+    images = (material.synthetic.table["image_id"].tolist(), material.train.table["image_id"].tolist())
+    memorisation = find_copies(synthetic, held_out, images, config.copy_percentile)
+    evaluation = {
+        "classes": list(material.classes),
+        "protocol": _protocol(config),
+        "notes": [*material.notes, *_absent_notes(config, material)],
+        "counts": material.counts,
+        "utility": utility,
+        "best_condition": best_condition(outcomes),
+        "comparisons": _compare(config, material, outcomes, resamples),
+        **_against_real(config, material, outcomes["real"], drift_html),
+        "memorisation": memorisation,
+    }
+    pictures = {
+        "recall": recall_picture(utility, material.classes),
+        "confusion": confusion_picture(utility, material.classes),
+        "samples": samples_picture(material, real=config.allow_real_images),
+        "nearest_pairs": nearest_pairs_picture(
+            material.synthetic, material.train, synthetic, shown=SHOWN, real=config.allow_real_images
+        ),
+        "similarity": similarity_picture(synthetic, held_out, memorisation["threshold"]),
+        "calibration": calibration_picture(
+            material.test.labels, {name: outcome.probabilities for name, outcome in outcomes.items()}
+        ),
+    }
+    return Assessment(evaluation, pictures)
+
+
+def _protocol(config: EvaluateConfig) -> dict[str, Any]:
+    return {
+        "training": (
+            f"{config.steps} steps of {config.batch_size} images in every condition, drawn evenly over the diagnoses, "
+            "turned, mirrored and recoloured at random; the same first weights for the same seed"
+        ),
+        "selection": "the best of the checked states by balanced accuracy on the real validation split",
+        "test": "the real test split, whose lesions and patients are in no other split",
+        "both": {
+            "synthetic_share": config.mix,
+            "until": config.mix_until,
+            "meaning": (
+                f"{config.mix:.0%} of each batch is synthetic during the first {config.mix_until:.0%} of the steps; "
+                "the remaining steps see real images alone"
+            ),
+        },
+        "intervals": (
+            f"{config.confidence:.0%} percentile intervals over {config.bootstrap} resamples of the test lesions, "
+            f"of means over {config.seeds} classifiers"
+        ),
+        "tests": (
+            f"two-sided paired permutation tests over the test lesions, {config.permutations} permutations, Holm's "
+            f"correction over the declared family, significant below {config.alpha}"
+        ),
+    }
+
+
+def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resamples: Resamples) -> dict[str, Any]:
+    test = material.test
+    entries = subgroup_scores(
+        test, outcome.predictions, len(material.classes), config.subgroups, config.min_group, resamples
+    )
+    return {
+        **condition_scores(test.labels, outcome.predictions, material.classes, resamples),
+        "calibration": calibration(test.labels, outcome.probabilities),
+        "subgroups": entries,
+        "worst_group": worst_group(entries),
+        "gaps": group_gaps(entries),
+        "validation_balanced_accuracy": outcome.validation,
+        "picked_steps": outcome.steps,
+    }
+
+
+def _compare(
+    config: EvaluateConfig, material: Material, outcomes: dict[str, Outcome], resamples: Resamples
+) -> list[dict[str, Any]]:
+    return compare_conditions(
+        material.test.labels,
+        {name: outcome.predictions for name, outcome in outcomes.items()},
+        len(material.classes),
+        resamples,
+        permutations=config.permutations,
+        alpha=config.alpha,
+        seed=derive_seed(config.seed, "permutations"),
+    )
+
+
+def _neighbours(material: Material) -> tuple[Neighbours, Neighbours]:
+    synthetic, held_out = nearest_training_images(material.train.images, material.synthetic.images, _held_out(material))
+    return synthetic, held_out
+
+
+def _held_out(material: Material) -> NDArray[np.uint8]:
+    return np.concatenate([material.validation.images, material.test.images])
+
+
+def _against_real(config: EvaluateConfig, material: Material, real: Outcome, drift_html: Path) -> dict[str, Any]:
+    """Fidelity, class agreement and drift, all seen by one classifier that was trained on real images."""
+    model = real.best.model
+    name = f"the classifier trained on real images (seed {real.best_seed}, {config.image_size} pixels)"
+    chances = {
+        part: model.probabilities(images.images)
+        for part, images in (("train", material.train), ("synthetic", material.synthetic))
+    }
+    tables = [
+        properties(material.train, chances["train"], material.classes),
+        properties(material.synthetic, chances["synthetic"], material.classes),
+    ]
+    return {
+        "fidelity": fidelity(
+            model.embed(material.train.images),
+            model.embed(material.synthetic.images),
+            model.embed(_held_out(material)),
+            (material.train.labels, material.synthetic.labels),
+            material.classes,
+            extractor=f"penultimate features of {name}",
+            seed=derive_seed(config.seed, "fidelity"),
+        ),
+        "class_agreement": class_agreement(material.synthetic.labels, chances["synthetic"], material.classes, name),
+        "drift": measure_drift(tables[0], tables[1], drift_html),
+    }
+
+
+def _absent_notes(config: EvaluateConfig, material: Material) -> list[str]:
+    absent = absent_columns(material.test, config.subgroups)
+    return [f"Subgroups by {', '.join(absent)} are not known: the test images hold no value."] if absent else []

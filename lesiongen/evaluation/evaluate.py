@@ -1,0 +1,171 @@
+"""The stage: trains, tests, compares, and writes evaluation.json, report.html, the pictures and the classifier."""
+
+import hashlib
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lesiongen import __version__
+from lesiongen.dataset import Dataset
+from lesiongen.errors import UsageError
+from lesiongen.evaluation.assessment import Assessment, assess
+from lesiongen.evaluation.classifier import save_classifier
+from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.material import load_material
+from lesiongen.evaluation.report import build_page
+from lesiongen.evaluation.utility import train_conditions
+from lesiongen.references import EvaluationReference
+from lesiongen.reporting import render
+from lesiongen.storage import Storage, file_digest, open_storage
+from lesiongen.tracking import StageRun, stage_run
+
+__all__ = ["EvaluationResult", "evaluate"]
+
+RESULT, REPORT, DRIFT = "evaluation.json", "report.html", "drift.html"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """A finished evaluation.
+
+    Attributes:
+        reference: What the next step reads.
+        report: Address of the HTML report.
+        evaluation: The content of evaluation.json.
+    """
+
+    reference: EvaluationReference
+    report: str
+    evaluation: dict[str, Any]
+
+
+def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str) -> EvaluationResult:
+    """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
+
+    Args:
+        config: How to train and how sure to be.
+        real_uri: Dataset of real images with its three splits.
+        synthetic_uri: Dataset of synthetic images.
+        output: New folder or ``s3://`` prefix; evaluation.json is written there last.
+
+    Raises:
+        UsageError: `output` already holds an evaluation.
+        DataError: The data cannot carry an evaluation (`load_material` says when).
+        StorageError: Something cannot be read or written.
+    """
+    storage = open_storage(output)
+    if storage.exists(RESULT):
+        raise UsageError(f"{storage.uri} already holds an evaluation", hint="Choose another output.")
+    real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
+    sources = {name: {"uri": data.uri, "version": data.manifest.version} for name, data in _pair(real, synthetic)}
+    with stage_run("evaluate", {**config.model_dump(), **sources}) as run, tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        material = load_material(config, real, synthetic)
+        outcomes = train_conditions(config, material)
+        assessment = assess(config, material, outcomes, folder / DRIFT)
+        about = {**_header(config), "sources": sources, **assessment.evaluation}
+        evaluation: dict[str, Any] = _plain(about)
+        best = outcomes[evaluation["best_condition"]]
+        _write(folder, evaluation, assessment)
+        save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
+        evaluation["files"] = _digests(folder)
+        storage.upload_folder(folder, description="Writing the evaluation")
+        version = _publish(storage, evaluation)
+        metrics = headline(evaluation)
+        _track(run, folder, metrics, evaluation, assessment)
+    reference = EvaluationReference(uri=storage.uri, version=version, metrics=metrics)
+    return EvaluationResult(reference, f"{storage.uri}/{REPORT}", evaluation)
+
+
+def headline(evaluation: dict[str, Any]) -> dict[str, float]:
+    """Picks the numbers that stand for the whole; those that are not known are left out."""
+    metrics: dict[str, float | None] = {}
+    for condition, scores in evaluation["utility"].items():
+        metrics[f"balanced_accuracy_{condition}"] = scores["balanced_accuracy"]["mean"]
+        metrics[f"accuracy_{condition}"] = scores["accuracy"]["mean"]
+        metrics[f"worst_group_recall_{condition}"] = (scores["worst_group"] or {}).get("recall")
+    for comparison in evaluation["comparisons"]:
+        name = comparison["name"].replace(" ", "_")
+        metrics[f"difference_{name}"] = comparison["difference"]
+        metrics[f"p_holm_{name}"] = comparison["p_holm"]
+    metrics["memorisation_share_above"] = evaluation["memorisation"]["share_above"]
+    metrics["class_agreement"] = evaluation["class_agreement"]["agreement"]
+    metrics["drift_share"] = evaluation["drift"]["share_drifted"]
+    metrics |= {name: evaluation["fidelity"]["synthetic"][name] for name in ("kid", "frechet_distance", "coverage")}
+    return {name: float(value) for name, value in metrics.items() if value is not None}
+
+
+def _pair(real: Dataset, synthetic: Dataset) -> tuple[tuple[str, Dataset], tuple[str, Dataset]]:
+    return ("real", real), ("synthetic", synthetic)
+
+
+def _header(config: EvaluateConfig) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "lesiongen_version": __version__,
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _about_classifier(evaluation: dict[str, Any], seed: int) -> dict[str, Any]:
+    condition = evaluation["best_condition"]
+    score = evaluation["utility"][condition]["balanced_accuracy"]["per_seed"][seed]
+    return {
+        "trained_on": condition,
+        "seed": seed,
+        "preprocessing": "centre square, Lanczos to image_size, values in [0, 1]",
+        "test_balanced_accuracy": score,
+        "sources": evaluation["sources"],
+        "lesiongen_version": evaluation["lesiongen_version"],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Returns the value as JSON knows it: no NaN, no infinity."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _write(folder: Path, evaluation: dict[str, Any], assessment: Assessment) -> None:
+    (folder / "pictures").mkdir()
+    for name, picture in assessment.pictures.items():
+        picture.save(folder / "pictures" / f"{name}.png")
+    page = build_page(evaluation, assessment.pictures)
+    (folder / REPORT).write_text(render(page), encoding="utf-8")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    digests = {}
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        with path.open("rb") as stream:
+            digests[path.relative_to(folder).as_posix()] = file_digest(stream)
+    return digests
+
+
+def _publish(storage: Storage, evaluation: dict[str, Any]) -> str:
+    data = (json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    storage.write_bytes(RESULT, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _track(
+    run: StageRun, folder: Path, metrics: dict[str, float], evaluation: dict[str, Any], assessment: Assessment
+) -> None:
+    run.log_metrics(metrics)
+    for name, picture in assessment.pictures.items():
+        run.log_picture(picture, f"{name}.png")
+    run.log_file(folder / REPORT)
+    run.log_file(folder / DRIFT)
+    run.log_json(evaluation, RESULT)

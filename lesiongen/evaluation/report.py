@@ -1,0 +1,247 @@
+"""The page that a person reads: what came out, how sure it is, and the pictures behind it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from PIL import Image
+
+from lesiongen.dataset import diagnosis_phrase
+from lesiongen.evaluation.verdict import verdict
+from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+
+__all__ = ["build_page"]
+
+Evaluation = Mapping[str, Any]
+Pictures = Mapping[str, Image.Image]
+
+
+def build_page(evaluation: Evaluation, pictures: Pictures) -> Page:
+    """Builds the report of an evaluation from the content of evaluation.json and the pictures."""
+    counts = evaluation["counts"]
+    subtitle = (
+        f"Tested on {counts['test']['n']} real images of {counts['test_lesions']} lesions that no training has seen; "
+        f"{counts['train']['n']} real and {counts['synthetic']['n']} synthetic training images."
+    )
+    page = Page(f"Evaluation: {evaluation['name']}", subtitle)
+    parts: tuple[tuple[str, Callable[[Evaluation, Pictures], list[Block]]], ...] = (
+        ("Summary", _summary),
+        ("The synthetic images", _samples),
+        ("Use for a classifier", _utility),
+        ("By diagnosis", _by_class),
+        ("By group of patients", _subgroups),
+        ("Near copies of training images", _memorisation),
+        ("Fidelity", _fidelity),
+        ("Calibration", _calibration),
+        ("Drift", _drift),
+        ("Settings", _settings),
+    )
+    for title, build in parts:
+        page.add(Section(title, build(evaluation, pictures)))
+    return page
+
+
+def _summary(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    utility = evaluation["utility"]
+    facts = {
+        f"balanced accuracy, {name}": utility[name]["balanced_accuracy"]["mean"]
+        for name in ("real", "synthetic", "both")
+    }
+    facts["nearer to training than chance"] = f"{evaluation['memorisation']['share_above']:.1%}"
+    facts["diagnosis recognised"] = f"{evaluation['class_agreement']['agreement']:.0%}"
+    callouts: list[Block] = [Callout(finding.kind, finding.text) for finding in verdict(evaluation)]
+    return [Facts(facts), *callouts, *(Callout("info", note) for note in evaluation["notes"])]
+
+
+def _samples(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    agreement = evaluation["class_agreement"]
+    shown = (
+        "beside real training images"
+        if evaluation["config"]["allow_real_images"]
+        else "alone; real images are left out"
+    )
+    rows = [
+        (name, diagnosis_phrase(name), entry["n"], entry["agreement"]) for name, entry in agreement["per_class"].items()
+    ]
+    return [
+        Picture(
+            pictures["samples"], "Synthetic images of each diagnosis", f"Synthetic images, class by class, {shown}."
+        ),
+        Text(
+            f"The diagnosis asked for was recognised in {agreement['agreement']:.0%} of {agreement['n']} "
+            f"synthetic images by {agreement['classifier']}; chance is {agreement['chance']:.0%}. "
+            "The classifier errs on real images too."
+        ),
+        Table(
+            ("class", "diagnosis", "images", "recognised"), rows, "Synthetic images recognised as what was asked for"
+        ),
+    ]
+
+
+def _utility(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    rows = []
+    for name, scores in evaluation["utility"].items():
+        cells = [_interval(scores[metric]) for metric in ("balanced_accuracy", "accuracy", "macro_f1")]
+        rows.append((name, *cells, scores["balanced_accuracy"]["spread"]))
+    protocol = evaluation["protocol"]
+    tests = [
+        (
+            entry["name"],
+            entry["difference"],
+            _range(entry),
+            entry["spread"],
+            entry["p_value"],
+            entry["p_holm"],
+            entry["significant"],
+        )
+        for entry in evaluation["comparisons"]
+    ]
+    return [
+        Table(
+            ("trained on", "balanced accuracy", "accuracy", "macro F1", "spread over seeds"),
+            rows,
+            "Tested on the same real test images, trained within the same budget",
+        ),
+        Table(
+            ("comparison", "difference", "interval", "spread over seeds", "p", "p (Holm)", "significant"),
+            tests,
+            "Differences in balanced accuracy, paired over test lesions",
+        ),
+        Picture(pictures["recall"], "Balanced accuracy and recall of each class", "Points are means over seeds."),
+        Picture(pictures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
+        Text(
+            "\n\n".join([protocol["training"], protocol["both"]["meaning"], protocol["intervals"], protocol["tests"]])
+        ),
+    ]
+
+
+def _by_class(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    utility = evaluation["utility"]
+    rows = []
+    for name in evaluation["classes"]:
+        entries = {condition: scores["per_class"][name] for condition, scores in utility.items()}
+        cells = [_interval(entry, "recall") for entry in entries.values()]
+        rows.append((name, diagnosis_phrase(name), entries["real"]["n"], *cells))
+    heads = ("class", "diagnosis", "test images", *(f"recall, {condition}" for condition in utility))
+    return [Table(heads, rows, "Recall of each diagnosis")]
+
+
+def _subgroups(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    utility = evaluation["utility"]
+    if not utility["real"]["subgroups"]:
+        return [Text("The test images name no group of patients.")]
+    found = {
+        name: {(entry["column"], entry["group"]): entry for entry in scores["subgroups"]}
+        for name, scores in utility.items()
+    }
+    rows = []
+    for entry in utility["real"]["subgroups"]:
+        key = entry["column"], entry["group"]
+        cells = [_interval(groups[key], "recall") for groups in found.values()]
+        small = "too small to judge" if entry["too_small"] else ""
+        rows.append((entry["column"].replace("_", " "), entry["group"], entry["n"], entry["lesions"], *cells, small))
+    heads = ("by", "group", "images", "lesions", *(f"recall, {condition}" for condition in utility), "")
+    gaps = [
+        (column.replace("_", " "), *(scores["gaps"].get(column) for scores in utility.values()))
+        for column in utility["real"]["gaps"]
+    ]
+    text = (
+        "Recall is the mean over the diagnoses with at least five images in the group. The groups are sorted by the "
+        "recall of the classifier of real images, the worst first. The worst of many groups looks bad by chance too: "
+        f"read its interval. Groups of fewer than {evaluation['config']['min_group']} images are marked, not hidden."
+    )
+    return [
+        Text(text),
+        Table(heads, rows, "Groups, the worst first"),
+        Table(("by", *utility), gaps, "Difference in recall between the best and the worst group"),
+    ]
+
+
+def _memorisation(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    found = evaluation["memorisation"]
+    rows = [(pair["synthetic"], pair["train"], pair["similarity"], pair["above"]) for pair in found["nearest_pairs"]]
+    text = (
+        f"Similarity is {found['method']}. The threshold {found['threshold']:.3f} is the {found['percentile']:g}th "
+        f"percentile of the similarities of {found['n_held_out']} held-out real images to their nearest training "
+        f"image, so that {found['expected_share']:.0%} above it are expected without any copying; "
+        f"{found['n_above']} of {found['n_synthetic']} synthetic images are."
+    )
+    blocks: list[Block] = [Text(text)]
+    if not found["calibrated"]:
+        blocks.append(Callout("warning", "Too few held-out images for a firm threshold: fewer than 100."))
+    return [
+        *blocks,
+        Picture(pictures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."),
+        Picture(pictures["similarity"], "Similarities to the nearest training image"),
+        Table(("synthetic image", "training image", "similarity", "above threshold"), rows, "The nearest pairs"),
+    ]
+
+
+def _fidelity(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    found = evaluation["fidelity"]
+    names = ("kid", "frechet_distance", "precision", "recall", "density", "coverage")
+    rows = [
+        (label, scores["n_fake"], scores["n_real"], *(scores[name] for name in names))
+        for label, scores in (("synthetic", found["synthetic"]), ("held-out real", found["held_out_real"]))
+    ]
+    per_class = [
+        (name, entry["n_synthetic"], entry["n_real"], entry["kid"]) for name, entry in found["per_class"].items()
+    ]
+    return [
+        Text(
+            f"Distances to the real training images in the {found['extractor']}. They depend on that network and on "
+            "the numbers of images and are not comparable with values in papers; the held-out real images give the scale."
+        ),
+        Table(
+            ("images", "n", "n training", "KID", "Fréchet distance", "precision", "recall", "density", "coverage"), rows
+        ),
+        Table(("class", "synthetic", "real", "KID"), per_class, "By diagnosis"),
+    ]
+
+
+def _calibration(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    rows = [
+        (name, scores["calibration"]["brier"], scores["calibration"]["ece"])
+        for name, scores in evaluation["utility"].items()
+    ]
+    return [
+        Table(("trained on", "Brier score", "expected calibration error"), rows, "Lower is better"),
+        Picture(pictures["calibration"], "Share of right predictions over stated confidence"),
+    ]
+
+
+def _drift(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    found = evaluation["drift"]
+    rows = [
+        (entry["column"].replace("_", " "), entry["method"], entry["distance"], entry["drifted"])
+        for entry in found["columns"]
+    ]
+    text = (
+        f"Properties of the synthetic images against those of the real training images, by {found['tool']}; from a "
+        f"distance of {found['threshold']} on, a property counts as drifted. Its own report is "
+        "drift.html beside this page."
+    )
+    missing = f" Not measured on both sides: {', '.join(found['absent'])}." if found["absent"] else ""
+    return [Text(text + missing), Table(("property", "distance by", "distance", "drifted"), rows)]
+
+
+def _settings(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+    sources = [(name, source["uri"], source["version"]) for name, source in evaluation["sources"].items()]
+    values = [(name, str(value)) for name, value in evaluation["config"].items()]
+    made = f"Made on {evaluation['created']} by LesionGen {evaluation['lesiongen_version']}."
+    return [
+        Text(made),
+        Table(("images", "address", "version"), sources),
+        Table(("setting", "value"), values),
+    ]
+
+
+def _interval(entry: Mapping[str, Any], name: str = "mean") -> str | None:
+    if entry[name] is None:
+        return None
+    return f"{entry[name]:.3f} ({_range(entry)})"
+
+
+def _range(entry: Mapping[str, Any]) -> str:
+    if entry["low"] is None or entry["high"] is None:
+        return "no interval"
+    return f"{entry['low']:.3f} to {entry['high']:.3f}"
