@@ -1,0 +1,100 @@
+"""``lesiongen ingest``: turn a collection into a dataset."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+
+__all__ = ["ingest_command"]
+
+
+class Format(StrEnum):
+    """The collections that can be read."""
+
+    ham10000 = "ham10000"
+    isic = "isic"
+    image_folder = "image_folder"
+
+
+class OnError(StrEnum):
+    """What happens to rows that cannot be used."""
+
+    fail = "fail"
+    reject = "reject"
+
+
+class UnknownDiagnosis(StrEnum):
+    """What happens to labels outside the taxonomy."""
+
+    reject = "reject"
+    keep = "keep"
+
+
+def ingest_command(
+    source: Annotated[str, typer.Option(help="Folder or s3:// prefix with images and a table.")],
+    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")],
+    format: Annotated[Format, typer.Option(help="The collection, which says how its table is read.")],
+    name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same splits.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many rows, drawn by the seed.")] = None,
+    keep_official_split: Annotated[
+        bool | None, typer.Option("--keep-official-split", help="Keep the split that the source was published with.")
+    ] = None,
+    on_error: Annotated[
+        OnError | None, typer.Option(help="Fail at any unusable row, or leave such rows out and list them.")
+    ] = None,
+    max_rejected: Annotated[float | None, typer.Option(help="Share of rejected rows that still passes.")] = None,
+    unknown_diagnosis: Annotated[
+        UnknownDiagnosis | None, typer.Option(help="Reject labels outside the taxonomy, or keep them.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CANONICAL=OWN", help="image_folder: what the table calls a column; repeatable."),
+    ] = None,
+    source_name: Annotated[str | None, typer.Option(help="image_folder: name of the collection.")] = None,
+    licence: Annotated[str | None, typer.Option(help="image_folder: licence of the images.")] = None,
+    attribution: Annotated[str | None, typer.Option(help="image_folder: whom to name.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
+    ] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a collection of images and a table into a dataset, split by lesion and patient.
+
+    Rows that cannot be used are named with file, row, column, value and reason.
+
+    Examples:
+      lesiongen ingest --format ham10000 --source HAM10000 --output data/ham10000
+
+      lesiongen ingest --format image_folder --source photos --output data/photos --column diagnosis=label
+    """
+    from lesiongen.config import parse_config
+    from lesiongen.ingest import REJECTED_NAME, IngestConfig, ingest
+
+    chosen = {
+        "format": format.value,
+        "name": name,
+        "seed": seed,
+        "limit": limit,
+        "keep_official_split": keep_official_split,
+        "on_error": on_error and on_error.value,
+        "max_rejected": max_rejected,
+        "unknown_diagnosis": unknown_diagnosis and unknown_diagnosis.value,
+        "columns": {key: str(own) for key, own in set_values(column).items()} or None,
+        "source_name": source_name,
+        "licence": licence,
+        "attribution": attribution,
+    }
+    result = ingest(parse_config(IngestConfig, set_values(values) | given(chosen)), source, output)
+    if as_json:
+        rejected = [vars(item) for item in result.rejected]
+        print_json(result.dataset.model_dump() | {"accepted": result.accepted, "rejected": rejected})
+        return
+    console.print(f"{result.dataset.uri}: {result.accepted:,} images", markup=False)
+    for title, counts in (("splits", result.dataset.splits), ("classes", result.dataset.classes)):
+        console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in counts.items())}", markup=False)
+    if result.rejected:
+        console.print(f"  {len(result.rejected):,} rows rejected, see {REJECTED_NAME} beside it", markup=False)

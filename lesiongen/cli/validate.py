@@ -1,0 +1,62 @@
+"""``lesiongen validate``: check a dataset."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, read_yaml, set_values
+
+__all__ = ["validate_command"]
+
+LISTED = 10
+
+
+def validate_command(
+    dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
+    policy: Annotated[
+        Path | None, typer.Option(help="YAML file of bounds and severities; what it omits keeps its default.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(help="Where the HTML report goes: a file named .html, a folder or an s3:// prefix.")
+    ] = None,
+    real_images: Annotated[
+        bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the report.")
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the policy; repeatable.")
+    ] = None,
+    config_file: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Check a dataset: its metadata, every image, and rows against one another.
+
+    Exit codes: 0 passed, 1 failed, 2 wrong use.
+
+    Examples:
+      lesiongen validate data/ham10000 --report report.html
+
+      lesiongen validate data/ham10000 --set min_test_per_class=30 --no-real-images
+    """
+    from lesiongen.config import parse_config
+    from lesiongen.validation import ValidateConfig, validate
+
+    from_file = read_yaml(policy) if policy else {}
+    chosen = from_file | set_values(values) | given({"allow_real_images": real_images})
+    result = validate(parse_config(ValidateConfig, chosen), dataset, report)
+    if as_json:
+        findings = [vars(finding) for finding in result.findings]
+        print_json({"passed": result.passed, "findings": findings, "report": result.report})
+    else:
+        for finding in result.findings:
+            console.print(f"{finding.severity}: {finding.message} [{finding.check}]", markup=False)
+            details = list(finding.details())
+            for detail in details[:LISTED]:
+                console.print(f"  {detail}", markup=False)
+            if len(details) > LISTED:
+                console.print(f"  and {len(details) - LISTED:,} more", markup=False)
+        console.print("passed" if result.passed else "failed", style="bold")
+        if result.report:
+            console.print(f"report: {result.report}", markup=False)
+    if not result.passed:
+        raise typer.Exit(1)

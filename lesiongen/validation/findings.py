@@ -1,0 +1,74 @@
+"""What validation finds, and what follows from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lesiongen.errors import DataError
+from lesiongen.references import DatasetReference
+from lesiongen.validation.config import Severity
+
+__all__ = ["Finding", "ValidationResult", "require_passed"]
+
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with rows, or with a class as a whole.
+
+    Attributes:
+        severity: ``error``, ``warning`` or ``info``.
+        check: Name of the check.
+        message: What is wrong, and with how many rows.
+        rows: The image_id of every such row; empty where the finding is of a class.
+        values: For each row what stands there, or which other row it collides with; may be empty.
+    """
+
+    severity: Severity
+    check: str
+    message: str
+    rows: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def details(self) -> Iterator[str]:
+        """Yields each row with what was found in it."""
+        for position, row in enumerate(self.rows):
+            yield f"{row}: {self.values[position]}" if self.values else row
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The outcome: it passed when no finding is an error.
+
+    Attributes:
+        passed: Whether the dataset may be used.
+        findings: All findings, the most severe first.
+        dataset: What was checked.
+        report: Address of the HTML report, where one was asked for.
+    """
+
+    passed: bool
+    findings: list[Finding]
+    dataset: DatasetReference
+    report: str | None = None
+
+
+def require_passed(result: ValidationResult) -> None:
+    """Does nothing for a dataset that passed.
+
+    Raises:
+        DataError: It did not; the message names the checks and the rows.
+    """
+    if result.passed:
+        return
+    errors = [finding for finding in result.findings if finding.severity == "error"]
+    lines = [f"{result.dataset.uri} did not pass {len(errors)} of the checks"]
+    for finding in errors:
+        lines.append(f"  {finding.check}: {finding.message}")
+        details = list(finding.details())
+        lines += [f"    {detail}" for detail in details[:LISTED]]
+        lines += [f"    and {len(details) - LISTED:,} more"] if len(details) > LISTED else []
+    hint = (
+        f"The report shows them: {result.report}" if result.report else "Correct them at the source and ingest again."
+    )
+    raise DataError("\n".join(lines), hint=hint)
