@@ -189,7 +189,8 @@ def _fidelity(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     return [
         Text(
             f"Distances to the real training images in the {found['extractor']}. They depend on that network and on "
-            "the numbers of images and are not comparable with values in papers; the held-out real images give the scale."
+            "the numbers of images and are not comparable with values in papers; the held-out "
+            "real images give the scale."
         ),
         Table(
             ("images", "n", "n training", "KID", "Fréchet distance", "precision", "recall", "density", "coverage"), rows

@@ -32,8 +32,8 @@ def _comparison(evaluation: Mapping[str, Any], entry: Mapping[str, Any]) -> Find
     sure = "significant" if entry["significant"] else "not significant"
     text = (
         f"Trained on {words[first]}, the classifier reaches a balanced accuracy of {means[first]:.3f}, on "
-        f"{words[second]} {means[second]:.3f}: a {change} of {abs(entry['difference']):.3f}{_bounds(entry)}, {sure} after Holm's "
-        f"correction (p = {entry['p_holm']:.3g})."
+        f"{words[second]} {means[second]:.3f}: a {change} of {abs(entry['difference']):.3f}{_bounds(entry)}, {sure} "
+        f"after Holm's correction (p = {entry['p_holm']:.3g})."
     )
     if not entry["significant"]:
         return Finding("info", text)
