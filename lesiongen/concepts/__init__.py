@@ -1,5 +1,7 @@
 """What a lesion shows: the report, its words, its caption, and its measurement from pixels."""
 
+from lesiongen.concepts.findings import measured_report
+from lesiongen.concepts.measurement import Measurement, measure
 from lesiongen.concepts.schema import ENTRIES, SOURCES, Entry, Report, Source, read_report
 from lesiongen.concepts.text import (
     Composed,
@@ -16,6 +18,7 @@ __all__ = [
     "SOURCES",
     "Composed",
     "Entry",
+    "Measurement",
     "Report",
     "Source",
     "Tokenizer",
@@ -23,6 +26,8 @@ __all__ = [
     "composer_vocabulary",
     "count_tokens",
     "label_only",
+    "measure",
+    "measured_report",
     "read_report",
     "reference_prompts",
 ]

@@ -1,5 +1,7 @@
 """The words that a report may use, and where they come from."""
 
+from lesiongen.dataset.schema import TONE_CLASSES
+
 __all__ = [
     "ASYMMETRY",
     "BORDERS",
@@ -43,7 +45,7 @@ PATTERNS = (
 ELEVATIONS = ("flat", "palpable", "nodular")
 """The values of derm7pt."""
 
-TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")
+TONES = TONE_CLASSES
 """Classes of the individual typology angle (Chardon et al. 1991; Del Bino and Bernerd 2013)."""
 
 FITZPATRICK = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6}

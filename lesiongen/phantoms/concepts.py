@@ -17,7 +17,7 @@ Vessels = Literal["absent", "arborizing", "dotted", "lacunae"]
 ITA_RANGES = ((56.0, 70.0), (42.0, 54.0), (29.0, 40.0), (12.0, 27.0), (-26.0, 8.0), (-58.0, -33.0))
 """Individual typology angle of Fitzpatrick I to VI, in degrees: inside Del Bino's six classes, in order."""
 
-BORROW = 0.14
+BORROW = 0.05
 """Chance that a lesion takes its shape, its colours or its structures from another diagnosis: the overlap."""
 
 SAME_PATIENT = 0.12
@@ -210,7 +210,8 @@ def _draw_surface(rng: np.random.Generator, colour: Profile, structure: Profile)
     palettes = list(colour.palettes)
     weights = np.array([colour.palettes[palette] for palette in palettes])
     colours = palettes[int(rng.choice(len(palettes), p=weights / weights.sum()))]
-    shares = 0.12 + rng.dirichlet(np.full(len(colours), 2.5)) * (1 - 0.12 * len(colours))
+    mean_shares = [1.0 if name == "white" else 4.0 for name in colours]
+    shares = 0.12 + rng.dirichlet(mean_shares) * (1 - 0.12 * len(colours))
     return {
         "colours": colours,
         "colour_shares": tuple(float(share) for share in shares),

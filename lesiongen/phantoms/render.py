@@ -116,9 +116,9 @@ def _pigment(concepts: PhantomConcepts, frame: LesionFrame, lab: Field) -> None:
     rng = _stream(concepts, "lesion", "pigment")
     darker = np.zeros_like(frame.depth)
     if concepts.network != "absent":
-        darker += 10 * structures.network(concepts, frame, rng)
+        darker += 9 * structures.network(concepts, frame, rng)
     if concepts.globules != "absent":
-        darker += 13 * structures.globules(concepts, frame, rng)
+        darker += 12 * structures.globules(concepts, frame, rng)
     lab[..., 0] = np.maximum(lab[..., 0] - darker, np.minimum(lab[..., 0], 10))
 
 
@@ -144,7 +144,7 @@ def _blood(concepts: PhantomConcepts, frame: LesionFrame, lab: Field, skin_light
 
 def _on_skin(concepts: PhantomConcepts, frame: LesionFrame, skin: Field, lesion: Field) -> Field:
     rng = _stream(concepts, "lesion", "border")
-    edge = frame.depth + np.float32(0.4 * concepts.softness) * smooth_noise(rng, skin.shape[0], 10)
+    edge = frame.depth + np.float32(0.15 * concepts.softness) * smooth_noise(rng, skin.shape[0], 10)
     cover = smoothstep(edge, -concepts.softness, concepts.softness)[..., None]
     skin[..., 1] += 2.5 * smoothstep(frame.depth, -0.5, 0.1)
     lab: Field = skin + cover * (lesion + np.float32(0.5) * (skin - skin.mean(axis=(0, 1))) - skin)

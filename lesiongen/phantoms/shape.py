@@ -40,12 +40,10 @@ def outline(concepts: PhantomConcepts) -> NDArray[np.float64]:
 
 
 def _lopsided(rng: np.random.Generator) -> NDArray[np.float64]:
-    quadrant = rng.integers(4) * np.pi / 2
-    off_axis = quadrant + np.pi / 4 + rng.uniform(-0.3, 0.3)
-    bulge = np.exp(2.5 * (np.cos(ANGLES - off_axis) - 1))
-    notch = np.exp(4.0 * (np.cos(ANGLES - off_axis - rng.choice([-1, 1]) * 2.2) - 1))
-    clover = np.cos(3 * (ANGLES - off_axis))
-    lopsided: NDArray[np.float64] = 0.55 * bulge - 0.35 * notch + 0.12 * clover
+    off_axis = rng.integers(4) * np.pi / 2 + np.pi / 4 + rng.uniform(-0.1, 0.1)
+    bulge = np.exp(3.0 * (np.cos(ANGLES - off_axis) - 1))
+    notch = np.exp(5.0 * (np.cos(ANGLES - off_axis + rng.choice([-1, 1])) - 1))
+    lopsided: NDArray[np.float64] = 0.6 * bulge - 0.5 * notch - 0.25 * np.sin(3 * (ANGLES - off_axis))
     return lopsided
 
 
