@@ -1,11 +1,14 @@
 """``lesiongen ingest``: turn a collection into a dataset."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+
+if TYPE_CHECKING:
+    from lesiongen.ingest import IngestResult
 
 __all__ = ["ingest_command"]
 
@@ -32,33 +35,38 @@ class UnknownDiagnosis(StrEnum):
     keep = "keep"
 
 
+Source = Annotated[str, typer.Option(help="Folder or s3:// prefix with images and a table.")]
+Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")]
+Collection = Annotated[Format, typer.Option(help="The collection, which says how its table is read.")]
+Limit = Annotated[int | None, typer.Option(help="At most this many rows, drawn by the seed.")]
+KeepSplit = Annotated[
+    bool | None, typer.Option("--keep-official-split", help="Keep the split that the source was published with.")
+]
+Errors = Annotated[OnError | None, typer.Option(help="Fail at any unusable row, or leave such rows out and list them.")]
+MaxRejected = Annotated[float | None, typer.Option(help="Share of rejected rows that still passes.")]
+Unknown = Annotated[UnknownDiagnosis | None, typer.Option(help="Reject labels outside the taxonomy, or keep them.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CANONICAL=OWN", help="image_folder: what the table calls a column; repeatable."),
+]
+Values = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")]
+
+
 def ingest_command(
-    source: Annotated[str, typer.Option(help="Folder or s3:// prefix with images and a table.")],
-    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")],
-    format: Annotated[Format, typer.Option(help="The collection, which says how its table is read.")],
+    source: Source,
+    output: Output,
+    format: Collection,
     name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same splits.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many rows, drawn by the seed.")] = None,
-    keep_official_split: Annotated[
-        bool | None, typer.Option("--keep-official-split", help="Keep the split that the source was published with.")
-    ] = None,
-    on_error: Annotated[
-        OnError | None, typer.Option(help="Fail at any unusable row, or leave such rows out and list them.")
-    ] = None,
-    max_rejected: Annotated[float | None, typer.Option(help="Share of rejected rows that still passes.")] = None,
-    unknown_diagnosis: Annotated[
-        UnknownDiagnosis | None, typer.Option(help="Reject labels outside the taxonomy, or keep them.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CANONICAL=OWN", help="image_folder: what the table calls a column; repeatable."),
-    ] = None,
-    source_name: Annotated[str | None, typer.Option(help="image_folder: name of the collection.")] = None,
+    limit: Limit = None,
+    keep_official_split: KeepSplit = None,
+    on_error: Errors = None,
+    max_rejected: MaxRejected = None,
+    unknown_diagnosis: Unknown = None,
+    column: Columns = None,
     licence: Annotated[str | None, typer.Option(help="image_folder: licence of the images.")] = None,
     attribution: Annotated[str | None, typer.Option(help="image_folder: whom to name.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -84,7 +92,6 @@ def ingest_command(
         "max_rejected": max_rejected,
         "unknown_diagnosis": unknown_diagnosis and unknown_diagnosis.value,
         "columns": {key: str(own) for key, own in set_values(column).items()} or None,
-        "source_name": source_name,
         "licence": licence,
         "attribution": attribution,
     }
@@ -92,9 +99,13 @@ def ingest_command(
     if as_json:
         rejected = [vars(item) for item in result.rejected]
         print_json(result.dataset.model_dump() | {"accepted": result.accepted, "rejected": rejected})
-        return
+    else:
+        _show(result, REJECTED_NAME)
+
+
+def _show(result: "IngestResult", rejected_name: str) -> None:
     console.print(f"{result.dataset.uri}: {result.accepted:,} images", markup=False)
     for title, counts in (("splits", result.dataset.splits), ("classes", result.dataset.classes)):
         console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in counts.items())}", markup=False)
     if result.rejected:
-        console.print(f"  {len(result.rejected):,} rows rejected, see {REJECTED_NAME} beside it", markup=False)
+        console.print(f"  {len(result.rejected):,} rows rejected, see {rejected_name} beside it", markup=False)

@@ -1,11 +1,14 @@
 """``lesiongen validate``: check a dataset."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, read_yaml, set_values
+
+if TYPE_CHECKING:
+    from lesiongen.validation import ValidationResult
 
 __all__ = ["validate_command"]
 
@@ -48,15 +51,19 @@ def validate_command(
         findings = [vars(finding) for finding in result.findings]
         print_json({"passed": result.passed, "findings": findings, "report": result.report})
     else:
-        for finding in result.findings:
-            console.print(f"{finding.severity}: {finding.message} [{finding.check}]", markup=False)
-            details = list(finding.details())
-            for detail in details[:LISTED]:
-                console.print(f"  {detail}", markup=False)
-            if len(details) > LISTED:
-                console.print(f"  and {len(details) - LISTED:,} more", markup=False)
-        console.print("passed" if result.passed else "failed", style="bold")
-        if result.report:
-            console.print(f"report: {result.report}", markup=False)
+        _show(result)
     if not result.passed:
         raise typer.Exit(1)
+
+
+def _show(result: "ValidationResult") -> None:
+    for finding in result.findings:
+        console.print(f"{finding.severity}: {finding.message} [{finding.check}]", markup=False)
+        details = list(finding.details())
+        for detail in details[:LISTED]:
+            console.print(f"  {detail}", markup=False)
+        if len(details) > LISTED:
+            console.print(f"  and {len(details) - LISTED:,} more", markup=False)
+    console.print("passed" if result.passed else "failed", style="bold")
+    if result.report:
+        console.print(f"report: {result.report}", markup=False)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lesiongen.dataset import DIAGNOSES, SPLITS, TONE_CLASSES
 from lesiongen.validation.config import Severity, ValidateConfig
 
-__all__ = ["CHECK_NAMES", "CLASS_CHECKS", "Check", "row_checks"]
+__all__ = ["CHECK_NAMES", "Check", "class_checks", "row_checks"]
 
 Kind = Literal["present", "absent", "unique", "in_set", "between"]
 
@@ -35,13 +35,22 @@ class Check:
 
 def row_checks(config: ValidateConfig) -> list[Check]:
     """Returns every check of rows with the configured bounds and severities, without those that are off."""
-    bounds = {"min_side": {"min_value": config.min_side}, "contrast": {"min_value": config.min_contrast}}
+    bounds: dict[str, Mapping[str, Any]] = {
+        "min_side": {"min_value": config.min_side},
+        "contrast": {"min_value": config.min_contrast},
+    }
     checks = []
     for check in _ROW_CHECKS:
         severity = config.severities.get(check.name, check.severity)
         arguments = bounds.get(check.column, check.arguments)
         checks.append(Check(check.name, check.column, check.kind, severity, check.message, arguments))
     return [check for check in checks if check.severity != "off"]
+
+
+def class_checks(config: ValidateConfig) -> dict[str, Severity]:
+    """Returns the severity of every check of classes and splits, without those that are off."""
+    chosen = {name: config.severities.get(name, severity) for name, severity in _CLASS_CHECKS.items()}
+    return {name: severity for name, severity in chosen.items() if severity != "off"}
 
 
 def _values(*allowed: str) -> dict[str, Any]:
@@ -92,7 +101,7 @@ _ROW_CHECKS = (
     # the pixels
     Check("image_decodes", "decode_problem", "absent", "error", "cannot be decoded"),
     Check("image_is_rgb", "mode", "in_set", "error", "is not stored as RGB", _values("RGB")),
-    Check("image_not_blank", "contrast", "between", "error", "is blank: all pixels are nearly alike"),
+    Check("image_not_blank", "contrast", "between", "error", "is blank, all pixels are nearly alike"),
     Check("image_large_enough", "min_side", "between", "warning", "is smaller than models are trained on"),
     # rows against rows
     Check(
@@ -100,21 +109,21 @@ _ROW_CHECKS = (
         "twin_in_other_split",
         "absent",
         "error",
-        "shows the same pixels as an image of another split: the test would reward remembering",
+        "shows the same pixels as an image of another split; the test would reward remembering",
     ),
     Check(
         "duplicate_within_split",
         "twin_in_same_split",
         "absent",
         "warning",
-        "shows the same pixels as another image of its split: it counts twice",
+        "shows the same pixels as another image of its split; it counts twice",
     ),
     Check(
         "duplicate_with_other_diagnosis",
         "twin_with_other_diagnosis",
         "absent",
         "warning",
-        "shows the same pixels as an image with another diagnosis: one of the labels is wrong",
+        "shows the same pixels as an image with another diagnosis; one of the labels is wrong",
     ),
     Check("lesion_in_one_split", "lesion_in_other_split", "absent", "error", "is of a lesion in another split too"),
     Check("patient_in_one_split", "patient_in_other_split", "absent", "error", "is of a patient in another split too"),
@@ -132,12 +141,13 @@ _ROW_CHECKS = (
         "synthetic_outside_train",
         "absent",
         "error",
-        "is synthetic and not in the train split: real patients must be the test",
+        "is synthetic and not in the train split; real patients must be the test",
     ),
 )
-CLASS_CHECKS: dict[str, Severity] = {
+_CLASS_CHECKS: dict[str, Severity] = {
+    "split_has_images": "warning",
     "class_in_every_split": "warning",
     "class_large_enough_to_learn": "warning",
     "class_large_enough_to_judge": "warning",
 }
-CHECK_NAMES = (*(check.name for check in _ROW_CHECKS), *CLASS_CHECKS)
+CHECK_NAMES = (*(check.name for check in _ROW_CHECKS), *_CLASS_CHECKS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lesiongen.dataset import SPLITS, groups
-from lesiongen.validation.checks import CLASS_CHECKS
+from lesiongen.validation.checks import class_checks
 from lesiongen.validation.config import ValidateConfig
 from lesiongen.validation.findings import Finding
 
@@ -25,20 +25,27 @@ def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_classes(config: ValidateConfig, table: pd.DataFrame) -> list[Finding]:
-    """Finds classes that miss a split, are too small to learn from, or too small to be judged.
+    """Finds empty splits, and classes that miss a split or are too small to learn from or to be judged.
 
-    A split without any row is no finding: a synthetic dataset has no test split.
+    A synthetic dataset needs no validation and test split; for it an empty split is no finding.
     """
     images, lesions = class_counts(table), lesion_counts(table)
     used = [split for split in SPLITS if images[split].sum()]
     findings = [
+        *(() if table["synthetic"].all() else _empty(used)),
         *_missing(images, used),
         *(_small_train(images["train"], config.min_train_per_class) if "train" in used else ()),
         *(_small_test(lesions["test"], config.min_test_per_class) if "test" in used else ()),
     ]
-    severities = CLASS_CHECKS | config.severities
-    chosen = (Finding(severities[check], check, message) for check, message in findings)
-    return [finding for finding in chosen if finding.severity != "off"]
+    severities = class_checks(config)
+    return [Finding(severities[check], check, message) for check, message in findings if check in severities]
+
+
+def _empty(used: list[str]) -> Iterator[tuple[str, str]]:
+    needs = {"train": "there is nothing to train on", "validation": "training cannot be watched on unseen images"}
+    for split in SPLITS:
+        if split not in used:
+            yield "split_has_images", f"no image is in {split}: {needs.get(split, 'nothing can be evaluated on it')}"
 
 
 def _missing(images: pd.DataFrame, used: list[str]) -> Iterator[tuple[str, str]]:

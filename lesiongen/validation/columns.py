@@ -1,5 +1,6 @@
 """What must be looked up in pixels or in other rows, turned into columns that expectations can judge."""
 
+import json
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -32,21 +33,26 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
             bar.advance()
     metadata = dataset.metadata()
     derived = pd.DataFrame(
-        rows, index=metadata.index, columns=[*_NOTHING, "concepts_problem", "synthetic_outside_train"]
+        rows, index=metadata.index, columns=[*_NOTHING, "concepts_problem", "synthetic", "synthetic_outside_train"]
     )
     return _with_links(pd.concat([metadata, derived], axis=1))
 
 
 def is_synthetic(sample: Sample) -> bool:
     """Tells whether a sample's provenance says that no patient is in it."""
-    return '"synthetic"' in (sample.provenance or "")
+    try:
+        provenance = json.loads(sample.provenance or "{}")
+    except ValueError:
+        return False
+    return isinstance(provenance, dict) and provenance.get("image_manipulation") == "synthetic"
 
 
 def _row(sample: Sample) -> dict[str, Any]:
-    stray = is_synthetic(sample) and sample.split != "train"
+    synthetic = is_synthetic(sample)
     return {
+        "synthetic": synthetic,
         "concepts_problem": _report_problem(sample.concepts),
-        "synthetic_outside_train": sample.split if stray else None,
+        "synthetic_outside_train": sample.split if synthetic and sample.split != "train" else None,
     }
 
 

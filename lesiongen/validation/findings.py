@@ -68,7 +68,5 @@ def require_passed(result: ValidationResult) -> None:
         details = list(finding.details())
         lines += [f"    {detail}" for detail in details[:LISTED]]
         lines += [f"    and {len(details) - LISTED:,} more"] if len(details) > LISTED else []
-    hint = (
-        f"The report shows them: {result.report}" if result.report else "Correct them at the source and ingest again."
-    )
+    hint = f"The report: {result.report}" if result.report else "Correct them at the source and ingest again."
     raise DataError("\n".join(lines), hint=hint)

@@ -8,7 +8,6 @@ from PIL import Image
 from lesiongen.dataset import Dataset
 from lesiongen.imaging import ImageError, contact_sheet, decode
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
-from lesiongen.validation.checks import CLASS_CHECKS, Check
 from lesiongen.validation.classes import class_counts, lesion_counts
 from lesiongen.validation.columns import is_synthetic
 from lesiongen.validation.findings import Finding
@@ -42,11 +41,19 @@ def flagged_pictures(
 def report_page(
     dataset: Dataset,
     table: pd.DataFrame,
-    checks: Sequence[Check],
+    checks: Sequence[tuple[str, str]],
     findings: Sequence[Finding],
     pictures: Mapping[str, Image.Image],
 ) -> Page:
-    """Lays out the outcome, the findings with their images, the counts, and the checks that were made."""
+    """Lays out the outcome, the findings with their images, the counts, and the checks that were made.
+
+    Args:
+        dataset: What was checked.
+        table: Its metadata with the derived columns.
+        checks: Name and columns of every check.
+        findings: The most severe first.
+        pictures: Images that may be shown, by image_id.
+    """
     page = Page(f"Validation of {dataset.manifest.name}", f"{dataset.uri} · version {dataset.manifest.version[:12]}")
     page.add(Section("Result", _result(table, findings)))
     for finding in findings:
@@ -90,13 +97,10 @@ def _details(finding: Finding, pictures: Mapping[str, Image.Image]) -> list[Bloc
         blocks.append(Picture(sheet, f"The first {len(shown)} images of this finding"))
     elif finding.rows:
         blocks.append(Text("The images are left out: they may show real patients."))
-    values = finding.values or ("",) * len(finding.rows)
+    values = finding.values or (None,) * len(finding.rows)
     rows = list(zip(finding.rows[:LISTED], values[:LISTED], strict=True))
     more = f"The first {LISTED} of {len(finding.rows):,}" if len(finding.rows) > LISTED else ""
-    blocks.append(
-        Table(["image", "found"], rows, more) if finding.values else Table(["image"], [row[:1] for row in rows])
-    )
-    return blocks
+    return [*blocks, Table(["image", "found"], rows, more)]
 
 
 def _classes(table: pd.DataFrame) -> list[Block]:
@@ -125,8 +129,7 @@ def _subgroups(table: pd.DataFrame) -> list[Block]:
     return [*blocks, *([Text(f"Not recorded at all: {', '.join(absent)}.")] if absent else [])]
 
 
-def _checks(checks: Sequence[Check], findings: Sequence[Finding]) -> Table:
+def _checks(checks: Sequence[tuple[str, str]], findings: Sequence[Finding]) -> Table:
     found = {finding.check: finding for finding in findings}
-    names = [(check.name, check.column) for check in checks] + [(name, "diagnosis, split") for name in CLASS_CHECKS]
-    rows = [[name, column, found[name].severity if name in found else "passed"] for name, column in names]
+    rows = [[name, column, found[name].severity if name in found else "passed"] for name, column in checks]
     return Table(["check", "column", "outcome"], rows)

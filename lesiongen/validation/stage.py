@@ -9,7 +9,7 @@ from lesiongen.dataset import Dataset
 from lesiongen.reporting import render
 from lesiongen.storage import Storage, open_storage
 from lesiongen.tracking import StageRun, stage_run
-from lesiongen.validation.checks import row_checks
+from lesiongen.validation.checks import class_checks, row_checks
 from lesiongen.validation.classes import check_classes, class_counts
 from lesiongen.validation.columns import measured_table
 from lesiongen.validation.config import ValidateConfig
@@ -50,7 +50,8 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
         counts = class_counts(table).to_dict(orient="index")
         summary = _summary(dataset, passed, findings) | {"images": counts}
         pictures = flagged_pictures(dataset, findings, allow_real_images=config.allow_real_images)
-        page = render(report_page(dataset, table, checks, findings, pictures))
+        made = [*((check.name, check.column) for check in checks), *((name, "split") for name in class_checks(config))]
+        page = render(report_page(dataset, table, made, findings, pictures))
         address = _write(report, page, summary) if report else None
         _track(run, page, summary)
     return ValidationResult(passed, findings, dataset.reference(), address)

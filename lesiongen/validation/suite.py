@@ -73,11 +73,11 @@ def _finding(check: Check, result: Any, table: pd.DataFrame) -> Finding | None:
     positions = sorted(entry[_ROW] for entry in result.result["unexpected_index_list"])
     failing = table.iloc[positions]
     values = () if check.kind == "present" else tuple(str(value) for value in failing[check.column])
-    noun = "row" if len(positions) == 1 else "rows"
+    count = len(positions)
     return Finding(
         severity=check.severity,
         check=check.name,
-        message=f"{len(positions):,} {noun}: {check.message}",
+        message=f"{count:,} images: each {check.message}" if count > 1 else f"1 image {check.message}",
         rows=tuple(str(name) for name in failing["image_id"]),
         values=values,
     )

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lesiongen.cli.ingest import ingest_command
+from lesiongen.cli.validate import validate_command
+from lesiongen.errors import DataError, UsageError
+from lesiongen.phantoms import PhantomConfig, write_phantoms
+
+RUNNER = CliRunner()
+APP = typer.Typer()
+APP.command("ingest")(ingest_command)
+APP.command("validate")(validate_command)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms") / "source"
+    write_phantoms(PhantomConfig(n=60, size=32, seed=0), folder)
+    return folder
+
+
+def run(*arguments):
+    return RUNNER.invoke(APP, [str(argument) for argument in arguments])
+
+
+def test_ingest_then_validate(phantoms, tmp_path):
+    ingested = run("ingest", "--format", "image_folder", "--source", phantoms, "--output", tmp_path / "data", "--json")
+    assert ingested.exit_code == 0
+    assert json.loads(ingested.stdout)["accepted"] == 60
+    checked = run("validate", tmp_path / "data", "--report", tmp_path / "report.html", "--no-real-images")
+    assert checked.exit_code == 0, checked.output
+    assert "passed" in checked.stdout
+    assert (tmp_path / "report.html").exists()
+    (tmp_path / "policy.yaml").write_text("severities: {licence_present: error}\n")
+    strict = run("validate", tmp_path / "data", "--policy", tmp_path / "policy.yaml", "--json")
+    assert strict.exit_code == 1
+    answer = json.loads(strict.stdout)
+    assert answer["passed"] is False
+    assert "licence_present" in {finding["check"] for finding in answer["findings"]}
+
+
+def test_wrong_use_is_told_apart_from_wrong_data(phantoms, tmp_path):
+    assert run("ingest", "--format", "dicom", "--source", phantoms, "--output", tmp_path / "x").exit_code == 2
+    common = ("ingest", "--source", phantoms, "--output", tmp_path / "x")
+    assert isinstance(run(*common, "--format", "ham10000").exception, DataError)
+    assert isinstance(run(*common, "--format", "image_folder", "--max-rejected", "2").exception, UsageError)
+    assert isinstance(run(*common, "--format", "image_folder", "--column", "dx").exception, UsageError)
+    assert isinstance(run("validate", phantoms, "--set", "severities={x: error}").exception, UsageError)
+
+
+def test_columns_are_named_on_the_command_line(phantoms, tmp_path):
+    result = run(
+        "ingest", "--format", "image_folder", "--source", phantoms, "--output", tmp_path / "data",
+        "--column", "device=skin_tone_scale", "--licence", "CC0-1.0", "--set", "source_name=clinic", "--limit", 30,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "30 images" in result.stdout
+    from lesiongen.dataset import Dataset
+
+    table = Dataset.open(str(tmp_path / "data")).metadata(["device", "licence"])
+    assert set(table["device"]) == {"fitzpatrick"}
+    assert set(table["licence"]) == {"CC0-1.0"}

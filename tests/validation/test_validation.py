@@ -1,0 +1,222 @@
+"""One sound dataset and one with every fault; great_expectations is slow to import, so each is checked once."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesiongen.config import parse_config
+from lesiongen.dataset import Dataset, DatasetWriter, Sample
+from lesiongen.errors import DataError, UsageError
+from lesiongen.imaging import encode_png
+from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.validation import ValidateConfig, require_passed, validate
+
+SPLIT_OF = ("train", "train", "train", "validation", "test")
+NO_CLASS_SIZES = {
+    "class_large_enough_to_learn": "off",
+    "class_large_enough_to_judge": "off",
+}
+
+
+def picture(seed: int, side: int = 40) -> bytes:
+    rng = np.random.default_rng(seed)
+    return encode_png(Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)))
+
+
+def sound(number: int) -> Sample:
+    return Sample(
+        image=picture(number),
+        image_id=f"S{number}",
+        diagnosis=("nv", "mel")[number // 5 % 2],
+        split=SPLIT_OF[number % 5],
+        lesion_id=f"L{number}",
+        patient_id=f"P{number}",
+        age=40.0,
+        sex="female",
+        licence="CC0-1.0",
+        concepts='{"streaks": 1}',
+    )
+
+
+def publish(uri, samples: list[Sample]) -> str:
+    with DatasetWriter(str(uri), name="case") as writer:
+        for sample in samples:
+            writer.add(sample)
+    return str(uri)
+
+
+def faulty() -> list[Sample]:
+    samples = [sound(number) for number in range(40)]
+    synthetic = json.dumps({"image_manipulation": "synthetic"})
+    changes = {
+        0: {"image": picture(3)},  # twin of S3, which is in validation
+        1: {"image": picture(2)},  # twin of S2, also in train
+        5: {"image": picture(2)},  # the same pixels, another diagnosis
+        6: {"lesion_id": "L8", "patient_id": "P8"},  # S8 is in validation
+        10: {"diagnosis": "unheard of"},
+        11: {"age": 150.0},
+        12: {"sex": "<b>?</b>"},
+        13: {"image_type": "x-ray"},
+        15: {"measured_tone": "pale"},
+        16: {"concepts": "{"},
+        17: {"licence": None},
+        20: {"image": picture(20)[:-300]},
+        21: {"image": encode_png(Image.new("RGB", (40, 40), "red"))},
+        22: {"image": picture(22, side=8)},
+        25: {"image": encode_png(Image.new("L", (40, 40)).point(lambda _: 0)), "case_id": "C1"},
+        28: {"case_id": "C1"},
+        29: {"provenance": synthetic},
+        30: {"lesion_id": "L31"},  # the lesion of another patient
+        35: {"lesion_id": "L36", "patient_id": "P36", "diagnosis": "bkl"},
+    }
+    return [replace(sample, **changes.get(number, {})) for number, sample in enumerate(samples)]
+
+
+EXPECTED = {
+    "duplicate_across_splits": {"S0", "S3"},
+    "duplicate_within_split": {"S1", "S2", "S5"},
+    "duplicate_with_other_diagnosis": {"S1", "S2", "S5"},
+    "lesion_in_one_split": {"S6", "S8"},
+    "patient_in_one_split": {"S6", "S8"},
+    "case_in_one_split": {"S25", "S28"},
+    "diagnosis_known": {"S10"},
+    "age_in_range": {"S11"},
+    "sex_known": {"S12"},
+    "image_type_known": {"S13"},
+    "measured_tone_known": {"S15"},
+    "concepts_readable": {"S16"},
+    "licence_present": {"S17"},
+    "image_decodes": {"S20"},
+    "image_not_blank": {"S21", "S25"},
+    "image_large_enough": {"S22"},
+    "image_is_rgb": {"S25"},
+    "synthetic_in_train_only": {"S29"},
+    "lesion_of_one_patient": {"S30", "S31"},
+    "lesion_of_one_diagnosis": {"S35", "S36"},
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faulty")
+    uri = publish(folder / "data", faulty())
+    config = ValidateConfig(severities=NO_CLASS_SIZES)
+    return validate(config, uri, str(folder / "report")), folder / "report"
+
+
+def test_every_fault_is_found_and_nothing_else(checked):
+    found = {finding.check: set(finding.rows) for finding in checked[0].findings if finding.rows}
+    assert found == EXPECTED
+
+
+def test_values_and_partners_stand_beside_the_rows(checked):
+    details = {finding.check: list(finding.details()) for finding in checked[0].findings}
+    assert details["age_in_range"] == ["S11: 150.0"]
+    assert details["duplicate_across_splits"] == ["S0: S3 (validation)", "S3: S0 (train)"]
+    assert details["image_decodes"][0].startswith("S20: truncated")
+    assert details["licence_present"] == ["S17"]
+
+
+def test_errors_come_first_and_stop_the_work(checked):
+    result, report = checked
+    severities = [finding.severity for finding in result.findings]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
+    assert not result.passed
+    with pytest.raises(DataError) as caught:
+        require_passed(result)
+    assert "S20: truncated" in str(caught.value)
+    assert "licence_present" not in str(caught.value)
+    assert str(report) in str(caught.value)
+
+
+def test_the_report_shows_the_images_and_escapes_what_it_quotes(checked):
+    result, report = checked
+    html = (report / "report.html").read_text()
+    assert result.report == f"{report}/report.html"
+    assert "&lt;b&gt;?&lt;/b&gt;" in html
+    assert "<b>?" not in html
+    assert html.count("<img") == sum(bool(finding.rows) for finding in result.findings)
+    summary = json.loads((report / "validation.json").read_text())
+    assert summary["passed"] is False
+    assert summary["dataset"]["rows"] == 40
+    assert summary["images"]["bkl"] == {"train": 1, "validation": 0, "test": 0}
+    ages = next(finding for finding in summary["findings"] if finding["check"] == "age_in_range")
+    assert (ages["severity"], ages["rows"], ages["values"]) == ("error", ["S11"], ["150.0"])
+
+
+def test_real_images_stay_out_where_the_policy_says_so(tmp_path):
+    uri = publish(tmp_path / "data", faulty())
+    validate(ValidateConfig(allow_real_images=False), uri, str(tmp_path / "page.html"))
+    html = (tmp_path / "page.html").read_text()
+    assert "may show real patients" in html
+    assert html.count("<img") == 1  # S29 is synthetic
+    assert (tmp_path / "validation.json").exists()
+
+
+def test_a_sound_dataset_passes(tmp_path):
+    uri = publish(tmp_path / "data", [sound(number) for number in range(40)])
+    result = validate(ValidateConfig(min_train_per_class=13, min_test_per_class=5), uri)
+    assert result.passed
+    require_passed(result)
+    assert result.report is None
+    messages = {finding.check: finding.message for finding in result.findings}
+    assert set(messages) == {"class_large_enough_to_learn", "class_large_enough_to_judge"}
+    assert "12 training images (fewer than 13): a generator learns" in messages["class_large_enough_to_learn"]
+    assert "4 test lesions (fewer than 5): its recall is known only to about ±0.49" in str(messages)
+
+
+def test_severities_can_be_changed(tmp_path):
+    samples = [sound(number) for number in range(40)]
+    samples[0] = replace(samples[0], age=150.0, licence=None)
+    uri = publish(tmp_path / "data", samples)
+    policy = {"age_in_range": "off", "licence_present": "error"} | NO_CLASS_SIZES
+    result = validate(ValidateConfig(severities=policy), uri)
+    assert [(finding.check, finding.severity) for finding in result.findings] == [("licence_present", "error")]
+    with pytest.raises(UsageError, match="'age' is no check"):
+        parse_config(ValidateConfig, {"severities": {"age": "off"}})
+
+
+def test_a_class_or_a_split_that_is_missing_is_said(tmp_path):
+    samples = [sound(number) for number in range(40) if SPLIT_OF[number % 5] != "test"]
+    samples[0] = replace(samples[0], diagnosis="df")
+    result = validate(ValidateConfig(severities=NO_CLASS_SIZES), publish(tmp_path / "data", samples))
+    assert result.passed
+    messages = [finding.message for finding in result.findings]
+    assert "no image is in test: nothing can be evaluated on it" in messages
+    assert "df has no image in validation" in messages
+
+
+def test_a_synthetic_dataset_needs_no_test_split(tmp_path):
+    provenance = json.dumps({"image_manipulation": "synthetic"})
+    samples = [replace(sound(number), split="train", provenance=provenance) for number in range(20)]
+    uri = publish(tmp_path / "data", samples)
+    assert validate(ValidateConfig(severities=NO_CLASS_SIZES), uri).findings == []
+
+
+def test_the_known_leak_of_isic_2017_is_found(shared_data, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    header, *lines = (shared_data / "isic2017" / "metadata.csv").read_text().splitlines(keepends=True)
+    twins = ("ISIC_0012127", "ISIC_0012970")
+    kept = [line for number, line in enumerate(lines) if number % 20 == 0 or line.startswith(twins)]
+    (source / "metadata.csv").write_text("".join([header, *kept]))
+    for line in kept:
+        name = f"{line.split(',')[0]}.jpg"
+        shutil.copy(shared_data / "isic2017" / "images" / name, source / name)
+    ingest(IngestConfig(format="isic", keep_official_split=True), str(source), str(tmp_path / "data"))
+    result = validate(ValidateConfig(), str(tmp_path / "data"))
+    leak = next(finding for finding in result.findings if finding.check == "duplicate_across_splits")
+    assert set(leak.rows) == set(twins)
+    assert not result.passed
+
+
+def test_the_real_ham10000_passes_when_split_by_lesion(shared_data, tmp_path):
+    config = IngestConfig(format="ham10000", limit=400)
+    ingest(config, str(shared_data / "ham10000_subset"), str(tmp_path / "data"))
+    result = validate(ValidateConfig(), str(tmp_path / "data"))
+    assert result.passed
+    assert len(Dataset.open(str(tmp_path / "data"))) == 400
