@@ -1,5 +1,6 @@
 """The model that a fine-tuning begins from, brought to a local folder."""
 
+import hashlib
 import logging
 import re
 import tempfile
@@ -18,7 +19,7 @@ from lesiongen.diffusion.model_folder import (
     read_manifest,
 )
 from lesiongen.errors import UsageError
-from lesiongen.storage import Storage
+from lesiongen.storage import Storage, open_storage
 
 __all__ = ["Base", "base_version", "prepared_base"]
 
@@ -61,6 +62,8 @@ def base_version(config: FinetuneConfig) -> str:
     """Identifies the base before anything is trained; a tiny base by the configuration it is built from."""
     if config.base == TINY_BASE:
         return config.base_model.model_dump_json()
+    if config.base.startswith("s3://") and open_storage(config.base).exists(MANIFEST):
+        return hashlib.sha256(open_storage(config.base).read_bytes(MANIFEST)).hexdigest()
     with local_model(config.base, config.base_revision) as folder:
         return model_version(folder)
 

@@ -59,6 +59,7 @@ class CheckpointStore:
                 save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
                 digests[path.name] = _digest(path)
                 place.upload_file(path, path.name)
+                path.unlink()  # the next group may be as large
         content = json.dumps(dict(state), allow_nan=False).encode()
         digests[STATE] = hashlib.sha256(content).hexdigest()
         place.write_bytes(STATE, content)

@@ -97,10 +97,8 @@ def finetune(
         family = family_of(base.folder, config.prediction)
         training, held_out = _encoded(config, dataset, family, accelerator.device, workspace)
         trainer = Trainer(config, family, training, held_out, accelerator, store, run)
-        if saved is None:
-            store.clear()
-        else:
-            trainer.resume(saved)
+        resumed_from = _begin(trainer, store, saved)
+        del saved  # as large as the model and its optimizer
         with stop.deferred():
             history = trainer.train(stop)
         model = _published(config, base, family, trainer, dataset, output)
@@ -111,7 +109,7 @@ def finetune(
         held_out_loss=history.held_out[-1][1] if history.held_out else None,
         steps=history.step,
         skipped_steps=history.skipped,
-        resumed_from=None if saved is None else saved.step,
+        resumed_from=resumed_from,
         checkpoints=place.uri,
     )
 
@@ -123,6 +121,14 @@ def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
         "base": base_version(config),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _begin(trainer: Trainer, store: CheckpointStore, saved: Checkpoint | None) -> int | None:
+    if saved is None:
+        store.clear()
+        return None
+    trainer.resume(saved)
+    return saved.step
 
 
 def _run_id(saved: Checkpoint | None) -> str | None:

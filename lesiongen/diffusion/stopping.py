@@ -21,7 +21,7 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within the block a signal is only noted; outside of it there is nothing to save and it acts at once."""
+        """Within the block a signal is only noted; outside of it nothing is unsaved and it acts at once."""
         self._patient = True
         try:
             yield
@@ -36,7 +36,8 @@ class StopRequest:
             raise KeyboardInterrupt
         if not self._patient:
             raise Interrupted(
-                f"Stopped by {self.requested} before the first step", hint="Start the same command again."
+                f"Stopped by {self.requested}",
+                hint="Start the same command again; it goes on from its newest checkpoint, if there is one.",
             )
 
 

@@ -74,7 +74,7 @@ class Trainer:
         self.orientations = Orientations(config.flip, config.rotations)
         self.timesteps: int = family.noise_schedule.config.num_train_timesteps
         self.history = History()
-        self._logged = (time.monotonic(), 0)
+        self._started = self._logged = (time.monotonic(), 0)
 
     def resume(self, saved: Checkpoint) -> None:
         """Takes up the state of a checkpoint."""
@@ -92,7 +92,7 @@ class Trainer:
             LesionGenError: The gradient was not finite for too many steps in a row.
         """
         self.history.run_id = self.run.run_id
-        self._logged = (time.monotonic(), self.history.step)
+        self._started = self._logged = (time.monotonic(), self.history.step)
         remaining = self.config.steps - self.history.step
         with progress("Fine-tuning", total=remaining, unit="steps") as bar:
             while self.history.step < self.config.steps:
@@ -196,8 +196,7 @@ class Trainer:
             self.run.log_metrics({"held_out_loss": loss}, step=history.step)
         if last or history.step % config.log_every == 0:
             self._log_metrics()
-        loss_now = history.losses[-1]
-        bar.advance(1, note="loss not finite" if loss_now is None else f"loss {loss_now:.4f}")
+        bar.advance(1, note=self._note())
         if last or stop.requested or history.step % config.checkpoint_every == 0:
             self.save()
         if stop.requested and not last:
@@ -206,6 +205,12 @@ class Trainer:
                 f"the state is saved in {self.checkpoints.storage.uri}",
                 hint="Start the same command again to go on from there.",
             )
+
+    def _note(self) -> str:
+        then, step = self._started
+        rate = (self.history.step - step) * self.config.images_per_step / max(time.monotonic() - then, 1e-9)
+        loss = self.history.losses[-1]
+        return f"{'loss not finite' if loss is None else f'loss {loss:.4f}'} · {rate:.1f} images/s"
 
     def save(self) -> None:
         """Writes a checkpoint of this very state."""

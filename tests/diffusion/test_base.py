@@ -1,0 +1,51 @@
+import shutil
+
+import pytest
+
+from lesiongen.diffusion.base import base_version, prepared_base
+from lesiongen.diffusion.model_folder import local_model
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import open_storage
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub_cache(pipeline_folder, tmp_path, monkeypatch):
+    """The hub's own cache of one repository, with the hub out of reach."""
+    from huggingface_hub import constants
+
+    place = tmp_path / "hub" / "models--owner--name"
+    shutil.copytree(pipeline_folder, place / "snapshots" / COMMIT)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def test_a_hub_id_is_resolved_and_pinned_to_its_commit(hub_cache, config, pipeline_folder, dataset_uri, tmp_path):
+    from_hub = config.model_copy(update={"base": "owner/name"})
+    with prepared_base(from_hub, dataset_uri, open_storage(str(tmp_path / "place"))) as base:
+        assert (base.reference.uri, base.reference.revision, base.built) == ("owner/name", COMMIT, False)
+        assert (base.folder / "unet" / "config.json").is_file()
+    assert base_version(from_hub) == base_version(config) == base.reference.version
+
+
+def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):
+    with pytest.raises(StorageError, match="owner/other is no folder here, and the hub did not give it"):
+        local_model("owner/other").__enter__()
+    with pytest.raises(UsageError, match="neither a folder, nor an s3:// prefix, nor a hub id"):
+        local_model("./not/a/model").__enter__()
+
+
+def test_an_adapter_is_no_base(config, dataset_uri, tmp_path):
+    from lesiongen.diffusion import finetune
+
+    adapter = str(tmp_path / "adapter")
+    finetune(config.model_copy(update={"method": "lora", "steps": 2}), dataset_uri, adapter)
+    on_top = config.model_copy(update={"base": adapter})
+    with (
+        pytest.raises(UsageError, match="is an adapter"),
+        prepared_base(on_top, dataset_uri, open_storage(str(tmp_path / "place"))),
+    ):
+        pass

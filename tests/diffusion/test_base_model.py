@@ -1,0 +1,143 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lesiongen.diffusion.base_config import TinyBaseConfig
+from lesiongen.diffusion.base_model import build_base_model
+from lesiongen.diffusion.model_folder import check_files, folder_digest, read_manifest
+from lesiongen.diffusion.tiny_vae import tiny_vae
+from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, pixels, unit_variance_latents
+
+from .conftest import build_dataset
+
+SMALL = TinyBaseConfig(
+    image_size=16,
+    vae_channels=(16, 32),
+    unet_channels=(16, 32),
+    text_width=32,
+    text_layers=1,
+    vae_steps=3,
+    text_steps=3,
+)
+
+
+def lesions(count: int, size: int = 32) -> np.ndarray:
+    """Dark discs on light skin, each with colours of its own."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:size, :size] / size - 0.5
+    images = []
+    for _ in range(count):
+        centre, radius = random.uniform(-0.15, 0.15, 2), random.uniform(0.15, 0.35)
+        inside = np.hypot(rows - centre[0], columns - centre[1]) < radius
+        skin, lesion = random.uniform(150, 240, 3), random.uniform(20, 140, 3)
+        images.append(np.where(inside[..., None], lesion, skin) + random.normal(0, 4, (size, size, 3)))
+    return np.clip(images, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, dataset_uri):
+    folder = tmp_path_factory.mktemp("built") / "base"
+    build_base_model(SMALL, dataset_uri, folder)
+    return folder
+
+
+def test_an_untrained_vae_draws_a_blurred_copy_in_the_right_colours():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = tiny_vae(TinyBaseConfig(image_size=32)).eval()
+    images = lesions(8)
+    assert peak_signal_to_noise(vae, images) > 18
+    with torch.no_grad():
+        posterior = vae.encode(pixels(images)).latent_dist
+        drawn = vae.decode(posterior.mean).sample
+    local_colour = torch.nn.functional.avg_pool2d(pixels(images), 4)
+    assert torch.corrcoef(torch.stack([posterior.mean[:, 0].flatten(), local_colour[:, 0].flatten()]))[0, 1] > 0.99
+    torch.testing.assert_close(drawn.mean(dim=(2, 3)), pixels(images).mean(dim=(2, 3)), atol=0.06, rtol=0)
+
+
+def test_fitting_sharpens_what_the_vae_draws_and_repeats_itself():
+    images = lesions(32)
+    config = TinyBaseConfig(image_size=32, vae_steps=30, vae_learning_rate=1e-3)
+    vaes = []
+    for _ in range(2):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            vae = tiny_vae(config)
+        before = peak_signal_to_noise(vae.eval(), images)
+        fit_vae(vae, images, config)
+        vaes.append(vae)
+    assert peak_signal_to_noise(vaes[0], images) > before + 0.5
+    for first, second in zip(vaes[0].parameters(), vaes[1].parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_unit_variance_changes_the_latents_and_not_the_pictures():
+    images = lesions(16)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = tiny_vae(TinyBaseConfig(image_size=32)).eval()
+    with torch.no_grad():
+        posterior = vae.encode(pixels(images)).latent_dist
+        drawn, relative = (
+            vae.decode(posterior.mean).sample,
+            posterior.std / posterior.mean.std(dim=(0, 2, 3))[:, None, None],
+        )
+        unit_variance_latents(vae, images)
+        posterior = vae.encode(pixels(images)).latent_dist
+        torch.testing.assert_close(vae.decode(posterior.mean).sample, drawn, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(posterior.std, relative, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(posterior.mean.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(posterior.mean.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+
+
+def test_the_folder_is_a_whole_pipeline_of_safetensors_with_its_origin(built, dataset_uri):
+    from diffusers import StableDiffusionPipeline
+    from transformers import AutoTokenizer
+
+    manifest = read_manifest(built)
+    check_files(built, manifest)
+    assert (manifest.method, manifest.prediction, manifest.image_size) == ("base", "v_prediction", 16)
+    assert manifest.training["dataset"]["uri"] == dataset_uri
+    assert manifest.training["images"] == 10
+    assert not [path for path in built.rglob("*") if path.suffix in {".bin", ".pt", ".ckpt", ".pkl"}]
+    assert len(AutoTokenizer.from_pretrained(built / "tokenizer")("melanoma").input_ids) == 3
+    pipeline = StableDiffusionPipeline.from_pretrained(built, use_safetensors=True)
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline("melanoma", num_inference_steps=2, height=16, width=16).images[0]
+    assert image.size == (16, 16)
+
+
+def test_building_again_gives_the_same_files_and_leaves_the_callers_stream_alone(built, dataset_uri, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    build_base_model(SMALL, dataset_uri, tmp_path / "again")
+    assert torch.equal(torch.rand(1), expected)
+    assert folder_digest(tmp_path / "again") == folder_digest(built)
+
+
+def test_neither_validation_nor_test_images_change_it(built, tmp_path):
+    other = build_dataset(tmp_path / "set", {"train": 10, "validation": 2, "test": 5})
+    build_base_model(SMALL, other, tmp_path / "base")
+    assert folder_digest(tmp_path / "base") == folder_digest(built)
+
+
+def test_without_a_dataset_it_is_random_and_says_so(tmp_path):
+    manifest = build_base_model(SMALL, None, tmp_path / "base")
+    assert manifest.training["dataset"] is None
+    assert json.loads((tmp_path / "base" / "model_index.json").read_text())["safety_checker"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"image_size": 40}, "image_size = 40"),
+        ({"unet_channels": (20, 40)}, "unet_channels"),
+        ({"text_width": 20}, "text_width"),
+    ],
+)
+def test_sizes_that_do_not_divide_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        TinyBaseConfig(**values)

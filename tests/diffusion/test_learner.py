@@ -1,0 +1,81 @@
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.learner import Learner, precision_for
+
+
+@pytest.fixture
+def accelerator():
+    def make(precision):
+        AcceleratorState._reset_state(reset_partial_state=False)
+        return Accelerator(cpu=True, mixed_precision=precision)
+
+    yield make
+    AcceleratorState._reset_state(reset_partial_state=False)
+
+
+def _backward(learner, family):
+    torch.manual_seed(0)
+    noisy, told = torch.randn(2, 4, 8, 8), {"text": torch.randn(2, 24, 16)}
+    prediction = family.predict(learner.denoiser, noisy, torch.tensor([10, 900]), told)
+    learner.accelerator.backward(prediction.float().square().mean())
+
+
+def test_an_update_is_that_of_plain_adamw(config, pipeline_folder, accelerator):
+    # The fused kernel reads weights, gradients and moments in memory order: they must be laid out alike.
+    family = family_of(pipeline_folder)
+    learner = Learner(config.model_copy(update={"ema": False, "warmup_steps": 0}), family, accelerator("no"))
+    plain = family.denoiser()
+    plain.requires_grad_(True)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=config.learning_rate, weight_decay=0.01, fused=False)
+    for _ in range(2):
+        _backward(learner, family)
+        grads = {name: weight.grad.clone() for name, weight in learner.weights.items()}
+        for name, weight in plain.named_parameters():
+            weight.grad = grads[name].contiguous()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), config.max_grad_norm)
+        optimizer.step()
+        assert learner.update(0)
+    for name, weight in plain.named_parameters():
+        torch.testing.assert_close(learner.weights[name], weight, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "frozen"), [("lora", torch.bfloat16), ("full", None)])
+def test_in_half_precision_what_is_trained_stays_in_fp32(config, pipeline_folder, accelerator, method, frozen):
+    family = family_of(pipeline_folder)
+    learner = Learner(config.model_copy(update={"method": method}), family, accelerator("bf16"))
+    _backward(learner, family)
+    assert learner.update(0)
+    assert {weight.dtype for weight in learner.weights.values()} == {torch.float32}
+    others = {value.dtype for value in learner.plain.parameters() if not value.requires_grad}
+    assert others == ({frozen} if frozen else set())
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(config, pipeline_folder, accelerator):
+    family, grads = family_of(pipeline_folder), []
+    for switched in (False, True):
+        changed = config.model_copy(update={"method": "lora", "gradient_checkpointing": switched})
+        learner = Learner(changed, family, accelerator("no"))
+        _backward(learner, family)
+        grads.append([weight.grad.clone() for weight in learner.weights.values()])
+    for plain, checkpointed in zip(*grads, strict=True):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+def test_a_cpu_trains_in_fp32(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert precision_for("auto") == "fp32"
+    assert "slower" not in caplog.text
+    assert precision_for("fp16") == "fp32"
+    assert "fp16 is slower than fp32 on a CPU" in caplog.text
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_trains_in_the_half_precision_that_it_has(monkeypatch, bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    assert precision_for("auto") == expected
+    assert precision_for("fp32") == "fp32"
