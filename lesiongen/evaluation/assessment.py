@@ -24,6 +24,7 @@ from lesiongen.evaluation.figures import (
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.memorisation import SHOWN, Neighbours, find_copies, nearest_training_images
 from lesiongen.evaluation.metrics import Resamples, calibration, condition_scores
+from lesiongen.evaluation.protocol import describe_protocol
 from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
 from lesiongen.evaluation.utility import Outcome, best_condition
 from lesiongen.seeds import derive_seed
@@ -50,7 +51,7 @@ def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outco
     memorisation = find_copies(synthetic, held_out, images, config.copy_percentile)
     evaluation = {
         "classes": list(material.classes),
-        "protocol": _protocol(config),
+        "protocol": describe_protocol(config),
         "notes": [*material.notes, *_absent_notes(config, material)],
         "counts": material.counts,
         "utility": utility,
@@ -72,33 +73,6 @@ def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outco
         ),
     }
     return Assessment(evaluation, pictures)
-
-
-def _protocol(config: EvaluateConfig) -> dict[str, Any]:
-    return {
-        "training": (
-            f"{config.steps} steps of {config.batch_size} images in every condition, drawn evenly over the diagnoses, "
-            "turned, mirrored and recoloured at random; the same first weights for the same seed"
-        ),
-        "selection": "the best of the checked states by balanced accuracy on the real validation split",
-        "test": "the real test split, whose lesions and patients are in no other split",
-        "both": {
-            "synthetic_share": config.mix,
-            "until": config.mix_until,
-            "meaning": (
-                f"{config.mix:.0%} of each batch is synthetic during the first {config.mix_until:.0%} of the steps; "
-                "the remaining steps see real images alone"
-            ),
-        },
-        "intervals": (
-            f"{config.confidence:.0%} percentile intervals over {config.bootstrap} resamples of the test lesions, "
-            f"of means over {config.seeds} classifiers"
-        ),
-        "tests": (
-            f"two-sided paired permutation tests over the test lesions, {config.permutations} permutations, Holm's "
-            f"correction over the declared family, significant below {config.alpha}"
-        ),
-    }
 
 
 def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resamples: Resamples) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _summary(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
         f"balanced accuracy, {name}": utility[name]["balanced_accuracy"]["mean"]
         for name in ("real", "synthetic", "both")
     }
-    facts["nearer to training than chance"] = f"{evaluation['memorisation']['share_above']:.1%}"
+    facts["near copies"] = f"{evaluation['memorisation']['share_above']:.1%}"
     facts["diagnosis recognised"] = f"{evaluation['class_agreement']['agreement']:.0%}"
     callouts: list[Block] = [Callout(finding.kind, finding.text) for finding in verdict(evaluation)]
     return [Facts(facts), *callouts, *(Callout("info", note) for note in evaluation["notes"])]
@@ -83,6 +83,8 @@ def _utility(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
         cells = [_interval(scores[metric]) for metric in ("balanced_accuracy", "accuracy", "macro_f1")]
         rows.append((name, *cells, scores["balanced_accuracy"]["spread"]))
     protocol = evaluation["protocol"]
+    how = [protocol[part] for part in ("training", "selection", "test", "intervals", "tests")]
+    how.insert(1, protocol["both"]["meaning"])
     tests = [
         (
             entry["name"],
@@ -106,11 +108,13 @@ def _utility(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
             tests,
             "Differences in balanced accuracy, paired over test lesions",
         ),
-        Picture(pictures["recall"], "Balanced accuracy and recall of each class", "Points are means over seeds."),
-        Picture(pictures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
-        Text(
-            "\n\n".join([protocol["training"], protocol["both"]["meaning"], protocol["intervals"], protocol["tests"]])
+        Picture(
+            pictures["recall"],
+            "Balanced accuracy and recall of each class",
+            "Points are means over seeds, lines are intervals over test lesions.",
         ),
+        Picture(pictures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
+        Text("\n\n".join(how)),
     ]
 
 
@@ -137,7 +141,7 @@ def _subgroups(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     for entry in utility["real"]["subgroups"]:
         key = entry["column"], entry["group"]
         cells = [_interval(groups[key], "recall") for groups in found.values()]
-        small = "too small to judge" if entry["too_small"] else ""
+        small = "too small" if entry["too_small"] else ""
         rows.append((entry["column"].replace("_", " "), entry["group"], entry["n"], entry["lesions"], *cells, small))
     heads = ("by", "group", "images", "lesions", *(f"recall, {condition}" for condition in utility), "")
     gaps = [
@@ -239,10 +243,10 @@ def _settings(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
 def _interval(entry: Mapping[str, Any], name: str = "mean") -> str | None:
     if entry[name] is None:
         return None
-    return f"{entry[name]:.3f} ({_range(entry)})"
+    return f"{entry[name]:.3f} ({_range(entry, joint='–')})"
 
 
-def _range(entry: Mapping[str, Any]) -> str:
+def _range(entry: Mapping[str, Any], joint: str = " to ") -> str:
     if entry["low"] is None or entry["high"] is None:
         return "no interval"
-    return f"{entry['low']:.3f} to {entry['high']:.3f}"
+    return f"{entry['low']:.3f}{joint}{entry['high']:.3f}"

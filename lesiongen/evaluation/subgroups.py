@@ -14,6 +14,8 @@ from lesiongen.evaluation.metrics import Resamples, lesion_confusions, mean_wher
 __all__ = ["absent_columns", "group_gaps", "subgroup_scores", "worst_group"]
 
 NOT_STATED = "not stated"
+NOBODY = (NOT_STATED, "unknown")
+"""Groups that name no kind of patient: scored, but never the worst group."""
 MIN_CLASS = 5
 """A diagnosis with fewer images in a group does not enter the group's recall, which one image would swing."""
 
@@ -64,7 +66,7 @@ def absent_columns(test: LabelledImages, columns: Sequence[str]) -> list[str]:
 
 def worst_group(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Returns the group with the lowest recall among those that are large enough and whose patients are known."""
-    known = [entry for entry in entries if not entry["too_small"] and entry["group"] != NOT_STATED]
+    known = [entry for entry in entries if not entry["too_small"] and entry["group"] not in NOBODY]
     return min(known, key=lambda entry: entry["recall"], default=None)
 
 
@@ -72,7 +74,7 @@ def group_gaps(entries: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Returns, for each column, the difference between its best and worst recall over groups large enough."""
     recalls: dict[str, list[float]] = {}
     for entry in entries:
-        if not entry["too_small"] and entry["group"] != NOT_STATED:
+        if not entry["too_small"] and entry["group"] not in NOBODY:
             recalls.setdefault(entry["column"], []).append(entry["recall"])
     return {column: max(values) - min(values) for column, values in recalls.items()}
 
