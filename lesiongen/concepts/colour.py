@@ -60,7 +60,7 @@ def skin_ita(skin: Lab) -> float | None:
     """
     lightness, red, yellow = (float(value) for value in skin)
     hue = np.degrees(np.arctan2(yellow, red))
-    if yellow < LEAST_YELLOW or not SKIN_HUES[0] <= hue <= SKIN_HUES[1] or lightness < 8.0:
+    if yellow < LEAST_YELLOW or not SKIN_HUES[0] <= hue <= SKIN_HUES[1] or not 8.0 < lightness < 88.0:
         return None
     return float(np.degrees(np.arctan2(lightness - 50.0, yellow)))
 

@@ -9,8 +9,12 @@ from scipy import ndimage
 from lesiongen.concepts import outline
 from lesiongen.concepts.colour import colour_shares, skin_ita, tone_of
 from lesiongen.concepts.segmentation import Mask, Segmentation, segment, without_fine_structure
+from lesiongen.imaging import square
 
 __all__ = ["Measurement", "measure"]
+
+WORKING_SIDES = (96, 128)
+"""Pictures are measured with a side of at least and at most so many pixels: outlines need no more."""
 
 SUBSTANTIAL = 0.08
 """Share of the lesion from which a colour counts."""
@@ -28,7 +32,7 @@ class Measurement:
 
     ``area_share`` of the visible picture; ``asymmetry`` about two axes, larger first, each in [0, 1];
     ``irregularity`` and ``border_width`` in lesion radii; ``colours`` by share, largest first; ``ita`` in degrees.
-    ``lesion`` is the mask [h, w] at the working size.
+    ``lesion`` is the mask [side, side] over the picture's centre square.
     """
 
     lesion: Mask
@@ -44,8 +48,11 @@ class Measurement:
 
 
 def measure(image: Image.Image) -> Measurement:
-    """Measures area, outline, colours and skin tone of the lesion in a close-up."""
-    found = segment(image)
+    """Measures area, outline, colours and skin tone of the lesion in a close-up.
+
+    What is measured is the picture's centre square, which is what a generator is trained on and draws.
+    """
+    found = segment(square(image, int(np.clip(min(image.size), *WORKING_SIDES))))
     skin = np.median(found.lab[found.skin], axis=0) if found.skin.mean() > 0.04 else None
     ita = skin_ita(skin) if skin is not None else None
     reasons = {} if ita is not None else {"skin_tone": "too little skin in view, or its colours are not natural"}

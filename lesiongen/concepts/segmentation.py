@@ -14,19 +14,16 @@ __all__ = ["Segmentation", "segment", "without_fine_structure"]
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 
-WORKING_SIDE = (96, 128)
-"""Images are measured with a long side of at least and at most so many pixels: outlines need no more."""
-
 RIM_LIGHTNESS = 22.0
 HAIR_CONTRAST = 9.0
-MINIMAL_CONTRAST = 4.0
+AMPLE_CONTRAST, MINIMAL_CONTRAST = 5.0, 4.0
 MINIMAL_AREA = 0.006
 MAXIMAL_AREA = 0.92
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Where the lesion and the skin are, at the working size [h, w].
+    """Where the lesion and the skin are, as masks [h, w].
 
     ``lab`` is CIELAB [h, w, 3] after hair was filled in. ``contrast`` is the mean colour difference between lesion
     and skin. ``problem`` says why no lesion was found; ``lesion`` is then empty.
@@ -42,35 +39,25 @@ class Segmentation:
 
 
 def segment(image: Image.Image) -> Segmentation:
-    """Separates lesion and skin.
+    """Separates lesion and skin in a picture of about a hundred pixels on a side.
 
     The lesion is what differs from the skin of the picture's margin: Otsu's threshold (1979) on the CIELAB distance,
     with a prior for the centre. Thin dark lines are hair and are closed first (DullRazor, Lee et al. 1997); the dark
     rim of the dermatoscope is left out.
     """
-    lab = _filled(_working_lab(image))
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
+    lab = _filled(rgb2lab(pixels).astype(np.float32))
     visible = _visible(lab[..., 0])
     centre = _centre_prior(lab.shape[0], lab.shape[1])
     distance = _distance_from_skin(lab, visible, centre)
     lesion = _lesion(distance, visible, centre)
     around = visible & ~ndimage.binary_dilation(lesion, iterations=max(min(lab.shape[:2]) // 20, 1))
-    contrast = _contrast(distance, lesion, around)
+    contrast = _contrast(distance, lesion, visible)
     problem = _problem(lesion, visible, contrast)
     if problem is not None:
         lesion = np.zeros_like(lesion)
         around = visible
     return Segmentation(lab, lesion, around, visible, distance, contrast, problem)
-
-
-def _working_lab(image: Image.Image) -> Plane:
-    longest = max(image.size)
-    scale = float(np.clip(longest, *WORKING_SIDE)) / longest
-    picture = image.convert("RGB")
-    if scale != 1:
-        width, height = (max(round(side * scale), 8) for side in image.size)
-        picture = picture.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
-    lab: Plane = rgb2lab(np.asarray(picture, dtype=np.float32) / np.float32(255)).astype(np.float32)
-    return lab
 
 
 def without_fine_structure(lab: Plane) -> Plane:
@@ -159,27 +146,39 @@ def _plane(lab: Plane, margin: Mask) -> Plane:
 
 
 def _lesion(distance: Plane, visible: Mask, centre: Plane) -> Mask:
+    """Takes the lowest threshold whose region stands out; a higher one finds a small lesion on restless skin."""
     if visible.sum() < 0.2 * visible.size:
         return np.zeros_like(visible)
     weighted = distance * (0.35 + 0.65 * centre)
-    values = np.minimum(weighted[visible], np.quantile(weighted[visible], 0.98))
+    otsu = float(threshold_otsu(np.minimum(weighted[visible], np.quantile(weighted[visible], 0.98))))
     margin = weighted[visible & (centre < np.quantile(centre, 0.3))]
-    noise = float(np.median(margin)) * 2.5 if len(margin) else 0.0
-    otsu = float(threshold_otsu(values))
-    mask = visible & (weighted > min(max(noise, 0.6 * otsu), otsu))
+    noise = 2.5 * float(np.median(margin)) if len(margin) else 0.0
+    region = np.zeros_like(visible)
+    for threshold in (min(max(noise, 0.6 * otsu), otsu), 1.3 * otsu, 2.0 * otsu):
+        found = _region(visible & (weighted > threshold), distance * centre**2)
+        if found.mean() < MINIMAL_AREA:
+            break
+        region = found
+        if _contrast(distance, region, visible) >= AMPLE_CONTRAST:
+            break
+    return region
+
+
+def _region(mask: Mask, weight: Plane) -> Mask:
+    """Smooths a mask and keeps its heaviest component, holes filled."""
     width = max(mask.shape) / 128
     soft = ndimage.gaussian_filter(mask.astype(np.float32), 1.5 * width)
-    mask = ndimage.binary_opening(soft > 0.5, iterations=max(round(2 * width), 1))
-    labels, count = ndimage.label(mask)
+    smooth = ndimage.binary_opening(soft > 0.5, iterations=max(round(2 * width), 1))
+    labels, count = ndimage.label(smooth)
     if count == 0:
-        return np.zeros_like(visible)
-    weight = ndimage.sum_labels(distance * centre**2, labels, np.arange(1, count + 1))
-    main = labels == 1 + int(np.argmax(weight))
-    filled: Mask = ndimage.binary_fill_holes(main)
+        return np.zeros_like(mask)
+    weights = ndimage.sum_labels(weight, labels, np.arange(1, count + 1))
+    filled: Mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(weights)))
     return filled
 
 
-def _contrast(distance: Plane, lesion: Mask, skin: Mask) -> float:
+def _contrast(distance: Plane, lesion: Mask, visible: Mask) -> float:
+    skin = visible & ~lesion
     if not lesion.any() or not skin.any():
         return 0.0
     return float(distance[lesion].mean() - distance[skin].mean())
