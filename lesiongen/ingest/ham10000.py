@@ -10,7 +10,8 @@ from lesiongen.storage import Storage
 
 __all__ = ["Ham10000Reader"]
 
-TABLE = "HAM10000_metadata.csv"
+# Kaggle names it so; the Harvard Dataverse leaves the suffix out.
+TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata")
 
 
 class Ham10000Reader(Reader):
@@ -29,7 +30,7 @@ class Ham10000Reader(Reader):
     def read(self, storage: Storage) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage, ignore=("_segmentation",))
-        table = index.find_table(storage, TABLE)
+        table = index.find_table(storage, *TABLES)
         for item in read_table(storage, table, ("lesion_id", "image_id", "dx", "age", "sex", "localization")):
             yield item if isinstance(item, Rejection) else self._row(item, index)
         yield from index.unnamed(table)

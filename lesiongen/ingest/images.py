@@ -23,21 +23,21 @@ class ImageIndex:
         self._by_stem: dict[str, list[str]] = {}
         for item in listing:
             path = PurePosixPath(item.key)
-            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(ignore or ("\0",)):
+            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(ignore):
                 self._images[item.key] = item
                 self._by_stem.setdefault(path.stem, []).append(item.key)
         self._named: set[str] = set()
 
-    def find_table(self, storage: Storage, name: str) -> str:
-        """Returns the key of the one table of that name, wherever it lies.
+    def find_table(self, storage: Storage, *names: str) -> str:
+        """Returns the key of the one table that has one of these names, wherever it lies.
 
         Raises:
             DataError: There is none, or there are several.
         """
-        found = [key for key in self.tables if PurePosixPath(key).name == name]
+        found = [key for key in self.tables if PurePosixPath(key).name in names]
         if len(found) == 1:
             return found[0]
-        what = f"{len(found)} tables named {name}: {', '.join(found)}" if found else f"no table {name}"
+        what = f"{len(found)} tables named {names[0]}: {', '.join(found)}" if found else f"no table {names[0]}"
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
         raise DataError(f"{storage.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
 

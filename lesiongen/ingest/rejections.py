@@ -43,5 +43,10 @@ def write_rejections(storage: Storage, rejected: Sequence[Rejection]) -> None:
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow([field.name for field in fields(Rejection)])
-    table.writerows(astuple(item) for item in rejected)
+    table.writerows(map(_inert, astuple(item)) for item in rejected)
     storage.write_text(REJECTED_NAME, text.getvalue())
+
+
+def _inert(cell: str | int | None) -> str | int | None:
+    """Keeps a spreadsheet from running what a stranger's table holds: a formula gets an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell

@@ -169,6 +169,7 @@ def test_rejected_rows_are_listed_beside_the_dataset(make_ham, tmp_path):
     with (tmp_path / "out" / "rejected.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == ["7", "9"]
+    assert rows[0]["value"] == "'=cmd|'/c calc'"
     assert "truncated" in rows[1]["reason"]
     assert len(Dataset.open(str(tmp_path / "out"))) == 34
 
@@ -214,6 +215,12 @@ def test_a_byte_order_mark_and_a_short_row(make_ham, tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + b"".join(lines[:-1]) + b"HAM_11,ISIC_35,nv\r\n")
     with pytest.raises(DataError, match="row 37: has 3 cells, the header has 7 columns"):
         ingest(HAM, str(source), str(tmp_path / "out"))
+
+
+def test_the_table_as_the_dataverse_names_it(make_ham, tmp_path):
+    source = make_ham()
+    (source / "HAM10000_metadata.csv").rename(source / "HAM10000_metadata")
+    assert ingest(HAM, str(source), str(tmp_path / "out")).accepted == 36
 
 
 def test_doubled_image_folders_are_one_and_different_images_of_one_name_are_refused(make_ham, tmp_path):
