@@ -127,9 +127,7 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
     if row.image_id in earlier:
         return row.reject(row.image_field, f"the image_id stands in row {earlier[row.image_id].line} already")
     if config.unknown_diagnosis == "reject" and resolve_diagnosis(row.diagnosis.text) is None:
-        return row.reject(
-            row.diagnosis, "is no known diagnosis; correct it, or keep such labels with --unknown-diagnosis keep"
-        )
+        return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
     return row
 
 
