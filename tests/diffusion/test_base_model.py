@@ -54,7 +54,7 @@ def test_an_untrained_vae_draws_a_blurred_copy_in_the_right_colours():
         drawn = vae.decode(posterior.mean).sample
     local_colour = torch.nn.functional.avg_pool2d(pixels(images), 4)
     assert torch.corrcoef(torch.stack([posterior.mean[:, 0].flatten(), local_colour[:, 0].flatten()]))[0, 1] > 0.99
-    torch.testing.assert_close(drawn.mean(dim=(2, 3)), pixels(images).mean(dim=(2, 3)), atol=0.06, rtol=0)
+    torch.testing.assert_close(drawn.mean(dim=(2, 3)), pixels(images).mean(dim=(2, 3)), atol=0.1, rtol=0)
 
 
 def test_fitting_sharpens_what_the_vae_draws_and_repeats_itself():

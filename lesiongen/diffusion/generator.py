@@ -1,0 +1,109 @@
+"""A published generator, loaded for drawing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from lesiongen.diffusion.model_folder import BaseReference, local_model, model_version, read_manifest
+from lesiongen.diffusion.plan import Request
+from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.errors import DataError
+from lesiongen.seeds import derive_seed
+
+__all__ = ["Generator", "load_generator"]
+
+
+class Generator:
+    """A diffusers pipeline that draws every image from a random stream of its own.
+
+    Args:
+        pipeline: A ``StableDiffusionPipeline``.
+        version: Version of the model it was loaded from.
+        image_size: Side of the images it was trained on; None where that is not known.
+    """
+
+    def __init__(self, pipeline: Any, version: str, image_size: int | None) -> None:  # noqa: ANN401
+        self.pipeline, self.version, self.image_size = pipeline, version, image_size
+
+    def set_scheduler(self, name: str) -> None:
+        """Chooses how the noise is taken out; prediction and noise schedule stay those of the training."""
+        from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+        trained = self.pipeline.scheduler.config
+        if name == "ddim":
+            self.pipeline.scheduler = DDIMScheduler.from_config(trained, timestep_spacing="trailing", clip_sample=False)
+            return
+        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+            trained, algorithm_type="dpmsolver++", timestep_spacing="trailing", final_sigmas_type="zero"
+        )
+
+    def draw(self, batch: Sequence[Request], config: SampleConfig) -> list[Image.Image]:
+        """Draws the requested images; one drawn alone is the one drawn in a batch, up to rounding."""
+        size = config.image_size or self.image_size
+        # On the CPU whatever the device: the same seed then gives the same noise everywhere.
+        streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
+        drawn = self.pipeline(
+            prompt=[item.prompt for item in batch],
+            negative_prompt=[config.negative_prompt] * len(batch),
+            num_inference_steps=config.steps,
+            guidance_scale=config.guidance_scale,
+            generator=streams,
+            height=size,
+            width=size,
+        )
+        images: list[Image.Image] = drawn.images
+        return images
+
+
+def load_generator(uri: str) -> Generator:
+    """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
+
+    Raises:
+        UsageError: There is no model there, or it is of a kind that cannot be sampled.
+        DataError: A file is damaged, or the base is not the one that the adapter was trained on.
+    """
+    with local_model(uri) as folder:
+        manifest = read_manifest(folder)
+        version = model_version(folder)
+        size = manifest.image_size if manifest else None
+        if manifest is None or manifest.method != "lora":
+            return Generator(_prepared(_pipeline(folder)), version, size)
+        if manifest.base is None:
+            raise DataError(f"{uri} holds an adapter, but its manifest names no base")
+        pipeline = _base_pipeline(manifest.base, uri)
+        pipeline.load_lora_weights(folder, weight_name="pytorch_lora_weights.safetensors")
+        pipeline.fuse_lora()
+        return Generator(_prepared(pipeline), version, size)
+
+
+def _base_pipeline(base: BaseReference, uri: str) -> Any:  # noqa: ANN401
+    with local_model(base.uri, base.revision) as folder:
+        found = model_version(folder)
+        if found != base.version:
+            raise DataError(
+                f"{uri} was trained on version {base.version[:12]} of {base.uri}, which now holds {found[:12]}",
+                hint="Bring the base model back to that version.",
+            )
+        return _pipeline(folder)
+
+
+def _pipeline(folder: Path) -> Any:  # noqa: ANN401 - diffusers ships no types
+    from diffusers import StableDiffusionPipeline
+
+    from lesiongen.diffusion.family import family_of
+
+    family_of(folder)  # refuses a model of another kind in plain words
+    return StableDiffusionPipeline.from_pretrained(
+        folder, use_safetensors=True, safety_checker=None, requires_safety_checker=False, local_files_only=True
+    )
+
+
+def _prepared(pipeline: Any) -> Any:  # noqa: ANN401
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    for part in (pipeline.unet, pipeline.vae):
+        part.to(memory_format=torch.channels_last)
+    return pipeline
