@@ -1,0 +1,81 @@
+import subprocess
+import sys
+
+import pytest
+
+from lesiongen.cli import app as cli
+from lesiongen.cli.options import set_values
+from lesiongen.errors import UsageError
+
+HEAVY = set("torch mlflow kfp evidently great_expectations diffusers transformers pandas numpy boto3".split())
+    "torch",
+    "mlflow",
+    "kfp",
+    "evidently",
+    "great_expectations",
+    "diffusers",
+    "transformers",
+    "pandas",
+    "numpy",
+    "boto3",
+}
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "lesiongen", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_command_line_stays_light():
+    code = "import sys, lesiongen.cli.app; sys.stdout.write(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "lesiongen.cli.app" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_every_command_has_help_with_an_example():
+    overview = run("--help")
+    assert overview.returncode == 0
+    for name in cli.COMMANDS:
+        assert f" {name} " in overview.stdout
+        shown = run(name, "--help")
+        assert shown.returncode == 0, shown.stderr
+        assert "Example" in shown.stdout, name
+
+
+def test_an_error_is_told_without_a_traceback(tmp_path):
+    result = run("validate", str(tmp_path / "nothing"))
+    assert result.returncode == 1
+    assert "is not a dataset" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_flag_is_exit_code_2():
+    assert run("ingest", "--no-such-flag").returncode == 2
+
+
+def test_flags_win_over_variables_and_variables_over_the_file(tmp_path):
+    (tmp_path / "phantoms.yaml").write_text("n: 3\nsize: 16\nseed: 1\n")
+    environment = {"LESIONGEN_PHANTOMS_SIZE": "24", "PATH": ""}
+    arguments = ["--config", str(tmp_path / "phantoms.yaml"), "--seed", "5", "--output", str(tmp_path / "out")]
+    result = run("phantoms", *arguments, env=environment)
+    assert result.returncode == 0, result.stderr
+    from PIL import Image
+
+    images = sorted((tmp_path / "out" / "images").iterdir())
+    assert len(images) == 3
+    with Image.open(images[0]) as image:
+        assert image.size == (24, 24)
+
+
+def test_an_unknown_option_in_the_file_is_named(tmp_path):
+    (tmp_path / "phantoms.yaml").write_text("number: 3\n")
+    result = run("phantoms", "--config", str(tmp_path / "phantoms.yaml"), "--output", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "number is no option" in result.stderr
+
+
+def test_values_of_set_are_typed():
+    assert set_values(["steps=200", "flip=false", "base=tiny"]) == {"steps": 200, "flip": False, "base": "tiny"}
+    with pytest.raises(UsageError, match="write field=value"):
+        set_values(["steps"])
