@@ -2,7 +2,7 @@
 
 from lesiongen.registry.gates import Decision, Outcome, Policy, Reason, decide, load_policy
 from lesiongen.registry.promotion import PromotionResult, RollbackResult, promote, rollback
-from lesiongen.registry.records import HistoryEvent, history
+from lesiongen.registry.records import HistoryEvent, check_name, history
 from lesiongen.registry.registration import RegisteredVersion, register
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Reason",
     "RegisteredVersion",
     "RollbackResult",
+    "check_name",
     "decide",
     "history",
     "load_policy",

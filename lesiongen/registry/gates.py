@@ -2,8 +2,9 @@
 
 The default policy asks that a classifier trained on real and synthetic images together is not worse than one
 trained on the real images alone by more than a margin, neither on the whole nor for the worst group; that few
-synthetic images are near copies of a training image; that hardly any test image was seen in another split; and
-that the numbers rest on enough seeds, lesions and held-out images. A number that is missing holds the release.
+synthetic images are near copies of a training image; that the generator was trained on no validation or test image
+and hardly any test image occurs in another split; and that the numbers rest on enough seeds, lesions and held-out
+images. A number that is missing holds the release.
 """
 
 import math
@@ -41,8 +42,9 @@ class Policy(StageConfig):
         max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
             real images are (at the percentile that the evaluation states).
         min_held_out: Smallest number of held-out real images behind that percentile.
-        max_contaminated: Largest share of the test images that were seen elsewhere. They are left out of the numbers;
-            many of them say that the splits are not what they should be.
+        max_contaminated: Largest number of validation and test images that the generator may have been trained on.
+        max_repeated: Largest share of the test images that occur elsewhere. The numbers leave them out; many of them
+            say that the splits are not what they should be.
         min_seeds: Smallest number of trained classifiers behind each number.
         min_test_lesions: Smallest number of lesions in the real test split.
     """
@@ -51,7 +53,8 @@ class Policy(StageConfig):
     worst_group_margin: float | None = Field(0.05, ge=0, le=1)
     max_near_copies: float | None = Field(0.05, ge=0, le=1)
     min_held_out: int | None = Field(100, ge=1)
-    max_contaminated: float | None = Field(0.02, ge=0, le=1)
+    max_contaminated: int | None = Field(0, ge=0)
+    max_repeated: float | None = Field(0.02, ge=0, le=1)
     min_seeds: int | None = Field(5, ge=1)
     min_test_lesions: int | None = Field(100, ge=1)
 
@@ -101,7 +104,7 @@ def load_policy(path: str | Path) -> Policy:
 
 
 def decide(evaluation: Mapping[str, Any], policy: Policy) -> Decision:
-    """Weighs an evaluation (the content of ``evaluation.json``) against a policy.
+    """Weighs an evaluation (the content of ``evaluation.json``, with ``contamination`` added) against a policy.
 
     A missing, infinite or undefined number never promotes. Worse numbers never give a better outcome.
     """
@@ -167,17 +170,30 @@ def _memorisation(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
 
 
 def _contamination(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, limit = "contamination", policy.max_contaminated
+    gate, limit, found = "contamination", policy.max_contaminated, _at(evaluation, "contamination")
     if limit is None:
         return _off(gate)
-    counts = _at(evaluation, "counts")
-    excluded, tested = _number(counts, "test_excluded"), _number(_at(counts, "test"), "n")
-    if excluded is None or tested is None:
-        return _missing(gate, "counts: test_excluded and test.n")
-    share = excluded / (excluded + tested) if excluded > 0 else 0.0
+    validation, test = _number(found, "validation"), _number(found, "test")
+    if validation is None or test is None:
+        return _missing(gate, "what the generator was trained on")
     message = (
-        f"{excluded:.0f} test images ({share:.1%}) were left out of the test because their pixels also occur among "
-        f"the training, validation or synthetic images; at most {limit:.1%} is allowed."
+        f"{validation:.0f} validation and {test:.0f} test images are among those that the generator was trained on; "
+        f"at most {limit} are allowed."
+    )
+    return Reason(gate, Outcome.REJECT if validation + test > limit else Outcome.PROMOTE, message)
+
+
+def _repeated(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, limit, counts = "repeated test images", policy.max_repeated, _at(evaluation, "counts")
+    if limit is None:
+        return _off(gate)
+    repeated, tested = _number(counts, "test_excluded"), _number(_at(counts, "test"), "n")
+    if repeated is None or tested is None:
+        return _missing(gate, "counts: test_excluded and test.n")
+    share = repeated / (repeated + tested) if repeated > 0 else 0.0
+    message = (
+        f"{repeated:.0f} test images ({share:.1%}) were left out because their pixels also occur among the training, "
+        f"validation or synthetic images; at most {limit:.1%} is allowed."
     )
     return Reason(gate, Outcome.HOLD if share > limit else Outcome.PROMOTE, message)
 
@@ -208,6 +224,7 @@ GATES: tuple[Callable[[Mapping[str, Any], Policy], Reason], ...] = (
     _worst_group,
     _memorisation,
     _contamination,
+    _repeated,
     _seeds,
     _test_lesions,
 )

@@ -12,6 +12,7 @@ from lesiongen.registry.records import (
     CHALLENGER,
     CHAMPION,
     CLASSIFIER_TAG,
+    CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
     HistoryEvent,
@@ -145,7 +146,7 @@ def _evaluation(tags: Mapping[str, str]) -> Mapping[str, Any]:
     evaluation = json.loads(data)
     if not isinstance(evaluation, dict):
         raise DataError(f"{uri}/{EVALUATION_FILE} is no evaluation.")
-    return evaluation
+    return {**evaluation, "contamination": json.loads(tags.get(CONTAMINATION_TAG, "null"))}
 
 
 def _write_decision(

@@ -22,6 +22,7 @@ __all__ = [
     "EVALUATION_TAG",
     "EVALUATION_VERSION_TAG",
     "CLASSIFIER_TAG",
+    "CONTAMINATION_TAG",
     "HistoryEvent",
     "check_name",
     "history",
@@ -35,7 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 CHALLENGER, CHAMPION = "challenger", "champion"
 EVALUATION_TAG, EVALUATION_VERSION_TAG = "lesiongen.evaluation", "lesiongen.evaluation_version"
-CLASSIFIER_TAG = "lesiongen.classifier_version"
+CLASSIFIER_TAG, CONTAMINATION_TAG = "lesiongen.classifier_version", "lesiongen.contamination"
 HISTORY_TAG = "lesiongen.history."
 LOCK_SUFFIX = ".promotion-lock"
 LOCK_WAIT_SECONDS, LOCK_STALE_SECONDS = 30.0, 600.0

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesiongen.errors import DataError
+from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.registry.records import (
     CHALLENGER,
     CLASSIFIER_TAG,
+    CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
     HistoryEvent,
@@ -76,31 +78,32 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
-    manifest_bytes = open_storage(model_uri).read_bytes(MODEL_FILE)
-    evaluation_bytes = open_storage(evaluation_uri).read_bytes(EVALUATION_FILE)
-    manifest = json.loads(manifest_bytes)
-    version = hashlib.sha256(manifest_bytes).hexdigest()
-    _check_same_model(json.loads(evaluation_bytes), evaluation_uri, version)
+    manifest, model_version = _read(model_uri, MODEL_FILE)
+    evaluation, evaluation_version = _read(evaluation_uri, EVALUATION_FILE)
+    check_same_model(evaluation, model_version)
     return {
         "lesiongen.model": model_uri,
-        "lesiongen.model_version": version,
+        "lesiongen.model_version": model_version,
         "lesiongen.family": str(manifest.get("family")),
         "lesiongen.method": str(manifest.get("method")),
         "lesiongen.base": json.dumps(manifest.get("base")),
-        "lesiongen.training_dataset": json.dumps(manifest.get("training", {}).get("dataset")),
+        "lesiongen.training_dataset": json.dumps((manifest.get("training") or {}).get("dataset")),
+        CONTAMINATION_TAG: json.dumps(contamination(evaluation, manifest)),
         EVALUATION_TAG: evaluation_uri,
-        EVALUATION_VERSION_TAG: hashlib.sha256(evaluation_bytes).hexdigest(),
+        EVALUATION_VERSION_TAG: evaluation_version,
         "image_manipulation": "synthetic",
     }
 
 
-def _check_same_model(evaluation: Any, evaluation_uri: str, version: str) -> None:
-    evaluated = evaluation.get("synthetic", {}).get("model_version") if isinstance(evaluation, dict) else None
-    if evaluated is not None and evaluated != version:
-        raise DataError(
-            f"{evaluation_uri} evaluates images of the model {evaluated[:12]}, not of {version[:12]}.",
-            hint="Evaluate images that this model drew, or name the model that drew them.",
-        )
+def _read(uri: str, key: str) -> tuple[dict[str, Any], str]:
+    data = open_storage(uri).read_bytes(key)
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise DataError(f"{uri}/{key} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{uri}/{key} is not what a stage of LesionGen writes.")
+    return content, hashlib.sha256(data).hexdigest()
 
 
 def _existing(client: Any, name: str, tags: dict[str, str]) -> str | None:

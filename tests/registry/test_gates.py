@@ -21,6 +21,7 @@ def evaluation(
     worst_both=(0.52, 0.42, 0.62),
     share=0.01,
     held_out=150,
+    contaminated=(0, 0),
     excluded=0,
     seeds=5,
     lesions=300,
@@ -36,6 +37,7 @@ def evaluation(
         "utility": {"real": condition(worst_real), "both": condition(worst_both)},
         "comparisons": [{"name": "synthetic vs real", "metric": "balanced_accuracy", "low": -1.0}, compared],
         "memorisation": {"threshold": 0.95, "share_above": share, "n_held_out": held_out},
+        "contamination": {"validation": contaminated[0], "test": contaminated[1]},
         "counts": {"test": {"n": 400}, "test_lesions": lesions, "test_excluded": excluded},
     }
 
@@ -47,7 +49,7 @@ def reason(decision, gate):
 def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
     decision = decide(evaluation(), POLICY)
     assert decision.outcome is Outcome.PROMOTE
-    gates = ["utility", "worst group", "memorisation", "contamination", "seeds", "test lesions"]
+    gates = ["utility", "worst group", "memorisation", "contamination", "repeated test images", "seeds", "test lesions"]
     assert [each.gate for each in decision.reasons] == gates
     assert all(each.passed for each in decision.reasons)
 
@@ -61,7 +63,9 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
         ({"worst_both": (0.20, 0.10, 0.30)}, "worst group", Outcome.REJECT, ["0.200", "0.500"]),
         ({"share": 0.09}, "memorisation", Outcome.REJECT, ["9.0%", "5.0%", "0.950"]),
         ({"held_out": 40}, "memorisation", Outcome.HOLD, ["40 held-out", "100 held-out"]),
-        ({"excluded": 100}, "contamination", Outcome.HOLD, ["100 test images", "20.0%", "2.0%"]),
+        ({"contaminated": (0, 2)}, "contamination", Outcome.REJECT, ["0 validation", "2 test"]),
+        ({"contaminated": (1, 0)}, "contamination", Outcome.REJECT, ["1 validation"]),
+        ({"excluded": 100}, "repeated test images", Outcome.HOLD, ["100 test images", "20.0%", "2.0%"]),
         ({"seeds": 2}, "seeds", Outcome.HOLD, ["2", "5"]),
         ({"lesions": 60}, "test lesions", Outcome.HOLD, ["60", "100"]),
     ],
@@ -93,6 +97,9 @@ LEAVES = [
     ("memorisation", "threshold"),
     ("memorisation",),
     ("memorisation", "n_held_out"),
+    ("contamination",),
+    ("contamination", "validation"),
+    ("contamination", "test"),
     ("counts", "test_excluded"),
     ("counts", "test", "n"),
     ("counts", "test_lesions"),
@@ -134,6 +141,7 @@ def evaluations(draw):
         "worst_both": (bm, bl, bh),
         "share": draw(shares),
         "held_out": draw(st.integers(0, 200)),
+        "contaminated": (draw(st.integers(0, 2)), draw(st.integers(0, 2))),
         "excluded": draw(st.integers(0, 50)),
         "seeds": draw(st.integers(0, 8)),
         "lesions": draw(st.integers(0, 500)),
@@ -148,6 +156,7 @@ def test_worse_numbers_never_give_a_better_outcome(numbers, data):
         "worst_both": tuple(value - loss for value in numbers["worst_both"]),
         "share": min(1.0, numbers["share"] + loss),
         "held_out": max(0, numbers["held_out"] - data.draw(st.integers(0, 200))),
+        "contaminated": tuple(count + data.draw(st.integers(0, 2)) for count in numbers["contaminated"]),
         "excluded": numbers["excluded"] + data.draw(st.integers(0, 50)),
         "seeds": max(0, numbers["seeds"] - data.draw(st.integers(0, 3))),
         "lesions": max(0, numbers["lesions"] - data.draw(st.integers(0, 200))),

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from lesiongen.cli import registry as commands
+from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, ServiceError, StorageError, UsageError
 from lesiongen.registry import Policy, history, promote, records, register, rollback
 from lesiongen.storage import open_storage
@@ -44,16 +45,36 @@ def name():
     return f"lesions-{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture
-def submit(s3_root, name, client):
-    """Stores a model and its evaluation and registers them."""
+def publish(uri, splits, origin=None):
+    """Publishes a dataset whose images are the given bytes, by split."""
+    with DatasetWriter(uri, name="d", licence=None, attribution=None, origin=origin) as writer:
+        for split, images in splits.items():
+            for image in images:
+                writer.add(Sample(image=image, image_id=uuid.uuid4().hex, diagnosis="nv", split=split))
+    return Dataset.open(uri)
 
-    def submit(evaluation, root=s3_root):
+
+@pytest.fixture
+def real(s3_root):
+    return publish(f"{s3_root}/real", {"train": [b"a", b"b"], "validation": [b"c"], "test": [b"d", b"e"]})
+
+
+@pytest.fixture
+def submit(s3_root, name, client, real):
+    """Stores a model, what it drew and the evaluation of that, and registers them."""
+
+    def submit(evaluation, root=s3_root, trained=real, drawn_by=None):
         key = uuid.uuid4().hex[:8]
         model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
-        training = {"dataset": {"uri": "s3://lesiongen/d", "version": "d1"}}
+        training = {"dataset": {"uri": trained.uri, "version": trained.manifest.version}}
         model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
-        evaluated.write_json("evaluation.json", evaluation)
+        drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
+        synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
+        sources = {
+            which: {"uri": data.uri, "version": data.manifest.version}
+            for which, data in (("real", real), ("synthetic", synthetic))
+        }
+        evaluated.write_json("evaluation.json", {**evaluation, "sources": sources})
         evaluated.write_text("classifier/model.safetensors", "weights")
         return register(evaluated.uri, model.uri, name)
 
@@ -64,7 +85,7 @@ def aliases(client, name):
     return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
 
 
-def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, client, name):
+def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, client, name, real):
     registered = submit(GOOD)
     version = client.get_model_version(name, registered.version)
     assert version.source == registered.model_uri
@@ -77,7 +98,8 @@ def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, c
         "lesiongen.model_version": hashlib.sha256(manifest).hexdigest(),
         "lesiongen.evaluation": registered.evaluation_uri,
         "lesiongen.evaluation_version": hashlib.sha256(evaluation).hexdigest(),
-        "lesiongen.training_dataset": '{"uri": "s3://lesiongen/d", "version": "d1"}',
+        "lesiongen.training_dataset": json.dumps({"uri": real.uri, "version": real.manifest.version}),
+        "lesiongen.contamination": '{"validation": 0, "test": 0}',
         "lesiongen.family": "sd",
     }
     assert expected.items() <= version.tags.items()
@@ -107,12 +129,25 @@ def test_a_generator_in_a_folder_is_registered_by_reference(submit, client, name
 def test_what_is_not_there_or_of_another_model_is_not_registered(submit, s3_root, client, name):
     with pytest.raises(StorageError, match="nowhere"):
         register(f"{s3_root}/nowhere", f"{s3_root}/nowhere", name)
-    with pytest.raises(DataError, match="not of"):
-        submit({**GOOD, "synthetic": {"model_version": "f" * 64}})
+    with pytest.raises(DataError, match="drawn by the model ffffffffffff, not"):
+        submit(GOOD, drawn_by="f" * 64)
     for refused in ("", "a/b", "x" * 101, "a.promotion-lock"):
         with pytest.raises(UsageError, match="name"):
             register("here", "there", refused)
     assert client.search_registered_models(f"name='{name}'") == []
+
+
+def test_a_generator_trained_on_test_images_of_another_split_is_rejected(submit, s3_root, client, name):
+    resplit = publish(f"{s3_root}/resplit", {"train": [b"a", b"d"], "validation": [b"b"], "test": [b"c"]})
+    registered = submit(GOOD, trained=resplit)
+    tags = client.get_model_version(name, registered.version).tags
+    assert json.loads(tags["lesiongen.contamination"]) == {"validation": 0, "test": 1}
+    result = promote(name, policy=LAX)
+    assert (result.decision.outcome, result.champion) == ("REJECT", None)
+
+    open_storage(resplit.uri).delete_all()
+    submit(GOOD, trained=resplit)  # nobody can tell any more
+    assert promote(name, policy=LAX).decision.outcome == "HOLD"
 
 
 def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_down(submit, client, name):
@@ -136,7 +171,7 @@ def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_
     actions = ["register", "promote", "register", "hold", "register", "reject"]
     assert [event.action for event in events] == actions
     assert (events[1].who, events[1].champion_before, events[1].champion_after) == ("a clinician", None, "1")
-    assert len(events[5].reasons) == 6
+    assert len(events[5].reasons) == 7
 
 
 def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, client, name):
@@ -157,7 +192,7 @@ def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, 
 
 def test_a_changed_evaluation_is_refused_and_the_lock_released(submit, client, name):
     registered = submit(COPYING)
-    open_storage(registered.evaluation_uri).write_json("evaluation.json", GOOD)
+    open_storage(registered.evaluation_uri).write_json("evaluation.json", GOOD)  # not what was registered
     for _ in range(2):
         with pytest.raises(DataError, match="has changed since it was registered"):
             promote(name, policy=LAX)
