@@ -79,6 +79,10 @@ class FinetuneConfig(StageConfig):
     def _fits_together(self) -> Self:
         if self.base == TINY_BASE and self.method != "full":
             raise ValueError("base 'tiny' starts from random weights, so method must be 'full'")
+        if self.base == TINY_BASE and self.base_model.image_size != self.image_size:
+            raise ValueError(
+                f"base_model.image_size = {self.base_model.image_size} differs from image_size = {self.image_size}"
+            )
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps = {self.warmup_steps} leaves nothing of steps = {self.steps}")
         return self

@@ -1,7 +1,8 @@
 """The Stable Diffusion 1.x and 2.x families: one text encoder, a U-Net, a VAE."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ class StableDiffusion(ModelFamily):
 
 def _load(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and transformers ship no types
     try:
-        model = kind.from_pretrained(folder, use_safetensors=True)
+        with _without_bars():
+            model = kind.from_pretrained(folder, use_safetensors=True)
     except OSError as error:
         raise UsageError(
             f"{folder} holds no safetensors weights of a {kind.__name__}",
@@ -112,6 +114,19 @@ def _load(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and trans
         ) from error
     model.requires_grad_(False)
     return model
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:  # noqa: ANN401

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from lesiongen.diffusion.base import base_version, prepared_base
-from lesiongen.diffusion.model_folder import local_model
+from lesiongen.diffusion.model_folder import local_model, read_manifest
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import open_storage
 
@@ -49,3 +49,24 @@ def test_an_adapter_is_no_base(config, dataset_uri, tmp_path):
         prepared_base(on_top, dataset_uri, open_storage(str(tmp_path / "place"))),
     ):
         pass
+
+
+def test_a_tiny_base_is_built_once_from_the_training_images(config, dataset_uri, tmp_path, monkeypatch, caplog):
+    from lesiongen.diffusion import FinetuneConfig, base_model, finetune
+
+    built, build = [], base_model.build_base_model
+    monkeypatch.setattr(base_model, "build_base_model", lambda *args: (built.append(args[1]), build(*args))[1])
+    values = config.model_dump() | {"base": "tiny", "prediction": None, "image_size": 32, "steps": 2}
+    smallest = {"image_size": 32, "vae_channels": (16, 32), "unet_channels": (16, 32), "text_width": 16,
+                "text_layers": 1, "vae_steps": 1, "text_steps": 1}  # fmt: skip
+    tiny = FinetuneConfig(**values | {"base_model": smallest})
+    checkpoints = str(tmp_path / "checkpoints")
+    with caplog.at_level("INFO"):
+        finetune(tiny, dataset_uri, str(tmp_path / "first"), checkpoints=checkpoints)
+    assert "built from the run's own training images" in caplog.text
+    again = finetune(tiny, dataset_uri, str(tmp_path / "again"), checkpoints=checkpoints)
+    assert built == [dataset_uri]
+    assert again.resumed_from == 2
+    manifest = read_manifest(tmp_path / "again")
+    assert manifest.base.uri == "tiny"
+    assert manifest.training["base_trained_on_own_images"] is True

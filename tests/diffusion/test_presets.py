@@ -39,7 +39,11 @@ def test_overrides_are_checked():
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"base": "tiny", "method": "lora"}, "method must be 'full'"), ({"warmup_steps": 5, "steps": 5}, "warmup_steps")],
+    [
+        ({"base": "tiny", "method": "lora"}, "method must be 'full'"),
+        ({"base": "tiny", "method": "full", "image_size": 32}, "base_model.image_size = 64 differs"),
+        ({"warmup_steps": 5, "steps": 5}, "warmup_steps = 5 leaves nothing"),
+    ],
 )
 def test_combinations_that_cannot_work_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
