@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -44,7 +45,7 @@ class LesionClassifier(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, len(self.classes)))
+        self.head = nn.Linear(last, len(self.classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, classes] of images [n, 3, size, size] in [0, 1]."""
@@ -113,6 +114,6 @@ def load_classifier(folder: Path) -> LesionClassifier:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         model = LesionClassifier(config["classes"], config["image_size"])
         model.load_state_dict(load_file(str(folder / WEIGHTS_FILE)))
-    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise DataError(f"{folder} holds no lesion classifier: {error}") from error
     return model.eval()

@@ -64,8 +64,8 @@ def train_classifier(
 ) -> TrainedClassifier:
     """Trains with AdamW on label-balanced batches and keeps the best of `budget.checks` states.
 
-    Two conditions with one seed begin from the same weights. The best state is the one with the highest balanced
-    accuracy on `validation`, the lower loss breaking ties.
+    Two conditions with one seed begin from the same weights; on a CPU the same seed gives the same result. The best
+    state is the one with the highest balanced accuracy on `validation`, the lower loss breaking ties.
     """
     model = _new_model(classes, validation.size, derive_seed(seed, "weights"))
     device = next(model.parameters()).device

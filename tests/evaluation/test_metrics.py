@@ -41,7 +41,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     for seed in range(60):
         right = np.random.default_rng(seed).random(150) < 0.7
         labels = np.zeros(150, dtype=np.int64)
-        scores = condition_scores(labels, np.where(right, 0, 1)[None], CLASSES, Resamples(np.arange(150), 300, 0.9, seed))
+        scores = condition_scores(
+            labels, np.where(right, 0, 1)[None], CLASSES, Resamples(np.arange(150), 300, 0.9, seed)
+        )
         covered += scores["accuracy"]["low"] <= 0.7 <= scores["accuracy"]["high"]
     assert 46 <= covered <= 60
 
