@@ -13,9 +13,12 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
+import typer
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from typer.testing import CliRunner
 
+from lesiongen.cli import stack as stack_commands
 from lesiongen.errors import ServiceError
 from lesiongen.stack import Stack, running_stack, use_running_stack
 from lesiongen.stack import processes as stack_processes
@@ -33,6 +36,16 @@ def stack(home):
     stack = Stack(home)
     stack.up()
     return stack
+
+
+def commands(name):
+    app = typer.Typer()
+    app.command(name)(getattr(stack_commands, f"{name}_command"))
+    return app
+
+
+def run_status(stack):
+    return CliRunner().invoke(commands("status"), ["--home", str(stack.home.path)])
 
 
 def client(environment, secret=None):
@@ -110,6 +123,20 @@ def test_after_killed_servers_the_next_up_works_on_the_same_data(stack):
     assert body == b"still here"
 
 
+def test_the_commands_start_describe_and_export(stack):
+    run = CliRunner().invoke
+    home = ["--home", str(stack.home.path)]
+    assert stack.status().mlflow_uri in run(commands("up"), home).output
+    told = run(commands("status"), [*home, "--json"])
+    assert told.exit_code == 0
+    assert json.loads(told.output)["running"] is True
+    exported = run(commands("status"), [*home, "--export"]).output
+    shell = subprocess.run(
+        ["sh", "-c", f'{exported}\nprintf %s "$AWS_SECRET_ACCESS_KEY"'], capture_output=True, text=True, check=True
+    )
+    assert shell.stdout == stack.environment()["AWS_SECRET_ACCESS_KEY"]
+
+
 def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(stack):
     other = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"],
@@ -117,10 +144,10 @@ def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(s
     )
     try:
         ports = stack.home.ports()
-        stack.down()
+        assert CliRunner().invoke(commands("down"), ["--home", str(stack.home.path)]).exit_code == 0
         assert stack_processes.find(stack.home.path) == []
         assert [path for path in Path("/tmp").glob("seaweedfs-*.sock") if str(ports["s3"]) in path.name] == []
-        assert not stack.status().running
+        assert run_status(stack).exit_code == 1
         assert stack.status().pids == {}
         assert other.poll() is None
         stack.down()  # fine when nothing runs
