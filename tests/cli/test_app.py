@@ -8,17 +8,6 @@ from lesiongen.cli.options import set_values
 from lesiongen.errors import UsageError
 
 HEAVY = set("torch mlflow kfp evidently great_expectations diffusers transformers pandas numpy boto3".split())
-    "torch",
-    "mlflow",
-    "kfp",
-    "evidently",
-    "great_expectations",
-    "diffusers",
-    "transformers",
-    "pandas",
-    "numpy",
-    "boto3",
-}
 
 
 def run(*arguments, **options):
