@@ -33,25 +33,25 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _from_folder_or_hub(name: str) -> Any:
+    """Tries a pipeline's ``tokenizer`` folder first, then the place itself."""
     from transformers import AutoTokenizer
 
     folder = Path(name)
-    if folder.is_dir():
-        inner = folder / "tokenizer"
-        attempts: list[dict[str, Any]] = [{"subfolder": "tokenizer"}] if inner.is_dir() else [{}]
-    else:
-        attempts = [{"subfolder": "tokenizer"}, {}]
-    problem: Exception | None = None
-    for attempt in attempts:
+    problem = ""
+    for subfolder in ("tokenizer", ""):
+        if folder.is_dir() and not (folder / subfolder).is_dir():
+            continue
         try:
-            return AutoTokenizer.from_pretrained(name, **attempt)
+            return AutoTokenizer.from_pretrained(name, subfolder=subfolder)
         except (OSError, ValueError) as error:
-            problem = error
+            problem = str(error).splitlines()[0]
+        if "couldn't connect" in problem:  # to ask again would only wait again
+            break
     raise UsageError(
-        f"tokenizer = {name!r} cannot be loaded",
-        hint="Name the folder of a tokenizer or of a diffusers pipeline, a model on the hub (it must be reachable), "
-        "or tiny.",
-    ) from problem
+        f"tokenizer = {name!r} cannot be loaded: {problem}",
+        hint="Name the folder of a tokenizer or of a diffusers pipeline, a model on the hub (which must be within "
+        "reach), or tiny.",
+    )
 
 
 def token_budget(tokenizer: Any, wanted: int | None) -> int:

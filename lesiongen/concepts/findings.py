@@ -13,7 +13,7 @@ ASYMMETRIC = 0.13
 """Mismatch from which a lesion is asymmetric in an axis: near HAM10000's median."""
 
 REGULAR, IRREGULAR = 0.05, 0.085
-SHARP, BLURRED = 0.17, 0.30
+SHARP, BLURRED = 0.13, 0.30
 """Between the two limits nothing is said of the border."""
 
 ROUND = 1.2

@@ -136,6 +136,10 @@ def _shape(words: tuple[str, ...]) -> tuple[str, ...]:
     return (words[0], f"{words[0]} shape")
 
 
+def _border(words: tuple[str, ...]) -> tuple[str, ...]:
+    return (" ".join([*(word.removesuffix(" border") for word in words), "border"]),)
+
+
 def _patterns(words: tuple[str, ...]) -> tuple[str, ...]:
     return (_listed(words), "with " + _listed(words))
 
@@ -151,7 +155,7 @@ WORDINGS: dict[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
     "shape": _shape,
     "shape_variability": lambda words: (words[0],),
     "size": _size,
-    "border": lambda words: (_listed(words),),
+    "border": _border,
     "texture": lambda words: (_listed(words), _listed(words) + " surface"),
     "patterns": _patterns,
     "elevation": lambda words: (words[0],),
