@@ -113,7 +113,7 @@ class _Batches:
         if self.mixture.added is not None and added:
             more_images, more_labels = balanced_draw(self.mixture.added, added, rng)
             images, labels = np.concatenate([images, more_images]), np.concatenate([labels, more_labels])
-        return augment(to_tensor(images), rng).to(self.device), torch.from_numpy(labels).to(self.device)
+        return augment(images, rng).to(self.device), torch.from_numpy(labels).to(self.device)
 
 
 def balanced_draw(
@@ -126,19 +126,24 @@ def balanced_draw(
     return pool.images[index], pool.labels[index]
 
 
-def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Turns, mirrors and recolours each image [n, 3, s, s] in [0, 1] on its own; values may leave [0, 1] a little."""
+def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
+    """Turns, mirrors and recolours each image [n, s, s, 3] on its own.
+
+    Returns:
+        [n, 3, s, s]; values are about [0, 1] and may leave it a little.
+    """
     count = len(images)
-    turned, mirrored, flipped = (torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None] for _ in range(3))
-    images = torch.where(turned, images.transpose(2, 3), images)
-    images = torch.where(mirrored, images.flip(3), images)
-    images = torch.where(flipped, images.flip(2), images)
-    contrast = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32))
-    light = torch.from_numpy(rng.uniform(-0.1, 0.1, (count, 1, 1, 1)).astype(np.float32))
-    tint = torch.from_numpy(rng.uniform(-0.04, 0.04, (count, 3, 1, 1)).astype(np.float32))
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    shifted = (images - mean) * contrast + mean + light + tint
-    return shifted.contiguous(memory_format=torch.channels_last)
+    turned, mirrored, flipped = (rng.random((3, count)) < 0.5)[:, :, None, None, None]
+    # Moved as bytes, a quarter of the work of moving floats.
+    images = np.where(turned, images.transpose(0, 2, 1, 3), images)
+    images = np.where(mirrored, images[:, :, ::-1], images)
+    images = np.where(flipped, images[:, ::-1], images)
+    contrast = rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32)
+    light = rng.uniform(-0.1, 0.1, (count, 1, 1, 1)).astype(np.float32)
+    tint = rng.uniform(-0.04, 0.04, (count, 3, 1, 1)).astype(np.float32)
+    pixels = to_tensor(images)
+    offset = pixels.mean(dim=(1, 2, 3), keepdim=True) * torch.from_numpy(1 - contrast) + torch.from_numpy(light + tint)
+    return pixels.mul_(torch.from_numpy(contrast)).add_(offset).contiguous(memory_format=torch.channels_last)
 
 
 class _BestState:
