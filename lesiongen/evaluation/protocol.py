@@ -15,7 +15,7 @@ def describe_protocol(config: EvaluateConfig) -> dict[str, Any]:
             "diagnoses, turned, mirrored and recoloured at random, and starts from the same weights for the same seed."
         ),
         "selection": "The best of the checked states by balanced accuracy on the real validation split is kept.",
-        "test": "The real test split, whose lesions and patients are in no other split.",
+        "test": "Only the real test split is tested on; its lesions and patients are in no other split.",
         "both": {
             "synthetic_share": config.mix,
             "until": config.mix_until,
