@@ -36,7 +36,7 @@ class FinetuneConfig(StageConfig):
     batch_size: int = Field(default=1, ge=1)
     """Images of one forward pass."""
     accumulation: int = Field(default=4, ge=1)
-    """Forward passes of one optimizer step, shared among the processes of a run."""
+    """Forward passes of one optimizer step."""
     image_size: int = Field(default=256, ge=8)
     flip: bool = True
     """Shows every image mirrored half of the time."""
