@@ -3,15 +3,26 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.sample_config import SampleConfig
 
 if TYPE_CHECKING:
     from lesiongen.diffusion.finetuning import FinetuneResult, finetune
+    from lesiongen.diffusion.sampling import SampleResult, sample
 
-__all__ = ["FinetuneConfig", "FinetuneResult", "finetune"]
+__all__ = [
+    "FinetuneConfig",
+    "FinetuneResult",
+    "SampleConfig",
+    "SampleResult",
+    "TinyBaseConfig",
+    "finetune",
+    "sample",
+]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
-_LATER = {"FinetuneResult": "finetuning", "finetune": "finetuning"}
+_LATER = {"FinetuneResult": "finetuning", "finetune": "finetuning", "SampleResult": "sampling", "sample": "sampling"}
 
 
 def __getattr__(name: str) -> object:

@@ -20,7 +20,7 @@ class TinyBaseConfig(StageConfig):
     """Side of the images, in pixels."""
     latent_channels: int = Field(default=4, ge=3)
     vae_channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=2)
-    vae_steps: int = Field(default=600, ge=0)
+    vae_steps: int = Field(default=400, ge=0)
     """Optimizer steps of the VAE; before the first one it already draws a blurred copy of its input."""
     vae_batch_size: int = Field(default=8, ge=1)
     vae_learning_rate: float = Field(default=2e-4, gt=0)
@@ -34,7 +34,7 @@ class TinyBaseConfig(StageConfig):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _sizes_divide(self) -> Self:
+    def _sizes_fit(self) -> Self:
         halvings = len(self.vae_channels) + len(self.unet_channels) - 2
         if self.image_size % 2**halvings:
             raise ValueError(f"image_size = {self.image_size} is not divisible by {2**halvings}")
@@ -43,9 +43,11 @@ class TinyBaseConfig(StageConfig):
             widths = values if isinstance(values, tuple) else (values,)
             if any(width % 16 for width in widths):
                 raise ValueError(f"{name} = {values}: widths must be multiples of 16")
+        if list(self.vae_channels) != sorted(set(self.vae_channels)):
+            raise ValueError(f"vae_channels = {self.vae_channels}: each must be wider than the one before")
         return self
 
     @property
     def latent_size(self) -> int:
         """Side of a latent."""
-        return self.image_size // 2 ** (len(self.vae_channels) - 1)
+        return self.image_size // (1 << (len(self.vae_channels) - 1))

@@ -1,6 +1,7 @@
 """Builds the tiny base model: a Stable Diffusion pipeline small enough to be trained from nothing on a CPU."""
 
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.model_folder import ModelManifest, write_manifest
+from lesiongen.diffusion.model_folder import ModelManifest, publish, write_manifest
 from lesiongen.diffusion.text_training import fit_text_encoder
 from lesiongen.diffusion.tiny_vae import tiny_vae
 from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, unit_variance_latents
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
+from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 
-__all__ = ["build_base_model"]
+__all__ = ["build_base_model", "publish_base_model"]
 
 logger = logging.getLogger(__name__)
 ATTENTION_HEADS = 4
@@ -62,6 +64,13 @@ def build_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: st
         image_size=config.image_size,
         training=training,
     )
+
+
+def publish_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: str) -> ModelReference:
+    """Builds the tiny base model and stores it in a new folder or ``s3://`` prefix."""
+    with tempfile.TemporaryDirectory(prefix="lesiongen-base-") as name:
+        build_base_model(config, dataset_uri, name)
+        return publish(Path(name), output)
 
 
 def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401

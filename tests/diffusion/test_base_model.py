@@ -58,8 +58,8 @@ def test_an_untrained_vae_draws_a_blurred_copy_in_the_right_colours():
 
 
 def test_fitting_sharpens_what_the_vae_draws_and_repeats_itself():
-    images = lesions(32)
-    config = TinyBaseConfig(image_size=32, vae_steps=30, vae_learning_rate=1e-3)
+    images = lesions(16, 16)
+    config = SMALL.model_copy(update={"vae_steps": 40, "vae_learning_rate": 5e-4})
     vaes = []
     for _ in range(2):
         with torch.random.fork_rng():
@@ -136,6 +136,7 @@ def test_without_a_dataset_it_is_random_and_says_so(tmp_path):
         ({"image_size": 40}, "image_size = 40"),
         ({"unet_channels": (20, 40)}, "unet_channels"),
         ({"text_width": 20}, "text_width"),
+        ({"vae_channels": (32, 32)}, "each must be wider than the one before"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(values, message):
