@@ -124,7 +124,7 @@ def _distance_from_skin(lab: Plane, visible: Mask, centre: Plane) -> Plane:
     smooth = np.stack([ndimage.uniform_filter(lab[..., plane], 3) for plane in range(3)], axis=-1)
     margin = visible & (centre < np.quantile(centre, 0.3))
     if margin.sum() < 20:
-        margin = visible
+        margin = visible if visible.any() else np.ones_like(visible)
     difference = smooth - _plane(smooth, margin)
     lighter = difference[..., 0] > 0
     difference[..., 0] = np.where(lighter, 0.75 * difference[..., 0], difference[..., 0])
