@@ -1,5 +1,7 @@
 """The report and the captions composed from it."""
 
+import re
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -133,10 +135,7 @@ def test_the_tiny_tokenizer_knows_the_words_of_every_caption():
     for diagnosis in DIAGNOSES:
         for seed in range(10):
             text = compose(FULL, diagnosis, tokenizer, tokenizer.model_max_length, _rng(seed)).text
-            words = (
-                text.replace(",", " ").replace("-", " ").replace("(", " ").replace(")", " ").replace("/", " ").split()
-            )
-            assert {word for word in words if not word.isdigit()} <= known | {"bowen's"}
+            assert set(re.findall(r"[a-z]+", text.lower())) <= known
             assert count_tokens(tokenizer, text) <= tokenizer.model_max_length
 
 
