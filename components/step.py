@@ -40,6 +40,9 @@ ERROR_PREFIX = "ERROR [{stage}] "
 STARTED = "Step {stage} started"
 """The first line of a step; what comes before it was written by the executor."""
 
+# The libraries' own bars and advice would fill a log that is read line by line.
+_QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+
 logger = logging.getLogger(__name__)
 
 
@@ -50,6 +53,7 @@ def step(stage: str) -> Iterator[None]:
     Raises:
         SystemExit: The body raised a LesionGenError; its text was written line by line, its exit code is kept.
     """
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
     for name in ("lesiongen", "components"):
         logging.getLogger(name).setLevel(logging.INFO)

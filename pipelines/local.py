@@ -14,6 +14,7 @@ from kfp import components, local
 
 from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.stack import running_stack
+from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner
 from pipelines.runs import RunFolder, RunRequest
@@ -45,6 +46,7 @@ def run_pipeline(
         Interrupted: The run was asked to stop.
     """
     arguments = request.arguments()
+    check_arguments(arguments)
     folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
     settings = CompileSettings(image=request.image, preset=request.preset, cache_ingest=True, retry=False)
     compile_pipeline("release", settings, folder.package)

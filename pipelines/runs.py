@@ -86,7 +86,9 @@ class RunFolder:
     def create(cls, home: Path, request: RunRequest) -> "RunFolder":
         """Makes the folder of a new run and writes down what was asked for."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        folder = cls(home.expanduser().resolve() / "runs" / f"{stamp}-{secrets.token_hex(3)}")
+        home = home.expanduser().resolve()
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # reports may show patients' images
+        folder = cls(home / "runs" / f"{stamp}-{secrets.token_hex(3)}")
         folder.artifacts.mkdir(parents=True)
         folder._request.write_text(request.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return folder

@@ -13,7 +13,7 @@ from pipelines.runs import RunFolder
 
 __all__ = ["RunSummary", "summarise"]
 
-CONTACT_SHEET = "pictures/synthetic.png"
+CONTACT_SHEET = "pictures/samples.png"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ tests; set LESIONGEN_SKIP_CONTAINERS=1 to skip them knowingly.
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +36,6 @@ class Engine:
     def host(self) -> str:
         return f"unix://{self.folder / 'docker.sock'}"
 
-    @property
-    def pid_file(self) -> Path:
-        return self.folder / "docker.pid"
-
     def docker(self, *arguments: str, stdin: int | None = None) -> str:
         """Runs the docker client; its error output is part of the failure."""
         environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "1"}
@@ -50,34 +45,41 @@ class Engine:
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-6000:]}"
         return done.stdout
 
-    def start(self) -> None:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Runs the engine for the length of a block."""
         command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
         command += ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")]
-        command += ["--pidfile", str(self.pid_file), "--host", self.host]
+        command += ["--pidfile", str(self.folder / "docker.pid"), "--host", self.host]
         with (self.folder / "dockerd.log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        for _ in range(300):
-            if process.poll() is None and self._answers():
-                return
-            time.sleep(0.1)
-        self.stop()
-        pytest.fail("The Docker Engine did not start:\n" + (self.folder / "dockerd.log").read_text()[-4000:])
+        try:
+            self._await(process)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._unmount()
 
-    def _answers(self) -> bool:
+    def _await(self, process: "subprocess.Popen[bytes]") -> None:
         environment = {**os.environ, "DOCKER_HOST": self.host}
-        return subprocess.run([DOCKER, "version"], env=environment, capture_output=True, check=False).returncode == 0
-
-    def stop(self) -> None:
-        if not self.pid_file.exists():
-            return
-        pid = int(self.pid_file.read_text())
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
         for _ in range(300):
-            if not self.pid_file.exists():
-                return
+            asked = subprocess.run([DOCKER, "version"], env=environment, capture_output=True, check=False)
+            if asked.returncode == 0 or process.poll() is not None:
+                break
             time.sleep(0.1)
-        os.kill(pid, signal.SIGKILL)
+        log = (self.folder / "dockerd.log").read_text()
+        assert asked.returncode == 0, f"The Docker Engine did not start:\n{log[-4000:]}"
+
+    def _unmount(self) -> None:
+        # The engine leaves the network namespace of its containers mounted.
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for path in sorted((path for path in mounted if path.startswith(str(self.folder))), reverse=True):
+            subprocess.run(["umount", path], check=True)
 
 
 def _mirror() -> tuple[str, str]:
@@ -132,12 +134,10 @@ def engine() -> Iterator[Engine]:
     folder = Path(tempfile.mkdtemp(prefix="lesiongen-engine-"))
     engine = Engine(folder)
     try:
-        engine.start()
-        yield engine
+        with engine.running():
+            yield engine
     finally:
-        engine.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        assert not folder.exists(), f"something of the Docker Engine is left in {folder}"
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from lesiongen.config import parse_config
 from lesiongen.diffusion import FinetuneConfig
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import UsageError
+from pipelines.checks import check_arguments
 from pipelines.presets import PRESETS, preset
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.source import folder_revision
@@ -35,7 +36,9 @@ def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
     carried = parse_config(FinetuneConfig, preset(name).finetune)
-    assert carried == diffusion_presets.preset(name)
+    assert carried.preset == name
+    assert carried.steps == diffusion_presets.preset(name).steps
+    assert carried.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True) == preset(name).finetune
 
 
 def test_the_revision_of_a_folder_follows_its_files(source: Path) -> None:
@@ -59,13 +62,16 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         ({"source": "nowhere"}, "nowhere does not exist"),
         ({"config": {"train": {}}}, "names train"),
         ({"config": {"policy": {"margin": None}}}, "policy.margin is null"),
+        ({"config": {"ingest": {"limits": 3}}}, "IngestConfig: limits"),
+        ({"config": {"sample": {"per_class": -1}}}, "SampleConfig: per_class"),
+        ({"format": "tiff"}, "IngestConfig: format"),
         ({"preset": "huge"}, "no preset 'huge'"),
     ],
 )
 def test_what_cannot_be_run_is_refused(source: Path, values: dict[str, object], words: str) -> None:
     asked = {"source": str(source), "format": "isic", "preset": "miniature", **values}
     with pytest.raises(UsageError, match=words):
-        parse_config(RunRequest, asked).arguments()
+        check_arguments(parse_config(RunRequest, asked).arguments())
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a b", "x/y"])

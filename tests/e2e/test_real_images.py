@@ -1,0 +1,39 @@
+"""The whole path on a slice of real images, in this process, against the servers that the tests share."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from lesiongen.dataset import Dataset
+from lesiongen.storage import open_storage
+from pipelines.local import run_pipeline
+from pipelines.runs import RunRequest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_slice_of_ham10000_becomes_a_decided_release(
+    shared_data: Path, stack_environment: dict[str, str], s3_root: str, tmp_path: Path
+) -> None:
+    source = shared_data / "ham10000_subset"
+    if not source.is_dir():
+        pytest.skip(f"there is no {source}")
+    config = {"ingest": {"limit": 150}, "evaluate": {"allow_real_images": False}}
+    request = RunRequest(
+        source=str(source), format="ham10000", name="ham", root=s3_root, preset="miniature", config=config, seed=1
+    )
+    screen = io.StringIO()
+    summary = run_pipeline(request, home=tmp_path, screen=screen)
+    assert summary.outcome in {"PROMOTE", "HOLD", "REJECT"}, screen.getvalue()[-4000:]
+
+    real, synthetic = Dataset.open(summary.dataset_uri), Dataset.open(summary.synthetic_uri)
+    assert len(real) == 150
+    table = real.metadata(["lesion_id", "split"])
+    assert table.groupby("lesion_id")["split"].nunique().max() == 1
+    origin = json.loads(next(synthetic.samples()).provenance or "{}")
+    assert origin["image_manipulation"] == "synthetic"
+    evaluation = open_storage(summary.report_uri.removesuffix("/report.html")).read_json("evaluation.json")
+    assert {"real", "synthetic", "both"} == set(evaluation["utility"])
+    assert str(shared_data) not in Path(summary.report).read_text()
