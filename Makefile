@@ -1,6 +1,6 @@
 # What a user runs: make demo, make test. Everything is installed into .venv.
 #
-#   TORCH_INDEX=URL      an extra package index, where the plain one serves torch for CUDA
+#   TORCH_INDEX=URL     an extra package index, where the plain one serves torch for CUDA
 #   PYTHON=python3.12   the interpreter that .venv is made with
 
 SHELL := /bin/bash
