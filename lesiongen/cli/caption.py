@@ -1,10 +1,13 @@
 """``lesiongen caption``: write the reports and captions of a dataset."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+
+if TYPE_CHECKING:
+    from lesiongen.captions import CaptionResult
 
 __all__ = ["caption_command"]
 
@@ -62,6 +65,10 @@ def caption_command(
     if as_json:
         print_json(vars(result) | {"dataset": result.dataset.model_dump()})
         return
+    _show(result)
+
+
+def _show(result: "CaptionResult") -> None:
     tokens = result.tokens
     console.print(f"{result.dataset.uri}: {result.dataset.rows:,} captions", markup=False)
     console.print(f"  tokens: {tokens['mean']:.1f} on average, {tokens['longest']:.0f} of {tokens['budget']:.0f}")
