@@ -107,7 +107,7 @@ def _orientation(random: np.random.Generator) -> tuple[int, bool]:
 
 def _rate(step: int, steps: int) -> float:
     """Warm-up, then a cosine down to a fiftieth."""
-    return min(1.0, (step + 1) / WARMUP_STEPS) * (0.51 + 0.49 * math.cos(math.pi * step / steps))
+    return min(1.0, (step + 1) / WARMUP_STEPS) * (0.51 + 0.49 * math.cos(math.pi * step / max(steps, 1)))
 
 
 def _decibels(mean_squared_error: float) -> float:

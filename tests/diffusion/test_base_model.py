@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.base_model import build_base_model
+from lesiongen.diffusion.base_model import _text_encoder, build_base_model
 from lesiongen.diffusion.model_folder import check_files, folder_digest, read_manifest
+from lesiongen.diffusion.text_training import fit_text_encoder
 from lesiongen.diffusion.tiny_vae import tiny_vae
 from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, pixels, unit_variance_latents
 
@@ -122,6 +124,32 @@ def test_neither_validation_nor_test_images_change_it(built, tmp_path):
     other = build_dataset(tmp_path / "set", {"train": 10, "validation": 2, "test": 5})
     build_base_model(SMALL, other, tmp_path / "base")
     assert folder_digest(tmp_path / "base") == folder_digest(built)
+
+
+def test_no_steps_leave_the_vae_as_it_starts():
+    vae = tiny_vae(SMALL)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    fit_vae(vae, lesions(4, 16), SMALL.model_copy(update={"vae_steps": 0}))
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+
+
+def test_a_fitted_text_encoder_says_at_its_end_tokens_what_was_asked():
+    captions = [f"{name}, {size}, on a {tone} skin tone" for name in ("melanoma", "dermatofibroma")
+                for size in ("small", "large") for tone in ("dark", "light")]  # fmt: skip
+    config = SMALL.model_copy(update={"text_steps": 60, "text_learning_rate": 3e-3})
+    torch.manual_seed(0)
+    encoder, tokenizer = _text_encoder(config), build_tokenizer()
+
+    def spread() -> float:
+        """How far captions lie apart at the last token, as a share of what they have in common."""
+        tokens = tokenizer(captions, padding="max_length", return_tensors="pt")
+        with torch.no_grad():
+            last = encoder(tokens.input_ids).last_hidden_state[:, -1]
+        return (last.std(dim=0).norm() / last.mean(dim=0).norm()).item()
+
+    before = spread()
+    fit_text_encoder(encoder, tokenizer, captions, config)
+    assert spread() > 2 * before
 
 
 def test_without_a_dataset_it_is_random_and_says_so(tmp_path):

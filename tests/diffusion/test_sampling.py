@@ -4,7 +4,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from lesiongen.cli.app import app
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.generator import load_generator
 from lesiongen.diffusion.model_folder import BaseReference, model_version, write_manifest
@@ -164,3 +166,12 @@ def test_an_adapter_on_another_base_is_refused(pipeline_folder, tmp_path):
 def test_a_taken_output_is_refused(drawn, pipeline_folder, dataset_uri):
     with pytest.raises(UsageError, match="already holds a dataset"):
         sample(CONFIG, str(pipeline_folder), drawn.dataset.uri, dataset=dataset_uri)
+
+
+def test_the_command_reads_a_plan_and_prints_json(pipeline_folder, dataset_uri, tmp_path):
+    (tmp_path / "plan.yaml").write_text("mel: 2\nnv: 1\n")
+    arguments = ["sample", str(pipeline_folder), "--output", str(tmp_path / "set"), "--dataset", dataset_uri,
+                 "--steps", "2", "--plan", str(tmp_path / "plan.yaml"), "--set", f"image_size={SIZE}", "--json"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["classes"] == {"mel": 2, "nv": 1}
