@@ -170,8 +170,8 @@ def test_a_taken_output_is_refused(drawn, pipeline_folder, dataset_uri):
 
 def test_the_command_reads_a_plan_and_prints_json(pipeline_folder, dataset_uri, tmp_path):
     (tmp_path / "plan.yaml").write_text("mel: 2\nnv: 1\n")
-    arguments = ["sample", str(pipeline_folder), "--output", str(tmp_path / "set"), "--dataset", dataset_uri,
-                 "--steps", "2", "--plan", str(tmp_path / "plan.yaml"), "--set", f"image_size={SIZE}", "--json"]  # fmt: skip
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    places = ["--output", str(tmp_path / "set"), "--dataset", dataset_uri, "--plan", str(tmp_path / "plan.yaml")]
+    chosen = ["--steps", "2", "--set", f"image_size={SIZE}", "--json"]
+    result = CliRunner().invoke(app, ["sample", str(pipeline_folder), *places, *chosen], catch_exceptions=False)
     assert result.exit_code == 0
     assert json.loads(result.stdout)["classes"] == {"mel": 2, "nv": 1}
