@@ -1,7 +1,6 @@
 """What the steps share: how they log, fail, and hand over references."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -22,7 +21,6 @@ __all__ = [
     "ERROR_PREFIX",
     "IMAGE",
     "STARTED",
-    "checkpoint_prefix",
     "copy_report",
     "log_final_status",
     "publish",
@@ -97,13 +95,6 @@ def copy_report(prefix: str, artifact: Any, **details: bool) -> None:
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
     Path(artifact.path).write_bytes(open_storage(prefix).read_bytes("report.html"))
     artifact.metadata.update({"uri": f"{prefix}/report.html", **details})
-
-
-def checkpoint_prefix(root: str, dataset: Any, settings: BaseModel) -> str:
-    """Names the checkpoints by what training depends on, so that the same training finds them again."""
-    content = {"dataset": read_reference(dataset.path).version, "config": settings.model_dump(mode="json")}
-    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return f"{root.rstrip('/')}/checkpoints/{fingerprint[:32]}"
 
 
 def log_final_status(name: str, status: Any) -> None:

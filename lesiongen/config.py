@@ -34,5 +34,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 
 
 def _problem(item: Any) -> str:
-    field = ".".join(str(part) for part in item["loc"]) or "value"
+    if not item["loc"]:  # fields that do not fit together: the message names them
+        return str(item["msg"])
+    field = ".".join(str(part) for part in item["loc"])
     return f"{field} = {item['input']!r}: {item['msg']}"

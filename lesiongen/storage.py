@@ -149,8 +149,9 @@ class LocalStorage(Storage):
     """A folder of the local file system."""
 
     def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.root = Path(folder)
+        # What is written down of a folder must lead there from any other.
+        self.root = Path(folder).absolute()
+        super().__init__(str(self.root))
 
     def _path(self, key: str) -> Path:
         path = self.root / key

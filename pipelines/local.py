@@ -3,10 +3,10 @@
 import os
 import secrets
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,11 +16,11 @@ from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.stack import running_stack
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
-from pipelines.runners import container_runner
+from pipelines.runners import container_runner, terminate_containers
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.settings import STAGES, CompileSettings
 from pipelines.step_log import StepLog
-from pipelines.stopping import stop_steps_on_signals
+from pipelines.stopping import stop_steps_on_signals, terminate_processes
 from pipelines.summary import RunSummary, summarise
 
 __all__ = ["run_pipeline"]
@@ -82,12 +82,14 @@ def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], 
         enable_caching=True,
         cache_root=str(folder.path / "cache"),
     )
+    terminate = terminate_processes
+    if request.runner == "docker":
+        terminate = partial(terminate_containers, folder.id)
     pipeline = components.load_component_from_file(str(folder.package))
     log = StepLog(screen, folder.log)
-    stop = threading.Event()
     failed: RuntimeError | None = None
     try:
-        with redirect_stdout(log), warnings.catch_warnings(), stop_steps_on_signals(stop, folder.id):
+        with redirect_stdout(log), warnings.catch_warnings(), stop_steps_on_signals(terminate) as stop:
             # The runner says of every step that resources have no effect here, and that the image is not used.
             warnings.simplefilter("ignore")
             pipeline(**arguments)

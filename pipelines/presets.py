@@ -56,6 +56,20 @@ def _demo() -> Preset:
     )
 
 
+def _reference(name: str) -> Callable[[], Preset]:
+    def bundle() -> Preset:
+        finetune = _finetune(name)
+        return Preset(
+            finetune=finetune,
+            ingest={"on_error": "reject"},
+            caption={"tokenizer": finetune["base"]},
+            sample={"per_class": 500, "steps": 50, "batch_size": 8},
+            evaluate={"seeds": 5, "image_size": 224, "steps": 2_000},
+        )
+
+    return bundle
+
+
 def _miniature() -> Preset:
     return Preset(
         finetune=_finetune("miniature", base_model={"vae_steps": 4, "text_steps": 4}),
@@ -65,8 +79,15 @@ def _miniature() -> Preset:
     )
 
 
-PRESETS: dict[str, Callable[[], Preset]] = {"tiny": _tiny, "demo": _demo, "miniature": _miniature}
-"""``tiny``: real images on a laptop; ``demo``: generated lesions in minutes; ``miniature``: shows that all works."""
+PRESETS: dict[str, Callable[[], Preset]] = {
+    "tiny": _tiny,
+    "demo": _demo,
+    "miniature": _miniature,
+    "reference_lora": _reference("reference_lora"),
+    "reference_full": _reference("reference_full"),
+}
+"""``tiny``: real images on a laptop; ``demo``: generated lesions in minutes; ``miniature``: shows that all works;
+``reference_…``: the reference method's training of Stable Diffusion 1.4, for a GPU."""
 
 
 def preset(name: str) -> Preset:

@@ -1,7 +1,6 @@
 """The runner that executes every step in a container of the LesionGen image."""
 
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,19 @@ from kfp import local
 
 from lesiongen.errors import ServiceError
 from pipelines.runs import RunFolder
+from pipelines.stopping import EXECUTOR, EXIT_HANDLER
 
-__all__ = ["IMAGE_USER", "container_runner", "stop_containers"]
+__all__ = ["IMAGE_USER", "container_runner", "terminate_containers"]
 
 IMAGE_USER = 1000
 """The user that the image runs as."""
 
+# The container's own first process is a shell, which neither passes a signal on nor ends by one.
+_TERMINATE = (
+    "for process in /proc/[0-9]*; do"
+    f" if tr '\\0' '\\n' < $process/cmdline | grep -qx {EXECUTOR}; then kill -TERM ${{process#/proc/}}; fi;"
+    " done"
+)
 LABEL = "lesiongen.pipeline-run"
 _PASSED_ON = ("AWS_", "MLFLOW_", "LESIONGEN_", "OMP_", "NO_PROXY")
 
@@ -44,18 +50,14 @@ def container_runner(folder: RunFolder, source: str) -> Any:
     )
 
 
-def stop_containers(run_id: str) -> None:
-    """Asks the containers of a run to stop; returns at once, and without effect where there are none."""
-
-    def stop() -> None:
-        try:
-            _, client = _client()
-        except ServiceError:
-            return
-        for container in client.containers.list(filters={"label": f"{LABEL}={run_id}"}):
-            container.stop(timeout=60)
-
-    threading.Thread(target=stop, daemon=True).start()
+def terminate_containers(run_id: str, asked: set[str]) -> None:
+    """Sends SIGTERM to the containers of a run's steps, but not to that of the exit handler."""
+    _, client = _client()
+    for container in client.containers.list(filters={"label": f"{LABEL}={run_id}"}):
+        if container.id not in asked and EXIT_HANDLER not in container.attrs["Config"]["Cmd"]:
+            asked.add(container.id)
+            container.exec_run(["sh", "-c", _TERMINATE])
+    client.close()
 
 
 def _client() -> tuple[Any, Any]:

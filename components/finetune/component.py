@@ -17,7 +17,7 @@ def finetune(
     model: dsl.Output[dsl.Model],
 ) -> None:
     """Trains the generator; a step that is started again goes on from its last checkpoint."""
-    from components.step import checkpoint_prefix, publish, step, uri_of
+    from components.step import publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
@@ -25,6 +25,7 @@ def finetune(
         from lesiongen import diffusion as stage
 
         settings = parse_config(stage.FinetuneConfig, {"name": name, "seed": seed, **config})
-        checkpoints = checkpoint_prefix(root, dataset, settings)
         output = unique_prefix(root, "models", name)
+        # Training names its checkpoints by what it depends on: a step that is started again finds them here.
+        checkpoints = f"{root.rstrip('/')}/checkpoints"
         publish(stage.finetune(settings, uri_of(dataset), output, checkpoints=checkpoints).model, model)

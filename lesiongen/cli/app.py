@@ -29,6 +29,8 @@ COMMANDS = {
     "down": "stack",
     "status": "stack",
 }
+STAGES = set("ingest validate caption finetune sample evaluate register promote rollback history".split())
+"""Commands that use the local servers where they run and no others are named."""
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 
 app = typer.Typer(
@@ -48,6 +50,7 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
     version: Annotated[
@@ -69,6 +72,10 @@ def _common(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("lesiongen", "components", "pipelines"):
         logging.getLogger(name).setLevel(level)
+    if context.invoked_subcommand in STAGES and not {"-h", "--help"} & set(sys.argv):
+        from lesiongen.stack import use_running_stack
+
+        use_running_stack()
 
 
 for _name, _module in COMMANDS.items():

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from lesiongen.errors import UsageError
 
-__all__ = ["ConfigFile", "Json", "console", "errors_console", "print_json", "read_yaml", "set_values"]
+__all__ = ["ConfigFile", "Json", "console", "errors_console", "given", "print_json", "read_yaml", "set_values"]
 
 console = Console(highlight=False, soft_wrap=True)
 errors_console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -39,10 +38,15 @@ def _load_defaults(context: typer.Context, path: Path | None) -> Path | None:
     """Makes a file's values the command's defaults, below its flags and its LESIONGEN_ variables."""
     if path is None or context.resilient_parsing:
         return path
-    values = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
-    known = {str(parameter.name) for parameter in context.command.params}
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"{path}: {unknown[0]} is no option of {context.command_path}")
+    # A key is the option as it is typed (set for --set) or the command's own name of it.
+    names = {parameter.name: str(parameter.name) for parameter in context.command.params}
+    for parameter in context.command.params:
+        names |= {option.lstrip("-").replace("-", "_"): str(parameter.name) for option in parameter.opts}
+    values = {}
+    for key, value in read_yaml(path).items():
+        if (name := names.get(str(key).replace("-", "_"))) is None:
+            raise UsageError(f"{path}: {key} is no option of {context.command_path}")
+        values[name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
 
@@ -87,9 +91,3 @@ def print_json(value: object) -> None:
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def storage_root() -> str:
-    """Returns where new data goes by default: LESIONGEN_STORAGE_ROOT, else a folder of the local state."""
-    home = os.environ.get("LESIONGEN_HOME", ".lesiongen")
-    return os.environ.get("LESIONGEN_STORAGE_ROOT", f"{home}/storage")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lesiongen.cli.options import ConfigFile
+
 __all__ = ["phantoms_command"]
 
 
@@ -13,6 +15,7 @@ def phantoms_command(
     n: Annotated[int, typer.Option("--n", help="Number of images.")] = 600,
     size: Annotated[int, typer.Option(help="Pixels on a side.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
+    config: ConfigFile = None,
 ) -> None:
     """Write generated dermoscopic lesions whose concepts are known exactly.
 

@@ -13,7 +13,9 @@ __all__ = ["app", "compile_command", "run_command"]
 app = typer.Typer(no_args_is_help=True, help="Compile the pipelines and run them on this machine.")
 
 Image = Annotated[str, typer.Option(help="Container image of every step.")]
-Preset = Annotated[str, typer.Option(help="Stage configurations: tiny, demo or miniature.")]
+Preset = Annotated[
+    str, typer.Option(help="Stage configurations: tiny, demo, miniature, reference_lora or reference_full.")
+]
 DEFAULT_IMAGE = "lesiongen:local"
 
 
@@ -64,7 +66,7 @@ def run_command(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a field of the preset, as stage.field=value; may be repeated."),
+        typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="Change a field of the preset; repeatable."),
     ] = None,
     home: Annotated[
         Path, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")

@@ -40,9 +40,7 @@ def register_command(
     Example: lesiongen register s3://lesiongen/evaluations/demo --model s3://lesiongen/models/demo --name demo
     """
     from lesiongen.registry import register
-    from lesiongen.stack import use_running_stack
 
-    use_running_stack()
     registered = register(evaluation, model, name)
     if as_json:
         print_json(vars(registered))
@@ -68,9 +66,7 @@ def promote_command(
     Examples: lesiongen promote demo; lesiongen promote demo --version 3 --policy policy.yaml
     """
     from lesiongen.registry import load_policy, promote
-    from lesiongen.stack import use_running_stack
 
-    use_running_stack()
     limits = load_policy(policy) if policy is not None else None
     result = promote(name, version, limits, who=who, break_stale_lock=break_lock)
     if as_json:
@@ -95,9 +91,7 @@ def rollback_command(
     Example: lesiongen rollback demo --why "nevi drawn with hair only"
     """
     from lesiongen.registry import rollback
-    from lesiongen.stack import use_running_stack
 
-    use_running_stack()
     result = rollback(name, who=who, why=why, break_stale_lock=break_lock)
     if as_json:
         print_json(vars(result))
@@ -111,9 +105,7 @@ def history_command(name: Name, as_json: Json = False, config: ConfigFile = None
     Example: lesiongen history demo --json
     """
     from lesiongen.registry import history
-    from lesiongen.stack import use_running_stack
 
-    use_running_stack()
     events = history(name)
     if as_json:
         print_json([event.as_dict() for event in events])

@@ -22,10 +22,11 @@ from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily, family_of
 from lesiongen.diffusion.learner import precision_for
-from lesiongen.diffusion.model_folder import publish
+from lesiongen.diffusion.model_folder import MANIFEST, publish
 from lesiongen.diffusion.save import loss_curve, save_model
 from lesiongen.diffusion.stopping import stop_request
 from lesiongen.diffusion.trainer import History, Trainer
+from lesiongen.errors import UsageError
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import open_storage
@@ -83,6 +84,8 @@ def finetune(
         UsageError: The base is no model, or the output is taken.
         LesionGenError: Training diverged.
     """
+    if open_storage(output).exists(MANIFEST):
+        raise UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
     dataset = Dataset.open(dataset_uri)
     place = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints").child(_fingerprint(config, dataset))
     store = CheckpointStore(place, config.keep_checkpoints)

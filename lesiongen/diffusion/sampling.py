@@ -65,7 +65,7 @@ def sample(config: SampleConfig, model_uri: str, output: str, *, dataset: str | 
         ) as writer:
             for request, image in _drawn(generator, wanted, config):
                 provenance = _provenance(request, config, model_uri, generator)
-                writer.add(_sample(request, encode_png(image, provenance), provenance))
+                writer.add(_sample(request, encode_png(image, provenance), provenance, source))
                 shown.add(request, image)
         sheet = shown.picture()
         open_storage(output).write_bytes(CONTACT_SHEET, _png(sheet))
@@ -108,7 +108,7 @@ class _Sheet:
         return contact_sheet(images, captions, columns=columns)
 
 
-def _sample(request: Request, png: bytes, provenance: dict[str, Any]) -> Sample:
+def _sample(request: Request, png: bytes, provenance: dict[str, Any], source: Dataset | None) -> Sample:
     return Sample(
         image=png,
         image_id=f"synthetic-{request.index:06d}",
@@ -117,6 +117,9 @@ def _sample(request: Request, png: bytes, provenance: dict[str, Any]) -> Sample:
         caption=request.prompt,
         provenance=json.dumps(provenance, sort_keys=True),
         source="lesiongen",
+        # What was learnt from images under a licence stays under it.
+        licence=source.manifest.licence if source else None,
+        attribution=source.manifest.attribution if source else None,
     )
 
 

@@ -1,10 +1,10 @@
 """Whether a generator may be released: a pure function of its evaluation and of a policy.
 
-The default policy asks that a classifier trained on real and synthetic images together is not worse than one
-trained on the real images alone by more than a margin, neither on the whole nor for the worst group; that few
-synthetic images are near copies of a training image; that the generator was trained on no validation or test image
-and hardly any test image occurs in another split; and that the numbers rest on enough seeds, lesions and held-out
-images. A number that is missing holds the release.
+The default policy asks that a classifier trained on real images has learnt to tell the classes apart, and that one
+trained on real and synthetic images together is not worse by more than a margin, neither on the whole nor for the
+worst group; that few synthetic images are near copies of a training image; that the generator was trained on no
+validation or test image and hardly any test image occurs in another split; and that the numbers rest on enough seeds,
+lesions and held-out images. A number that is missing holds the release.
 """
 
 import math
@@ -37,6 +37,8 @@ class Policy(StageConfig):
     """The limits of a release. A limit of null switches its gate off, which the decision then says.
 
     Attributes:
+        min_above_chance: How far above chance the low end of the balanced accuracy from real images has to lie; without
+            that, no comparison with it says anything.
         margin: How much balanced accuracy training on both may lose against training on real images.
         worst_group_margin: The same for the group that is served worst.
         max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
@@ -49,6 +51,7 @@ class Policy(StageConfig):
         min_test_lesions: Smallest number of lesions in the real test split.
     """
 
+    min_above_chance: float | None = Field(0.0, ge=0, le=1)
     margin: float | None = Field(0.02, ge=0, le=1)
     worst_group_margin: float | None = Field(0.05, ge=0, le=1)
     max_near_copies: float | None = Field(0.05, ge=0, le=1)
@@ -110,6 +113,21 @@ def decide(evaluation: Mapping[str, Any], policy: Policy) -> Decision:
     """
     reasons = tuple(gate(evaluation, policy) for gate in GATES)
     return Decision(max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__), reasons)
+
+
+def _learnt(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+    gate, above = "learnt", policy.min_above_chance
+    if above is None:
+        return _off(gate)
+    real = _at(evaluation, "utility", "real")
+    classes, low = _at(real, "per_class"), _number(_at(real, "balanced_accuracy"), "low")
+    if low is None or not isinstance(classes, Mapping) or not classes:
+        return _missing(gate, "utility: balanced_accuracy and per_class of real")
+    chance = 1 / len(classes)
+    numbers = f"Trained on real images, balanced accuracy is at least {low:.3f}; chance is {chance:.3f}"
+    if low <= chance + above:
+        return Reason(gate, Outcome.HOLD, f"{numbers}: the classifier has not learnt enough to compare with.")
+    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
 
 
 def _utility(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
@@ -220,6 +238,7 @@ def _test_lesions(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
 
 
 GATES: tuple[Callable[[Mapping[str, Any], Policy], Reason], ...] = (
+    _learnt,
     _utility,
     _worst_group,
     _memorisation,

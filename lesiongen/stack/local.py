@@ -148,7 +148,6 @@ class Stack:
             "MLFLOW_TRACKING_URI": _address(ports[MLFLOW]),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
-            "LESIONGEN_STORAGE_ROOT": f"s3://{BUCKET}",
             "NO_PROXY": _without_proxy(),
         }
 

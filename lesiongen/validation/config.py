@@ -1,6 +1,6 @@
 """What a dataset must satisfy, and how severe it is when it does not."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,6 +29,14 @@ class ValidateConfig(StageConfig):
     min_contrast: float = Field(default=2.0, ge=0)
     severities: dict[str, Severity] = Field(default_factory=dict)
     allow_real_images: bool = True
+
+    @field_validator("severities", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        """YAML reads a bare ``off`` as false."""
+        if not isinstance(value, dict):
+            return value
+        return {name: "off" if severity is False else severity for name, severity in value.items()}
 
     @field_validator("severities")
     @classmethod

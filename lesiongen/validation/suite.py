@@ -1,5 +1,6 @@
 """The checks of rows as a great_expectations suite."""
 
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ def _validate(checks: Sequence[Check], frame: pd.DataFrame) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations as gx
 
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.step import checkpoint_prefix, publish, publish_result, step, uri_of
+from components.step import publish, publish_result, step, uri_of
 from lesiongen.config import StageConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
@@ -40,21 +40,6 @@ def test_a_published_reference_is_read_back_by_the_next_step(tmp_path: Path) -> 
 def test_an_artifact_without_a_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no reference"):
         uri_of(_artifact(tmp_path / "nothing"))
-
-
-def test_the_same_training_finds_its_checkpoints_and_another_does_not(tmp_path: Path) -> None:
-    artifact, other = _artifact(tmp_path / "a"), _artifact(tmp_path / "b")
-    publish(_dataset(), artifact)
-    publish(_dataset("def"), other)
-    prefix = checkpoint_prefix("s3://b/release/", artifact, _Settings())
-    assert prefix == checkpoint_prefix("s3://b/release", artifact, _Settings())
-    assert prefix.startswith("s3://b/release/checkpoints/")
-    changed = [
-        checkpoint_prefix("s3://b/release", artifact, _Settings(steps=5)),
-        checkpoint_prefix("s3://b/release", artifact, _Settings(base="other")),
-        checkpoint_prefix("s3://b/release", other, _Settings()),
-    ]
-    assert len({prefix, *changed}) == 4
 
 
 def test_a_result_is_written_as_json(tmp_path: Path) -> None:

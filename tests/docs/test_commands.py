@@ -11,13 +11,14 @@ from lesiongen.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCED = re.compile(r"^```(?:bash|sh|console)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^    (?:\$ )?((?:lesiongen|make) .*)$", re.MULTILINE)
 
 
 def commands(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    lines = [line for block in FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    blocks = [block for language, block in FENCED.findall(text) if language in ("", "bash")]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += INDENTED.findall(text.replace("\\\n", " "))
     return sorted({line.removeprefix("$ ").split("  #")[0].strip() for line in lines})
 

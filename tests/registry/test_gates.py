@@ -25,11 +25,13 @@ def evaluation(
     excluded=0,
     seeds=5,
     lesions=300,
+    learnt=0.5,
 ):
     def condition(worst):
         recall, low, high = worst
         group = {"column": "skin_tone", "group": "dark", "n": 31, "recall": recall, "low": low, "high": high}
-        return {"balanced_accuracy": {"mean": 0.6, "per_seed": [0.6] * seeds}, "worst_group": group}
+        balanced = {"mean": 0.6, "low": learnt, "per_seed": [0.6] * seeds}
+        return {"balanced_accuracy": balanced, "per_class": {"mel": {}, "nv": {}, "bcc": {}}, "worst_group": group}
 
     middle, low, high = difference
     compared = {"name": "both vs real", "metric": "balanced_accuracy", "difference": middle, "low": low, "high": high}
@@ -49,7 +51,16 @@ def reason(decision, gate):
 def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
     decision = decide(evaluation(), POLICY)
     assert decision.outcome is Outcome.PROMOTE
-    gates = ["utility", "worst group", "memorisation", "contamination", "repeated test images", "seeds", "test lesions"]
+    gates = [
+        "learnt",
+        "utility",
+        "worst group",
+        "memorisation",
+        "contamination",
+        "repeated test images",
+        "seeds",
+        "test lesions",
+    ]
     assert [each.gate for each in decision.reasons] == gates
     assert all(each.passed for each in decision.reasons)
 
@@ -57,6 +68,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
 @pytest.mark.parametrize(
     ("changed", "gate", "outcome", "numbers"),
     [
+        ({"learnt": 0.33}, "learnt", Outcome.HOLD, ["0.330", "0.333"]),
         ({"difference": (-0.01, -0.05, 0.03)}, "utility", Outcome.HOLD, ["-0.010", "-0.050", "+0.030", "-0.020"]),
         ({"difference": (-0.08, -0.12, -0.03)}, "utility", Outcome.REJECT, ["-0.080", "-0.120", "-0.030"]),
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
