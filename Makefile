@@ -12,6 +12,7 @@ TORCH_INDEX ?=
 IMAGE ?= lesiongen:local
 BASE_IMAGE ?= python:3.11-slim
 DEMO ?= build/demo
+DOCKER ?= docker
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -41,7 +42,7 @@ lint: $(INSTALLED) ## lint, formatting, types and layers
 	$(BIN)/lint-imports
 
 image: ## build the container image with the Docker Engine at hand
-	DOCKER_BUILDKIT=1 docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
 		--file infra/images/Dockerfile --tag $(IMAGE) .
 
 test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop

@@ -51,6 +51,12 @@ class Command:
         output, errors = self.process.communicate(timeout=400)
         return self.process.returncode, output, "\n".join([*self.lines, errors])
 
+    def close(self) -> None:
+        self.process.wait(timeout=60)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
 
 @pytest.fixture
 def run_command() -> Any:
@@ -65,7 +71,7 @@ def run_command() -> Any:
     for command in started:
         if command.process.poll() is None:
             command.terminate()
-            command.process.communicate(timeout=60)
+        command.close()
 
 
 def result_of(command: Any) -> dict[str, Any]:
