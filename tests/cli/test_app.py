@@ -44,8 +44,8 @@ def test_a_wrong_flag_is_exit_code_2():
 
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path):
-    (tmp_path / "phantoms.yaml").write_text("n: 3\nsize: 16\nseed: 1\n")
-    environment = {"LESIONGEN_PHANTOMS_SIZE": "24", "PATH": ""}
+    (tmp_path / "phantoms.yaml").write_text("n: 3\nsize: 32\nseed: 1\n")
+    environment = {"LESIONGEN_PHANTOMS_SIZE": "48", "PATH": ""}
     arguments = ["--config", str(tmp_path / "phantoms.yaml"), "--seed", "5", "--output", str(tmp_path / "out")]
     result = run("phantoms", *arguments, env=environment)
     assert result.returncode == 0, result.stderr
@@ -54,7 +54,7 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path):
     images = sorted((tmp_path / "out" / "images").iterdir())
     assert len(images) == 3
     with Image.open(images[0]) as image:
-        assert image.size == (24, 24)
+        assert image.size == (48, 48)
 
 
 def test_an_unknown_option_in_the_file_is_named(tmp_path):
