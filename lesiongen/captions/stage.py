@@ -11,7 +11,7 @@ from lesiongen.captions.stacking import stack_reports
 from lesiongen.captions.tokenizers import load_tokenizer, token_budget
 from lesiongen.captions.writers import WRITERS, Written
 from lesiongen.concepts import Composed, Report, Tokenizer, compose, count_tokens, label_only
-from lesiongen.dataset import Dataset, Sample, derive
+from lesiongen.dataset import Dataset, Sample, derive, is_synthetic
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.progress import Progress, progress
@@ -74,7 +74,7 @@ def _previewed(config: CaptionConfig, dataset: Dataset) -> frozenset[str]:
         return frozenset()
     table = dataset.metadata(["image_id", "diagnosis", "provenance"])
     if not config.allow_real_images:
-        table = table[table["provenance"].str.contains("synthetic", regex=False, na=False)]
+        table = table[table["provenance"].map(is_synthetic).astype(bool)]
     table = table.assign(draw=[derive_seed(config.seed, "preview", image_id) for image_id in table["image_id"]])
     table = table.sort_values("draw", kind="stable")
     table["turn"] = table.groupby("diagnosis").cumcount()

@@ -1,6 +1,7 @@
 """The canonical dataset: Parquet shards named by split, a manifest written last, splits that part no lesion."""
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
+from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset, derive
 from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
@@ -25,5 +26,6 @@ __all__ = [
     "derive",
     "diagnosis_phrase",
     "groups",
+    "is_synthetic",
     "resolve_diagnosis",
 ]

@@ -1,6 +1,5 @@
 """What must be looked up in pixels or in other rows, turned into columns that expectations can judge."""
 
-import json
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -10,12 +9,12 @@ import pandas as pd
 from PIL import Image
 
 from lesiongen.concepts import read_report
-from lesiongen.dataset import Dataset, Sample
+from lesiongen.dataset import Dataset, Sample, is_synthetic
 from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, content_digest, decode
 from lesiongen.progress import progress
 
-__all__ = ["is_synthetic", "measured_table"]
+__all__ = ["measured_table"]
 
 THUMBNAIL = 64
 _NOTHING: dict[str, Any] = {"decode_problem": None, "mode": None, "min_side": None, "contrast": None, "digest": None}
@@ -38,17 +37,8 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     return _with_links(pd.concat([metadata, derived], axis=1))
 
 
-def is_synthetic(sample: Sample) -> bool:
-    """Tells whether a sample's provenance says that no patient is in it."""
-    try:
-        provenance = json.loads(sample.provenance or "{}")
-    except ValueError:
-        return False
-    return isinstance(provenance, dict) and provenance.get("image_manipulation") == "synthetic"
-
-
 def _row(sample: Sample) -> dict[str, Any]:
-    synthetic = is_synthetic(sample)
+    synthetic = is_synthetic(sample.provenance)
     return {
         "synthetic": synthetic,
         "concepts_problem": _report_problem(sample.concepts),

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from PIL import Image
 
-from lesiongen.dataset import Dataset
+from lesiongen.dataset import Dataset, is_synthetic
 from lesiongen.imaging import ImageError, contact_sheet, decode
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 from lesiongen.validation.classes import class_counts, lesion_counts
-from lesiongen.validation.columns import is_synthetic
 from lesiongen.validation.findings import Finding
 
 __all__ = ["flagged_pictures", "report_page"]
@@ -29,7 +28,7 @@ def flagged_pictures(
     if not wanted:
         return pictures
     for sample in dataset.samples():
-        if sample.image_id in wanted and (allow_real_images or is_synthetic(sample)):
+        if sample.image_id in wanted and (allow_real_images or is_synthetic(sample.provenance)):
             try:
                 pictures[sample.image_id] = decode(sample.image).copy()
                 pictures[sample.image_id].thumbnail((192, 192))

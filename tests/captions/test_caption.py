@@ -170,7 +170,8 @@ def test_the_preview_shows_the_outline_and_escapes_the_table(tmp_path):
 
 def test_no_real_image_is_shown_where_that_is_not_allowed(tmp_path):
     made = json.dumps({"image_manipulation": "synthetic"})
-    uri = _write(tmp_path / "dataset", [_sample(0), _sample(1, provenance=made), _sample(2)])
+    real = json.dumps({"note": "compared with synthetic images"})
+    uri = _write(tmp_path / "dataset", [_sample(0), _sample(1, provenance=made), _sample(2, provenance=real)])
     caption(_config(preview=3, allow_real_images=False), uri, str(tmp_path / "out"))
     page = (tmp_path / "out" / PREVIEW_NAME).read_text()
     assert page.count("<img") == 1

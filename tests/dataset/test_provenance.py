@@ -1,0 +1,19 @@
+import pytest
+
+from lesiongen.dataset import is_synthetic
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"),
+    [
+        ('{"image_manipulation": "synthetic", "seed": 1}', True),
+        ('{"image_manipulation": "altered", "note": "no synthetic image"}', False),
+        ('"synthetic"', False),
+        ("synthetic", False),
+        ("", False),
+        (None, False),
+        (float("nan"), False),
+    ],
+)
+def test_only_the_marker_itself_says_that_no_patient_is_in_an_image(provenance, expected):
+    assert is_synthetic(provenance) is expected
