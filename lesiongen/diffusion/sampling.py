@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from lesiongen.concepts import measure
 from lesiongen.dataset import Dataset, DatasetWriter
 from lesiongen.dataset.schema import Sample
 from lesiongen.diffusion.generator import Generator, load_generator
@@ -23,6 +24,8 @@ __all__ = ["CONTACT_SHEET", "SampleResult", "sample"]
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_COLUMNS = 8
+_DATASET_ONLY = {"caption_of", "model"}
+"""Provenance that stays out of the picture itself, which may be handed on: a real image's id, a place of our own."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def sample(config: SampleConfig, model_uri: str, output: str, *, dataset: str | 
     """Draws synthetic images and publishes them as a dataset whose only split is ``train``.
 
     Each image has a random stream of its own, settled by seed and index, so that any one can be drawn again
-    alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself.
+    alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself; the PNG
+    names neither the training image that the caption is of nor the model's place. ``measured_tone`` is filled.
 
     Args:
         config: How many of what, and how they are drawn.
@@ -65,7 +69,7 @@ def sample(config: SampleConfig, model_uri: str, output: str, *, dataset: str | 
         ) as writer:
             for request, image in _drawn(generator, wanted, config):
                 provenance = _provenance(request, config, model_uri, generator)
-                writer.add(_sample(request, encode_png(image, provenance), provenance, source))
+                writer.add(_sample(request, image, provenance, source))
                 shown.add(request, image)
         sheet = shown.picture()
         open_storage(output).write_bytes(CONTACT_SHEET, _png(sheet))
@@ -108,13 +112,14 @@ class _Sheet:
         return contact_sheet(images, captions, columns=columns)
 
 
-def _sample(request: Request, png: bytes, provenance: dict[str, Any], source: Dataset | None) -> Sample:
+def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], source: Dataset | None) -> Sample:
     return Sample(
-        image=png,
+        image=encode_png(image, {key: value for key, value in provenance.items() if key not in _DATASET_ONLY}),
         image_id=f"synthetic-{request.index:06d}",
         diagnosis=request.diagnosis,
         split="train",
         caption=request.prompt,
+        measured_tone=measure(image).tone,
         provenance=json.dumps(provenance, sort_keys=True),
         source="lesiongen",
         # What was learnt from images under a licence stays under it.

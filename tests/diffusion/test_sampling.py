@@ -6,15 +6,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from lesiongen.captions import CaptionConfig, caption
 from lesiongen.cli.app import app
-from lesiongen.dataset import Dataset
-from lesiongen.diffusion.generator import load_generator
+from lesiongen.dataset import TONE_CLASSES, Dataset
+from lesiongen.diffusion.generator import Generator, load_generator
 from lesiongen.diffusion.model_folder import BaseReference, model_version, write_manifest
 from lesiongen.diffusion.plan import requests
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.diffusion.sampling import sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import decode
+from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 
 from .conftest import SIZE, build_dataset
 
@@ -48,6 +50,29 @@ def test_it_publishes_a_training_set_that_says_how_it_was_made(drawn, pipeline_f
             assert picture.size == (SIZE, SIZE)
             assert picture.text["image_manipulation"] == "synthetic"
             assert picture.text["prompt"] == item.caption
+
+
+def test_a_picture_names_no_real_image_and_no_place(drawn, pipeline_folder):
+    for item in Dataset.open(drawn.dataset.uri).samples():
+        provenance = json.loads(item.provenance)
+        assert provenance["model"] == str(pipeline_folder)
+        with Image.open(BytesIO(item.image)) as picture:
+            assert picture.text.keys() == provenance.keys() - {"caption_of", "model"}
+            assert picture.text["model_version"] == provenance["model_version"]
+        for hidden in (str(pipeline_folder), provenance["caption_of"]):
+            assert hidden.encode() not in item.image
+
+
+def test_the_tone_is_measured_as_the_caption_stage_measures_it(pipeline_folder, dataset_uri, tmp_path, monkeypatch):
+    phantoms = (draw_concepts(PhantomConfig(seed=1), index) for index in range(100))
+    pictures = iter([render(concepts, 64) for concepts in phantoms])
+    monkeypatch.setattr(Generator, "draw", lambda self, batch, config: [next(pictures) for _ in batch])
+    result = sample(CONFIG, str(pipeline_folder), str(tmp_path / "set"), dataset=dataset_uri)
+    tones = list(Dataset.open(result.dataset.uri).metadata(["measured_tone"])["measured_tone"])
+    captioned = caption(CaptionConfig(tokenizer="tiny"), result.dataset.uri, str(tmp_path / "captioned"))
+    assert tones == list(Dataset.open(captioned.dataset.uri).metadata(["measured_tone"])["measured_tone"])
+    assert len(set(tones)) > 1
+    assert set(tones) <= set(TONE_CLASSES)
 
 
 def test_the_contact_sheet_lies_beside_the_dataset(drawn):
