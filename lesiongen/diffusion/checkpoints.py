@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from lesiongen.errors import LesionGenError
+from lesiongen.errors import StorageError
 from lesiongen.storage import Storage
 
 __all__ = ["Checkpoint", "CheckpointStore"]
@@ -65,18 +65,23 @@ class CheckpointStore:
         place.write_bytes(STATE, content)
         place.write_json(MANIFEST, {"step": step, "files": digests})
         logger.info("Checkpoint of step %d in %s", step, place.uri)
-        self._rotate()
+        self._rotate(step)
 
     def newest(self) -> Checkpoint | None:
         """Reads the newest whole checkpoint, found from the storage alone; None where there is none.
 
         One that is damaged or unfinished is named in a warning and passed over for the one before.
+
+        Raises:
+            StorageError: The storage cannot be reached or read, which says nothing of the checkpoints in it.
         """
         for step in sorted(self._steps(), reverse=True):
             try:
                 return self._read(step)
-            except (LesionGenError, OSError, ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 logger.warning("Checkpoint %s/%s is passed over: %s", self.storage.uri, _name(step), str(error).strip())
+            except OSError as error:
+                raise StorageError(f"{self.storage.uri}/{_name(step)} cannot be read: {error}") from error
         return None
 
     def clear(self) -> None:
@@ -88,7 +93,10 @@ class CheckpointStore:
         place = self.storage.child(_name(step))
         if not place.exists(MANIFEST):
             raise ValueError("it was never finished")
-        listed: dict[str, str] = place.read_json(MANIFEST)["files"]
+        listed: dict[str, str] = json.loads(place.read_bytes(MANIFEST))["files"]
+        for name in listed:
+            if not place.exists(name):
+                raise ValueError(f"{name} is lost")
         tensors: dict[str, dict[str, torch.Tensor]] = {}
         content = place.read_bytes(STATE)
         _compare(STATE, hashlib.sha256(content).hexdigest(), listed)
@@ -99,8 +107,10 @@ class CheckpointStore:
                 tensors[Path(name).stem] = {key: value.clone() for key, value in load_file(path).items()}
         return Checkpoint(step, tensors, json.loads(content))
 
-    def _rotate(self) -> None:
-        finished = [step for step in self._steps() if self.storage.exists(f"{_name(step)}/{MANIFEST}")]
+    def _rotate(self, newest: int) -> None:
+        # One of a later step was passed over as damaged: it must not take the place of one that can be read.
+        steps = [step for step in self._steps() if step <= newest]
+        finished = [step for step in steps if self.storage.exists(f"{_name(step)}/{MANIFEST}")]
         for step in sorted(finished)[: -self.keep]:
             self._delete(step)
 

@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base import Base, base_version, prepared_base
 from lesiongen.diffusion.cache import LatentCache, Orientations, cached
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 # What these say changes neither the weights nor their meaning, so a restart may change them.
 _FREE = {"preset", "name", "checkpoint_every", "keep_checkpoints", "validation_every", "validation_images",
          "log_every", "max_nonfinite"}  # fmt: skip
+TRAINING_FORMAT = 1
+"""Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class FinetuneResult:
     losses: tuple[float | None, ...]
     """Loss of every step, None where it was not finite."""
     held_out_loss: float | None
-    """At the last step; None where the dataset has no validation images."""
+    """At the last step; None where the dataset has no validation images, or it was not finite."""
     steps: int
     skipped_steps: int
     """Steps left out because their gradient was not finite."""
@@ -68,8 +71,8 @@ def finetune(
     """Trains a generator on the ``train`` split of a captioned dataset and publishes it.
 
     The ``validation`` split only measures the held-out loss; ``test`` is never read. A run is known by its
-    configuration, dataset and base: started again with the same, it goes on from its newest checkpoint, and on
-    a CPU ends with the very weights of a run that was never stopped.
+    configuration, dataset, base and version of this code: started again with the same, it goes on from its newest
+    checkpoint, and on a CPU ends with the very weights of a run that was never stopped.
 
     Args:
         config: What and how to train.
@@ -82,6 +85,7 @@ def finetune(
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DataError: An image has no caption, or the dataset no training images.
         UsageError: The base is no model, or the output is taken.
+        StorageError: Dataset, base or checkpoints cannot be reached; no checkpoint is lost.
         LesionGenError: Training diverged.
     """
     if open_storage(output).exists(MANIFEST):
@@ -100,7 +104,7 @@ def finetune(
         family = family_of(base.folder, config.prediction)
         training, held_out = _encoded(config, dataset, family, accelerator.device, workspace)
         trainer = Trainer(config, family, training, held_out, accelerator, store, run)
-        resumed_from = _begin(trainer, store, saved)
+        resumed_from = _begin(trainer, saved, run, resume)
         del saved  # as large as the model and its optimizer
         with stop.deferred():
             history = trainer.train(stop)
@@ -122,20 +126,30 @@ def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
         "config": config.model_dump(mode="json", exclude=_FREE),
         "dataset": dataset.reference().version,
         "base": base_version(config),
+        "code": [__version__, TRAINING_FORMAT],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _begin(trainer: Trainer, store: CheckpointStore, saved: Checkpoint | None) -> int | None:
-    if saved is None:
-        store.clear()
-        return None
-    trainer.resume(saved)
-    return saved.step
+def _begin(trainer: Trainer, saved: Checkpoint | None, run: StageRun, resume: bool) -> int | None:
+    if not resume:
+        trainer.checkpoints.clear()
+    if saved is not None:
+        trainer.resume(saved)
+    trainer.history.run_id, trainer.history.pipeline_run = run.run_id, _pipeline_run()
+    return saved.step if saved is not None else None
 
 
 def _run_id(saved: Checkpoint | None) -> str | None:
-    return saved.state["history"]["run_id"] if saved is not None else None
+    """Names the MLflow run to go on with; the run of another pipeline run is that one's record, and stays as it is."""
+    if saved is None or saved.state["history"]["pipeline_run"] != _pipeline_run():
+        return None
+    run_id: str | None = saved.state["history"]["run_id"]
+    return run_id
+
+
+def _pipeline_run() -> str | None:
+    return os.environ.get("LESIONGEN_PIPELINE_RUN") or None
 
 
 @contextmanager

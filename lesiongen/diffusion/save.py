@@ -71,8 +71,9 @@ def loss_curve(history: History) -> Image.Image:
         steps, losses = zip(*known, strict=True)
         axes.plot(steps, losses, color="0.8", linewidth=0.7, label="training, each step")
         axes.plot(steps, _running_mean(list(losses)), color="tab:blue", label="training, running mean")
-    if history.held_out:
-        steps, losses = zip(*history.held_out, strict=True)
+    held_out = [(step, loss) for step, loss in history.held_out if loss is not None]
+    if held_out:
+        steps, losses = zip(*held_out, strict=True)
         axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label="held-out images")
     axes.legend(frameon=False)
     return figure_picture(figure)

@@ -35,13 +35,15 @@ class History:
     step: int = 0
     losses: list[float | None] = field(default_factory=list)
     """Loss of every step, None where it was not finite."""
-    held_out: list[tuple[int, float]] = field(default_factory=list)
-    """(step, loss on the held-out images)."""
+    held_out: list[tuple[int, float | None]] = field(default_factory=list)
+    """(step, loss on the held-out images), None where it was not finite."""
     skipped: int = 0
     """Steps whose gradient was not finite."""
     skipped_in_a_row: int = 0
     run_id: str | None = None
-    """The MLflow run, which a restart goes on with."""
+    """The MLflow run, which a restart within the same pipeline run goes on with."""
+    pipeline_run: str | None = None
+    """The pipeline run that it belongs to; None outside of one."""
 
 
 class Trainer:
@@ -80,7 +82,7 @@ class Trainer:
         """Takes up the state of a checkpoint."""
         self.learner.load(saved.tensors, saved.state["learner"])
         history = dict(saved.state["history"])
-        history["held_out"] = [(int(step), float(loss)) for step, loss in history["held_out"]]
+        history["held_out"] = [(step, loss) for step, loss in history["held_out"]]
         self.history = History(**history)
         logger.info("Resuming from the checkpoint of step %d", saved.step)
 
@@ -91,7 +93,6 @@ class Trainer:
             Interrupted: A stop was requested; a checkpoint has been written.
             LesionGenError: The gradient was not finite for too many steps in a row.
         """
-        self.history.run_id = self.run.run_id
         self._started = self._logged = (time.monotonic(), self.history.step)
         remaining = self.config.steps - self.history.step
         with progress("Fine-tuning", total=remaining, unit="steps") as bar:
@@ -114,10 +115,11 @@ class Trainer:
         self.history.step += 1
         return finite
 
-    def held_out_loss(self) -> float:
+    def held_out_loss(self) -> float | None:
         """Mean squared error on the held-out images, at timesteps and with noise that never change.
 
-        Their timesteps spread evenly over the schedule; the weights are those that would be published.
+        Their timesteps spread evenly over the schedule; the weights are those that would be published. None
+        where it is not finite.
         """
         cache = self.held_out
         if cache is None:
@@ -127,7 +129,7 @@ class Trainer:
             for start in range(0, len(cache), self.config.batch_size):
                 rows = np.arange(start, min(start + self.config.batch_size, len(cache)))
                 total += float(self._held_out_losses(cache, denoiser, rows).sum())
-        return total / len(cache)
+        return total / len(cache) if math.isfinite(total) else None
 
     def _held_out_losses(
         self, cache: LatentCache, denoiser: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.int64]]
@@ -191,9 +193,7 @@ class Trainer:
         config, history = self.config, self.history
         last = history.step == config.steps
         if self.held_out is not None and (last or history.step % config.validation_every == 0):
-            loss = self.held_out_loss()
-            history.held_out.append((history.step, loss))
-            self.run.log_metrics({"held_out_loss": loss}, step=history.step)
+            self._validate()
         if last or history.step % config.log_every == 0:
             self._log_metrics()
         bar.advance(1, note=self._note())
@@ -205,6 +205,14 @@ class Trainer:
                 f"the state is saved in {self.checkpoints.storage.uri}",
                 hint="Start the same command again to go on from there.",
             )
+
+    def _validate(self) -> None:
+        loss, step = self.held_out_loss(), self.history.step
+        self.history.held_out.append((step, loss))
+        if loss is None:
+            logger.warning("Step %d: the held-out loss is not finite", step)
+        else:
+            self.run.log_metrics({"held_out_loss": loss}, step=step)
 
     def _note(self) -> str:
         then, step = self._started

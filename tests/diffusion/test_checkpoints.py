@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lesiongen.diffusion.checkpoints import CheckpointStore
-from lesiongen.storage import open_storage
+from lesiongen.errors import StorageError
+from lesiongen.storage import LocalStorage, open_storage
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def test_only_the_newest_are_kept_and_only_plain_files_are_written(store, tmp_pa
     assert {path.suffix for path in files} == {".json", ".safetensors"}
 
 
-@pytest.mark.parametrize("damage", ["flip a byte", "cut the file", "lose a file", "lose the manifest", "bad manifest"])
+@pytest.mark.parametrize(
+    "damage", ["flip a byte", "cut the file", "lose a file", "lose the manifest", "bad manifest", "other manifest"]
+)
 def test_a_damaged_checkpoint_is_named_and_passed_over(store, tmp_path, caplog, damage):
     _save(store, 2)
     _save(store, 4)
@@ -49,10 +52,31 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(store, tmp_path, caplog, 
     elif damage == "lose the manifest":
         manifest.unlink()
     else:
-        manifest.write_text("{")
+        manifest.write_text("{" if damage == "bad manifest" else "[]")
     with caplog.at_level(logging.WARNING):
         assert store.newest().step == 2
     assert "step-00000004 is passed over" in caplog.text
+
+
+@pytest.mark.parametrize("operation", ["exists", "read_bytes", "fetch"])
+def test_a_storage_that_does_not_answer_is_no_damage(store, monkeypatch, operation):
+    _save(store, 2)
+
+    def refuse(self, key):
+        raise StorageError("the server cannot be reached")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="cannot be reached"):
+        patch.setattr(LocalStorage, operation, refuse)
+        store.newest()
+    assert store.newest().step == 2
+
+
+def test_a_damaged_checkpoint_of_a_later_step_takes_no_place(tmp_path):
+    store = CheckpointStore(open_storage(str(tmp_path)), keep=1)
+    _save(store, 8)
+    (tmp_path / "step-00000008" / "weights.safetensors").write_bytes(b"")
+    _save(store, 2)
+    assert store.newest().step == 2
 
 
 def test_a_state_that_is_no_json_number_is_refused(store, tmp_path):

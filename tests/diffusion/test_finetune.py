@@ -3,6 +3,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion import FinetuneConfig, finetune
+from lesiongen.diffusion import FinetuneConfig, finetune, finetuning
 from lesiongen.diffusion import trainer as trainer_module
 from lesiongen.diffusion.cache import LatentCache
 from lesiongen.diffusion.model_folder import MANIFEST, local_model, read_manifest
-from lesiongen.errors import DataError, LesionGenError, UsageError
+from lesiongen.errors import DataError, LesionGenError, StorageError, UsageError
+from lesiongen.storage import LocalStorage
+from lesiongen.tracking import StageRun
 
 from .conftest import build_dataset, build_pipeline
 
@@ -180,6 +183,83 @@ def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     # Another configuration is another run.
     other = config.model_copy(update={"learning_rate": 2e-3})
     assert finetune(other, dataset_uri, str(tmp_path / "other"), checkpoints=place).resumed_from is None
+
+
+def test_a_storage_that_fails_for_a_while_costs_no_checkpoint(config, dataset_uri, tmp_path, monkeypatch):
+    place = tmp_path / "checkpoints"
+    first = finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=str(place))
+    read = LocalStorage.read_bytes
+
+    def refuse(self, key):
+        if "step-" in f"{self.uri}/{key}":
+            raise StorageError("the server cannot be reached")
+        return read(self, key)
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="cannot be reached"):
+        patch.setattr(LocalStorage, "read_bytes", refuse)
+        finetune(config, dataset_uri, str(tmp_path / "again"), checkpoints=str(place))
+    again = finetune(config, dataset_uri, str(tmp_path / "again"), checkpoints=str(place))
+    assert (again.resumed_from, again.model.version) == (6, first.model.version)
+
+
+def test_damaged_checkpoints_are_passed_over_and_not_deleted(config, dataset_uri, tmp_path):
+    place = tmp_path / "checkpoints"
+    often = config.model_copy(update={"checkpoint_every": 5})
+    finetune(often, dataset_uri, str(tmp_path / "first"), checkpoints=str(place))
+    for state in place.glob("*/step-*/state.json"):
+        state.write_text("{}")
+    finetune(config, dataset_uri, str(tmp_path / "again"), checkpoints=str(place))
+    assert {path.name for path in place.glob("*/step-*")} == {"step-00000005", "step-00000006"}
+
+
+def test_other_code_begins_anew(config, dataset_uri, tmp_path, monkeypatch):
+    place = str(tmp_path / "checkpoints")
+    finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=place)
+    for number, (name, value) in enumerate({"__version__": "99.0", "TRAINING_FORMAT": -1}.items()):
+        with monkeypatch.context() as patch:
+            patch.setattr(finetuning, name, value)
+            result = finetune(config, dataset_uri, str(tmp_path / f"other{number}"), checkpoints=place)
+        assert result.resumed_from is None, name
+
+
+def test_only_a_run_of_the_same_pipeline_run_is_gone_on_with(config, dataset_uri, tmp_path, monkeypatch):
+    asked, opened = [], iter("abcdef")
+
+    @contextmanager
+    def stage_run(stage, params, run_id=None):
+        asked.append(run_id)
+        run = StageRun()
+        run.run_id = run_id or next(opened)
+        yield run
+
+    monkeypatch.setattr(finetuning, "stage_run", stage_run)
+    place = str(tmp_path / "checkpoints")
+    for number, pipeline_run in enumerate(("release-1", "release-1", "release-2", None)):
+        if pipeline_run is None:
+            monkeypatch.delenv("LESIONGEN_PIPELINE_RUN")
+        else:
+            monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", pipeline_run)
+        finetune(config, dataset_uri, str(tmp_path / f"model{number}"), checkpoints=place)
+    assert asked == [None, "a", None, None]
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_nothing(config, dataset_uri, tmp_path, monkeypatch, caplog):
+    losses = trainer_module.Trainer._held_out_losses
+
+    def poisoned(self, *arguments):
+        value = losses(self, *arguments)
+        return value * torch.inf if self.history.step == 6 else value
+
+    monkeypatch.setattr(trainer_module.Trainer, "_held_out_losses", poisoned)
+    with caplog.at_level(logging.WARNING):
+        result = finetune(config, dataset_uri, str(tmp_path / "model"))
+    (_, first), last = json.loads((tmp_path / "model" / "losses.json").read_text())["held_out"]
+    assert np.isfinite(first)
+    assert last == [6, None]
+    assert result.held_out_loss is None
+    assert "Step 6: the held-out loss is not finite" in caplog.text
+    again = finetune(config, dataset_uri, str(tmp_path / "again"), checkpoints=str(Path(result.checkpoints).parent))
+    assert (again.resumed_from, again.held_out_loss) == (6, None)
 
 
 @pytest.mark.parametrize("zero_snr", [False, True])
