@@ -135,7 +135,9 @@ def _one_patient_a_lesion(rows: list[Row]) -> list[Row]:
     """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each)."""
     patients: dict[object, set[object]] = {}
     for row in rows:
-        patients.setdefault(row.values.get("lesion_id"), set()).add(row.values.get("patient_id"))
+        # A blank is no second patient: the row may well belong to the one that is named.
+        if patient := row.values.get("patient_id"):
+            patients.setdefault(row.values.get("lesion_id"), set()).add(patient)
     for row in rows:
         lesion, patient = row.values.get("lesion_id"), row.values.get("patient_id")
         if lesion and patient and len(patients[lesion]) > 1:

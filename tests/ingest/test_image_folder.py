@@ -162,3 +162,17 @@ def test_any_bytes_as_a_table_are_refused_in_words(tmp_path_factory, data):
         except DataError as error:
             assert "metadata" in str(error)
         (folder / name).unlink()
+
+
+def test_a_blank_patient_does_not_part_a_lesion(make_folder, tmp_path):
+    lesions = [(f"L{number}", patient) for number in range(30) for patient in (f"P{number}", "")]
+    # the same lesion number with two known patients stays two lesions
+    lesions += [("1", "A"), ("1", "B")]
+    rows = [f"{index}.png,nv,{lesion},{patient}" for index, (lesion, patient) in enumerate(lesions)]
+    source = make_folder(
+        "\n".join(["file_name,dx,lesion_id,patient_id", *rows]), [f"{index}.png" for index in range(len(lesions))]
+    )
+    ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    table = Dataset.open(str(tmp_path / "out")).metadata(["lesion_id", "split"])
+    assert set(table["lesion_id"]) == {f"L{number}" for number in range(30)} | {"A/1", "B/1"}
+    assert (table.groupby("lesion_id")["split"].nunique() == 1).all()
