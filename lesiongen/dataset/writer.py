@@ -1,5 +1,6 @@
 """Publishing a dataset: shards first, the manifest last."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ __all__ = ["DatasetWriter"]
 
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 64 << 20
+_SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
 
 class _ShardFile:
@@ -91,6 +93,7 @@ class DatasetWriter:
             raise UsageError(
                 f"{self.storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
             )
+        self._leftovers()
         self._workspace = tempfile.TemporaryDirectory(prefix="lesiongen-dataset-")
         return self
 
@@ -135,7 +138,8 @@ class DatasetWriter:
     def _publish(self) -> None:
         if not self._ids:
             raise DataError(f"The dataset {self.name!r} would be empty: no row was accepted")
-        self._remove_leftovers()
+        for key in self._leftovers():
+            self.storage.delete(key)
         shards = []
         for split in SPLITS:
             count = len(self._closed[split])
@@ -161,9 +165,16 @@ class DatasetWriter:
         self.storage.upload_file(file.path, name)
         return Shard(name=name, split=split, rows=file.rows, bytes=file.path.stat().st_size, sha256=digest)
 
-    def _remove_leftovers(self) -> None:
-        """Removes shards of an attempt that died before its manifest; other readers than ours would take them in."""
-        for split in SPLITS:
-            for item in list(self.storage.list(f"{split}-")):
-                if item.key.endswith(".parquet"):
-                    self.storage.delete(item.key)
+    def _leftovers(self) -> list[str]:
+        """Finds shards of an attempt that died before its manifest; other readers than ours would take them in.
+
+        Raises:
+            UsageError: There are Parquet files that are not ours: they would be read as a part of the dataset.
+        """
+        keys = [item.key for item in self.storage.list() if item.key.endswith(".parquet")]
+        if foreign := [key for key in keys if not _SHARD_NAME.fullmatch(key)]:
+            raise UsageError(
+                f"{self.storage.uri} holds Parquet files of something else ({foreign[0]})",
+                hint="Choose another output: readers would take them for a part of the dataset.",
+            )
+        return keys

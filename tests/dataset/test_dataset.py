@@ -200,3 +200,12 @@ def test_the_columns_are_those_of_the_design():
         skin_tone_scale skin_tone_source measured_tone image_type device official_split split concepts caption
         provenance source licence attribution"""
     assert sorted(SCHEMA.names) == sorted(names.split())
+
+
+@pytest.mark.parametrize("name", ["train-embeddings.parquet", "metadata.parquet", "deep/train-00000-of-00001.parquet"])
+def test_parquet_files_of_something_else_are_neither_deleted_nor_taken_in(output, name):
+    storage = open_storage(output)
+    storage.write_bytes(name, b"not ours")
+    with pytest.raises(UsageError, match=name):
+        publish(output)
+    assert [(item.key, storage.read_bytes(item.key)) for item in storage.list()] == [(name, b"not ours")]
