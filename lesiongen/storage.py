@@ -31,6 +31,7 @@ __all__ = [
     "copy_tree",
     "file_digest",
     "open_storage",
+    "readable",
     "unique_prefix",
 ]
 
@@ -203,15 +204,12 @@ class LocalStorage(Storage):
 
     def open(self, key: str) -> BinaryIO:
         """Opens the file."""
-        try:
-            return self._path(key).open("rb")
-        except OSError as error:
-            raise _local_error(self._path(key), error) from error
+        return readable(self._path(key))
 
     def upload_file(self, path: Path, key: str) -> None:
         """Copies a file in."""
-        with self.replacing(key) as temporary:
-            shutil.copyfile(path, temporary)
+        with readable(path) as source, self.replacing(key) as temporary, temporary.open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK)
 
     def download_file(self, key: str, path: Path) -> None:
         """Copies a file out."""
@@ -294,6 +292,18 @@ def _counted(description: str, total: int) -> Iterator[Callable[[], None]]:
         return
     with progress(description, total=total, unit="files") as bar:
         yield bar.advance
+
+
+def readable(path: Path) -> BinaryIO:
+    """Opens a local file for reading.
+
+    Raises:
+        StorageError: It is absent or cannot be read; the message names it.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _local_error(path, error) from error
 
 
 def _local_error(path: Path, error: OSError) -> StorageError:

@@ -13,10 +13,16 @@ import boto3
 from boto3.exceptions import Boto3Error, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import LocalStorage, Storage, StoredObject
+from lesiongen.storage import LocalStorage, Storage, StoredObject, readable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,27 +31,25 @@ __all__ = ["RangeReader", "S3Storage", "s3_client"]
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+# What boto3 reads from the environment: a change of any of them asks for another client.
+_VARIABLES = (
+    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)  # fmt: skip
 _client_lock = threading.Lock()
 
 
 def s3_client() -> "S3Client":
-    """Returns the client for the current environment; one is kept for each endpoint and key."""
-    names = (
-        "AWS_ENDPOINT_URL_S3",
-        "AWS_ENDPOINT_URL",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_REGION",
-    )
+    """Returns the client for the current environment; one is kept for each endpoint, key, token and profile."""
     with _client_lock:
-        return _client_for(*(os.environ.get(name) for name in names))
+        return _client_for(tuple((name, os.environ.get(name)) for name in _VARIABLES))
 
 
 @functools.lru_cache(maxsize=8)
-def _client_for(
-    s3_endpoint: str | None, endpoint: str | None, key: str | None, secret: str | None, region: str | None
-) -> "S3Client":
-    address = s3_endpoint or endpoint
+def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
+    values = dict(variables)
+    address = values.get("AWS_ENDPOINT_URL_S3") or values.get("AWS_ENDPOINT_URL") or None
     style = {"addressing_style": "path"} if address else {}
     config = Config(
         s3=cast(Any, style),
@@ -54,9 +58,11 @@ def _client_for(
         read_timeout=60,
         max_pool_connections=32,
     )
-    # A session of its own: boto3's default session keeps the keys that it first saw.
-    session = boto3.session.Session(key, secret, region_name=region or "us-east-1")
-    return session.client("s3", endpoint_url=address, config=config)
+    # A session of its own, as boto3's default session keeps the keys that it first saw. It looks for keys, tokens
+    # and profiles where every AWS program does.
+    session = boto3.session.Session()
+    region = values.get("AWS_REGION") or session.region_name or "us-east-1"
+    return session.client("s3", endpoint_url=address, region_name=region, config=config)
 
 
 class S3Storage(Storage):
@@ -90,6 +96,9 @@ class S3Storage(Storage):
         if isinstance(error, NoCredentialsError):
             hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
             return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
+        if isinstance(error, ProfileNotFound | PartialCredentialsError):
+            hint = "Check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            return StorageError(f"{uri}: the S3 credentials cannot be used ({error})", hint=hint)
         if not isinstance(error, ClientError):
             hint = "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
             return StorageError(f"{uri}: the S3 server at {endpoint} cannot be reached ({error})", hint=hint)
@@ -163,7 +172,7 @@ class S3Storage(Storage):
 
     def upload_file(self, path: Path, key: str) -> None:
         """Uploads a file, in parts where it is large."""
-        with self._errors(key) as client:
+        with readable(path), self._errors(key) as client:
             client.upload_file(str(path), self.bucket, self._name(key), Config=TransferConfig(max_concurrency=4))
 
     def download_file(self, key: str, path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import copy_tree, file_digest, open_storage, unique_prefix
+from lesiongen.storage_s3 import s3_client
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -138,3 +139,37 @@ def test_other_addresses_are_refused():
 
 def test_a_prefix_is_never_given_twice():
     assert len({unique_prefix("s3://b", "datasets", "x") for _ in range(200)}) == 200
+
+
+def keys_of(client):
+    keys = client._request_signer._credentials
+    return keys.access_key, keys.secret_key, keys.token
+
+
+def test_a_session_token_is_used_and_its_renewal_seen(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for token in ("first", "second"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        assert keys_of(s3_client()) == ("key", "secret", token)
+        assert s3_client() is s3_client()
+
+
+def test_a_profile_gives_keys_and_region(monkeypatch, tmp_path):
+    (tmp_path / "config").write_text(
+        "[profile clinic]\nregion = eu-central-1\naws_access_key_id = theirs\naws_secret_access_key = hidden\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "clinic")
+    assert keys_of(s3_client()) == ("theirs", "hidden", None)
+    assert s3_client().meta.region_name == "eu-central-1"
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(StorageError, match=r"credentials cannot be used .*nobody"):
+        open_storage("s3://lesiongen/x").read_bytes("a")
+
+
+def test_a_source_that_is_missing_is_named_not_the_target(root, tmp_path):
+    with pytest.raises(StorageError, match="absent.bin does not exist"):
+        open_storage(root).upload_file(tmp_path / "absent.bin", "target.bin")
+    with pytest.raises(StorageError, match="gone.bin"):
+        open_storage(root).download_file("gone.bin", tmp_path / "copy.bin")
