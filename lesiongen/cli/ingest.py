@@ -91,7 +91,7 @@ def ingest_command(
         "on_error": on_error and on_error.value,
         "max_rejected": max_rejected,
         "unknown_diagnosis": unknown_diagnosis and unknown_diagnosis.value,
-        "columns": {key: str(own) for key, own in set_values(column).items()} or None,
+        "columns": _columns(column or []) or None,
         "licence": licence,
         "attribution": attribution,
     }
@@ -101,6 +101,19 @@ def ingest_command(
         print_json(result.dataset.model_dump() | {"accepted": result.accepted, "rejected": rejected})
     else:
         _show(result, REJECTED_NAME)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    """Parses ``--column canonical=own``; the table's own name is plain text (``yes`` is a name like any other)."""
+    from lesiongen.errors import UsageError
+
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        canonical, _, own = pair.partition("=")
+        if not canonical or not own:
+            raise UsageError(f"--column {pair}: write canonical=own, for example diagnosis=label")
+        columns[canonical.strip().replace("-", "_")] = own
+    return columns
 
 
 def _show(result: "IngestResult", rejected_name: str) -> None:

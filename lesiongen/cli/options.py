@@ -68,7 +68,7 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
     """Parses ``--set field=value`` pairs; values are read as YAML, so ``steps=200`` is a number.
 
     Raises:
-        UsageError: A pair has no ``=``.
+        UsageError: A pair has no ``=``, or its value is not YAML.
     """
     import yaml
 
@@ -77,7 +77,11 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
         field, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write field=value")
-        values[field.strip().replace("-", "_")] = yaml.safe_load(text)
+        try:
+            values[field.strip().replace("-", "_")] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            what = getattr(error, "problem", None) or "cannot be read"
+            raise UsageError(f"--set {pair}: the value is not YAML: {what}", hint="Put a text in quotes.") from error
     return values
 
 

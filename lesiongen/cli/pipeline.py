@@ -17,6 +17,7 @@ Preset = Annotated[
     str, typer.Option(help="Stage configurations: tiny, demo, miniature, reference_lora or reference_full.")
 ]
 DEFAULT_IMAGE = "lesiongen:local"
+_RESUMING = {"resume", "home", "as_json", "config"}
 
 
 def compile_command(
@@ -53,6 +54,7 @@ def compile_command(
 
 
 def run_command(
+    context: typer.Context,
     source: Annotated[str | None, typer.Option(help="Folder or s3:// prefix with images and a table.")] = None,
     format: Annotated[str | None, typer.Option(help="ham10000, isic or image_folder.")] = None,
     preset: Preset = "tiny",
@@ -89,6 +91,7 @@ def run_command(
     from pipelines.runs import RunFolder, RunRequest
 
     if resume is not None:
+        _refuse_changes(context)
         request = RunFolder.find(home, resume).request()
     else:
         asked = {
@@ -109,6 +112,19 @@ def run_command(
         print_json(summary.as_dict())
     else:
         typer.echo(summary.text())
+
+
+def _refuse_changes(context: typer.Context) -> None:
+    """A resumed run is what it was: a flag or a file that asks for something else would be passed over."""
+    from lesiongen.errors import UsageError
+
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if name not in _RESUMING and source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP"):
+            raise UsageError(
+                f"{parameter.opts[0]} is given with --resume.", hint="A run is resumed as it was: leave it out."
+            )
 
 
 def _required(value: str | None, flag: str) -> str:

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from lesiongen.cli import app as cli
+from lesiongen.cli.ingest import _columns
 from lesiongen.cli.options import set_values
 from lesiongen.errors import UsageError
 
@@ -68,3 +69,30 @@ def test_values_of_set_are_typed():
     assert set_values(["steps=200", "flip=false", "base=tiny"]) == {"steps": 200, "flip": False, "base": "tiny"}
     with pytest.raises(UsageError, match="write field=value"):
         set_values(["steps"])
+
+
+def test_a_value_of_set_that_is_not_yaml_is_told():
+    with pytest.raises(UsageError, match=r"--set target_modules=\[to_q: the value is not YAML"):
+        set_values(["target_modules=[to_q"])
+
+
+def test_the_name_of_a_column_is_plain_text():
+    assert _columns(["diagnosis=yes", "image-type=2024-01-01", "site=a=b"]) == {
+        "diagnosis": "yes",
+        "image_type": "2024-01-01",
+        "site": "a=b",
+    }
+    for pair in ("diagnosis", "=label", "diagnosis="):
+        with pytest.raises(UsageError, match=f"--column {pair}: write canonical=own"):
+            _columns([pair])
+
+
+def test_a_resumed_run_takes_no_other_flags(tmp_path):
+    home = ["--home", str(tmp_path)]
+    for flags in (["--set", "finetune.steps=1"], ["--source", "x"], ["--config", str(tmp_path / "run.yaml")]):
+        (tmp_path / "run.yaml").write_text("preset: demo\n")
+        result = run("pipeline", "run", "--resume", "latest", *home, *flags)
+        assert result.returncode == 2
+        named = "--preset" if flags[0] == "--config" else flags[0]
+        assert f"{named} is given with --resume" in result.stderr
+    assert "There is no run 'latest'" in run("pipeline", "run", "--resume", "latest", *home).stderr
