@@ -13,7 +13,8 @@ def class_agreement(
 ) -> dict[str, Any]:
     """Compares the diagnosis asked of the generator with the prediction of a classifier trained on real images.
 
-    The share is a lower bound where the classifier itself is often wrong: read it beside its recall on real images.
+    A classifier that errs can miss a diagnosis that was drawn well and see one that was not drawn: the share is a bound
+    on neither side. Read it beside the recall on real images.
 
     Args:
         asked: [n] class numbers asked for.

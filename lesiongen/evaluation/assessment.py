@@ -22,7 +22,13 @@ from lesiongen.evaluation.figures import (
     similarity_picture,
 )
 from lesiongen.evaluation.material import Material
-from lesiongen.evaluation.memorisation import SHOWN, Neighbours, find_copies, nearest_training_images
+from lesiongen.evaluation.memorisation import (
+    SHOWN,
+    Neighbours,
+    find_copies,
+    nearest_pairs,
+    nearest_training_images,
+)
 from lesiongen.evaluation.metrics import Resamples, calibration, condition_scores
 from lesiongen.evaluation.protocol import describe_protocol
 from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
@@ -34,10 +40,11 @@ __all__ = ["Assessment", "assess"]
 
 @dataclass(frozen=True)
 class Assessment:
-    """The measured parts of evaluation.json, and the pictures by name."""
+    """The measured parts of evaluation.json, the pictures by name, every synthetic image's nearest training image."""
 
     evaluation: dict[str, Any]
     pictures: dict[str, Image.Image]
+    nearest: list[dict[str, str | float | bool]]
 
 
 def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outcome], drift_html: Path) -> Assessment:
@@ -72,7 +79,7 @@ def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outco
             material.test.labels, {name: outcome.probabilities for name, outcome in outcomes.items()}
         ),
     }
-    return Assessment(evaluation, pictures)
+    return Assessment(evaluation, pictures, nearest_pairs(synthetic, images, memorisation["threshold"]))
 
 
 def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resamples: Resamples) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
     """
     absent = [name for name in reference if reference[name].isna().all() or current[name].isna().all()]
     kept = [name for name in reference if name not in absent]
-    snapshot = _run_evidently(reference[kept], current[kept])
+    snapshot = _run_evidently(_harmless(reference[kept]), _harmless(current[kept]))
     snapshot.save_html(str(html))
     columns = []
     for metric in snapshot.dict()["metrics"]:
@@ -72,6 +72,12 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
         "share_drifted": float(np.mean([column["drifted"] for column in columns])),
         "absent": absent,
     }
+
+
+def _harmless(table: pd.DataFrame) -> pd.DataFrame:
+    # evidently writes labels unescaped into a script of its page: a label with "</script>" would end that script.
+    labels = {name: table[name].str.replace("<", "\u2039", regex=False) for name in table if name in CATEGORICAL}
+    return table.assign(**labels)
 
 
 def _run_evidently(reference: pd.DataFrame, current: pd.DataFrame) -> Any:

@@ -25,7 +25,7 @@ from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["EvaluationResult", "evaluate"]
 
-RESULT, REPORT, DRIFT = "evaluation.json", "report.html", "drift.html"
+RESULT, REPORT, DRIFT, NEAREST = "evaluation.json", "report.html", "drift.html", "nearest.json"
 SCHEMA_VERSION = 1
 
 
@@ -142,6 +142,8 @@ def _write(folder: Path, evaluation: dict[str, Any], assessment: Assessment) -> 
     (folder / "pictures").mkdir()
     for name, picture in assessment.pictures.items():
         picture.save(folder / "pictures" / f"{name}.png")
+    nearest = json.dumps(assessment.nearest, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / NEAREST).write_text(nearest + "\n", encoding="utf-8")
     page = build_page(evaluation, assessment.pictures)
     (folder / REPORT).write_text(render(page), encoding="utf-8")
 
@@ -168,4 +170,5 @@ def _track(
         run.log_picture(picture, f"{name}.png")
     run.log_file(folder / REPORT)
     run.log_file(folder / DRIFT)
+    run.log_file(folder / NEAREST)
     run.log_json(evaluation, RESULT)

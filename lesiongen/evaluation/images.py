@@ -17,8 +17,8 @@ from lesiongen.progress import progress
 __all__ = ["LabelledImages", "class_names", "load_images", "pictures"]
 
 COLUMNS = (
-    "image_id", "diagnosis", "lesion_id", "patient_id", "age", "sex", "site", "skin_tone", "measured_tone",
-    "image_type", "device",
+    "image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "age", "sex", "site", "skin_tone",
+    "measured_tone", "image_type", "device",
 )  # fmt: skip
 AGE_EDGES = (-np.inf, 30, 45, 60, 75, np.inf)
 AGE_BANDS = ("under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over")

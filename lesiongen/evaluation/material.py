@@ -1,10 +1,10 @@
 """The images of an evaluation, and the checks without which its numbers would mean nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lesiongen.dataset import DIAGNOSES, Dataset
 from lesiongen.errors import DataError
@@ -26,47 +26,45 @@ class Material:
     validation: LabelledImages
     test: LabelledImages
     synthetic: LabelledImages
-    excluded: int
+    excluded: dict[str, int]
     notes: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Images of each class in each part, lesions of the test split, and test images left out."""
+        """Images of each class in each part, lesions of the test split, and validation and test images left out."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test, "synthetic": self.synthetic}
         return {
             **{name: {"n": len(part), "per_class": part.count(self.classes)} for name, part in parts.items()},
             "test_lesions": len(np.unique(self.test.lesions)),
-            "test_excluded": self.excluded,
+            **{f"{name}_excluded": number for name, number in self.excluded.items()},
         }
 
 
 def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> Material:
-    """Loads the real splits and the synthetic images and checks that the test split is untouched by training.
+    """Loads the real splits and the synthetic images and checks that the splits are apart.
+
+    Left out are validation images whose pixels are also in the training split, and test images whose pixels are in any
+    other part.
 
     Raises:
-        DataError: A split is empty, too few test images are left, or a lesion or patient of the test split is also in
-            another split.
+        DataError: A split is empty, no validation or too few test images are left, or two splits share a lesion, a
+            patient or a case.
     """
     _check_sizes(config, real, synthetic)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))
     size = config.image_size
     train, validation, test = (load_images(real, split, classes, size) for split in ("train", "validation", "test"))
     generated = load_images(synthetic, None, classes, size)
-    for other, name in ((train, "train"), (validation, "validation")):
-        _check_apart(test, other, name, real.uri)
-    seen = {key for part in (train, validation, generated) for key in part.keys}
-    fresh = np.array([key not in seen for key in test.keys], dtype=bool)
-    kept = test.take(fresh)
-    _require(len(kept), config.min_test, f"{real.uri}: the test split has {len(kept)} usable images")
-    return Material(
-        classes,
-        train,
-        validation,
-        kept,
-        generated,
-        int((~fresh).sum()),
-        _notes(classes, train, kept, generated, fresh),
-    )
+    parts = {"train": train, "validation": validation, "test": test}
+    for one, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
+        _check_apart(parts, one, other, real.uri)
+    unseen, fresh = _without(validation, train), _without(test, train, validation, generated)
+    excluded = {"validation": len(validation) - len(unseen), "test": len(test) - len(fresh)}
+    if not len(unseen):
+        raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
+    _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
+    notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded)]
+    return Material(classes, train, unseen, fresh, generated, excluded, notes)
 
 
 def _check_sizes(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> None:
@@ -85,23 +83,25 @@ def _require(found: int, needed: int, what: str) -> None:
         raise DataError(f"{what}, fewer than the {needed} that an evaluation needs", hint=hint)
 
 
-def _check_apart(test: LabelledImages, other: LabelledImages, name: str, uri: str) -> None:
-    for column in ("lesion_id", "patient_id"):
-        shared = sorted(set(test.table[column].dropna()) & set(other.table[column].dropna()))
+def _without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:
+    """Leaves out the images whose pixels also occur in one of the others."""
+    seen = {key for part in others for key in part.keys}
+    return images.take(np.array([key not in seen for key in images.keys], dtype=bool))
+
+
+def _check_apart(parts: Mapping[str, LabelledImages], one: str, other: str, uri: str) -> None:
+    for column in ("lesion_id", "patient_id", "case_id"):
+        shared = sorted(set(parts[one].table[column].dropna()) & set(parts[other].table[column].dropna()))
         if shared:
             some = ", ".join(map(str, shared[:NAMED]))
             raise DataError(
-                f"{uri}: {len(shared)} values of {column} are in both the test and the {name} split: {some}",
+                f"{uri}: {len(shared)} values of {column} are in both the {one} and the {other} split: {some}",
                 hint="Split by lesion and patient; lesiongen ingest does, unless told to keep an official split.",
             )
 
 
-def _notes(
-    classes: tuple[str, ...],
-    train: LabelledImages,
-    test: LabelledImages,
-    synthetic: LabelledImages,
-    fresh: NDArray[np.bool_],
+def _missing_notes(
+    classes: tuple[str, ...], train: LabelledImages, test: LabelledImages, synthetic: LabelledImages
 ) -> list[str]:
     notes = []
     for part, where in (
@@ -112,9 +112,13 @@ def _notes(
         missing = [name for name, count in part.count(classes).items() if count == 0]
         if missing:
             notes.append(f"No image of {', '.join(missing)} is in {where}.")
-    if not fresh.all():
-        notes.append(
-            f"{int((~fresh).sum())} test images were left out: their pixels are also those of a training, validation "
-            "or synthetic image."
-        )
     return notes
+
+
+def _excluded_notes(excluded: Mapping[str, int]) -> list[str]:
+    where = {"validation": "a training image", "test": "a training, validation or synthetic image"}
+    return [
+        f"{number} {name} images were left out: their pixels are also those of {where[name]}."
+        for name, number in excluded.items()
+        if number
+    ]

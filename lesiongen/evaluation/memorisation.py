@@ -9,7 +9,7 @@ from PIL import Image
 
 from lesiongen.imaging import nearest
 
-__all__ = ["Neighbours", "find_copies", "nearest_training_images"]
+__all__ = ["Neighbours", "find_copies", "nearest_pairs", "nearest_training_images"]
 
 THUMBNAIL = 16
 COMPONENTS = 64
@@ -90,16 +90,8 @@ def find_copies(
     """
     threshold = float(np.percentile(held_out.similarity, percentile))
     above = synthetic.similarity > threshold
+    pairs = nearest_pairs(synthetic, ids, threshold)
     order = np.argsort(-synthetic.similarity, kind="stable")[:SHOWN]
-    pairs = [
-        {
-            "synthetic": ids[0][k],
-            "train": ids[1][int(synthetic.rows[k])],
-            "similarity": float(synthetic.similarity[k]),
-            "above": bool(above[k]),
-        }
-        for k in order.tolist()
-    ]
     return {
         "method": (
             f"correlation of up to {COMPONENTS} whitened principal components of {THUMBNAIL}-pixel colour "
@@ -115,8 +107,28 @@ def find_copies(
         "calibrated": len(held_out.similarity) >= MIN_HELD_OUT,
         "synthetic_quantiles": _quantiles(synthetic.similarity),
         "held_out_quantiles": _quantiles(held_out.similarity),
-        "nearest_pairs": pairs,
+        "nearest_pairs": [pairs[k] for k in order.tolist()],
     }
+
+
+def nearest_pairs(
+    synthetic: Neighbours, ids: tuple[list[str], list[str]], threshold: float
+) -> list[dict[str, str | float | bool]]:
+    """Names the nearest training image of every synthetic image, and whether it is nearer than the threshold.
+
+    Args:
+        synthetic: Neighbours of the synthetic images.
+        ids: Image ids of the synthetic and of the training images.
+        threshold: Similarity above which a synthetic image counts as a near copy.
+
+    Returns:
+        One entry for each synthetic image, in their order: ``synthetic``, ``train``, ``similarity``, ``above``.
+    """
+    found = zip(ids[0], synthetic.rows.tolist(), synthetic.similarity.tolist(), strict=True)
+    return [
+        {"synthetic": name, "train": ids[1][row], "similarity": similarity, "above": similarity > threshold}
+        for name, row, similarity in found
+    ]
 
 
 def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:

@@ -176,7 +176,11 @@ def _memorisation(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
         *blocks,
         Picture(pictures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."),
         Picture(pictures["similarity"], "Similarities to the nearest training image"),
-        Table(("synthetic image", "training image", "similarity", "above threshold"), rows, "The nearest pairs"),
+        Table(
+            ("synthetic image", "training image", "similarity", "above threshold"),
+            rows,
+            "The nearest pairs; nearest.json beside this page names that of every synthetic image",
+        ),
     ]
 
 

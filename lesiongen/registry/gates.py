@@ -121,9 +121,12 @@ def _learnt(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
         return _off(gate)
     real = _at(evaluation, "utility", "real")
     classes, low = _at(real, "per_class"), _number(_at(real, "balanced_accuracy"), "low")
-    if low is None or not isinstance(classes, Mapping) or not classes:
+    tested = (
+        [each for each in classes.values() if (_number(each, "n") or 0) > 0] if isinstance(classes, Mapping) else []
+    )
+    if low is None or not tested:
         return _missing(gate, "utility: balanced_accuracy and per_class of real")
-    chance = 1 / len(classes)
+    chance = 1 / len(tested)  # balanced accuracy is a mean over the classes that were tested, no others
     numbers = f"Trained on real images, balanced accuracy is at least {low:.3f}; chance is {chance:.3f}"
     if low <= chance + above:
         return Reason(gate, Outcome.HOLD, f"{numbers}: the classifier has not learnt enough to compare with.")

@@ -1,28 +1,41 @@
 """What an evaluation says about a model is worth something only if it is this model's, on images it never saw."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError
+from lesiongen.imaging import ImageError, content_digest, decode
+from lesiongen.progress import progress
+from lesiongen.storage import open_storage
 
 __all__ = ["check_same_model", "contamination"]
+
+logger = logging.getLogger(__name__)
+MODEL_FILE, PIPELINE_FILE = "_model.json", "model_index.json"
+
+
+class _UnknownError(Exception):
+    """What a model was trained on can no longer be told."""
 
 
 def check_same_model(evaluation: Mapping[str, Any], model_version: str) -> None:
     """Checks that the evaluated synthetic images were drawn by a version of a model.
 
     Raises:
-        DataError: They were drawn by another one, or do not say by which.
+        DataError: They were drawn by another one, do not say by which, or are no longer those that were evaluated.
         StorageError: The synthetic images are no longer there.
     """
-    uri = _source(evaluation, "synthetic")["uri"]
-    drawn_by = Dataset.open(uri).manifest.origin.get("model_version")
+    source = _source(evaluation, "synthetic")
+    drawn_by = _opened(source["uri"], source["version"]).manifest.origin.get("model_version")
     if drawn_by != model_version:
         by = f"the model {str(drawn_by)[:12]}, not {model_version[:12]}" if drawn_by else "an unnamed model"
         raise DataError(
-            f"The evaluated images in {uri} were drawn by {by}.",
+            f"The evaluated images in {source['uri']} were drawn by {by}.",
             hint="Evaluate images that this model drew, or name the model that drew them.",
         )
 
@@ -30,26 +43,59 @@ def check_same_model(evaluation: Mapping[str, Any], model_version: str) -> None:
 def contamination(evaluation: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, int] | None:
     """Counts the images of the evaluation's validation and test splits that the generator was trained on.
 
-    Where generator and evaluation used the same version of a dataset there are none: its splits share no lesion, which
-    the evaluation has checked. Else the image files themselves are compared.
+    What LesionGen models the generator began from were trained on counts too. Other bases (a hub id, a diffusers
+    pipeline without ``_model.json``) do not say what they saw, and count as not having seen these images.
+
+    Training on the evaluation's own version of the dataset is no contamination: its splits share no lesion, which the
+    evaluation has checked. Else the decoded pixels are compared.
 
     Args:
         evaluation: Content of ``evaluation.json``.
         model: Content of ``_model.json``.
 
     Returns:
-        Counts by split; None where the images that the generator was trained on are not known any more.
+        Counts by split; None where the images that the generator or its base was trained on are not known any more.
     """
-    trained, tested = (model.get("training") or {}).get("dataset"), _source(evaluation, "real")
-    if not trained:
-        return None
-    if trained["version"] == tested["version"]:
-        return {"validation": 0, "test": 0}
+    tested = _source(evaluation, "real")
     try:
-        seen = _digests(trained["uri"], trained["version"], "train")
-        return {name: len(seen & _digests(tested["uri"], tested["version"], name)) for name in ("validation", "test")}
-    except StorageError:
+        others = {source["version"]: source["uri"] for source in _seen(model) if source["version"] != tested["version"]}
+        if not others:
+            return {"validation": 0, "test": 0}
+        seen = {digest for version, uri in others.items() for digest in _digests(uri, version, "train")}
+        return {
+            name: len(seen & set(_digests(tested["uri"], tested["version"], name))) for name in ("validation", "test")
+        }
+    except (StorageError, _UnknownError) as error:
+        logger.warning("What the generator was trained on is not known: %s", error)
         return None
+
+
+def _seen(model: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Gives the datasets that a model was trained on, and those of the LesionGen models that it began from."""
+    following: Mapping[str, Any] | None = model
+    while following is not None:  # ends: every base is named by the digest of its manifest, so none leads back
+        training = following.get("training") or {}
+        if training.get("dataset"):
+            yield training["dataset"]
+        elif following.get("method") != "base":  # a base model may be built without images
+            raise _UnknownError("a manifest names no training dataset")
+        following = None if training.get("base_trained_on_own_images") else _base(following.get("base"))
+
+
+def _base(base: Mapping[str, str] | None) -> Mapping[str, Any] | None:
+    """Reads the manifest of a base; None where there is no base, or it is no LesionGen model."""
+    if base is None or not ("://" in base["uri"] or Path(base["uri"]).is_absolute()):
+        return None  # a hub id: folders are written down with their whole path
+    storage = open_storage(base["uri"])
+    if not storage.exists(MODEL_FILE):
+        if storage.exists(PIPELINE_FILE):
+            return None
+        raise _UnknownError(f"the base {base['uri']} is no longer there")
+    content = storage.read_bytes(MODEL_FILE)
+    if hashlib.sha256(content).hexdigest() != base["version"]:
+        raise _UnknownError(f"the base {base['uri']} is no longer the version {base['version'][:12]}")
+    manifest: Mapping[str, Any] = json.loads(content)
+    return manifest
 
 
 def _source(evaluation: Mapping[str, Any], name: str) -> Mapping[str, str]:
@@ -60,8 +106,24 @@ def _source(evaluation: Mapping[str, Any], name: str) -> Mapping[str, str]:
         raise DataError(f"The evaluation does not name its {name} images.", hint="Evaluate anew.") from error
 
 
-def _digests(uri: str, version: str, split: str) -> set[bytes]:
+def _opened(uri: str, version: str) -> Dataset:
     dataset = Dataset.open(uri)
     if dataset.manifest.version != version:
         raise DataError(f"{uri} is no longer the version {version[:12]} that was used.")
-    return {hashlib.sha256(sample.image).digest() for sample in dataset.samples(split)}
+    return dataset
+
+
+def _digests(uri: str, version: str, split: str) -> Iterator[str]:
+    dataset = _opened(uri, version)
+    total = dataset.manifest.splits.get(split, 0)
+    with progress(f"Comparing {split} images", total=total, unit="images") as bar:
+        for sample in dataset.samples(split):
+            yield _digest(sample.image)
+            bar.advance()
+
+
+def _digest(image: bytes) -> str:
+    try:
+        return content_digest(decode(image))
+    except ImageError:  # a damaged file can still be recognised as a file
+        return hashlib.sha256(image).hexdigest()

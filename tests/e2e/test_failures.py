@@ -60,12 +60,29 @@ def own_stack(tmp_path: Path) -> Iterator[Stack]:
     stack.down()
 
 
+def _steps_of(run: str) -> list[str]:
+    """The processes that live and were started as a part of this run, wherever they hang by now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("LESIONGEN_PIPELINE_RUN") == run and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(str(process))
+        except psutil.Error:  # it has ended, or is another user's
+            continue
+    return found
+
+
 def test_a_server_that_dies_in_mid_run(own_stack: Stack, run_command: Any, phantoms: Path, tmp_path: Path) -> None:
     command = run_command(
         "--home", str(tmp_path / "home"), "--source", str(phantoms), "--format", "image_folder",
         "--preset", "miniature", **own_stack.environment(),
     )  # fmt: skip
     command.wait_for("^ingest: done")
+    run = next((tmp_path / "home" / "runs").iterdir()).name
+    until = time.monotonic() + 60
+    while not (steps := _steps_of(run)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert steps, "the next step never began"
     os.kill(own_stack.status().pids["s3"], signal.SIGKILL)
     started = time.monotonic()
     code, _, errors = command.finish()
@@ -75,4 +92,4 @@ def test_a_server_that_dies_in_mid_run(own_stack: Stack, run_command: Any, phant
     assert "s3://" in last
     assert "Traceback" not in last
     assert time.monotonic() - started < 120
-    assert not [child for child in psutil.Process().children(recursive=True) if "executor_main" in str(child)]
+    assert not _steps_of(run), "steps of the run outlived it"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -74,6 +75,32 @@ def test_drift_is_measured_on_what_both_sides_have(finished: EvaluationResult) -
     assert "classifier_confidence" in (Path(finished.reference.uri) / "drift.html").read_text()
 
 
+def test_every_synthetic_image_is_listed_with_its_nearest_training_image(
+    finished: EvaluationResult, real: str, synthetic: str
+) -> None:
+    listed = json.loads((Path(finished.reference.uri) / "nearest.json").read_text())
+    assert [pair["synthetic"] for pair in listed] == [each.image_id for each in Dataset.open(synthetic).samples()]
+    assert {pair["train"] for pair in listed} <= {each.image_id for each in Dataset.open(real).samples("train")}
+    found = finished.evaluation["memorisation"]
+    assert sum(pair["above"] for pair in listed) == found["n_above"]
+    assert sorted(listed, key=lambda pair: -pair["similarity"])[:12] == found["nearest_pairs"]
+
+
+def test_a_label_cannot_end_the_script_of_the_drift_page(tmp_path: Path) -> None:
+    from lesiongen.evaluation.drift import measure_drift
+
+    label = "</script><script>alert(1)</script>"
+    table = pd.DataFrame(
+        {"diagnosis": ["nv", label] * 20, "measured_tone": [label, None] * 20, "brightness": range(40)}
+    )
+    drift = measure_drift(table, table, tmp_path / "drift.html")
+    page = (tmp_path / "drift.html").read_text()
+    assert "script>alert(1)" in page
+    assert "<script>alert(1)" not in page
+    assert {entry["distance"] for entry in drift["columns"]} == {0.0}
+    assert table["diagnosis"][1] == label
+
+
 def test_the_command_repeats_the_numbers_without_real_images(
     finished: EvaluationResult, real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -117,6 +144,37 @@ def test_a_lesion_in_two_splits_is_refused(
     leaky = changed(real, lambda s: replace(s, lesion_id="test3") if s.image_id == "real0" else s)
     with pytest.raises(DataError, match="1 values of lesion_id are in both the test and the train split: test3"):
         evaluate(small_config, publish(leaky), synthetic, str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id", "case_id"])
+@pytest.mark.parametrize(("first", "other"), [("test", "train"), ("test", "validation"), ("validation", "train")])
+def test_no_two_splits_share_a_lesion_patient_or_case(
+    column: str, first: str, other: str, real: str, synthetic: str, small_config: EvaluateConfig, publish: Publish
+) -> None:
+    from lesiongen.evaluation.material import load_material
+
+    one_each = {"train": "real0", "validation": "real90", "test": "real114"}
+    shared = {one_each[first], one_each[other]}
+    leaky = publish(changed(real, lambda s: replace(s, **{column: "both"}) if s.image_id in shared else s))
+    with pytest.raises(DataError, match=f"values of {column} are in both the {first} and the {other} split: both"):
+        load_material(small_config, Dataset.open(leaky), Dataset.open(synthetic))
+
+
+def test_validation_images_that_training_has_seen_are_left_out(
+    real: str, synthetic: str, small_config: EvaluateConfig, publish: Publish
+) -> None:
+    from lesiongen.evaluation.material import load_material
+
+    train = {sample.image_id: sample.image for sample in Dataset.open(real).samples("train")}
+    copies = {f"real{90 + k}": train[f"real{k}"] for k in range(3)}
+    leaky = publish(changed(real, lambda s: replace(s, image=copies.get(s.image_id, s.image))))
+    material = load_material(small_config, Dataset.open(leaky), Dataset.open(synthetic))
+    assert (material.counts["validation_excluded"], len(material.validation)) == (3, 21)
+    assert not copies.keys() & set(material.validation.table["image_id"])
+    assert material.notes == ["3 validation images were left out: their pixels are also those of a training image."]
+    every = publish(changed(real, lambda s: replace(s, image=train["real0"]) if s.split == "validation" else s))
+    with pytest.raises(DataError, match="every validation image is also a training image"):
+        load_material(small_config, Dataset.open(every), Dataset.open(synthetic))
 
 
 def test_test_images_that_training_has_seen_are_left_out(

@@ -30,8 +30,9 @@ def evaluation(
     def condition(worst):
         recall, low, high = worst
         group = {"column": "skin_tone", "group": "dark", "n": 31, "recall": recall, "low": low, "high": high}
+        classes = {"mel": {"n": 9}, "nv": {"n": 300}, "bcc": {"n": 91}, "vasc": {"n": 0}}
         balanced = {"mean": 0.6, "low": learnt, "per_seed": [0.6] * seeds}
-        return {"balanced_accuracy": balanced, "per_class": {"mel": {}, "nv": {}, "bcc": {}}, "worst_group": group}
+        return {"balanced_accuracy": balanced, "per_class": classes, "worst_group": group}
 
     middle, low, high = difference
     compared = {"name": "both vs real", "metric": "balanced_accuracy", "difference": middle, "low": low, "high": high}
@@ -68,7 +69,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
 @pytest.mark.parametrize(
     ("changed", "gate", "outcome", "numbers"),
     [
-        ({"learnt": 0.33}, "learnt", Outcome.HOLD, ["0.330", "0.333"]),
+        ({"learnt": 0.33}, "learnt", Outcome.HOLD, ["0.330", "0.333"]),  # three of the four classes were tested
         ({"difference": (-0.01, -0.05, 0.03)}, "utility", Outcome.HOLD, ["-0.010", "-0.050", "+0.030", "-0.020"]),
         ({"difference": (-0.08, -0.12, -0.03)}, "utility", Outcome.REJECT, ["-0.080", "-0.120", "-0.030"]),
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
@@ -99,6 +100,8 @@ LEAVES = [
     ("comparisons", 1, "difference"),
     ("comparisons", 1, "low"),
     ("comparisons", 1, "high"),
+    ("utility", "real", "per_class"),
+    ("utility", "real", "balanced_accuracy", "low"),
     ("utility", "real", "worst_group", "recall"),
     ("utility", "real", "worst_group", "low"),
     ("utility", "both", "worst_group", "recall"),

@@ -21,7 +21,11 @@ LAX = Policy(min_seeds=1, min_test_lesions=1)
 
 def numbers(difference=0.01, share=0.0):
     worst = {"column": "sex", "group": "female", "n": 40, "recall": 0.5, "low": 0.4, "high": 0.6}
-    condition = {"balanced_accuracy": {"mean": 0.6, "per_seed": [0.6]}, "worst_group": worst}
+    condition = {
+        "balanced_accuracy": {"mean": 0.6, "low": 0.55, "per_seed": [0.6]},
+        "per_class": {"mel": {"n": 20}, "nv": {"n": 40}},
+        "worst_group": worst,
+    }
     low, high = difference - 0.01, difference + 0.01
     compared = {"name": "both vs real", "metric": "balanced_accuracy"}
     return {
@@ -171,7 +175,7 @@ def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_
     actions = ["register", "promote", "register", "hold", "register", "reject"]
     assert [event.action for event in events] == actions
     assert (events[1].who, events[1].champion_before, events[1].champion_after) == ("a clinician", None, "1")
-    assert len(events[5].reasons) == 7
+    assert len(events[5].reasons) == 8
 
 
 def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, client, name):
