@@ -193,6 +193,42 @@ def test_running_stack_sets_the_environment_meanwhile_and_stops_only_what_it_sta
     assert not Stack(home).status().running
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "MLFLOW_TRACKING_URI"],
+)
+def test_servers_and_keys_of_the_environment_go_before_the_stack(stack, monkeypatch, name):
+    monkeypatch.setenv(name, "theirs")
+    before = dict(os.environ)
+    assert not use_running_stack(stack.home.path)
+    assert dict(os.environ) == before
+
+
+def test_a_stack_that_is_taken_by_itself_is_told(stack, monkeypatch, caplog):
+    for name in stack.environment():
+        monkeypatch.setenv(name, "")  # an empty variable names nothing
+    with caplog.at_level("INFO"):
+        assert use_running_stack(stack.home.path)
+    assert f"Using the local servers of {stack.home.path}" in caplog.text
+    assert os.environ["MLFLOW_TRACKING_URI"] == stack.status().mlflow_uri
+
+
+def test_what_the_environment_names_does_not_mix_with_the_stack(stack, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere.example")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "theirs")
+    with running_stack(stack.home.path):
+        assert "AWS_ENDPOINT_URL_S3" not in os.environ
+        assert "AWS_SESSION_TOKEN" not in os.environ
+    assert os.environ["AWS_SESSION_TOKEN"] == "theirs"
+
+
+def test_a_home_that_was_open_to_others_is_closed(tmp_path):
+    folder = tmp_path / "home"
+    (folder / "s3").mkdir(parents=True, mode=0o755)
+    Stack(folder).home.create()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "s3", folder / "logs")} == {0o700}
+
+
 def test_ports_are_remembered_and_replaced_only_when_taken(tmp_path):
     home = Stack(tmp_path / "home").home
     home.create()

@@ -14,7 +14,7 @@ from typing import Any
 
 from lesiongen.errors import ServiceError
 
-__all__ = ["PORT_NAMES", "Credentials", "Home"]
+__all__ = ["PORT_NAMES", "Credentials", "Home", "private_folder"]
 
 PORT_NAMES = (
     "s3", "s3_grpc", "filer", "filer_grpc", "volume", "volume_grpc",
@@ -63,7 +63,7 @@ class Home:
     def create(self) -> None:
         """Makes the folders, for the owner alone."""
         for folder in (self.path, self.logs, self.objects):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
 
     def ports(self) -> dict[str, int] | None:
         """Returns the remembered ports, or None before the first start."""
@@ -113,6 +113,21 @@ class Home:
                     raise ServiceError(f"Another `lesiongen up` or `down` is still at work on {self.path}.")
                 time.sleep(0.1)
             yield
+
+
+def private_folder(folder: Path) -> None:
+    """Makes a folder, or takes one that is there, and closes it to everybody but its owner.
+
+    Raises:
+        ServiceError: It is open to others, and belongs to somebody else.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        try:
+            folder.chmod(0o700)
+        except PermissionError as error:
+            hint = "It will hold credentials and patients' images: choose a folder of your own."
+            raise ServiceError(f"{folder} is open to other users and not yours to close.", hint=hint) from error
 
 
 def _locked(descriptor: int) -> bool:

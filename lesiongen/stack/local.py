@@ -1,5 +1,6 @@
 """Start, stop and describe the local stack."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,22 @@ from lesiongen.stack import processes, servers
 from lesiongen.stack.home import Credentials, Home
 from lesiongen.stack.servers import BUCKET
 
-__all__ = ["ServerStatus", "Stack", "StackStatus", "default_home", "running_stack", "use_running_stack"]
+__all__ = [
+    "ServerStatus",
+    "Stack",
+    "StackStatus",
+    "default_home",
+    "named_servers",
+    "running_stack",
+    "use_running_stack",
+]
 
+logger = logging.getLogger(__name__)
 S3, MLFLOW = "s3", "mlflow"
+SERVER_VARIABLES = (
+    "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN",
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+)  # fmt: skip
 READY_SECONDS = 120.0
 LOG_TAIL_LINES = 20
 
@@ -224,7 +238,7 @@ def running_stack(home: str | Path) -> Iterator[Stack]:
     was_running = stack.status().running
     stack.up()
     before = dict(os.environ)
-    os.environ.update(stack.environment())
+    _enter(stack)
     try:
         yield stack
     finally:
@@ -240,10 +254,22 @@ def use_running_stack(home: str | Path | None = None) -> bool:
     Returns:
         Whether the environment was set.
     """
-    if "MLFLOW_TRACKING_URI" in os.environ or "AWS_ENDPOINT_URL" in os.environ:
+    if named_servers():
         return False
     stack = Stack(home if home is not None else default_home())
     if not stack.status().running:
         return False
-    os.environ.update(stack.environment())
+    _enter(stack)
     return True
+
+
+def named_servers() -> list[str]:
+    """Returns the variables by which the environment names servers or keys of its own; they go before the stack."""
+    return [name for name in SERVER_VARIABLES if os.environ.get(name)]
+
+
+def _enter(stack: Stack) -> None:
+    for name in SERVER_VARIABLES:  # some of them would win over the stack's own
+        os.environ.pop(name, None)
+    os.environ.update(stack.environment())
+    logger.info("Using the local servers of %s", stack.home.path)
