@@ -22,7 +22,7 @@ from lesiongen.errors import Interrupted, ServiceError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["StageRun", "finish_pipeline_run", "mlflow_client", "service_errors", "stage_run"]
+__all__ = ["StageRun", "finish_pipeline_run", "mlflow_client", "service_errors", "stage_run", "without_password"]
 
 logger = logging.getLogger(__name__)
 PARENT_TAG = "lesiongen.pipeline_run"
@@ -192,12 +192,17 @@ def service_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        server = re.sub(r"//[^/@]*@", "//", os.environ.get("MLFLOW_TRACKING_URI", ""))
-        text = str(error)
+        server = without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        text = without_password(str(error))
         if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
             hint = "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
             raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
         raise ServiceError(f"The MLflow server at {server} refuses: {text}") from error
+
+
+def without_password(text: str) -> str:
+    """Removes user and password from the addresses in a text: ``https://me:secret@host`` becomes ``https://host``."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def _opened(client: Any, stage: str) -> str:

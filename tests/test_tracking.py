@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from lesiongen import tracking
 from lesiongen.errors import Interrupted, ServiceError, UsageError
-from lesiongen.tracking import finish_pipeline_run, mlflow_client, stage_run
+from lesiongen.tracking import finish_pipeline_run, mlflow_client, service_errors, stage_run, without_password
 
 
 @pytest.fixture
@@ -188,3 +189,12 @@ def test_json_of_a_run_is_readable(server, tmp_path):
         run.log_json({"accuracy": 0.5}, "numbers.json")
     path = server.download_artifacts(run.run_id, "numbers.json", str(tmp_path))
     assert json.loads(Path(path).read_text()) == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("address", ["https://me:p@ss@host:5000/x", "postgresql+psycopg2://me:secret@host:5000/x"])
+def test_passwords_in_addresses_are_taken_out(address, monkeypatch):
+    assert without_password(f"at {address}, ask a@b.c") == f"at {address.split(':')[0]}://host:5000/x, ask a@b.c"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(ServiceError, match="refuses") as caught, service_errors():
+        raise MlflowException(f"No such table at {address}")
+    assert "me:" not in str(caught.value)
