@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 from kfp import components, local
 
-from lesiongen.errors import Interrupted, LesionGenError
-from lesiongen.stack import running_stack
+from lesiongen.errors import Interrupted, LesionGenError, UsageError
+from lesiongen.stack import named_servers, running_stack
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, terminate_containers
@@ -25,15 +25,13 @@ from pipelines.summary import RunSummary, summarise
 
 __all__ = ["run_pipeline"]
 
-SERVER_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_TRACKING_URI")
-
 
 def run_pipeline(
     request: RunRequest, *, home: Path, resume: str | None = None, screen: TextIO | None = None
 ) -> RunSummary:
     """Compiles the release pipeline and runs the compiled file to its end.
 
-    The embedded servers are started for the run unless the environment names an S3 or an MLflow server.
+    The embedded servers are started for the run unless the environment names servers or keys of its own.
 
     Args:
         request: What to run.
@@ -42,6 +40,7 @@ def run_pipeline(
         screen: Where progress goes; standard output by default.
 
     Raises:
+        UsageError: A configuration is wrong, or the environment names an S3 server or keys but no MLflow server.
         LesionGenError: A step failed; the message names it and carries its own words.
         Interrupted: The run was asked to stop.
     """
@@ -56,9 +55,15 @@ def run_pipeline(
 
 
 def _servers(home: Path) -> AbstractContextManager[object]:
-    if any(os.environ.get(name) for name in SERVER_VARIABLES):
-        return nullcontext()
-    return running_stack(home)
+    named = named_servers()
+    if not named:
+        return running_stack(home)
+    if "MLFLOW_TRACKING_URI" not in named:
+        raise UsageError(
+            f"The environment names servers or keys ({', '.join(named)}), but no MLflow server.",
+            hint="Set MLFLOW_TRACKING_URI too, or unset these for the embedded servers.",
+        )
+    return nullcontext()
 
 
 @contextmanager

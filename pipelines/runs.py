@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.step import IMAGE
 from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
+from lesiongen.stack import private_folder
 from pipelines.presets import Preset, preset
 from pipelines.source import folder_revision
 
@@ -38,6 +39,12 @@ class RunRequest(BaseModel):
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
 
+    @field_validator("source", "root")
+    @classmethod
+    def _from_anywhere(cls, place: str) -> str:
+        """Makes the path of a folder absolute: the run may be resumed from another working directory."""
+        return place if "://" in place else str(Path(place).expanduser().resolve())
+
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the pipeline.
 
@@ -46,9 +53,13 @@ class RunRequest(BaseModel):
         """
         chosen = preset(self.preset)
         self._check_config()
-        stages = Preset(**{name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES})
-        plain = self.model_dump(include={"format", "name", "root", "seed"})
-        return {**plain, "source": self._source(), "source_revision": self._revision(), **stages.arguments()}
+        stages = {name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES}
+        # Captions are measured with the tokenizer of the base that reads them.
+        if "base" in self.config.get("finetune", {}) and "tokenizer" not in self.config.get("caption", {}):
+            stages["caption"]["tokenizer"] = stages["finetune"]["base"]
+        self._check_source()
+        plain = self.model_dump(include={"source", "format", "name", "root", "seed"})
+        return {**plain, "source_revision": self._revision(), **Preset(**stages).arguments()}
 
     def _check_config(self) -> None:
         if unknown := set(self.config) - set(STAGE_NAMES):
@@ -62,18 +73,14 @@ class RunRequest(BaseModel):
                         f"{stage}.{field} is null.", hint="Kubeflow Pipelines carries no null; leave the field out."
                     )
 
-    def _source(self) -> str:
-        if "://" in self.source:
-            return self.source
-        path = Path(self.source).expanduser().resolve()
-        if not path.exists():
-            raise UsageError(f"The source {path} does not exist.", hint="Give a folder or an s3:// prefix.")
-        return str(path)
+    def _check_source(self) -> None:
+        if "://" not in self.source and not Path(self.source).exists():
+            raise UsageError(f"The source {self.source} does not exist.", hint="Give a folder or an s3:// prefix.")
 
     def _revision(self) -> str:
         if self.source_revision is not None:
             return self.source_revision
-        return "" if "://" in self.source else folder_revision(Path(self._source()))
+        return "" if "://" in self.source else folder_revision(Path(self.source))
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class RunFolder:
         """Makes the folder of a new run and writes down what was asked for."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         home = home.expanduser().resolve()
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # reports may show patients' images
+        private_folder(home)  # reports may show patients' images
         folder = cls(home / "runs" / f"{stamp}-{secrets.token_hex(3)}")
         folder.artifacts.mkdir(parents=True)
         folder._request.write_text(request.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 from lesiongen.errors import LesionGenError
 from lesiongen.references import read_reference
 from lesiongen.storage import open_storage
+from lesiongen.tracking import without_password
 from pipelines.runs import RunFolder
 
 __all__ = ["RunSummary", "summarise"]
@@ -24,7 +25,7 @@ class RunSummary:
     folder: str
     report: str
     """The HTML report, copied to this machine."""
-    contact_sheet: str | None
+    contact_sheet: str
     """The picture of synthetic images, likewise."""
     report_uri: str
     dataset_uri: str
@@ -47,7 +48,7 @@ class RunSummary:
         """Returns the summary for a reader."""
         facts = {
             "Report": self.report,
-            "Synthetic images": self.contact_sheet or self.synthetic_uri,
+            "Synthetic images": self.contact_sheet,
             "Stored in": self.report_uri.rpartition("/evaluations/")[0],
             "Model": f"{self.name} version {self.version}, alias {self.alias}",
             "Decision": self.outcome,
@@ -64,7 +65,7 @@ def summarise(folder: RunFolder, home: Path) -> RunSummary:
 
     Raises:
         LesionGenError: A step left no result.
-        StorageError: The report cannot be read.
+        StorageError: The report or its contact sheet cannot be read.
     """
     registered, decided = _json(folder, "register", "registered"), _json(folder, "promote", "decision")
     evaluation = _uri(folder, "evaluate", "evaluation")
@@ -72,13 +73,13 @@ def summarise(folder: RunFolder, home: Path) -> RunSummary:
         run=folder.id,
         folder=str(folder.path),
         report=str(_copy(evaluation, "report.html", folder.path)),
-        contact_sheet=_contact_sheet(evaluation, folder.path),
+        contact_sheet=str(_copy(evaluation, CONTACT_SHEET, folder.path)),
         report_uri=f"{evaluation}/report.html",
         dataset_uri=_uri(folder, "caption", "captioned"),
         model_uri=_uri(folder, "finetune", "model"),
         synthetic_uri=_uri(folder, "sample", "synthetic"),
-        mlflow=os.environ.get("MLFLOW_TRACKING_URI"),
-        s3=os.environ.get("AWS_ENDPOINT_URL"),
+        mlflow=_server("MLFLOW_TRACKING_URI"),
+        s3=_server("AWS_ENDPOINT_URL_S3") or _server("AWS_ENDPOINT_URL"),
         name=registered["name"],
         version=str(registered["version"]),
         alias="champion" if decided["champion"] == registered["version"] else "challenger",
@@ -92,11 +93,8 @@ def _reason(reason: dict[str, Any]) -> str:
     return f"{reason['outcome']} {reason['gate']}: {reason['message']}"
 
 
-def _contact_sheet(evaluation: str, folder: Path) -> str | None:
-    # With real images kept out of reports there may be no picture.
-    if not open_storage(evaluation).exists(CONTACT_SHEET):
-        return None
-    return str(_copy(evaluation, CONTACT_SHEET, folder))
+def _server(variable: str) -> str | None:
+    return without_password(os.environ.get(variable, "")) or None
 
 
 def _copy(uri: str, key: str, folder: Path) -> Path:

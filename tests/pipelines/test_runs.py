@@ -1,5 +1,6 @@
 """What was asked for, and the folder of a run."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 from lesiongen.config import parse_config
 from lesiongen.diffusion import FinetuneConfig
 from lesiongen.diffusion import presets as diffusion_presets
-from lesiongen.errors import UsageError
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from pipelines.checks import check_arguments
+from pipelines.local import _servers
 from pipelines.presets import PRESETS, preset
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.source import folder_revision
+from pipelines.summary import summarise
 
 
 @pytest.fixture
@@ -99,3 +103,86 @@ def test_the_newest_output_of_a_step_counts(tmp_path: Path, source: Path) -> Non
     newest = folder.artifact("ingest", "dataset")
     assert newest is not None
     assert newest.read_text() == "lesiongen-release-2026-01-02"
+
+
+def test_a_run_knows_its_source_and_root_from_any_working_directory(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    created = RunFolder.create(tmp_path, RunRequest(source="images", format="isic", preset="miniature", root="stored"))
+    monkeypatch.chdir("/")
+    arguments = created.request().arguments()
+    assert (arguments["source"], arguments["root"]) == (str(source), str(tmp_path / "stored"))
+
+
+def test_captions_are_measured_with_the_tokenizer_of_the_base(source: Path) -> None:
+    def tokenizer(**config: dict[str, object]) -> str:
+        request = RunRequest(source=str(source), format="isic", preset="tiny", config=config)
+        return str(request.arguments()["caption_config"]["tokenizer"])
+
+    assert tokenizer() == "tiny"
+    assert tokenizer(finetune={"base": "org/base"}, caption={"seed": 1}) == "org/base"
+    assert tokenizer(finetune={"base": "org/base"}, caption={"tokenizer": "org/other"}) == "org/other"
+
+
+def test_a_home_of_runs_is_for_its_owner(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o755)
+    RunFolder.create(tmp_path / "home", RunRequest(source=str(source), format="isic"))
+    assert (tmp_path / "home").stat().st_mode & 0o077 == 0
+
+
+def test_keys_without_an_mlflow_server_are_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "clinic")
+    with pytest.raises(UsageError, match="AWS_PROFILE.* no MLflow server"):
+        _servers(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    with _servers(tmp_path) as started:
+        assert started is None
+
+
+@pytest.fixture
+def finished(tmp_path: Path, source: Path) -> RunFolder:
+    """The folder of a run whose steps left what a summary needs."""
+    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    evaluation = tmp_path / "evaluations" / "x"
+    (evaluation / "pictures").mkdir(parents=True)
+    (evaluation / "report.html").write_text("<p>report</p>")
+    (evaluation / "pictures" / "samples.png").write_bytes(b"picture")
+    data = DatasetReference(kind="dataset", uri="s3://b/d", version="1", rows=1, splits={}, classes={})
+    model = ModelReference(kind="model", uri="s3://b/m", version="1", family="f", method="full", base="tiny")
+    scores = EvaluationReference(kind="evaluation", uri=str(evaluation), version="1", metrics={})
+    outputs = {
+        "caption/captioned": data,
+        "finetune/model": model,
+        "sample/synthetic": data,
+        "evaluate/evaluation": scores,
+    }
+    for output, reference in outputs.items():
+        path = folder.artifacts / "stamp" / output
+        path.parent.mkdir(parents=True)
+        write_reference(reference, path)
+    decided = {"champion": "1", "decision": {"outcome": "PROMOTE", "reasons": []}}
+    for output, content in {"register/registered": {"name": "x", "version": "1"}, "promote/decision": decided}.items():
+        path = folder.artifacts / "stamp" / output
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    return folder
+
+
+def test_a_summary_shows_addresses_without_passwords(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://me:secret@s3.example")
+    summary = summarise(finished, tmp_path)
+    assert (summary.mlflow, summary.s3) == ("https://mlflow.example", "https://s3.example")
+    assert "secret" not in summary.text()
+    assert Path(summary.contact_sheet).read_bytes() == b"picture"
+
+
+def test_a_contact_sheet_that_is_missing_is_no_silent_gap(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "evaluations" / "x" / "pictures" / "samples.png").unlink()
+    with pytest.raises(StorageError, match="samples.png does not exist"):
+        summarise(finished, tmp_path)
