@@ -28,8 +28,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(INSTALLED) ## run the whole release pipeline on generated lesions (12 minutes on 2 cores)
-	test -d $(DEMO)/phantoms || $(BIN)/lesiongen phantoms --output $(DEMO)/phantoms
+$(DEMO)/phantoms: | $(INSTALLED)
+	rm -rf $@.partial
+	$(BIN)/lesiongen phantoms --output $@.partial
+	mv $@.partial $@
+
+demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on generated lesions (12 minutes on 2 cores)
 	$(BIN)/lesiongen pipeline run --source $(DEMO)/phantoms --format image_folder --preset demo --name phantoms
 
 test: lint ## lint, types, layers and all tests but those in containers
