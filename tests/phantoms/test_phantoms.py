@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from skimage.color import rgb2lab
@@ -12,6 +13,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import balanced_accuracy_score
 
 from lesiongen.errors import UsageError
+from lesiongen.evaluation.images import LabelledImages
+from lesiongen.evaluation.training import Budget, Mixture, train_classifier
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render, write_phantoms
 from lesiongen.phantoms.profiles import PROFILES
 from lesiongen.phantoms.shape import lesion_frame
@@ -167,7 +170,24 @@ def test_the_classes_overlap_even_for_who_knows_every_concept():
 
 
 def test_the_classes_can_be_told_apart_by_mere_colour():
-    # Far above one in seven. A small network, which also sees structures, reaches 0.75 and more from 1,500 images.
+    # Far above one in seven.
     config = PhantomConfig(seed=8, size=32, duplicate_share=0.0, class_weights=dict.fromkeys(PROFILES, 1.0))
     drawn = [draw_concepts(config, index) for index in range(800)]
     assert 0.5 < _balanced_accuracy([_features(render(c, 32)) for c in drawn], drawn, 550) < 0.97
+
+
+def _labelled(seed, count):
+    config = PhantomConfig(seed=seed, size=40, duplicate_share=0.0, class_weights=dict.fromkeys(PROFILES, 1.0))
+    drawn = [draw_concepts(config, index) for index in range(count)]
+    images = np.stack([np.asarray(render(concepts, 40)) for concepts in drawn])
+    labels = np.array([list(PROFILES).index(concepts.diagnosis) for concepts in drawn])
+    return LabelledImages(images, labels, pd.DataFrame({"image_id": range(count)}))
+
+
+def test_a_small_network_learns_the_classes_from_pixels_but_not_all_at_once():
+    # Measured: 0.61 here; 0.66 after 900 steps; 0.72 after 700 steps of 64 images of 64 pixels.
+    train, fresh = _labelled(8, 1500), _labelled(9, 350)
+    budget = Budget(steps=300, batch_size=32, learning_rate=3e-3, weight_decay=0.05, checks=1)
+    unused = train.take(np.arange(8))  # one check, at the end: nothing is picked
+    model = train_classifier(Mixture(train), unused, tuple(PROFILES), budget, 0).model
+    assert 0.55 <= balanced_accuracy_score(fresh.labels, model.probabilities(fresh.images).argmax(axis=1)) <= 0.97
