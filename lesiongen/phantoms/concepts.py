@@ -17,7 +17,7 @@ Vessels = Literal["absent", "arborizing", "dotted", "lacunae"]
 ITA_RANGES = ((56.0, 70.0), (42.0, 54.0), (29.0, 40.0), (12.0, 27.0), (-26.0, 8.0), (-58.0, -33.0))
 """Individual typology angle of Fitzpatrick I to VI, in degrees: inside Del Bino's six classes, in order."""
 
-BORROW = 0.05
+BORROW = 0.03
 """Chance that a lesion takes its shape, its colours or its structures from another diagnosis: the overlap."""
 
 SAME_PATIENT = 0.12

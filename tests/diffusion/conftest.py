@@ -88,8 +88,9 @@ def dataset_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return build_dataset(tmp_path_factory.mktemp("data") / "set", {"train": 10, "validation": 4, "test": 3})
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
+    """What is compared bit for bit is made with one thread, in fixtures of a module too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
