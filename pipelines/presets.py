@@ -30,9 +30,9 @@ class Preset:
         }
 
 
-def _finetune(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a field's value
+def _finetune(name: str) -> dict[str, Any]:
     # Name and seed are arguments of the pipeline, the same for all stages. Kubeflow Pipelines knows no null.
-    config = diffusion_presets.preset(name, **changes)
+    config = diffusion_presets.preset(name)
     return config.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True)
 
 
@@ -72,7 +72,7 @@ def _reference(name: str) -> Callable[[], Preset]:
 
 def _miniature() -> Preset:
     return Preset(
-        finetune=_finetune("miniature", base_model={"vae_steps": 4, "text_steps": 4}),
+        finetune=_finetune("miniature"),
         caption={"tokenizer": "tiny"},
         sample={"per_class": 2},
         evaluate={"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},
