@@ -10,7 +10,7 @@ MAX_TOKENS = 48
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def build_tokenizer() -> Any:  # noqa: ANN401 - transformers ships no types
+def build_tokenizer() -> Any:
     """Builds the tokenizer, the same one every time, without a network.
 
     It is a ``transformers.CLIPTokenizer``: lower case, byte-level BPE, so that any text encodes and nothing is
@@ -46,7 +46,7 @@ def _byte_level(word: str) -> str:
     return "".join(piece for piece, _ in ByteLevel(add_prefix_space=False).pre_tokenize_str(word))
 
 
-def _most_frequent_pair(words: Any) -> tuple[str, str] | None:  # noqa: ANN401
+def _most_frequent_pair(words: Any) -> tuple[str, str] | None:
     counts: dict[tuple[str, str], int] = {}
     for pieces in words:
         for pair in zip(pieces, pieces[1:], strict=False):

@@ -73,7 +73,7 @@ def publish_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: 
         return publish(Path(name), output)
 
 
-def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401
+def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> dict[str, Any]:
     images = _images(dataset, "train", config.image_size)
     if not len(images):
         raise DataError(f"{dataset.uri} has no rows in its split 'train'")
@@ -104,7 +104,7 @@ def _images(dataset: Dataset, split: str, size: int, limit: int | None = None) -
     return np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)
 
 
-def _text_encoder(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - transformers ships no types
+def _text_encoder(config: TinyBaseConfig) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = build_tokenizer()
@@ -124,7 +124,7 @@ def _text_encoder(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - transformers
     ).eval()
 
 
-def _unet(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - diffusers ships no types
+def _unet(config: TinyBaseConfig) -> Any:
     from diffusers import UNet2DConditionModel
 
     halvings = len(config.unet_channels) - 1
@@ -148,7 +148,7 @@ def _unet(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - diffusers ships no t
     ).eval()
 
 
-def _save(folder: Path, **parts: Any) -> None:  # noqa: ANN401
+def _save(folder: Path, **parts: Any) -> None:
     from diffusers import DDPMScheduler, StableDiffusionPipeline
 
     scheduler = DDPMScheduler(

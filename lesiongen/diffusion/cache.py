@@ -153,7 +153,7 @@ def cached(
     return LatentCache(folder)
 
 
-def _check(table: Any, uri: str, split: str) -> None:  # noqa: ANN401 - pandas ships no types
+def _check(table: Any, uri: str, split: str) -> None:
     if table.empty:
         raise DataError(f"{uri} has no rows in its split {split!r}")
     missing = table.loc[~table["caption"].map(lambda value: isinstance(value, str) and bool(value)), "image_id"]

@@ -25,7 +25,7 @@ class Generator:
         image_size: Side of the images it was trained on; None where that is not known.
     """
 
-    def __init__(self, pipeline: Any, version: str, image_size: int | None) -> None:  # noqa: ANN401
+    def __init__(self, pipeline: Any, version: str, image_size: int | None) -> None:
         self.pipeline, self.version, self.image_size = pipeline, version, image_size
 
     def set_scheduler(self, name: str) -> None:
@@ -79,7 +79,7 @@ def load_generator(uri: str) -> Generator:
         return Generator(_prepared(pipeline), version, size)
 
 
-def _base_pipeline(base: BaseReference, uri: str) -> Any:  # noqa: ANN401
+def _base_pipeline(base: BaseReference, uri: str) -> Any:
     with local_model(base.uri, base.revision) as folder:
         found = model_version(folder)
         if found != base.version:
@@ -90,7 +90,7 @@ def _base_pipeline(base: BaseReference, uri: str) -> Any:  # noqa: ANN401
         return _pipeline(folder)
 
 
-def _pipeline(folder: Path) -> Any:  # noqa: ANN401 - diffusers ships no types
+def _pipeline(folder: Path) -> Any:
     from diffusers import StableDiffusionPipeline
 
     from lesiongen.diffusion.family import family_of
@@ -101,7 +101,7 @@ def _pipeline(folder: Path) -> Any:  # noqa: ANN401 - diffusers ships no types
     )
 
 
-def _prepared(pipeline: Any) -> Any:  # noqa: ANN401
+def _prepared(pipeline: Any) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     for part in (pipeline.unet, pipeline.vae):

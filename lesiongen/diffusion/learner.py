@@ -165,7 +165,7 @@ def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.
     cast_training_params(denoiser, dtype=torch.float32)
 
 
-def _average(config: FinetuneConfig, weights: list[torch.nn.Parameter]) -> Any:  # noqa: ANN401 - diffusers is untyped
+def _average(config: FinetuneConfig, weights: list[torch.nn.Parameter]) -> Any:
     from diffusers.training_utils import EMAModel
 
     return EMAModel(weights, decay=config.ema_decay, foreach=True) if config.ema else None

@@ -103,7 +103,7 @@ class StableDiffusion(ModelFamily):
         )
 
 
-def _load(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and transformers ship no types
+def _load(kind: Any, folder: Path) -> Any:
     try:
         with _without_bars():
             model = kind.from_pretrained(folder, use_safetensors=True)
@@ -129,7 +129,7 @@ def _without_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:  # noqa: ANN401
+def _warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:
     limit = tokenizer.model_max_length
     lengths = [len(ids) for ids in tokenizer(list(captions), verbose=False).input_ids]
     cut = sum(length > limit for length in lengths)

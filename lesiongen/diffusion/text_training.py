@@ -14,7 +14,7 @@ from lesiongen.seeds import derive_seed
 __all__ = ["fit_text_encoder"]
 
 
-def fit_text_encoder(encoder: Any, tokenizer: Any, captions: Sequence[str], config: TinyBaseConfig) -> None:  # noqa: ANN401
+def fit_text_encoder(encoder: Any, tokenizer: Any, captions: Sequence[str], config: TinyBaseConfig) -> None:
     """Trains the text encoder in place to tell, from the tokens that end a caption, which words it holds.
 
     Attention is causal, so a random encoder's end tokens hold a faint mixture of everything; the denoiser would

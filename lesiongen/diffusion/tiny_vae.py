@@ -30,7 +30,7 @@ BOX = ((1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (0.0, 0.0, 0.0))
 TENT = ((1.0, 2.0, 1.0), (2.0, 4.0, 2.0), (1.0, 2.0, 1.0))
 
 
-def tiny_vae(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - diffusers ships no types
+def tiny_vae(config: TinyBaseConfig) -> Any:
     """Returns a ``diffusers.AutoencoderKL`` whose first three latents are the local mean colour."""
     from diffusers import AutoencoderKL
 
@@ -56,7 +56,7 @@ def tiny_vae(config: TinyBaseConfig) -> Any:  # noqa: ANN401 - diffusers ships n
     return vae
 
 
-def _silence_branches(vae: Any) -> None:  # noqa: ANN401
+def _silence_branches(vae: Any) -> None:
     from diffusers.models.resnet import ResnetBlock2D
 
     for block in vae.modules():
@@ -67,7 +67,7 @@ def _silence_branches(vae: Any) -> None:  # noqa: ANN401
                 _carry_colours(block.conv_shortcut, POINT)
 
 
-def _start_encoder(encoder: Any, latents: int) -> None:  # noqa: ANN401
+def _start_encoder(encoder: Any, latents: int) -> None:
     _carry_colours(encoder.conv_in, CENTRE_POINT)
     for block in encoder.down_blocks:
         for sampler in block.downsamplers or ():
@@ -79,7 +79,7 @@ def _start_encoder(encoder: Any, latents: int) -> None:  # noqa: ANN401
     nn.init.constant_(encoder.conv_out.bias[latents:], LOG_VARIANCE)
 
 
-def _start_decoder(decoder: Any) -> None:  # noqa: ANN401
+def _start_decoder(decoder: Any) -> None:
     _carry_colours(decoder.conv_in, CENTRE_POINT)
     for block in decoder.up_blocks:
         for sampler in block.upsamplers or ():
@@ -109,7 +109,7 @@ def _mirror(convolution: nn.Conv2d) -> None:
         values.copy_(torch.stack([signals, -signals], dim=1).reshape(values.shape))
 
 
-def _pass_normalisation(norm: nn.GroupNorm, before: Any, after: nn.Conv2d) -> None:  # noqa: ANN401
+def _pass_normalisation(norm: nn.GroupNorm, before: Any, after: nn.Conv2d) -> None:
     """Makes normalisation and SiLU a straight line for mirrored signals, and reads the colours off behind it."""
     signs = torch.ones(norm.num_channels)
     signs[1::2] = -1.0
