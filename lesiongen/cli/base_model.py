@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
 
 __all__ = ["app", "build_command"]
 
@@ -23,9 +23,7 @@ def build_command(
         str | None, typer.Option(help="Dataset whose train split the VAE and the text encoder are fitted to.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
 
 if TYPE_CHECKING:
     from lesiongen.captions import CaptionResult
@@ -33,9 +33,7 @@ def caption_command(
     real_images: Annotated[
         bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the preview.")
     ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

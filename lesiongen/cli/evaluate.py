@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
 
 __all__ = ["evaluate_command"]
 
@@ -20,9 +20,7 @@ def evaluate_command(
         bool | None,
         typer.Option("--real-images/--no-real-images", help="Show real images in the report, or leave them out."),
     ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

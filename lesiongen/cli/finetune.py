@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
 
 __all__ = ["finetune_command"]
 
@@ -30,9 +30,7 @@ def finetune_command(
     method: Annotated[Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
-    ] = None,
+    values: Values = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
 
 if TYPE_CHECKING:
     from lesiongen.ingest import IngestResult
@@ -49,7 +49,6 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(metavar="CANONICAL=OWN", help="image_folder: what the table calls a column; repeatable."),
 ]
-Values = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")]
 
 
 def ingest_command(

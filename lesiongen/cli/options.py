@@ -9,7 +9,17 @@ from rich.console import Console
 
 from lesiongen.errors import UsageError
 
-__all__ = ["ConfigFile", "Json", "console", "errors_console", "given", "print_json", "read_yaml", "set_values"]
+__all__ = [
+    "ConfigFile",
+    "Json",
+    "Values",
+    "console",
+    "errors_console",
+    "given",
+    "print_json",
+    "read_yaml",
+    "set_values",
+]
 
 console = Console(highlight=False, soft_wrap=True)
 errors_console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -60,6 +70,10 @@ ConfigFile = Annotated[
         callback=_load_defaults,
         help="YAML file with values for these options; flags and LESIONGEN_… variables win over it.",
     ),
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
 

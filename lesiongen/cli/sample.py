@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
 
 __all__ = ["sample_command"]
 
@@ -35,9 +35,7 @@ def sample_command(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is without guidance.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same images.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

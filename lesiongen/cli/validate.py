@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
 
 if TYPE_CHECKING:
     from lesiongen.validation import ValidationResult
@@ -26,9 +26,7 @@ def validate_command(
     real_images: Annotated[
         bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the report.")
     ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the policy; repeatable.")
-    ] = None,
+    values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
