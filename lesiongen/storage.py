@@ -28,7 +28,6 @@ __all__ = [
     "LocalStorage",
     "Storage",
     "StoredObject",
-    "copy_tree",
     "file_digest",
     "open_storage",
     "readable",
@@ -247,29 +246,12 @@ def unique_prefix(root: str, *parts: str) -> str:
     return "/".join([root.rstrip("/"), *parts, f"{stamp}-{secrets.token_hex(4)}"])
 
 
-def copy_tree(source_uri: str, target_uri: str, *, description: str = "Copying") -> None:
-    """Copies every object of one storage to another, several at a time."""
-    source, target = open_storage(source_uri), open_storage(target_uri)
-    if isinstance(source, LocalStorage):
-        target.upload_folder(source.root, description=description)
-    elif isinstance(target, LocalStorage):
-        source.download_folder(target.root, description=description)
-    else:
-        keys = [item.key for item in source.list()]
-        _in_parallel(lambda key: _relay(source, target, key), keys, description)
-
-
 def file_digest(source: BinaryIO) -> str:
     """Returns the SHA-256 of a stream, in hexadecimal, reading it in pieces."""
     digest = hashlib.sha256()
     while chunk := source.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _relay(source: Storage, target: Storage, key: str) -> None:
-    with source.fetch(key) as path:
-        target.upload_file(path, key)
 
 
 def _in_parallel(work: Callable[[_Item], object], items: Iterable[_Item], description: str = "") -> None:

@@ -4,12 +4,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.step import IMAGE
 
-__all__ = ["GIGABYTE", "STAGES", "CompileSettings", "Resources"]
+__all__ = ["STAGES", "CompileSettings", "Resources"]
 
 STAGES = ("ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote")
 """The stages in the order in which they run."""
-
-GIGABYTE = 10**9
 
 
 class Resources(BaseModel):

@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import copy_tree, file_digest, open_storage, unique_prefix
+from lesiongen.storage import file_digest, open_storage, unique_prefix
 from lesiongen.storage_s3 import s3_client
 
 
@@ -55,9 +55,8 @@ def test_folders_travel_whole(tmp_path, s3_root):
     (source / "deep").mkdir(parents=True)
     for number in range(40):
         (source / "deep" / f"{number}.bin").write_bytes(bytes([number]) * 1000)
-    copy_tree(str(source), s3_root + "/one")
-    copy_tree(s3_root + "/one", s3_root + "/two")
-    copy_tree(s3_root + "/two", str(tmp_path / "back"))
+    open_storage(s3_root).upload_folder(source)
+    open_storage(s3_root).download_folder(tmp_path / "back")
 
     for path in (source / "deep").iterdir():
         assert (tmp_path / "back" / "deep" / path.name).read_bytes() == path.read_bytes()

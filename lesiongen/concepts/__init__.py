@@ -2,7 +2,7 @@
 
 from lesiongen.concepts.findings import measured_report
 from lesiongen.concepts.measurement import Measurement, measure
-from lesiongen.concepts.schema import ENTRIES, SOURCES, Entry, Report, Source, read_report
+from lesiongen.concepts.schema import ENTRIES, Entry, Report, Source, read_report
 from lesiongen.concepts.text import (
     Composed,
     Tokenizer,
@@ -15,7 +15,6 @@ from lesiongen.concepts.text import (
 
 __all__ = [
     "ENTRIES",
-    "SOURCES",
     "Composed",
     "Entry",
     "Measurement",

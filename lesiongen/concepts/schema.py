@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lesiongen.concepts.vocabulary import PATTERNS
 from lesiongen.errors import DataError
 
-__all__ = ["ENTRIES", "SOURCES", "Entry", "Report", "Source", "read_report"]
+__all__ = ["ENTRIES", "Entry", "Report", "Source", "read_report"]
 
 Source = Literal["expert", "metadata", "measured", "vision-language"]
 
-SOURCES: tuple[Source, ...] = ("expert", "metadata", "measured", "vision-language")
 """In the order of trust, the most trusted first."""
 
 ENTRIES = (

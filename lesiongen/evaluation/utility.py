@@ -12,9 +12,7 @@ from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.training import Budget, Mixture, TrainedClassifier, train_classifier
 from lesiongen.progress import progress
 
-__all__ = ["CONDITIONS", "Outcome", "best_condition", "train_conditions"]
-
-CONDITIONS = ("real", "synthetic", "both")
+__all__ = ["Outcome", "best_condition", "train_conditions"]
 
 
 @dataclass(frozen=True)

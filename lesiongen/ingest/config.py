@@ -6,10 +6,9 @@ from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
 
-__all__ = ["FORMATS", "Format", "IngestConfig"]
+__all__ = ["Format", "IngestConfig"]
 
 Format = Literal["ham10000", "isic", "image_folder"]
-FORMATS: tuple[Format, ...] = ("ham10000", "isic", "image_folder")
 
 
 class IngestConfig(StageConfig):

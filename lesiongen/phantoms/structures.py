@@ -9,7 +9,6 @@ from lesiongen.phantoms.fields import Field, smooth_noise, smoothstep, stamp
 from lesiongen.phantoms.shape import LesionFrame
 
 __all__ = [
-    "central_patch",
     "cysts",
     "globules",
     "lacunae",
@@ -154,9 +153,3 @@ def cysts(frame: LesionFrame, rng: np.random.Generator) -> tuple[Field, Field]:
         stamp(side, bright, rng.uniform(0.028, 0.045, len(bright))),
         stamp(side, dark, rng.uniform(0.03, 0.055, len(dark))),
     )
-
-
-def central_patch(frame: LesionFrame, rng: np.random.Generator) -> Field:
-    """The white, scar-like centre of a dermatofibroma."""
-    edge = 0.1 * smooth_noise(rng, frame.depth.shape[0], 4)
-    return smoothstep(frame.depth + edge, 0.42, 0.72)
