@@ -1,0 +1,49 @@
+"""Work on all cores, in order and with few items in memory."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import TypeVar
+
+import joblib
+
+__all__ = ["in_processes"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+AHEAD = 3
+"""Items handed out for each process before the oldest result was taken."""
+
+
+def in_processes(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], *, processes: int | None = None
+) -> Iterator[_Result]:
+    """Yields ``work(item)`` for every item, in order, computed by several processes.
+
+    Items are drawn as they are needed: a few for each process are held, whatever their number. An error of ``work``
+    ends the iteration and is raised as it is.
+
+    Args:
+        work: A function of a module; it, the items and the results are pickled.
+        items: What to work on; make one worth some hundredths of a second at least.
+        processes: How many; by default one for each core that this process may use, a container's limit included.
+            With one, nothing is started.
+    """
+    count = joblib.cpu_count() if processes is None else processes
+    if count == 1:
+        yield from map(work, items)
+        return
+    # Forked children would share the locks of threads that they do not have.
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    pending: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > AHEAD * count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
