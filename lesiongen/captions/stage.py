@@ -1,6 +1,7 @@
 """Fills the reports and captions of a dataset."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def caption(config: CaptionConfig, dataset_uri: str, output: str) -> CaptionResu
             captioned = derive(
                 dataset,
                 output,
-                captioner.transform,
+                partial(map, captioner.transform),
                 name=config.name,
                 origin={"stage": "caption", "config": config.model_dump(mode="json")},
             )

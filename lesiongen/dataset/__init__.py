@@ -1,6 +1,7 @@
 """The canonical dataset: Parquet shards named by split, a manifest written last, splits that part no lesion."""
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
+from lesiongen.dataset.parts import Part, join_parts, part_of
 from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset, derive
 from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
@@ -20,6 +21,7 @@ __all__ = [
     "DatasetManifest",
     "DatasetWriter",
     "Diagnosis",
+    "Part",
     "Sample",
     "Shard",
     "assign_splits",
@@ -27,5 +29,7 @@ __all__ = [
     "diagnosis_phrase",
     "groups",
     "is_synthetic",
+    "join_parts",
+    "part_of",
     "resolve_diagnosis",
 ]

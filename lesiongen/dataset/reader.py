@@ -80,42 +80,76 @@ class Dataset:
                 )
             return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
 
-    def samples(self, split: str | None = None) -> Iterator[Sample]:
+    def samples(self, split: str | None = None, *, rows: range | None = None) -> Iterator[Sample]:
         """Streams the samples of one split, or of all; each shard is checked against its digest first.
+
+        Args:
+            split: One of `SPLITS`; all in their order by default.
+            rows: Only the rows at these positions of that stream, in steps of 1; shards outside are not read.
 
         Raises:
             DataError: A shard is not the one that was published.
         """
+        first = 0
         for shard in self.manifest.shards_of(split):
-            with self._storage.fetch(shard.name) as path:
-                with path.open("rb") as stream:
-                    digest = file_digest(stream)
-                if digest != shard.sha256:
-                    raise DataError(
-                        f"{self.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
-                        hint="Copy the dataset again from where it was published.",
-                    )
-                with pq.ParquetFile(path) as file:
-                    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                        yield from map(sample_from_row, batch.to_pylist())
+            wanted = _within(rows, first, shard.rows)
+            first += shard.rows
+            if wanted:
+                yield from self._samples_of(shard, wanted)
+
+    def _samples_of(self, shard: Shard, rows: range) -> Iterator[Sample]:
+        with self._storage.fetch(shard.name) as path:
+            with path.open("rb") as stream:
+                digest = file_digest(stream)
+            if digest != shard.sha256:
+                raise DataError(
+                    f"{self.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
+                    hint="Copy the dataset again from where it was published.",
+                )
+            with pq.ParquetFile(path) as file:
+                yield from _rows_of(file, rows)
+
+
+def _within(rows: range | None, first: int, count: int) -> range:
+    """Returns the wanted positions within a shard whose first row stands at ``first`` of the stream."""
+    if rows is None:
+        return range(count)
+    return range(max(rows.start - first, 0), min(rows.stop - first, count))
+
+
+def _rows_of(file: pq.ParquetFile, rows: range) -> Iterator[Sample]:
+    """Reads the row groups that hold wanted rows, a few rows at a time."""
+    first = 0
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        wanted = _within(rows, first, count)
+        first += count
+        at = 0
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]) if wanted else ():
+            chosen = _within(wanted, at, batch.num_rows)
+            at += batch.num_rows
+            if chosen:
+                yield from map(sample_from_row, batch.slice(chosen.start, len(chosen)).to_pylist())
 
 
 def derive(
     dataset: Dataset,
     output: str,
-    transform: Callable[[Sample], Sample],
+    transform: Callable[[Iterator[Sample]], Iterator[Sample]],
     *,
     name: str,
     origin: Mapping[str, Any],
+    rows: range | None = None,
 ) -> Dataset:
     """Publishes a dataset with the same rows and other column values.
 
     Args:
         dataset: What is read.
         output: New folder or prefix.
-        transform: Returns the new sample of an old one.
+        transform: Turns the stream of samples into a stream of new ones.
         name: Name of the new dataset.
         origin: How it was made; the version of what was read is added.
+        rows: Only these rows, see `Dataset.samples`.
     """
     manifest = dataset.manifest
     source = {"dataset": dataset.uri, "dataset_version": manifest.version}
@@ -126,6 +160,6 @@ def derive(
         attribution=manifest.attribution,
         origin={**origin, **source},
     ) as writer:
-        for sample in dataset.samples():
-            writer.add(transform(sample))
+        for sample in transform(dataset.samples(rows=rows)):
+            writer.add(sample)
     return Dataset.open(output)

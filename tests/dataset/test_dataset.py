@@ -1,5 +1,6 @@
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -114,8 +115,8 @@ def test_a_reference_travels_as_json(tmp_path):
 def test_derive_keeps_rows_splits_and_where_they_came_from(tmp_path):
     dataset = publish(str(tmp_path / "dataset"))
 
-    def recaption(sample: Sample) -> Sample:
-        return replace(sample, caption=sample.image_id.upper())
+    def recaption(samples: Iterator[Sample]) -> Iterator[Sample]:
+        return (replace(sample, caption=sample.image_id.upper()) for sample in samples)
 
     derived = derive(dataset, str(tmp_path / "derived"), recaption, name="derived", origin={"stage": "caption"})
 
