@@ -1,8 +1,23 @@
 """What a lesion shows: the report, its words, its caption, and its measurement from pixels."""
 
+from lesiongen.concepts.experts import (
+    by_experts,
+    dermoscopic_report,
+    described,
+    seven_point_report,
+    skincon_report,
+)
 from lesiongen.concepts.findings import measured_report
 from lesiongen.concepts.measurement import Measurement, measure
-from lesiongen.concepts.schema import ENTRIES, Entry, Report, Source, read_report
+from lesiongen.concepts.schema import (
+    ENTRIES,
+    Description,
+    Entry,
+    Report,
+    Source,
+    read_report,
+    report_json_schema,
+)
 from lesiongen.concepts.text import (
     Composed,
     Tokenizer,
@@ -16,17 +31,24 @@ from lesiongen.concepts.text import (
 __all__ = [
     "ENTRIES",
     "Composed",
+    "Description",
     "Entry",
     "Measurement",
     "Report",
     "Source",
     "Tokenizer",
+    "by_experts",
     "compose",
     "composer_vocabulary",
     "count_tokens",
+    "dermoscopic_report",
+    "described",
     "label_only",
     "measure",
     "measured_report",
     "read_report",
     "reference_prompts",
+    "report_json_schema",
+    "seven_point_report",
+    "skincon_report",
 ]

@@ -1,18 +1,35 @@
 """The twelve-entry report of a lesion; every entry carries its source and, where measured, the numbers."""
 
 import json
+import re
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic_core import core_schema
 
-from lesiongen.concepts.vocabulary import PATTERNS
+from lesiongen.concepts.vocabulary import SEXES, SKIN_TYPES, STRUCTURES, TONES, VOCABULARIES
 from lesiongen.errors import DataError
 
-__all__ = ["ENTRIES", "Entry", "Report", "Source", "read_report"]
+__all__ = [
+    "ENTRIES",
+    "REPORT_VERSION",
+    "SOURCES",
+    "Description",
+    "Entry",
+    "Report",
+    "Source",
+    "absent_words",
+    "is_age",
+    "read_report",
+    "report_json_schema",
+]
+
+REPORT_VERSION = 2
 
 Source = Literal["expert", "metadata", "measured", "vision-language"]
-
+SOURCES: tuple[Source, ...] = ("expert", "metadata", "measured", "vision-language")
 """In the order of trust, the most trusted first."""
 
 ENTRIES = (
@@ -21,50 +38,155 @@ ENTRIES = (
 )  # fmt: skip
 """The reference method's entries, in its order."""
 
+_AGE = re.compile(r"\d{1,3} years")
+_LONGEST_WORDS = 80
+_LONGEST_TEXT = 4000
+
 
 class Entry(BaseModel):
     """One entry of a report.
 
-    ``value`` holds the words of the vocabulary that apply, most important first; it may be empty where the source
-    looked and found nothing. ``evidence`` holds the numbers behind the words (a share, an angle, 1 or 0 for a
-    finding that is present or absent).
+    Attributes:
+        value: The words that apply, most important first; empty where the source looked and found nothing.
+        source: Who says so.
+        evidence: The numbers behind the words: a share, an angle, 1 or 0 for a finding that is present or absent.
+        confidence: How likely the source itself holds the words to be right, in [0, 1]. None where it does not say:
+            experts and tables do not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: tuple[str, ...]
     source: Source
-    evidence: dict[str, float] = Field(default_factory=dict)
+    evidence: dict[str, FiniteFloat] = Field(default_factory=dict)
+    confidence: float | None = Field(None, ge=0, le=1)
 
     @field_validator("value")
     @classmethod
     def _words_are_plain(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
-            if not word.strip() or len(word) > 80 or not word.isprintable():
+            if not word.strip() or len(word) > _LONGEST_WORDS or not word.isprintable():
                 raise ValueError(f"{word!r} is not a short phrase")
+        if len(set(value)) != len(value):
+            raise ValueError("a word is named twice")
         return value
+
+
+class Description(BaseModel):
+    """What a source wrote in its own words, such as SkinCAP's dermatologists; the report's one free text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = Field(min_length=1, max_length=_LONGEST_TEXT)
+    source: Source
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Restricts the value of an `Entry` to the vocabulary of one entry of the report, also in its JSON Schema."""
+
+    entry: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
+        entry = handler.resolve_ref_schema(handler(schema))
+        value = {**entry["properties"]["value"], "items": self._items(), "uniqueItems": True}
+        return {**entry, "title": self.entry, "properties": {**entry["properties"], "value": value}}
+
+    def _items(self) -> dict[str, Any]:
+        if self.entry == "patient":
+            return {"type": "string", "minLength": 1, "maxLength": _LONGEST_WORDS}
+        return {"type": "string", "enum": list(VOCABULARIES[self.entry])}
+
+    def _check(self, entry: Entry) -> Entry:
+        if self.entry == "patient":
+            _check_patient(entry)
+        elif unknown := [word for word in entry.value if word not in VOCABULARIES[self.entry]]:
+            raise ValueError(f"{unknown[0]!r} is no word for {self.entry}")
+        if self.entry == "skin_tone":
+            _check_tone(entry)
+        return entry
+
+
+def is_age(words: str) -> bool:
+    """Says whether a word of ``patient`` is an age: "65 years"."""
+    return _AGE.fullmatch(words) is not None
+
+
+def _check_patient(entry: Entry) -> None:
+    sites = [word for word in entry.value if not is_age(word) and word not in SEXES]
+    for kind, number in (
+        ("age", sum(map(is_age, entry.value))),
+        ("sex", sum(word in SEXES for word in entry.value)),
+        ("site", len(sites)),
+    ):
+        if number > 1:
+            raise ValueError(f"patient has more than one {kind}: {', '.join(entry.value)}")
+
+
+def _check_tone(entry: Entry) -> None:
+    """A tone is seen in a picture, a type recorded of a patient; neither source has the other's words."""
+    seen = entry.source in ("measured", "vision-language")
+    wrong = [word for word in entry.value if word not in (TONES if seen else SKIN_TYPES)]
+    if wrong:
+        kind = "recorded skin type" if seen else "tone of a picture"
+        raise ValueError(f"{entry.source} cannot state {wrong[0]!r}: that is a {kind}")
+    if len(entry.value) > 1:
+        raise ValueError(f"skin_tone has more than one word: {', '.join(entry.value)}")
 
 
 class Report(BaseModel):
     """What is known of a lesion; an entry without evidence is None.
 
-    ``patient`` holds what applies of "65 years", the sex and the site. ``patterns`` are dermoscopic patterns.
+    Attributes:
+        patient: What applies of age ("65 years"), sex and site, the site in its source's words.
+        colour: Colours of the lesion, the largest share first.
+        colour_variability: How many colours there are.
+        shape: Of the outline.
+        shape_variability: In how many axes the lesion is asymmetric.
+        size: The lesion's share of the image.
+        border: Its course and its sharpness.
+        texture: Of the surface.
+        patterns: Dermoscopic patterns.
+        elevation: What rises from the skin, and in which profile.
+        skin_tone: Of the healthy skin: a recorded Fitzpatrick type, or the tone that the picture shows.
+        additional: Further findings.
+        description: A source's own words.
+        schema_version: Version of this schema.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"$id": f"urn:lesiongen:report:{REPORT_VERSION}"},
+    )
 
-    patient: Entry | None = None
-    colour: Entry | None = None
-    colour_variability: Entry | None = None
-    shape: Entry | None = None
-    shape_variability: Entry | None = None
-    size: Entry | None = None
-    border: Entry | None = None
-    texture: Entry | None = None
-    patterns: Entry | None = None
-    elevation: Entry | None = None
-    skin_tone: Entry | None = None
-    additional: Entry | None = None
+    patient: Annotated[Entry, _Words("patient")] | None = None
+    colour: Annotated[Entry, _Words("colour")] | None = None
+    colour_variability: Annotated[Entry, _Words("colour_variability")] | None = None
+    shape: Annotated[Entry, _Words("shape")] | None = None
+    shape_variability: Annotated[Entry, _Words("shape_variability")] | None = None
+    size: Annotated[Entry, _Words("size")] | None = None
+    border: Annotated[Entry, _Words("border")] | None = None
+    texture: Annotated[Entry, _Words("texture")] | None = None
+    patterns: Annotated[Entry, _Words("patterns")] | None = None
+    elevation: Annotated[Entry, _Words("elevation")] | None = None
+    skin_tone: Annotated[Entry, _Words("skin_tone")] | None = None
+    additional: Annotated[Entry, _Words("additional")] | None = None
+    description: Description | None = None
+    schema_version: Literal[2] = REPORT_VERSION
+
+    @model_validator(mode="after")
+    def _tone_was_measured(self) -> "Report":
+        if (
+            self.skin_tone is not None
+            and self.skin_tone.source == "measured"
+            and "fitzpatrick" in self.skin_tone.evidence
+        ):
+            raise ValueError("skin_tone is measured, and a measurement is no Fitzpatrick type")
+        return self
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Yields the entries that are known, by name, in the reference method's order."""
@@ -78,6 +200,12 @@ class Report(BaseModel):
         return self.model_dump_json(exclude_none=True)
 
 
+def absent_words(name: str, entry: Entry) -> tuple[str, ...]:
+    """Returns the words of an entry's vocabulary that its evidence marks as absent."""
+    known = {*VOCABULARIES.get(name, ()), *(STRUCTURES if name == "patterns" else ())}
+    return tuple(word for word, number in entry.evidence.items() if number == 0 and word in known)
+
+
 def read_report(text: str | None) -> Report:
     """Reads a ``concepts`` column: a report, or a plain mapping of dermoscopic features to 1 or 0 (by an expert).
 
@@ -88,9 +216,9 @@ def read_report(text: str | None) -> Report:
         return Report()
     try:
         content = json.loads(text)
-        if isinstance(content, dict) and not set(content) & set(ENTRIES):
+        if isinstance(content, dict) and content and not set(content) & set(Report.model_fields):
             return _expert_features(content)
-        return Report.model_validate(content)
+        return Report.model_validate_json(text)
     except (json.JSONDecodeError, ValidationError, ValueError, TypeError) as error:
         raise DataError(f"concepts = {text[:80]!r} is no report: {error}") from error
 
@@ -109,6 +237,12 @@ def _pattern(name: str) -> str:
         "blue whitish veil": "blue-white veil",
     }
     words = known.get(words, words)
-    if words not in PATTERNS:
+    if words not in VOCABULARIES["patterns"]:
         raise ValueError(f"unknown dermoscopic feature {name!r}")
     return words
+
+
+def report_json_schema() -> dict[str, Any]:
+    """Returns the report's JSON Schema (draft 2020-12), as docs/reference/report.schema.json holds it."""
+    schema = Report.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -191,7 +191,7 @@ def composer_vocabulary() -> frozenset[str]:
     Letters run together form a word, digits a number; any other sign stands alone. Free text of an expert may hold
     further words.
     """
-    values = [word for name in vocabulary.__all__ if name != "FITZPATRICK" for word in getattr(vocabulary, name)]
+    values = [word for words in vocabulary.VOCABULARIES.values() for word in words]
     texts = [*values, *SITES, *LEADS, "and", "with", "male", "female", "unknown", ",", "skin lesion", "colour"]
     for diagnosis in DIAGNOSES.values():
         texts += [diagnosis.name, label_only(diagnosis.code), *reference_prompts(diagnosis.code)]

@@ -3,21 +3,35 @@
 from lesiongen.dataset.schema import TONE_CLASSES
 
 __all__ = [
+    "ADDITIONAL",
     "ASYMMETRY",
     "BORDERS",
     "COLOURS",
     "COLOUR_VARIABILITY",
     "ELEVATIONS",
     "FITZPATRICK",
+    "FITZPATRICK_GROUPS",
+    "FITZPATRICK_TYPES",
+    "LESION_COLOURS",
     "PATTERNS",
+    "SEXES",
     "SHAPES",
     "SIZES",
+    "SKIN_TYPES",
+    "STRUCTURES",
     "TEXTURES",
     "TONES",
+    "VOCABULARIES",
+    "recorded_skin_type",
 ]
 
 COLOURS = ("white", "red", "light brown", "dark brown", "blue-gray", "black")
 """The six colours of the ABCD rule (Stolz et al. 1994)."""
+
+LESION_COLOURS = (
+    *COLOURS, "hyperpigmented brown", "hypopigmented white", "purple", "yellow", "salmon", "blue", "gray",
+)  # fmt: skip
+"""The ABCD rule's colours and those that SkinCon marks and the ABCD rule has not (Daneshjou et al. 2022)."""
 
 COLOUR_VARIABILITY = ("uniform colour", "two colours", "many colours")
 SHAPES = ("round", "oval", "irregular")
@@ -30,22 +44,77 @@ SIZES = ("small", "medium", "large")
 
 BORDERS = ("smooth border", "irregular border", "sharp border", "blurred border")
 
-TEXTURES = ("smooth", "scaly", "rough", "warty", "crusted", "ulcerated")
+TEXTURES = (
+    "smooth", "rough", "scaly", "crusted", "ulcerated", "eroded", "excoriated", "fissured", "warty", "friable", "dry",
+    "atrophic", "lichenified", "indurated", "sclerotic", "exudative", "translucent",
+)  # fmt: skip
+"""The surface: SkinCon's words for it, and smooth and rough."""
 
 PATTERNS = (
     "typical network", "atypical network", "network", "negative network", "regular streaks", "irregular streaks",
-    "streaks", "regular globules", "irregular globules", "globules", "blue-white veil", "milia-like cysts",
-    "arborizing vessels", "comma vessels", "hairpin vessels", "dotted vessels", "linear irregular vessels",
-    "wreath vessels", "vessels within regression", "red lacunae", "blue regression", "white regression",
-    "combined regression", "diffuse regular pigmentation", "localized regular pigmentation",
+    "streaks", "regular dots and globules", "irregular dots and globules", "globules", "blue-white veil",
+    "milia-like cysts", "arborizing vessels", "comma vessels", "hairpin vessels", "dotted vessels",
+    "linear irregular vessels", "wreath vessels", "vessels within regression", "red lacunae", "blue regression",
+    "white regression", "combined regression", "diffuse regular pigmentation", "localized regular pigmentation",
     "diffuse irregular pigmentation", "localized irregular pigmentation", "central white patch",
 )  # fmt: skip
-"""The seven-point checklist's values (Argenziano et al. 1998; derm7pt) and ISIC 2017's dermoscopic features."""
+"""The seven-point checklist's values (Argenziano et al. 1998; derm7pt), ISIC 2017's dermoscopic features, and two
+signs of vascular lesions and dermatofibromas."""
 
-ELEVATIONS = ("flat", "palpable", "nodular")
-"""The values of derm7pt."""
+STRUCTURES = ("network", "streaks", "vessels", "pigmentation", "dots and globules", "regression")
+"""Under these names the evidence records that a structure is absent in any of its forms."""
+
+ELEVATIONS = (
+    "flat", "palpable", "nodular", "macule", "patch", "papule", "plaque", "nodule", "dome-shaped", "flat-topped",
+    "pedunculated", "exophytic", "umbilicated", "acuminate",
+)  # fmt: skip
+"""The values of derm7pt, and SkinCon's words for what rises from the skin and in which profile."""
+
+ADDITIONAL = (
+    "erythema", "pigmented", "telangiectasia", "purpura", "poikiloderma", "vesicle", "bulla", "pustule", "abscess",
+    "cyst", "comedo", "wheal", "scar", "burrow",
+)  # fmt: skip
+"""SkinCon's concepts that no other entry has a place for."""
+
+SEXES = ("male", "female")
 
 TONES = TONE_CLASSES
-"""Classes of the individual typology angle (Chardon et al. 1991; Del Bino and Bernerd 2013)."""
+"""Classes of the individual typology angle (Chardon et al. 1991; Del Bino and Bernerd 2013): what a picture shows."""
 
 FITZPATRICK = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6}
+FITZPATRICK_TYPES = tuple(f"Fitzpatrick {roman}" for roman in ("I", "II", "III", "IV", "V", "VI"))
+"""A patient's skin type, as somebody recorded it (Fitzpatrick 1988); never what a picture shows."""
+
+FITZPATRICK_GROUPS = {"12": "Fitzpatrick I-II", "34": "Fitzpatrick III-IV", "56": "Fitzpatrick V-VI"}
+"""DDI records pairs of types (Daneshjou et al. 2022)."""
+
+SKIN_TYPES = (*FITZPATRICK_TYPES, *FITZPATRICK_GROUPS.values())
+
+VOCABULARIES: dict[str, tuple[str, ...]] = {
+    "colour": LESION_COLOURS,
+    "colour_variability": COLOUR_VARIABILITY,
+    "shape": SHAPES,
+    "shape_variability": ASYMMETRY,
+    "size": SIZES,
+    "border": BORDERS,
+    "texture": TEXTURES,
+    "patterns": PATTERNS,
+    "elevation": ELEVATIONS,
+    "skin_tone": (*TONES, *SKIN_TYPES),
+    "additional": ADDITIONAL,
+}
+"""The words of each entry; ``patient`` has a form instead, for a site stands in its source's words."""
+
+
+def recorded_skin_type(tone: str | None, scale: str | None) -> str | None:
+    """Returns the report's word for a recorded skin tone; scales that do not record Fitzpatrick's types say nothing.
+
+    Args:
+        tone: The dataset's ``skin_tone``: 1 to 6 or I to VI, or DDI's 12, 34, 56.
+        scale: The dataset's ``skin_tone_scale``.
+    """
+    text = (tone or "").strip().upper()
+    if (scale or "").lower() == "ddi":
+        return FITZPATRICK_GROUPS.get(text)
+    kind = FITZPATRICK.get(text) if (scale or "").lower() == "fitzpatrick" else None
+    return FITZPATRICK_TYPES[kind - 1] if kind else None

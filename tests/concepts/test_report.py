@@ -46,8 +46,8 @@ FULL = Report(
     texture=_entry("scaly", source="expert"),
     patterns=_entry("atypical network", "blue-white veil", source="expert", streaks=0),
     elevation=_entry("flat", source="expert"),
-    skin_tone=_entry("intermediate", source="metadata", fitzpatrick=3),
-    additional=_entry("ulcerated", source="expert"),
+    skin_tone=_entry("Fitzpatrick III", source="metadata"),
+    additional=_entry("telangiectasia", source="expert"),
 )
 
 
@@ -86,7 +86,13 @@ def test_a_caption_states_every_entry_and_begins_with_the_diagnosis():
     composed = compose(FULL, "mel", WordTokenizer(), 77, _rng())
     assert composed.dropped == ()
     assert "melanoma" in composed.text.split(",")[0]
-    for words in ("atypical network and blue-white veil", "light brown and black", "medium skin", "large", "65 years"):
+    for words in (
+        "atypical network and blue-white veil",
+        "light brown and black",
+        "Fitzpatrick III skin",
+        "large",
+        "65 years",
+    ):
         assert words in composed.text
     assert composed.tokens == count_tokens(WordTokenizer(), composed.text)
     assert "streaks" not in composed.text, "a finding that is absent is not stated"
