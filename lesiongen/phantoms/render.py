@@ -9,7 +9,7 @@ from lesiongen.phantoms.fields import Field, lab_to_srgb, smooth_noise, smoothst
 from lesiongen.phantoms.shape import LesionFrame, lesion_frame
 from lesiongen.seeds import derive_seed
 
-__all__ = ["render"]
+__all__ = ["draw_hairs", "render"]
 
 OVERSAMPLING = 2
 
@@ -160,7 +160,7 @@ def _camera(concepts: PhantomConcepts, lab: Field) -> Field:
     side = lab.shape[0]
     ticks = np.linspace(-1, 1, side, dtype=np.float32)
     if concepts.hairs:
-        _paint(lab, _hair(rng, side, concepts.hairs), (19.0, 5.0, 6.0), 0.85)
+        _paint(lab, draw_hairs(rng, side, concepts.hairs), (19.0, 5.0, 6.0), 0.85)
     if concepts.ruler:
         _paint(lab, _ruler(rng, side), (22.0, 0.0, 0.0), 0.8)
     tilt = rng.normal(0, 1.0, 2)
@@ -174,7 +174,8 @@ def _camera(concepts: PhantomConcepts, lab: Field) -> Field:
     return lab
 
 
-def _hair(rng: np.random.Generator, side: int, count: int) -> Field:
+def draw_hairs(rng: np.random.Generator, side: int, count: int) -> Field:
+    """Draws bent hairs across the whole picture, as strengths [side, side] in [0, 1]."""
     picture = Image.new("L", (side, side), 0)
     pen = ImageDraw.Draw(picture)
     steps = np.linspace(0, 1, 12)[:, None]
