@@ -1,5 +1,6 @@
 """What a lesion shows: the report, its words, its caption, and its measurement from pixels."""
 
+from lesiongen.concepts.answers import VISUAL_ENTRIES, answer_schema
 from lesiongen.concepts.experts import (
     by_experts,
     dermoscopic_report,
@@ -30,6 +31,7 @@ from lesiongen.concepts.text import (
 
 __all__ = [
     "ENTRIES",
+    "VISUAL_ENTRIES",
     "Composed",
     "Description",
     "Entry",
@@ -37,6 +39,7 @@ __all__ = [
     "Report",
     "Source",
     "Tokenizer",
+    "answer_schema",
     "by_experts",
     "compose",
     "composer_vocabulary",

@@ -26,7 +26,7 @@ __all__ = [
     "report_json_schema",
 ]
 
-REPORT_VERSION = 2
+REPORT_VERSION: Literal[2] = 2
 
 Source = Literal["expert", "metadata", "measured", "vision-language"]
 SOURCES: tuple[Source, ...] = ("expert", "metadata", "measured", "vision-language")

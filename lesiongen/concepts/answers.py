@@ -1,0 +1,55 @@
+"""What a model that looks at the image may answer: the visual entries' words, and nothing that it could make up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lesiongen.concepts.schema import ENTRIES
+from lesiongen.concepts.vocabulary import COLOURS, TONES, VOCABULARIES
+
+__all__ = ["VISUAL_ENTRIES", "answer_schema"]
+
+VISUAL_ENTRIES = tuple(name for name in ENTRIES if name != "patient")
+"""The entries that an image can show; who the patient is cannot be seen."""
+
+_WORDS = {**VOCABULARIES, "colour": COLOURS, "skin_tone": TONES}
+"""A model names the ABCD rule's six colours, the same that are measured, and the tone of the skin, never a type."""
+
+_ASKED = {
+    "colour": "Colours of the lesion, the largest share first.",
+    "colour_variability": "How many colours the lesion has.",
+    "shape": "Shape of the lesion's outline.",
+    "shape_variability": "In how many of two perpendicular axes the lesion is asymmetric.",
+    "size": "Share of the image that the lesion takes: small below 15%, medium below 30%, large from there.",
+    "border": "Course of the border (smooth or irregular) and its sharpness (sharp or blurred).",
+    "texture": "Surface of the lesion.",
+    "patterns": "Dermoscopic patterns, the most striking first.",
+    "elevation": "What rises from the skin, and in which profile.",
+    "skin_tone": "Tone of the healthy skin around the lesion.",
+    "additional": "Further findings.",
+}
+
+
+def answer_schema(entries: Sequence[str] = VISUAL_ENTRIES) -> dict[str, Any]:
+    """Returns the JSON Schema that a vision-language model's answer must follow.
+
+    Every entry is a list of its vocabulary's words, empty where the image does not show it. There is no place for a
+    source, for evidence, for a diagnosis or for free text. Every entry is required and nothing else allowed, as strict
+    structured output asks.
+
+    Args:
+        entries: The visual entries to ask for.
+
+    Raises:
+        ValueError: An entry is not visual.
+    """
+    if unknown := [name for name in entries if name not in VISUAL_ENTRIES]:
+        raise ValueError(f"{unknown[0]!r} cannot be seen in an image; visual: {', '.join(VISUAL_ENTRIES)}")
+    properties = {
+        name: {
+            "type": "array",
+            "description": f"{_ASKED[name]} Empty where it cannot be seen.",
+            "items": {"type": "string", "enum": list(_WORDS[name])},
+        }
+        for name in entries
+    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
