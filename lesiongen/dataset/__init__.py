@@ -1,5 +1,6 @@
 """The canonical dataset: Parquet shards named by split, a manifest written last, splits that part no lesion."""
 
+from lesiongen.dataset.age_bands import AGE_BANDS, age_bands
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.parts import Part, join_parts, part_of
 from lesiongen.dataset.provenance import is_synthetic
@@ -10,6 +11,7 @@ from lesiongen.dataset.taxonomy import DIAGNOSES, Diagnosis, diagnosis_phrase, r
 from lesiongen.dataset.writer import DatasetWriter
 
 __all__ = [
+    "AGE_BANDS",
     "DIAGNOSES",
     "GROUP_COLUMNS",
     "MANIFEST_NAME",
@@ -24,6 +26,7 @@ __all__ = [
     "Part",
     "Sample",
     "Shard",
+    "age_bands",
     "assign_splits",
     "derive",
     "diagnosis_phrase",

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.dataset import Dataset, Sample, groups
+from lesiongen.dataset import Dataset, Sample, age_bands, groups
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
 from lesiongen.progress import progress
@@ -20,8 +20,6 @@ COLUMNS = (
     "image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "age", "sex", "site", "skin_tone",
     "measured_tone", "image_type", "device",
 )  # fmt: skip
-AGE_EDGES = (-np.inf, 30, 45, 60, 75, np.inf)
-AGE_BANDS = ("under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], siz
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in table["diagnosis"]], dtype=np.int64)
-    return LabelledImages(images, labels, table.assign(age_band=_age_band(table["age"])))
+    return LabelledImages(images, labels, table.assign(age_band=age_bands(table["age"])))
 
 
 def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
@@ -103,11 +101,6 @@ def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
     except DataError as error:
         hint = "Run lesiongen validate on the dataset; it lists the images that are damaged."
         raise DataError(f"{uri}: image {sample.image_id}: {error}", hint=hint) from error
-
-
-def _age_band(ages: pd.Series) -> pd.Series:
-    bands = pd.cut(ages.astype(float), bins=list(AGE_EDGES), labels=list(AGE_BANDS), right=False)
-    return bands.astype(object).where(bands.notna(), None)
 
 
 def pictures(images: NDArray[np.uint8]) -> list[Image.Image]:
