@@ -1,14 +1,16 @@
 """What the caption stage can be told."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.config import StageConfig
 
 __all__ = ["CaptionConfig", "WriterName"]
 
-WriterName = Literal["expert", "metadata", "measured"]
+WriterName = Literal["expert", "metadata", "measured", "vision-language"]
+"""In the order of trust, the most trusted first."""
 
 
 class CaptionConfig(StageConfig):
@@ -16,7 +18,9 @@ class CaptionConfig(StageConfig):
 
     Attributes:
         writers: Who may fill entries of the report. The order does not matter: an expert is trusted over the
-            metadata, the metadata over a measurement. ``expert`` keeps what the dataset's reports hold already.
+            metadata, the metadata over a measurement, and a measurement over a vision-language model. ``expert`` keeps
+            what the dataset's reports hold already.
+        vision_language: The model that the writer ``vision-language`` asks.
         label_only: The reference method's ablation: captions name the diagnosis and nothing else. Reports are
             written all the same.
         seed: Chooses among the wordings.
@@ -29,6 +33,7 @@ class CaptionConfig(StageConfig):
     """
 
     writers: tuple[WriterName, ...] = ("expert", "metadata", "measured")
+    vision_language: VisionLanguageConfig | None = None
     label_only: bool = False
     seed: int = 0
     tokenizer: str = Field("CompVis/stable-diffusion-v1-4", min_length=1)
@@ -42,4 +47,10 @@ class CaptionConfig(StageConfig):
     def _each_writer_once(cls, writers: tuple[WriterName, ...]) -> tuple[WriterName, ...]:
         if len(set(writers)) != len(writers):
             raise ValueError("a writer is named twice")
-        return writers
+        return tuple(name for name in get_args(WriterName) if name in writers)
+
+    @model_validator(mode="after")
+    def _a_model_and_its_writer(self) -> "CaptionConfig":
+        if ("vision-language" in self.writers) != (self.vision_language is not None):
+            raise ValueError("the writer vision-language and the field vision_language need each other")
+        return self

@@ -1,13 +1,83 @@
 """What the caption stage returns and reports."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict
+
+from lesiongen.captions.journal import Described
 from lesiongen.concepts import Composed, Report
 from lesiongen.references import DatasetReference
 
-__all__ = ["CaptionResult", "Tally"]
+__all__ = ["CaptionCounts", "CaptionResult"]
+
+Counts = Counter[str]
+
+
+class CaptionCounts(BaseModel):
+    """What was counted while the images passed: the content of ``caption_report.json``.
+
+    Counts of several parts of a dataset add up with ``+``.
+
+    Attributes:
+        images: Number of images.
+        budget: Longest caption in tokens.
+        covered: For each entry and source, the images that have it.
+        dropped: For each entry, the captions in which it did not fit.
+        contradictions: For each entry, the images where a less trusted writer said otherwise.
+        not_measurable: For each kind of measurement, the images that do not allow it.
+        refused: For each writer, how often it answered what it may not state.
+        lengths: For each length in tokens, special tokens included, the captions of that length.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: int
+    images: int = 0
+    covered: dict[str, Counts] = {}
+    dropped: Counts = Counter()
+    contradictions: Counts = Counter()
+    not_measurable: Counts = Counter()
+    refused: Counts = Counter()
+    lengths: Counter[int] = Counter()
+
+    def add(self, described: Described, report: Report, contradicted: tuple[str, ...], composed: Composed) -> None:
+        """Counts one image."""
+        self.images += 1
+        for name, entry in report.entries():
+            self.covered.setdefault(name, Counter())[entry.source] += 1
+        self.dropped.update(composed.dropped)
+        self.contradictions.update(contradicted)
+        for writer, written in described.items():
+            self.not_measurable.update(written.not_measurable.keys())
+            self.refused[writer] += len(written.refused)
+        self.lengths[composed.tokens] += 1
+
+    def __add__(self, other: "CaptionCounts") -> "CaptionCounts":
+        names = self.covered.keys() | other.covered.keys()
+        covered = {name: self.covered.get(name, Counter()) + other.covered.get(name, Counter()) for name in names}
+        summed = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("images", "dropped", "contradictions", "not_measurable", "refused", "lengths")
+        }
+        return CaptionCounts(budget=self.budget, covered=covered, **summed)
+
+    def coverage(self) -> dict[str, dict[str, float]]:
+        """Returns, for each entry and source, the share of the images that have it."""
+        return {
+            name: {source: count / self.images for source, count in sorted(sources.items())}
+            for name, sources in sorted(self.covered.items())
+        }
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean length of the captions in tokens."""
+        return sum(length * count for length, count in self.lengths.items()) / max(self.images, 1)
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest caption in tokens."""
+        return max(self.lengths, default=0)
 
 
 @dataclass(frozen=True)
@@ -16,50 +86,10 @@ class CaptionResult:
 
     Attributes:
         dataset: The new dataset.
-        coverage: For each entry and source, the share of the images that have it.
-        dropped: For each entry, the number of captions in which it did not fit.
-        tokens: ``budget``, ``mean`` and ``longest`` of the captions, special tokens included.
-        contradictions: For each entry, the number of images where a less trusted writer said otherwise.
-        not_measurable: For each kind of measurement, the number of images that do not allow it.
+        counts: What was counted.
         preview: Address of the preview page, where one was asked for.
     """
 
     dataset: DatasetReference
-    coverage: dict[str, dict[str, float]]
-    dropped: dict[str, int]
-    tokens: dict[str, float]
-    contradictions: dict[str, int]
-    not_measurable: dict[str, int]
+    counts: CaptionCounts
     preview: str | None = None
-
-
-@dataclass
-class Tally:
-    """Counts while the images pass."""
-
-    images: int = 0
-    covered: Counter[tuple[str, str]] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    contradictions: Counter[str] = field(default_factory=Counter)
-    not_measurable: Counter[str] = field(default_factory=Counter)
-    tokens: list[int] = field(default_factory=list)
-
-    def add(self, report: Report, composed: Composed) -> None:
-        """Counts one image."""
-        self.images += 1
-        self.covered.update((name, entry.source) for name, entry in report.entries())
-        self.dropped.update(composed.dropped)
-        self.tokens.append(composed.tokens)
-
-    def summary(self, budget: int) -> dict[str, Any]:
-        """Returns the counts as the fields of a `CaptionResult`."""
-        coverage: dict[str, dict[str, float]] = {}
-        for (name, source), count in sorted(self.covered.items()):
-            coverage.setdefault(name, {})[source] = round(count / self.images, 4)
-        return {
-            "coverage": coverage,
-            "dropped": dict(sorted(self.dropped.items())),
-            "tokens": {"budget": budget, "mean": sum(self.tokens) / self.images, "longest": max(self.tokens)},
-            "contradictions": dict(sorted(self.contradictions.items())),
-            "not_measurable": dict(sorted(self.not_measurable.items())),
-        }

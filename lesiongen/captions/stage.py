@@ -1,128 +1,125 @@
-"""Fills the reports and captions of a dataset."""
+"""The caption stage: fills the reports and captions of a dataset, whole or in parts."""
 
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
-from lesiongen.captions.config import CaptionConfig
+from lesiongen.captions.captioner import Captioner
+from lesiongen.captions.config import CaptionConfig, WriterName
+from lesiongen.captions.describing import described, work_key
+from lesiongen.captions.journal import Journal
 from lesiongen.captions.preview import Shown, preview_page
-from lesiongen.captions.result import CaptionResult, Tally
-from lesiongen.captions.stacking import stack_reports
-from lesiongen.captions.tokenizers import load_tokenizer, token_budget
-from lesiongen.captions.writers import WRITERS, Written
-from lesiongen.concepts import Composed, Report, Tokenizer, compose, count_tokens, label_only
-from lesiongen.dataset import Dataset, Sample, derive, is_synthetic
-from lesiongen.errors import DataError, UsageError
+from lesiongen.captions.result import CaptionCounts, CaptionResult
+from lesiongen.captions.writers import Writer
+from lesiongen.concepts import measure, read_report
+from lesiongen.config import parse_config
+from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
+from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.imaging import decode
-from lesiongen.progress import Progress, progress
+from lesiongen.progress import progress
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import open_storage
-from lesiongen.tracking import stage_run
+from lesiongen.tracking import StageRun, stage_run
 
-__all__ = ["PREVIEW_NAME", "REPORT_NAME", "caption"]
+__all__ = ["PREVIEW_NAME", "REPORT_NAME", "caption", "join_captions"]
 
 REPORT_NAME = "caption_report.json"
 PREVIEW_NAME = "caption_preview.html"
+WORK_FOLDER = "_work"
 
 
-def caption(config: CaptionConfig, dataset_uri: str, output: str) -> CaptionResult:
+def caption(
+    config: CaptionConfig, dataset_uri: str, output: str, *, part: Part | None = None, work: str | None = None
+) -> CaptionResult:
     """Writes the report and the caption of every image.
 
     The columns ``concepts``, ``caption`` and ``measured_tone`` are filled; everything else, ``skin_tone`` above all,
-    stays as it is. ``caption_report.json`` is written beside the new dataset.
+    stays as it is. ``caption_report.json`` is written beside the new dataset. What the writers state is kept as it
+    comes: a job that was killed and is started again measures and asks only for what is missing.
 
     Args:
         config: Writers, tokenizer and wording.
         dataset_uri: The dataset to caption.
         output: New folder or prefix for the captioned dataset.
+        part: Only this part of the rows; `join_captions` makes one dataset of the parts.
+        work: Folder or prefix that keeps unfinished work; by default within ``output``. Where every attempt has an
+            output of its own, name a place that stays.
 
     Raises:
         UsageError: The tokenizer cannot be loaded, or the budget is too small for a diagnosis.
         DataError: An image cannot be decoded, or a report in the dataset is no report; the image is named.
     """
     dataset = Dataset.open(dataset_uri)
-    with stage_run("caption", {**config.model_dump(), "dataset": dataset.uri}) as run:
-        tokenizer = load_tokenizer(config.tokenizer)
-        captioner = _Captioner(
-            config, tokenizer, token_budget(tokenizer, config.max_tokens), _previewed(config, dataset)
+    rows = part.rows(len(dataset)) if part else range(len(dataset))
+    which = {ORIGIN_KEY: str(part)} if part else {}
+    with stage_run("caption", {**config.model_dump(), "dataset": dataset.uri, **which}) as run:
+        captioner = Captioner(config)
+        place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
+        journal = Journal(place, work_key(config, dataset.manifest.version))
+        writers: Mapping[WriterName, Writer] = {}
+
+        def transform(samples: Iterator[Sample]) -> Iterator[Sample]:
+            with progress("Captioning", total=len(rows), unit="images") as bar:
+                for sample, stated in described(config.writers, samples, rows, journal, writers):
+                    yield captioner.captioned(sample, stated)
+                    bar.advance()
+
+        origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
+        captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
+        journal.clear()
+        return _report(run, captioner, captioned, captioner.counts)
+
+
+def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
+    """Publishes the parts of a captioned dataset as the dataset that one job would have written.
+
+    Args:
+        parts: Every part once, in any order.
+        output: New folder or prefix.
+
+    Raises:
+        UsageError: A part is missing or there twice, or the parts are not of one job.
+        StorageError: There is no dataset at one of the addresses.
+    """
+    datasets = [Dataset.open(part) for part in parts]
+    with stage_run("caption", {"parts": list(parts)}) as run:
+        joined = join_parts(datasets, output, name=datasets[0].manifest.name)
+        config = parse_config(CaptionConfig, joined.manifest.origin["config"])
+        first, *others = (
+            CaptionCounts.model_validate(open_storage(dataset.uri).read_json(REPORT_NAME)) for dataset in datasets
         )
-        with progress("Captioning", total=len(dataset), unit="images") as bar:
-            captioner.bar = bar
-            captioned = derive(
-                dataset,
-                output,
-                partial(map, captioner.transform),
-                name=config.name,
-                origin={"stage": "caption", "config": config.model_dump(mode="json")},
-            )
-        summary = captioner.tally.summary(captioner.budget)
-        storage = open_storage(output)
-        storage.write_json(REPORT_NAME, summary)
-        run.log_json(summary, REPORT_NAME)
-        run.log_metrics({"caption_tokens_mean": summary["tokens"]["mean"], "images": len(captioned)})
-        preview = None
-        if captioner.shown:
-            storage.write_text(PREVIEW_NAME, render(preview_page(config.name, captioner.shown)))
-            preview = f"{storage.uri}/{PREVIEW_NAME}"
-    return CaptionResult(dataset=captioned.reference(), preview=preview, **summary)
+        return _report(run, Captioner(config), joined, sum(others, first))
 
 
-def _previewed(config: CaptionConfig, dataset: Dataset) -> frozenset[str]:
+def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: CaptionCounts) -> CaptionResult:
+    storage = open_storage(captioned.uri)
+    content = counts.model_dump(mode="json")
+    storage.write_json(REPORT_NAME, content)
+    run.log_json(content, REPORT_NAME)
+    run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
+    preview = None
+    if shown := _shown(captioner, captioned):
+        storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown)))
+        preview = f"{storage.uri}/{PREVIEW_NAME}"
+    return CaptionResult(captioned.reference(), counts, preview)
+
+
+def _shown(captioner: Captioner, captioned: Dataset) -> list[Shown]:
+    """Looks again at the images of the preview: the same report and seed give the same caption."""
+    shown = []
+    for sample in captioned.pick(_previewed(captioner.config, captioned)):
+        image, report = decode(sample.image), read_report(sample.concepts)
+        shown.append(Shown(sample, image, report, captioner.compose(sample, report), measure(image)))
+    return shown
+
+
+def _previewed(config: CaptionConfig, dataset: Dataset) -> list[str]:
     """Chooses images for the preview, the classes in turn."""
     if config.preview == 0:
-        return frozenset()
+        return []
     table = dataset.metadata(["image_id", "diagnosis", "provenance"])
     if not config.allow_real_images:
         table = table[table["provenance"].map(is_synthetic).astype(bool)]
     table = table.assign(draw=[derive_seed(config.seed, "preview", image_id) for image_id in table["image_id"]])
     table = table.sort_values("draw", kind="stable")
     table["turn"] = table.groupby("diagnosis").cumcount()
-    return frozenset(table.sort_values("turn", kind="stable")["image_id"].head(config.preview))
-
-
-@dataclass
-class _Captioner:
-    config: CaptionConfig
-    tokenizer: Tokenizer
-    budget: int
-    previewed: frozenset[str]
-    bar: Progress | None = None
-    tally: Tally = field(default_factory=Tally)
-    shown: list[Shown] = field(default_factory=list)
-
-    def transform(self, sample: Sample) -> Sample:
-        try:
-            image = decode(sample.image)
-            written = [WRITERS[name](sample, image) for name in WRITERS if name in self.config.writers]
-        except DataError as error:
-            raise DataError(f"image_id = {sample.image_id}: {error}") from error
-        report, contradicted = stack_reports([part.report for part in written])
-        composed = self._compose(sample, report)
-        self.tally.add(report, composed)
-        self.tally.contradictions.update(contradicted)
-        measured = self._measurement(written)
-        if sample.image_id in self.previewed:
-            self.shown.append(Shown(sample, image, report, composed, measured.measurement))
-        if self.bar is not None:
-            self.bar.advance()
-        tone = measured.measurement.tone if measured.measurement else sample.measured_tone
-        return replace(sample, concepts=report.to_text(), caption=composed.text, measured_tone=tone)
-
-    def _compose(self, sample: Sample, report: Report) -> Composed:
-        if not self.config.label_only:
-            rng = np.random.default_rng(derive_seed(self.config.seed, "caption", sample.image_id))
-            return compose(report, sample.diagnosis, self.tokenizer, self.budget, rng)
-        text = label_only(sample.diagnosis)
-        tokens = count_tokens(self.tokenizer, text)
-        if tokens > self.budget:
-            raise UsageError(f"max_tokens = {self.budget}: {text!r} has {tokens} tokens")
-        return Composed(text, tokens, ())
-
-    def _measurement(self, written: list[Written]) -> Written:
-        for part in written:
-            if part.measurement is not None:
-                self.tally.not_measurable.update(part.not_measurable.keys())
-                return part
-        return Written(Report())
+    return list(table.sort_values("turn", kind="stable")["image_id"].head(config.preview))

@@ -1,64 +1,124 @@
-"""Who fills a report: experts, the table, the pixels. A writer states only what it has evidence for."""
+"""Who fills a report: experts, the table, the pixels, a model. A writer states only what it has evidence for."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Protocol
 
 from PIL import Image
+from pydantic import BaseModel, ConfigDict
 
 from lesiongen.captions.config import WriterName
-from lesiongen.concepts import Entry, Measurement, Report, measure, measured_report, read_report
-from lesiongen.concepts.vocabulary import FITZPATRICK, TONES
+from lesiongen.concepts import Entry, Report, measure, measured_report, read_report
+from lesiongen.concepts.vocabulary import recorded_skin_type
 from lesiongen.dataset import Sample
+from lesiongen.errors import DataError
+from lesiongen.imaging import ImageError, decode
 
-__all__ = ["WRITERS", "Writer", "Written"]
+__all__ = ["LOCAL_WRITERS", "Pictures", "Writer", "Written"]
 
 UNKNOWN = {"", "unknown", "not known", "na", "n/a", "none"}
 
 
-@dataclass(frozen=True)
-class Written:
-    """A writer's report; the measurement stands beside it where there is one."""
+class Written(BaseModel):
+    """What a writer states of one image.
+
+    Attributes:
+        report: The entries that it has evidence for.
+        not_measurable: What the image does not allow to measure, and why.
+        tone: Class of the skin's measured tone.
+        refused: What it answered and may not state, in a few words each.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     report: Report
-    not_measurable: dict[str, str] = field(default_factory=dict)
-    measurement: Measurement | None = None
+    not_measurable: dict[str, str] = {}
+    tone: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+class Pictures(Sequence[Image.Image]):
+    """The samples' images, decoded when they are asked for.
+
+    Raises:
+        DataError: An image cannot be decoded; the message names it.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - int or slice, as of any sequence
+        if isinstance(index, slice):
+            return Pictures(self._samples[index])
+        sample = self._samples[index]
+        try:
+            return decode(sample.image)
+        except ImageError as error:
+            raise DataError(f"image_id = {sample.image_id}: {error}") from error
 
 
 class Writer(Protocol):
-    """Reads a sample and states what it knows of it."""
+    """Reads samples and states what it knows of each."""
 
-    def __call__(self, sample: Sample, image: Image.Image) -> Written:
-        """Writes the entries that this source has evidence for."""
+    def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        """Writes, for every sample, the entries that this source has evidence for.
+
+        Args:
+            samples: What the dataset says.
+            images: Their pictures, in the same order.
+        """
 
 
-def _expert(sample: Sample, image: Image.Image) -> Written:
+class _Expert:
     """Keeps the entries of the dataset's own report that an expert made."""
-    known = {name: entry for name, entry in read_report(sample.concepts).entries() if entry.source == "expert"}
-    return Written(Report(**known))
+
+    def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        return [Written(report=self._kept(sample)) for sample in samples]
+
+    def _kept(self, sample: Sample) -> Report:
+        try:
+            entries = read_report(sample.concepts).entries()
+        except DataError as error:
+            raise DataError(f"image_id = {sample.image_id}: {error}") from error
+        return Report(**{name: entry for name, entry in entries if entry.source == "expert"})
 
 
-def _metadata(sample: Sample, image: Image.Image) -> Written:
+class _Metadata:
     """Takes age, sex, site and the recorded skin tone from the table."""
+
+    def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        return [
+            Written(report=Report(patient=_patient(sample), skin_tone=_recorded_tone(sample))) for sample in samples
+        ]
+
+
+def _patient(sample: Sample) -> Entry | None:
     facts = [f"{sample.age:.0f} years" if sample.age is not None else "", sample.sex or "", sample.site or ""]
     words = tuple(" ".join(fact.lower().split()) for fact in facts if fact.strip().lower() not in UNKNOWN)
     evidence = {"age": float(sample.age)} if sample.age is not None else {}
-    patient = Entry(value=words, source="metadata", evidence=evidence) if words else None
-    return Written(Report(patient=patient, skin_tone=_recorded_tone(sample)))
+    return Entry(value=words, source="metadata", evidence=evidence) if words else None
 
 
 def _recorded_tone(sample: Sample) -> Entry | None:
-    """Names a Fitzpatrick type by the tone class of the same rank; other scales have no such order and say nothing."""
-    kind = FITZPATRICK.get((sample.skin_tone or "").strip().upper())
-    if kind is None or (sample.skin_tone_scale or "").lower() != "fitzpatrick":
+    """Names a recorded Fitzpatrick type, or DDI's pair of types; other scales say nothing of either."""
+    word = recorded_skin_type(sample.skin_tone, sample.skin_tone_scale)
+    if word is None:
         return None
-    source = "expert" if sample.skin_tone_source == "expert" else "metadata"
-    return Entry(value=(TONES[kind - 1],), source=source, evidence={"fitzpatrick": kind})
+    return Entry(value=(word,), source="expert" if sample.skin_tone_source == "expert" else "metadata")
 
 
-def _measured(sample: Sample, image: Image.Image) -> Written:
-    found = measure(image)
-    return Written(measured_report(found), found.not_measurable, found)
+class _Measured:
+    """Measures the pixels."""
+
+    def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        return [self._measure(image) for image in images]
+
+    def _measure(self, image: Image.Image) -> Written:
+        found = measure(image)
+        return Written(report=measured_report(found), not_measurable=found.not_measurable, tone=found.tone)
 
 
-WRITERS: dict[WriterName, Writer] = {"expert": _expert, "metadata": _metadata, "measured": _measured}
-"""In the order of trust."""
+LOCAL_WRITERS: dict[WriterName, Writer] = {"expert": _Expert(), "metadata": _Metadata(), "measured": _Measured()}
+"""The writers that need nothing but the sample, in the order of trust."""

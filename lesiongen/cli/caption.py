@@ -9,7 +9,7 @@ from lesiongen.cli.options import ConfigFile, Json, Values, console, given, prin
 if TYPE_CHECKING:
     from lesiongen.captions import CaptionResult
 
-__all__ = ["caption_command"]
+__all__ = ["caption_command", "show_captions"]
 
 
 def caption_command(
@@ -33,6 +33,12 @@ def caption_command(
     real_images: Annotated[
         bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the preview.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
+    ] = None,
+    work: Annotated[
+        str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
+    ] = None,
     values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
@@ -48,6 +54,7 @@ def caption_command(
     """
     from lesiongen.captions import CaptionConfig, caption
     from lesiongen.config import parse_config
+    from lesiongen.dataset import Part
 
     chosen = {
         "writers": tuple(part.strip() for part in writer.split(",")) if writer else None,
@@ -59,22 +66,25 @@ def caption_command(
         "preview": preview,
         "allow_real_images": real_images,
     }
-    result = caption(parse_config(CaptionConfig, set_values(values) | given(chosen)), dataset, output)
+    settings = parse_config(CaptionConfig, set_values(values) | given(chosen))
+    result = caption(settings, dataset, output, part=Part.parse(shard) if shard else None, work=work)
     if as_json:
-        print_json(vars(result) | {"dataset": result.dataset.model_dump()})
+        counts = result.counts.model_dump(mode="json") | {"coverage": result.counts.coverage()}
+        print_json({"dataset": result.dataset.model_dump(), "counts": counts, "preview": result.preview})
         return
-    _show(result)
+    show_captions(result)
 
 
-def _show(result: "CaptionResult") -> None:
-    tokens = result.tokens
+def show_captions(result: "CaptionResult") -> None:
+    """Prints what came of captioning."""
+    counts = result.counts
     console.print(f"{result.dataset.uri}: {result.dataset.rows:,} captions", markup=False)
-    console.print(f"  tokens: {tokens['mean']:.1f} on average, {tokens['longest']:.0f} of {tokens['budget']:.0f}")
-    for entry, sources in result.coverage.items():
+    console.print(f"  tokens: {counts.mean_tokens:.1f} on average, {counts.longest} of {counts.budget}")
+    for entry, sources in counts.coverage().items():
         shares = ", ".join(f"{source} {share:.0%}" for source, share in sources.items())
         console.print(f"  {entry}: {shares}", markup=False)
-    for title, counts in (("dropped", result.dropped), ("contradictions", result.contradictions)):
-        if counts:
-            console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in counts.items())}", markup=False)
+    for title, found in (("dropped", counts.dropped), ("contradictions", counts.contradictions)):
+        if found:
+            console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in found.items())}", markup=False)
     if result.preview:
         console.print(f"  preview: {result.preview}", markup=False)

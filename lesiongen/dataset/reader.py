@@ -97,6 +97,27 @@ class Dataset:
             if wanted:
                 yield from self._samples_of(shard, wanted)
 
+    def pick(self, image_ids: Sequence[str]) -> list[Sample]:
+        """Returns a few samples by their ids, in the order of the ids; shards without any are not read.
+
+        Raises:
+            UsageError: There is no such image.
+            DataError: A shard is not the one that was published.
+        """
+        wanted = set(image_ids)
+        names = list(self.metadata(["image_id"])["image_id"]) if wanted else []
+        if unknown := wanted - set(names):
+            raise UsageError(f"{self.uri} holds no image {sorted(unknown)[0]!r}")
+        found: dict[str, Sample] = {}
+        first = 0
+        for shard in self.manifest.shards:
+            places = [place for place in range(shard.rows) if names and names[first + place] in wanted]
+            first += shard.rows
+            if places:
+                samples = self._samples_of(shard, range(places[0], places[-1] + 1))
+                found |= {sample.image_id: sample for sample in samples if sample.image_id in wanted}
+        return [found[image_id] for image_id in image_ids]
+
     def _samples_of(self, shard: Shard, rows: range) -> Iterator[Sample]:
         with self._storage.fetch(shard.name) as path:
             with path.open("rb") as stream:

@@ -1,0 +1,68 @@
+"""What the writers have stated so far, so that a job that is started again neither measures nor asks twice."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import RootModel, ValidationError
+
+from lesiongen.captions.config import WriterName
+from lesiongen.captions.writers import Written
+from lesiongen.storage import Storage
+
+__all__ = ["Described", "Journal"]
+
+logger = logging.getLogger(__name__)
+
+Described = Mapping[WriterName, Written]
+"""What each writer states of one image."""
+
+
+class _Piece(RootModel[list[dict[WriterName, Written]]]):
+    pass
+
+
+class Journal:
+    """Pieces of finished work, one object for each stretch of rows.
+
+    Args:
+        storage: A place that is the same when the job is started again.
+        key: Names the work: another dataset, other writers or another release have another.
+    """
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._storage = storage
+        self._key = key
+        self._used: list[str] = []
+
+    def get(self, rows: range) -> Sequence[Described] | None:
+        """Returns what was stated of these rows, None where that is not finished."""
+        name = self._name(rows)
+        if not self._storage.exists(name):
+            return None
+        try:
+            piece = _Piece.model_validate_json(self._storage.read_bytes(name)).root
+        except ValidationError as error:
+            logger.warning("%s/%s is damaged and is made again: %s", self._storage.uri, name, error)
+            return None
+        self._used.append(name)
+        return piece if len(piece) == len(rows) else None
+
+    def put(self, rows: range, described: Sequence[Described]) -> None:
+        """Keeps what was stated of these rows."""
+        name = self._name(rows)
+        self._storage.write_text(name, json.dumps([_plain(item) for item in described]))
+        self._used.append(name)
+
+    def clear(self) -> None:
+        """Removes the pieces that this job has read or written: its result is published."""
+        for name in self._used:
+            self._storage.delete(name)
+
+    def _name(self, rows: range) -> str:
+        return f"{self._key}/{rows.start:08d}-{rows.stop:08d}.json"
+
+
+def _plain(described: Described) -> dict[str, Any]:
+    return {name: written.model_dump(mode="json", exclude_defaults=True) for name, written in described.items()}
