@@ -79,7 +79,7 @@ def ingest_command(
       lesiongen ingest --format image_folder --source photos --output data/photos --column diagnosis=label
     """
     from lesiongen.config import parse_config
-    from lesiongen.ingest import REJECTED_NAME, IngestConfig, ingest
+    from lesiongen.ingest import IngestConfig, ingest
 
     chosen = {
         "format": format.value,
@@ -96,10 +96,11 @@ def ingest_command(
     }
     result = ingest(parse_config(IngestConfig, set_values(values) | given(chosen)), source, output)
     if as_json:
-        rejected = [vars(item) for item in result.rejected]
-        print_json(result.dataset.model_dump() | {"accepted": result.accepted, "rejected": rejected})
+        rows = {"rejected": result.rejected, "left_out": result.left_out}
+        listed = {name: [vars(item) for item in items] for name, items in rows.items()}
+        print_json(result.dataset.model_dump() | {"accepted": result.accepted} | listed)
     else:
-        _show(result, REJECTED_NAME)
+        _show(result)
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:
@@ -115,9 +116,13 @@ def _columns(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-def _show(result: "IngestResult", rejected_name: str) -> None:
+def _show(result: "IngestResult") -> None:
+    from lesiongen.ingest import LEFT_OUT_NAMES
+
     console.print(f"{result.dataset.uri}: {result.accepted:,} images", markup=False)
     for title, counts in (("splits", result.dataset.splits), ("classes", result.dataset.classes)):
         console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in counts.items())}", markup=False)
-    if result.rejected:
-        console.print(f"  {len(result.rejected):,} rows rejected, see {rejected_name} beside it", markup=False)
+    kinds = [item.kind for item in (*result.rejected, *result.left_out)]
+    for kind, name in LEFT_OUT_NAMES.items():
+        if kind in kinds:
+            console.print(f"  {kinds.count(kind):,} rows {kind}, see {name} beside it", markup=False)

@@ -22,6 +22,8 @@ class IngestConfig(StageConfig):
         keep_official_split: Keep the split that the source's authors published, row by row.
         on_error: ``fail`` at any row that cannot be used, or ``reject`` such rows and list them.
         max_rejected: Share of rejected rows above which the run fails, with ``on_error="reject"``.
+        max_missing: Share of rows without an image above which the run fails, for collections that come as a table of
+            links (fitzpatrick17k); elsewhere a row without an image is an error.
         limit: At most this many rows, drawn by the seed (tables are often sorted by class).
         unknown_diagnosis: ``reject`` labels outside the taxonomy, or ``keep`` them as they are.
         columns: image_folder only: the table's own names of canonical columns, ``{"diagnosis": "label"}``.
@@ -37,6 +39,7 @@ class IngestConfig(StageConfig):
     keep_official_split: bool = False
     on_error: Literal["fail", "reject"] = "fail"
     max_rejected: float = Field(default=0.05, ge=0, le=1)
+    max_missing: float = Field(default=0.95, ge=0, le=1)
     limit: int | None = Field(default=None, ge=1)
     unknown_diagnosis: Literal["reject", "keep"] = "reject"
     columns: dict[str, str] = Field(default_factory=dict)

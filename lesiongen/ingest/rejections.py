@@ -1,50 +1,72 @@
-"""What happens to rows that cannot be used."""
+"""What happens to rows that stay out of the dataset."""
 
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from typing import get_args
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.rows import Rejection
+from lesiongen.ingest.rows import Kind, Rejection
 from lesiongen.storage import Storage
 
-__all__ = ["REJECTED_NAME", "check_rejections", "write_rejections"]
+__all__ = ["LEFT_OUT_NAMES", "REJECTED_NAME", "check_rejections", "write_rejections"]
 
-REJECTED_NAME = "rejected.csv"
+LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
+"""The tables beside a dataset that list what is not in it."""
+REJECTED_NAME = LEFT_OUT_NAMES["rejected"]
 LISTED = 20
+_COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 
 
-def check_rejections(config: IngestConfig, source: str, accepted: int, rejected: Sequence[Rejection]) -> None:
-    """Fails where the configuration allows no rejected row, or fewer than there are.
+def check_rejections(config: IngestConfig, source: str, accepted: int, left_out: Sequence[Rejection]) -> None:
+    """Fails where the configuration allows no rejected row, or fewer than there are, or fewer missing images.
 
     Raises:
-        DataError: The message lists the first rejected rows.
+        DataError: The message lists the first of the rows.
     """
-    total = accepted + len(rejected)
-    if total == 0:
+    rejected = [item for item in left_out if item.kind == "rejected"]
+    if accepted + len(left_out) == 0:
         raise DataError(f"{source} holds no row", hint="The table has a header and nothing below it.")
-    if not rejected:
-        return
-    listed = "".join(f"\n  {item}" for item in rejected[:LISTED])
-    more = f"\n  and {len(rejected) - LISTED:,} more" if len(rejected) > LISTED else ""
-    message = f"{len(rejected):,} of {total:,} rows of {source} cannot be used:{listed}{more}"
+    if rejected:
+        _check_rejected(config, source, accepted, rejected)
+    missing = [item for item in left_out if item.kind == "missing"]
+    if missing and (accepted == 0 or len(missing) / (accepted + len(missing)) > config.max_missing):
+        raise DataError(
+            f"{_listed(source, accepted, missing)}",
+            hint=f"At most {config.max_missing:.0%} may lack their image (--set max_missing=1 allows more): is this "
+            "the folder that holds the images?",
+        )
+    if accepted == 0 and left_out and not rejected:
+        raise DataError(_listed(source, accepted, left_out), hint="The collection's authors exclude every row.")
+
+
+def _check_rejected(config: IngestConfig, source: str, accepted: int, rejected: Sequence[Rejection]) -> None:
+    message = _listed(source, accepted, rejected)
     if config.on_error == "fail":
         raise DataError(message, hint="Correct them, or leave such rows out with --on-error reject.")
-    if accepted == 0 or len(rejected) / total > config.max_rejected:
+    if accepted == 0 or len(rejected) / (accepted + len(rejected)) > config.max_rejected:
         raise DataError(
             message, hint=f"At most {config.max_rejected:.0%} may be rejected (--max-rejected): correct the source."
         )
 
 
-def write_rejections(storage: Storage, rejected: Sequence[Rejection]) -> None:
-    """Lists the rejected rows in a table beside the dataset."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow([field.name for field in fields(Rejection)])
-    table.writerows(map(_inert, astuple(item)) for item in rejected)
-    storage.write_text(REJECTED_NAME, text.getvalue())
+def _listed(source: str, accepted: int, rows: Sequence[Rejection]) -> str:
+    listed = "".join(f"\n  {item}" for item in rows[:LISTED])
+    more = f"\n  and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
+    return f"{len(rows):,} of {accepted + len(rows):,} rows of {source} cannot be used:{listed}{more}"
+
+
+def write_rejections(storage: Storage, left_out: Sequence[Rejection]) -> None:
+    """Lists the rows that stay out in tables beside the dataset, one for each reason of `LEFT_OUT_NAMES`."""
+    for kind, name in LEFT_OUT_NAMES.items():
+        if rows := [item for item in left_out if item.kind == kind]:
+            text = io.StringIO()
+            table = csv.writer(text)
+            table.writerow(_COLUMNS)
+            table.writerows(map(_inert, astuple(item)[: len(_COLUMNS)]) for item in rows)
+            storage.write_text(name, text.getvalue())
 
 
 def _inert(cell: str | int | None) -> str | int | None:

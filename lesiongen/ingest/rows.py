@@ -3,15 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from lesiongen.storage import Storage
 
-__all__ = ["Field", "FieldError", "Reader", "Rejection", "Row"]
+__all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row"]
+
+Kind = Literal["rejected", "missing", "excluded"]
+"""Why a row stays out: it cannot be used; its image is not at hand, as is usual for the collection; the collection's
+own authors say that it is not to be used."""
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A row or an image that cannot be used.
+    """A row or an image that stays out of the dataset.
 
     Attributes:
         file: The table, or the image where no table names it.
@@ -19,6 +24,7 @@ class Rejection:
         column: Column, or None for the row as a whole.
         value: What stands there, cut to a readable length.
         reason: What is wrong with it.
+        kind: Whether that is an error, or usual for the collection.
     """
 
     file: str
@@ -26,6 +32,7 @@ class Rejection:
     column: str | None
     value: str | None
     reason: str
+    kind: Kind = "rejected"
 
     def __str__(self) -> str:
         where = self.file if self.row is None else f"{self.file}, row {self.row}"
@@ -44,10 +51,11 @@ class Field:
 class FieldError(Exception):
     """A value of a row is refused."""
 
-    def __init__(self, field: Field, reason: str) -> None:
+    def __init__(self, field: Field, reason: str, kind: Kind = "rejected") -> None:
         super().__init__(reason)
         self.field = field
         self.reason = reason
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class Row:
         image_key: Key of the image in the source.
         image_id: Name of the image in the dataset.
         diagnosis: The source's own label, and its column.
-        values: Further columns of the dataset's schema.
+        values: Further columns of the dataset's schema; ``diagnosis`` among them is taken as it stands, in place of
+            the taxonomy's class of the label.
     """
 
     table: str

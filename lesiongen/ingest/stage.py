@@ -31,11 +31,19 @@ WINDOW = 4 * PARALLEL_READS
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What came of it: the dataset, the number of rows in it, and the rows that could not be used."""
+    """What came of it.
+
+    Attributes:
+        dataset: The dataset.
+        accepted: Rows in it.
+        rejected: Rows that could not be used.
+        left_out: Rows whose image is not at hand, and rows that the collection's own authors exclude.
+    """
 
     dataset: DatasetReference
     accepted: int
     rejected: list[Rejection]
+    left_out: list[Rejection]
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     """
     with stage_run("ingest", {**config.model_dump(), "source": source}) as run:
         result = _ingest(config, _open_source(source), output)
-        run.log_metrics({"accepted": result.accepted, "rejected": len(result.rejected)})
+        counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
+        run.log_metrics(counts)
         run.log_json(result.dataset.model_dump(), "dataset.json")
     return result
 
@@ -87,7 +96,9 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
             writer.add(_sample(reader, item, spool.get(item.place), split))
         if rejected:
             write_rejections(writer.storage, rejected)
-    return IngestResult(Dataset.open(output).reference(), len(loaded), rejected)
+    errors = [item for item in rejected if item.kind == "rejected"]
+    left_out = [item for item in rejected if item.kind != "rejected"]
+    return IngestResult(Dataset.open(output).reference(), len(loaded), errors, left_out)
 
 
 def _open_source(source: str) -> Storage:
@@ -126,7 +137,8 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
         return row.reject(row.diagnosis, "is blank; every image needs a diagnosis")
     if row.image_id in earlier:
         return row.reject(row.image_field, f"the image_id stands in row {earlier[row.image_id].line} already")
-    if config.unknown_diagnosis == "reject" and resolve_diagnosis(row.diagnosis.text) is None:
+    unknown = "diagnosis" not in row.values and resolve_diagnosis(row.diagnosis.text) is None
+    if config.unknown_diagnosis == "reject" and unknown:
         return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
     return row
 
@@ -205,19 +217,19 @@ _SPLIT_COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
 
 
 def _diagnosis(row: Row) -> str:
+    if own := row.values.get("diagnosis"):
+        return str(own)
     return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
 
 
 def _sample(reader: Reader, item: _Loaded, data: bytes, split: str) -> Sample:
     row = item.row
+    collection = {"source": reader.source, "licence": reader.licence, "attribution": reader.attribution}
+    values = collection | row.values | {"diagnosis": _diagnosis(row)}
     return Sample(
         image=data,
         image_id=row.image_id,
-        diagnosis=_diagnosis(row),
         original_diagnosis=row.diagnosis.text,
         split=split,
-        source=reader.source,
-        licence=reader.licence,
-        attribution=reader.attribution,
-        **row.values,  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesiongen.errors import DataError
-from lesiongen.ingest.rows import Field, Rejection
+from lesiongen.ingest.rows import Field, Kind, Rejection
 from lesiongen.storage import Storage
 
 __all__ = ["TableRow", "read_table"]
@@ -27,10 +27,10 @@ class TableRow:
         """Returns a cell with its column's name; a column that the table lacks is blank."""
         return Field(column, self.cells.get(column, "").strip())
 
-    def reject(self, field: Field | None, reason: str) -> Rejection:
+    def reject(self, field: Field | None, reason: str, kind: Kind = "rejected") -> Rejection:
         """Returns a rejection of this row."""
         column, text = (field.column, field.text[:80]) if field else (None, None)
-        return Rejection(self.table, self.line, column, text, reason)
+        return Rejection(self.table, self.line, column, text, reason, kind)
 
 
 def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
