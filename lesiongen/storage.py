@@ -29,6 +29,7 @@ __all__ = [
     "Storage",
     "StoredObject",
     "file_digest",
+    "in_parallel",
     "open_storage",
     "readable",
     "unique_prefix",
@@ -42,10 +43,11 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object of a storage: its key, relative to the storage, and its size in bytes."""
+    """An object of a storage: its key, relative to the storage, its size in bytes, and S3's ETag."""
 
     key: str
     size: int
+    etag: str | None = None
 
 
 class Storage(ABC):
@@ -90,6 +92,10 @@ class Storage(ABC):
     def download_file(self, key: str, path: Path) -> None:
         """Copies an object to a local file, which appears only when whole."""
 
+    def is_copy(self, item: StoredObject, path: Path) -> bool:
+        """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
+        return False
+
     def child(self, *parts: str) -> "Storage":
         """Returns the storage of a folder within this one."""
         return open_storage("/".join([self.uri, *parts]))
@@ -119,22 +125,41 @@ class Storage(ABC):
 
     def delete_all(self) -> None:
         """Deletes every object below this storage."""
-        _in_parallel(self.delete, [item.key for item in self.list()])
+        in_parallel(self.delete, [item.key for item in self.list()])
 
     def upload_folder(self, folder: Path, *, description: str = "Uploading") -> None:
-        """Copies every file below a folder, several at a time, with progress."""
+        """Copies every file below a folder, several at a time, with progress.
+
+        Files that an interrupted upload has left whole are not sent again.
+        """
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        _in_parallel(lambda path: self.upload_file(path, path.relative_to(folder).as_posix()), files, description)
+        there = {item.key: item for item in self.list()}
+
+        def send(path: Path) -> None:
+            key = path.relative_to(folder).as_posix()
+            if key not in there or not self.is_copy(there[key], path):
+                self.upload_file(path, key)
+
+        in_parallel(send, files, description)
 
     def download_folder(self, folder: Path, *, description: str = "Downloading") -> None:
-        """Copies every object to a folder, several at a time, with progress."""
-        keys = [item.key for item in self.list()]
-        if not keys:
+        """Copies every object to a folder, several at a time, with progress.
+
+        Files that an interrupted download has left whole are not fetched again.
+        """
+        items = list(self.list())
+        if not items:
             raise StorageError(f"{self.uri} holds nothing", hint="Check the path, and that it has been written.")
-        for key in keys:
-            if not (folder / key).resolve().is_relative_to(folder.resolve()):
-                raise StorageError(f"The key {key!r} of {self.uri} would leave the folder {folder}")
-        _in_parallel(lambda key: self.download_file(key, folder / key), keys, description)
+        for item in items:
+            if not (folder / item.key).resolve().is_relative_to(folder.resolve()):
+                raise StorageError(f"The key {item.key!r} of {self.uri} would leave the folder {folder}")
+
+        def fetch(item: StoredObject) -> None:
+            path = folder / item.key
+            if not path.is_file() or not self.is_copy(item, path):
+                self.download_file(item.key, path)
+
+        in_parallel(fetch, items, description)
 
     @contextmanager
     def fetch(self, key: str) -> Iterator[Path]:
@@ -254,7 +279,8 @@ def file_digest(source: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _in_parallel(work: Callable[[_Item], object], items: Iterable[_Item], description: str = "") -> None:
+def in_parallel(work: Callable[[_Item], object], items: Iterable[_Item], description: str = "") -> None:
+    """Transfers several files at a time, with progress where there is a description."""
     pending = list(items)
     with ThreadPoolExecutor(PARALLEL_TRANSFERS) as pool, _counted(description, len(pending)) as advance:
         futures = [pool.submit(work, item) for item in pending]

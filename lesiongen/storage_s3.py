@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
-from boto3.exceptions import Boto3Error, S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,6 +22,7 @@ from botocore.exceptions import (
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import LocalStorage, Storage, StoredObject, readable
+from lesiongen.storage_parts import download, etag_of, part_bytes, upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -90,9 +90,6 @@ class S3Storage(Storage):
     def _explain(self, error: Exception, key: str) -> StorageError:
         uri = f"{self.uri}/{key}" if key else self.uri
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-        cause = error.__cause__ or error.__context__
-        if isinstance(error, S3UploadFailedError) and isinstance(cause, ClientError | BotoCoreError):
-            error = cause
         if isinstance(error, NoCredentialsError):
             hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
             return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
@@ -151,7 +148,7 @@ class S3Storage(Storage):
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(prefix))
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"])
+                    yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"], item["ETag"].strip('"'))
 
     def delete(self, key: str) -> None:
         """Deletes the object."""
@@ -170,15 +167,26 @@ class S3Storage(Storage):
             span = f"bytes={start}-{end - 1}"
             return client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
 
+    def is_copy(self, item: StoredObject, path: Path) -> bool:
+        """Tells by size and ETag whether an object holds what a local file holds."""
+        return item.size == path.stat().st_size and item.etag == etag_of(path)
+
     def upload_file(self, path: Path, key: str) -> None:
-        """Uploads a file, in parts where it is large."""
-        with readable(path), self._errors(key) as client:
-            client.upload_file(str(path), self.bucket, self._name(key), Config=TransferConfig(max_concurrency=4))
+        """Uploads a file, in parts where it is large; parts that an interrupted upload has sent are kept."""
+        readable(path).close()
+        with self._errors(key) as client:
+            upload(client, self.bucket, self._name(key), path)
 
     def download_file(self, key: str, path: Path) -> None:
-        """Downloads to a file that appears only when whole."""
-        with LocalStorage(str(path.parent)).replacing(path.name) as temporary, self._errors(key) as client:
-            client.download_file(self.bucket, self._name(key), str(temporary))
+        """Downloads to a file that appears only when whole; what an interrupted download has fetched is kept."""
+        with self._errors(key) as client:
+            head = client.head_object(Bucket=self.bucket, Key=self._name(key))
+            size, etag = head["ContentLength"], head["ETag"].strip('"')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if size > part_bytes(size) and download(client, self.bucket, self._name(key), path, size=size, etag=etag):
+                return
+            with LocalStorage(str(path.parent)).replacing(path.name) as temporary:
+                client.download_file(self.bucket, self._name(key), str(temporary))
 
 
 class RangeReader(io.RawIOBase):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
 from lesiongen.errors import DataError, UsageError
-from lesiongen.storage import file_digest, open_storage
+from lesiongen.storage import StoredObject, file_digest, open_storage
 
 __all__ = ["DatasetWriter"]
 
@@ -138,13 +138,16 @@ class DatasetWriter:
     def _publish(self) -> None:
         if not self._ids:
             raise DataError(f"The dataset {self.name!r} would be empty: no row was accepted")
-        for key in self._leftovers():
+        files = self._named_files()
+        there = {item.key: item for item in self._leftovers()}
+        for key in there.keys() - files.keys():
             self.storage.delete(key)
         shards = []
-        for split in SPLITS:
-            count = len(self._closed[split])
-            for number, file in enumerate(self._closed[split]):
-                shards.append(self._publish_shard(file, split, f"{split}-{number:05d}-of-{count:05d}.parquet"))
+        for name, (split, file) in files.items():
+            # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
+            if name not in there or not self.storage.is_copy(there[name], file.path):
+                self.storage.upload_file(file.path, name)
+            shards.append(_describe(file, split, name))
         manifest = DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -159,22 +162,29 @@ class DatasetWriter:
         self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
         self.manifest = manifest
 
-    def _publish_shard(self, file: _ShardFile, split: str, name: str) -> Shard:
-        with file.path.open("rb") as stream:
-            digest = file_digest(stream)
-        self.storage.upload_file(file.path, name)
-        return Shard(name=name, split=split, rows=file.rows, bytes=file.path.stat().st_size, sha256=digest)
+    def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
+        return {
+            f"{split}-{number:05d}-of-{len(files):05d}.parquet": (split, file)
+            for split, files in self._closed.items()
+            for number, file in enumerate(files)
+        }
 
-    def _leftovers(self) -> list[str]:
+    def _leftovers(self) -> list[StoredObject]:
         """Finds shards of an attempt that died before its manifest; other readers than ours would take them in.
 
         Raises:
             UsageError: There are Parquet files that are not ours: they would be read as a part of the dataset.
         """
-        keys = [item.key for item in self.storage.list() if item.key.endswith(".parquet")]
-        if foreign := [key for key in keys if not _SHARD_NAME.fullmatch(key)]:
+        items = [item for item in self.storage.list() if item.key.endswith(".parquet")]
+        if foreign := [item.key for item in items if not _SHARD_NAME.fullmatch(item.key)]:
             raise UsageError(
                 f"{self.storage.uri} holds Parquet files of something else ({foreign[0]})",
                 hint="Choose another output: readers would take them for a part of the dataset.",
             )
-        return keys
+        return items
+
+
+def _describe(file: _ShardFile, split: str, name: str) -> Shard:
+    with file.path.open("rb") as stream:
+        digest = file_digest(stream)
+    return Shard(name=name, split=split, rows=file.rows, bytes=file.path.stat().st_size, sha256=digest)

@@ -1,0 +1,191 @@
+"""Files on their way to and from S3, large ones in parts: what an interrupted transfer has sent is not sent again."""
+
+import base64
+import fcntl
+import hashlib
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["download", "etag_of", "part_bytes", "upload"]
+
+PART_BYTES = 8 << 20
+MOST_PARTS = 10_000
+"""S3's own limit of parts in an object."""
+PARALLEL_PARTS = 4
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def part_bytes(size: int) -> int:
+    """Returns how many bytes a part has of a file of this size; a file of one part is sent in one piece."""
+    return max(PART_BYTES, -(-size // MOST_PARTS))
+
+
+def etag_of(path: Path) -> str:
+    """Returns the ETag that S3 gives to a file which `upload` has sent.
+
+    It is the MD5 of a file sent in one piece, else the MD5 of the parts' MD5s, a dash and their number. A server that
+    encrypts with keys of its own gives another; what it holds is then never taken for a copy, and is sent again.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        parts = [_md5(file.read(part_bytes(size))) for _ in range(_count(size))]
+    return parts[0].hex() if len(parts) == 1 else f"{_md5(b''.join(parts)).hex()}-{len(parts)}"
+
+
+def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
+    """Sends a file. Parts of an unfinished upload of the same content are kept, and only the others are sent."""
+    size = path.stat().st_size
+    if _count(size) == 1:
+        with path.open("rb") as body:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+        return
+    sending = _resumed(client, bucket, key, path) or _Upload(client, bucket, key, path, _begin(client, bucket, key), {})
+    with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+        parts = list(_in_order(pool, sending.send, range(1, _count(size) + 1)))
+    if any("ChecksumCRC32" not in part for part in parts):  # a server that knows no checksums
+        parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
+    client.complete_multipart_upload(
+        Bucket=bucket, Key=key, UploadId=sending.upload_id, MultipartUpload={"Parts": parts}
+    )
+
+
+def download(client: "S3Client", bucket: str, key: str, path: Path, *, size: int, etag: str) -> bool:
+    """Fetches a large object; what an interrupted download has left beside ``path`` is kept.
+
+    Args:
+        client: The S3 client.
+        bucket: Bucket of the object.
+        key: Its key.
+        path: Where it goes; it appears only when whole.
+        size: Bytes of the object.
+        etag: Its ETag; a change of the object meanwhile is an error.
+
+    Returns:
+        False where another process is at it, or what was left of an earlier attempt is damaged.
+    """
+    partial = path.with_name(f".{path.name}.{re.sub(r'[^0-9A-Za-z-]', '', etag)}.part")
+    with partial.open("ab") as file:
+        if not _ours(file, partial):
+            return False
+        if file.tell() > size:
+            file.truncate(0)
+        starts = range(file.tell(), size, part_bytes(size))
+        with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+            for data in _in_order(pool, lambda start: _range(client, bucket, key, etag, start, size), starts):
+                file.write(data)
+        file.flush()
+        # Only MD5s of one piece can be compared: others do not say how large their parts were.
+        if re.fullmatch(r"[0-9a-f]{32}", etag) and _md5_of(partial) != etag:
+            partial.unlink()
+            return False
+        partial.replace(path)
+    return True
+
+
+def _ours(file: BinaryIO, partial: Path) -> bool:
+    """Locks a partial file; False where another process has the lock, or has just finished the file."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return partial.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Upload:
+    client: "S3Client"
+    bucket: str
+    key: str
+    path: Path
+    upload_id: str
+    there: dict[int, Any]
+
+    def send(self, number: int) -> Any:
+        """Sends one part unless it is there; returns what completing the upload needs to know of it."""
+        data = self.read(number)
+        if number in self.there:
+            # Servers do not list the checksums of parts, yet ask for all of them at the end.
+            checksum = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+            return {"PartNumber": number, "ETag": self.there[number]["ETag"], "ChecksumCRC32": checksum}
+        part = self.client.upload_part(
+            Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, PartNumber=number, Body=data,
+            ChecksumAlgorithm="CRC32",
+        )  # fmt: skip
+        return {"PartNumber": number, **{name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}}
+
+    def read(self, number: int) -> bytes:
+        step = part_bytes(self.path.stat().st_size)
+        with self.path.open("rb") as file:
+            file.seek((number - 1) * step)
+            return file.read(step)
+
+
+def _begin(client: "S3Client", bucket: str, key: str) -> str:
+    return client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32")["UploadId"]
+
+
+def _resumed(client: "S3Client", bucket: str, key: str, path: Path) -> _Upload | None:
+    """Returns the latest unfinished upload of this key with the parts of it that are this file's."""
+    try:
+        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
+        found = [item for page in pages for item in page.get("Uploads", []) if item["Key"] == key]
+        if not found:
+            return None
+        upload_id = max(found, key=lambda item: item["Initiated"])["UploadId"]
+        listed = client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
+        parts = {part["PartNumber"]: part for page in listed for part in page.get("Parts", [])}
+    except ClientError:  # not every key may list uploads; all is then sent as if nothing were there
+        return None
+    sending = _Upload(client, bucket, key, path, upload_id, {})
+    whole = {number: part for number, part in parts.items() if _is(part, sending.read(number))}
+    return _Upload(client, bucket, key, path, upload_id, whole)
+
+
+def _is(part: Any, data: bytes) -> bool:
+    return bool(part["Size"] == len(data) and part["ETag"].strip('"') == _md5(data).hex())
+
+
+def _range(client: "S3Client", bucket: str, key: str, etag: str, start: int, size: int) -> bytes:
+    end = min(start + part_bytes(size), size)
+    span = f"bytes={start}-{end - 1}"
+    return client.get_object(Bucket=bucket, Key=key, Range=span, IfMatch=etag)["Body"].read()
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """Works ahead by a few items, so that memory holds a few parts of a file of any size."""
+    pending: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > PARALLEL_PARTS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _count(size: int) -> int:
+    return max(1, -(-size // part_bytes(size)))
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
