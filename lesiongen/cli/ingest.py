@@ -13,14 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["ingest_command"]
 
 
-class Format(StrEnum):
-    """The collections that can be read."""
-
-    ham10000 = "ham10000"
-    isic = "isic"
-    image_folder = "image_folder"
-
-
 class OnError(StrEnum):
     """What happens to rows that cannot be used."""
 
@@ -37,7 +29,18 @@ class UnknownDiagnosis(StrEnum):
 
 Source = Annotated[str, typer.Option(help="Folder or s3:// prefix with images and a table.")]
 Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")]
-Collection = Annotated[Format, typer.Option(help="The collection, which says how its table is read.")]
+Collection = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=lambda: _formats(),
+        help="The collection, which says how its table is read; `lesiongen datasets` lists them.",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="What the format lets one choose; repeatable."),
+]
 Limit = Annotated[int | None, typer.Option(help="At most this many rows, drawn by the seed.")]
 KeepSplit = Annotated[
     bool | None, typer.Option("--keep-official-split", help="Keep the split that the source was published with.")
@@ -62,6 +65,7 @@ def ingest_command(
     on_error: Errors = None,
     max_rejected: MaxRejected = None,
     unknown_diagnosis: Unknown = None,
+    option: Options = None,
     column: Columns = None,
     licence: Annotated[str | None, typer.Option(help="image_folder: licence of the images.")] = None,
     attribution: Annotated[str | None, typer.Option(help="image_folder: whom to name.")] = None,
@@ -82,7 +86,7 @@ def ingest_command(
     from lesiongen.ingest import IngestConfig, ingest
 
     chosen = {
-        "format": format.value,
+        "format": format,
         "name": name,
         "seed": seed,
         "limit": limit,
@@ -90,7 +94,8 @@ def ingest_command(
         "on_error": on_error and on_error.value,
         "max_rejected": max_rejected,
         "unknown_diagnosis": unknown_diagnosis and unknown_diagnosis.value,
-        "columns": _columns(column or []) or None,
+        "options": _pairs("option", option) or None,
+        "columns": _columns(column) or None,
         "licence": licence,
         "attribution": attribution,
     }
@@ -103,17 +108,28 @@ def ingest_command(
         _show(result)
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
-    """Parses ``--column canonical=own``; the table's own name is plain text (``yes`` is a name like any other)."""
+def _formats() -> list[str]:
+    from lesiongen.ingest.formats import FORMATS
+
+    return list(FORMATS)
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str]:
+    return {canonical.replace("-", "_"): own for canonical, own in _pairs("column", pairs).items()}
+
+
+def _pairs(flag: str, pairs: list[str] | None) -> dict[str, str]:
+    """Parses ``--flag name=value``; a value is plain text (``yes`` is a name like any other)."""
     from lesiongen.errors import UsageError
 
-    columns: dict[str, str] = {}
-    for pair in pairs:
-        canonical, _, own = pair.partition("=")
-        if not canonical or not own:
-            raise UsageError(f"--column {pair}: write canonical=own, for example diagnosis=label")
-        columns[canonical.strip().replace("-", "_")] = own
-    return columns
+    values: dict[str, str] = {}
+    for pair in pairs or []:
+        name, _, value = pair.partition("=")
+        if not name or not value:
+            example = "diagnosis=label" if flag == "column" else "images=derm"
+            raise UsageError(f"--{flag} {pair}: write name=value, for example {example}")
+        values[name.strip()] = value
+    return values
 
 
 def _show(result: "IngestResult") -> None:

@@ -6,9 +6,10 @@ from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
 
-__all__ = ["Format", "IngestConfig"]
+__all__ = ["FormatName", "IngestConfig"]
 
-Format = Literal["ham10000", "isic", "image_folder"]
+FormatName = Literal["ham10000", "isic", "image_folder"]
+"""The collections that can be read; `lesiongen.ingest.formats.FORMATS` holds the reader of each."""
 
 
 class IngestConfig(StageConfig):
@@ -26,13 +27,14 @@ class IngestConfig(StageConfig):
             links (fitzpatrick17k); elsewhere a row without an image is an error.
         limit: At most this many rows, drawn by the seed (tables are often sorted by class).
         unknown_diagnosis: ``reject`` labels outside the taxonomy, or ``keep`` them as they are.
+        options: What the collection's reader lets one choose, ``{"images": "derm"}`` (``Reader.options``).
         columns: image_folder only: the table's own names of canonical columns, ``{"diagnosis": "label"}``.
         source_name: image_folder only: name of the collection.
         licence: image_folder only: licence of the images.
         attribution: image_folder only: whom to name.
     """
 
-    format: Format
+    format: FormatName
     name: str = "dataset"
     seed: int = 0
     split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
@@ -42,6 +44,7 @@ class IngestConfig(StageConfig):
     max_missing: float = Field(default=0.95, ge=0, le=1)
     limit: int | None = Field(default=None, ge=1)
     unknown_diagnosis: Literal["reject", "keep"] = "reject"
+    options: dict[str, str] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
     source_name: str | None = None
     licence: str | None = None

@@ -21,6 +21,13 @@ class Ham10000Reader(Reader):
     """
 
     source = "ham10000"
+    title = "HAM10000"
+    homepage = "https://doi.org/10.7910/DVN/DBW86T"
+    expects = (
+        "HAM10000_metadata.csv (HAM10000_metadata, HAM10000_metadata.tab) in any folder",
+        "columns lesion_id, image_id, dx, age, sex, localization",
+        "images named by image_id in any folder",
+    )
     licence = "CC BY-NC 4.0"
     attribution = (
         "Tschandl, P., Rosendahl, C. & Kittler, H. The HAM10000 dataset, a large collection of multi-source "

@@ -1,11 +1,12 @@
 """A folder of images with a table, in the layout of Hugging Face's ``imagefolder``."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import fields
+from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.tables import TableRow, read_table
@@ -38,30 +39,28 @@ ALIASES: dict[str, tuple[str, ...]] = {
 class ImageFolderReader(Reader):
     """Reads metadata.csv, .jsonl or .parquet, at the top or in one folder for each split, and the images it names.
 
-    Args:
-        columns: The table's own names of canonical columns.
-        source: Name of the collection.
-        licence: Licence of the images.
-        attribution: Whom to name.
-
     Raises:
         UsageError: A canonical column does not exist.
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, str] | None = None,
-        *,
-        source: str | None = None,
-        licence: str | None = None,
-        attribution: str | None = None,
-    ) -> None:
-        self.columns = dict(columns or {})
+    title = "A folder of images with a table"
+    licence = None
+    attribution = None
+    homepage = "https://huggingface.co/docs/datasets/image_dataset"
+    expects = (
+        "metadata.csv, metadata.jsonl or metadata.parquet, at the top or in one folder for each split",
+        "columns file_name and diagnosis, others as --column says",
+        "images at the paths that file_name gives",
+    )
+
+    def __init__(self, config: IngestConfig) -> None:
+        super().__init__(config)
+        self.columns = config.columns
         if unknown := sorted(set(self.columns) - set(ALIASES)):
             raise UsageError(f"columns: {unknown[0]!r} is no canonical column", hint=f"Known: {', '.join(ALIASES)}.")
-        self.source = source or "image_folder"
-        self.licence = licence
-        self.attribution = attribution
+        self.source = config.source_name or "image_folder"
+        self.licence = config.licence
+        self.attribution = config.attribution
 
     def read(self, storage: Storage) -> Iterator[Row | Rejection]:
         """Yields every row of every table, then the images without a row."""

@@ -20,6 +20,13 @@ class IsicReader(Reader):
     """Reads metadata.csv (image_id, split, dx, age, sex, five dermoscopic concepts) and the images below it."""
 
     source = "isic2017"
+    title = "ISIC challenges and archive"
+    homepage = "https://challenge.isic-archive.com/data"
+    expects = (
+        "metadata.csv in any folder",
+        "columns image_id, dx, age, sex",
+        "images named by image_id in any folder",
+    )
     licence = "CC0-1.0"
     attribution = (
         "Codella, N. C. F. et al. Skin lesion analysis toward melanoma detection: a challenge at the 2017 "

@@ -1,10 +1,12 @@
 """What a reader yields: rows that can be used, and rows that cannot with the reason."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
+from lesiongen.errors import UsageError
+from lesiongen.ingest.config import IngestConfig
 from lesiongen.storage import Storage
 
 __all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row"]
@@ -90,15 +92,46 @@ class Row:
 class Reader(ABC):
     """Understands one public collection.
 
+    Args:
+        config: How to read it.
+
+    Raises:
+        UsageError: The configuration has an option that this reader does not know, or refuses a value.
+
     Attributes:
-        source: Name of the collection.
-        licence: Its licence.
-        attribution: Whom to name.
+        source: Name of the collection, in the dataset's column of that name.
+        title: The collection's name as its authors write it.
+        licence: Its licence; a row's own wins over it.
+        attribution: Whom to name; a row's own wins over it.
+        homepage: Where it is to be had.
+        expects: Which table, which columns, and where the images lie, in short lines.
+        options: What can be chosen, each with its choices, the default first.
     """
 
     source: str
+    title: ClassVar[str]
     licence: str | None
     attribution: str | None
+    homepage: ClassVar[str]
+    expects: ClassVar[tuple[str, ...]]
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, config: IngestConfig) -> None:
+        if unknown := sorted(config.options.keys() - self.options.keys()):
+            known = ", ".join(self.options) or "none"
+            raise UsageError(f"option {unknown[0]!r}: the format {config.format} has no such option; it has: {known}")
+        self.config = config
+
+    def choice(self, option: str, *choices: str) -> str:
+        """Returns the value given for an option, the first of the choices where none is given.
+
+        Raises:
+            UsageError: It is none of the choices.
+        """
+        value = self.config.options.get(option, choices[0])
+        if value not in choices:
+            raise UsageError(f"option {option} = {value!r} is none of {', '.join(choices)}")
+        return value
 
     @abstractmethod
     def read(self, storage: Storage) -> Iterator[Row | Rejection]:

@@ -11,9 +11,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample, assign_splits, res
 from lesiongen.errors import UsageError
 from lesiongen.imaging import ImageError
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.ham10000 import Ham10000Reader
-from lesiongen.ingest.image_folder import ImageFolderReader
-from lesiongen.ingest.isic import IsicReader
+from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, write_rejections
 from lesiongen.ingest.rows import Reader, Rejection, Row
@@ -77,7 +75,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
 
 
 def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult:
-    reader = _reader(config)
+    reader = reader_for(config)
     writer = DatasetWriter(
         output,
         name=config.name,
@@ -107,17 +105,6 @@ def _open_source(source: str) -> Storage:
         what = "is a file" if Path(source).is_file() else "does not exist"
         raise UsageError(f"The source {source} {what}", hint="Give the folder or s3:// prefix of the collection.")
     return storage
-
-
-def _reader(config: IngestConfig) -> Reader:
-    if config.format == "image_folder":
-        return ImageFolderReader(
-            config.columns, source=config.source_name, licence=config.licence, attribution=config.attribution
-        )
-    for name in ("columns", "source_name", "licence", "attribution"):
-        if getattr(config, name):
-            raise UsageError(f"{name} is understood with format image_folder only, not with {config.format}")
-    return {"ham10000": Ham10000Reader, "isic": IsicReader}[config.format]()
 
 
 def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[list[Row], list[Rejection]]:

@@ -69,11 +69,11 @@ def test_columns_can_be_named(make_folder, tmp_path):
 
 
 def test_own_labels_can_be_kept(make_folder, tmp_path):
-    source = make_folder("file_name,label\nimages/a.png,psoriasis\n", NAMES[:1])
-    with pytest.raises(DataError, match="label = 'psoriasis': is no known diagnosis"):
+    source = make_folder("file_name,label\nimages/a.png,moon rash\n", NAMES[:1])
+    with pytest.raises(DataError, match="label = 'moon rash': is no known diagnosis"):
         samples_of(source, tmp_path / "out")
     samples = samples_of(source, tmp_path / "kept", unknown_diagnosis="keep")
-    assert samples["images/a"].diagnosis == "psoriasis"
+    assert samples["images/a"].diagnosis == "moon rash"
 
 
 def test_lesions_counted_anew_for_each_patient_are_told_apart(make_folder, tmp_path):
@@ -145,7 +145,7 @@ def test_every_line_is_a_row_or_a_rejection(tmp_path_factory, rows):
     (folder / "images" / "a.png").write_bytes(b"unread")
     lines = [json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
-    found = [item for item in ImageFolderReader().read(open_storage(folder)) if getattr(item, "row", 0) is not None]
+    found = [item for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder)) if getattr(item, "row", 0) is not None]
     assert len(found) == len(rows)
     for item in found:
         assert isinstance(item, Rejection) or (isinstance(item, Row) and item.image_key == "images/a.png")
@@ -158,7 +158,7 @@ def test_any_bytes_as_a_table_are_refused_in_words(tmp_path_factory, data):
     for name in ("metadata.csv", "metadata.jsonl", "metadata.parquet"):
         (folder / name).write_bytes(data)
         try:
-            assert all(isinstance(item, Rejection) for item in ImageFolderReader().read(open_storage(folder)))
+            assert all(isinstance(item, Rejection) for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder)))
         except DataError as error:
             assert "metadata" in str(error)
         (folder / name).unlink()

@@ -1,0 +1,30 @@
+"""The collections that can be read, and the reader of each."""
+
+from lesiongen.errors import UsageError
+from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.ham10000 import Ham10000Reader
+from lesiongen.ingest.image_folder import ImageFolderReader
+from lesiongen.ingest.isic import IsicReader
+from lesiongen.ingest.rows import Reader
+
+__all__ = ["FORMATS", "reader_for"]
+
+FORMATS: dict[str, type[Reader]] = {
+    "ham10000": Ham10000Reader,
+    "isic": IsicReader,
+    "image_folder": ImageFolderReader,
+}
+"""A reader for each `FormatName`, in the order in which they are listed."""
+_OWN_WORDS = ("columns", "source_name", "licence", "attribution")
+
+
+def reader_for(config: IngestConfig) -> Reader:
+    """Returns the reader that a configuration asks for.
+
+    Raises:
+        UsageError: The configuration says something that the format has no use for.
+    """
+    for name in _OWN_WORDS:
+        if getattr(config, name) and config.format != "image_folder":
+            raise UsageError(f"{name} is understood with format image_folder only, not with {config.format}")
+    return FORMATS[config.format](config)
