@@ -1,9 +1,11 @@
 """Work on all cores, in order and with few items in memory."""
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from threading import Thread
 from typing import TypeVar
 
 import joblib
@@ -36,7 +38,7 @@ def in_processes(
         yield from map(work, items)
         return
     # Forked children would share the locks of threads that they do not have.
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     pending: deque[Future[_Result]] = deque()
     try:
         for item in items:
@@ -47,3 +49,14 @@ def in_processes(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever: it holds both ends of the pipe."""
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

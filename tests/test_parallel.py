@@ -1,7 +1,12 @@
 """Work on several cores: in order, item by item, errors as they are."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from lesiongen.errors import DataError
@@ -40,3 +45,26 @@ def test_few_items_are_drawn_ahead():
 def test_an_error_arrives_as_it_was_raised(processes):
     with pytest.raises(DataError, match="three is refused"):
         list(in_processes(_refuse_three, range(6), processes=processes))
+
+
+SLOW = """
+import time
+from lesiongen.parallel import in_processes
+if __name__ == "__main__":
+    for _ in in_processes(time.sleep, [0.05] * 1000, processes=2):
+        print("done", flush=True)
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    program = tmp_path / "slow.py"
+    program.write_text(SLOW)
+    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE) as parent:
+        parent.stdout.readline()
+        workers = psutil.Process(parent.pid).children()
+        parent.send_signal(signal.SIGKILL)
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 20
+    while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [worker for worker in workers if worker.is_running()]

@@ -1,0 +1,169 @@
+"""Captioning in parts and after a kill: the very dataset of one undisturbed job, nothing measured twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lesiongen.captions import CaptionConfig, caption, join_captions
+from lesiongen.captions import describing as describing_module
+from lesiongen.captions.describing import described, work_key
+from lesiongen.captions.journal import Journal
+from lesiongen.captions.writers import LOCAL_WRITERS, Written
+from lesiongen.concepts import Report
+from lesiongen.config import parse_config
+from lesiongen.dataset import Dataset, DatasetWriter, Part, Sample
+from lesiongen.errors import DataError, UsageError
+from lesiongen.imaging import encode_png
+from lesiongen.phantoms import PhantomConfig, draw_concepts, render
+from lesiongen.storage import open_storage
+
+WRITERS = ("expert", "metadata", "measured")
+
+
+def _config(**values):
+    return parse_config(CaptionConfig, {"tokenizer": "tiny", **values})
+
+
+def _phantoms(folder, count, side=64):
+    with DatasetWriter(str(folder), name="phantoms", licence="CC0-1.0") as writer:
+        for index in range(count):
+            concepts = draw_concepts(PhantomConfig(seed=5), index)
+            writer.add(
+                Sample(
+                    image=encode_png(render(concepts, side)),
+                    image_id=concepts.image_id,
+                    diagnosis=concepts.diagnosis,
+                    split=("train", "train", "validation", "test")[index % 4],
+                    lesion_id=concepts.lesion_id,
+                    age=concepts.age,
+                )
+            )
+    return str(folder)
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(describing_module, "PIECE_ROWS", 4)
+    # One process: what counts the writers' work counts in this one.
+    monkeypatch.setattr(describing_module, "FEWEST_PIECES", 1000)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Counts how often each image is measured."""
+    seen = Counter()
+    writer = LOCAL_WRITERS["measured"]
+
+    class Counting:
+        def write(self, samples, images):
+            seen.update(sample.image_id for sample in samples)
+            return writer.write(samples, images)
+
+    monkeypatch.setitem(LOCAL_WRITERS, "measured", Counting())
+    return seen
+
+
+def test_joined_parts_are_the_dataset_and_the_report_of_one_job(tmp_path, small_pieces):
+    uri = _phantoms(tmp_path / "dataset", 22)
+    whole = caption(_config(preview=4), uri, str(tmp_path / "whole"))
+    parts = [str(tmp_path / f"part{number}") for number in (1, 2, 3)]
+    for number, output in enumerate(parts, start=1):
+        caption(_config(preview=4), uri, output, part=Part(number, 3))
+    joined = join_captions(parts, str(tmp_path / "joined"))
+    assert joined.dataset.version == whole.dataset.version
+    assert joined.counts == whole.counts
+    assert (tmp_path / "joined/caption_preview.html").read_text() == (
+        tmp_path / "whole/caption_preview.html"
+    ).read_text()
+
+
+def test_several_processes_write_what_one_writes(tmp_path, monkeypatch):
+    uri = _phantoms(tmp_path / "dataset", 12, side=48)
+    monkeypatch.setattr(describing_module, "PIECE_ROWS", 2)
+    one = caption(_config(), uri, str(tmp_path / "one"), part=Part(1, 1))
+    monkeypatch.setattr(describing_module, "FEWEST_PIECES", 10**6)
+    several = caption(_config(), uri, str(tmp_path / "several"), part=Part(1, 1))
+    assert one.dataset.version == several.dataset.version
+
+
+def test_a_second_attempt_measures_only_what_is_missing(tmp_path, small_pieces, counted, monkeypatch):
+    uri = _phantoms(tmp_path / "dataset", 16)
+    broken = LOCAL_WRITERS["measured"].write
+
+    class Dying:
+        def write(self, samples, images):
+            if sum(counted.values()) >= 8:
+                raise KeyboardInterrupt
+            return broken(samples, images)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(LOCAL_WRITERS, "measured", Dying())
+        caption(_config(), uri, str(tmp_path / "out"))
+    assert not (tmp_path / "out/_dataset.json").exists()
+    result = caption(_config(), uri, str(tmp_path / "out"))
+    assert set(counted.values()) == {1}, "no image was measured twice"
+    undisturbed = caption(_config(), uri, str(tmp_path / "undisturbed"))
+    assert result.dataset.version == undisturbed.dataset.version
+    assert result.counts == undisturbed.counts
+    assert not list((tmp_path / "out").rglob("*.json*work*")) and not list((tmp_path / "out/_work").rglob("*.json"))
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"max_tokens": 20}, {"label_only": True}])
+def test_other_wording_uses_the_same_work(change):
+    assert work_key(_config(), "v") == work_key(_config(**change), "v")
+
+
+def test_other_writers_or_other_data_are_other_work():
+    keys = {work_key(_config(), "v"), work_key(_config(), "w"), work_key(_config(writers=("measured",)), "v")}
+    assert len(keys) == 3
+
+
+def test_a_damaged_piece_of_work_is_made_again(tmp_path, caplog):
+    journal = Journal(open_storage(tmp_path), "key")
+    journal.put(range(2), [{"measured": Written(report=Report(), tone="dark")}] * 2)
+    (path,) = tmp_path.rglob("*.json")
+    assert [item["measured"].tone for item in journal.get(range(2))] == ["dark", "dark"]
+    path.write_text(path.read_text()[:-7])
+    assert journal.get(range(2)) is None
+    assert "is damaged and is made again" in caplog.text
+    path.write_text(json.dumps([]))
+    assert journal.get(range(2)) is None, "a piece of other rows"
+
+
+def test_a_damaged_image_is_named_by_every_process(tmp_path, monkeypatch):
+    samples = [Sample(image=b"broken", image_id=f"bad-{n}", diagnosis="nv", split="train") for n in range(4)]
+    monkeypatch.setattr(describing_module, "PIECE_ROWS", 1)
+    with pytest.raises(DataError, match="image_id = bad-0"):
+        list(described(WRITERS, iter(samples), range(4), Journal(open_storage(tmp_path), "key"), {}))
+
+
+def test_killed_and_started_again_equals_undisturbed(tmp_path):
+    uri = _phantoms(tmp_path / "dataset", 200, side=48)
+    output = tmp_path / "out"
+    program = str(Path(sys.executable).with_name("lesiongen"))
+    command = [program, "caption", uri, "--output", str(output), "--tokenizer", "tiny"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(output.glob("_work/*/*.json")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    kept = sorted(path.name for path in output.glob("_work/*/*.json"))
+    assert kept and not (output / "_dataset.json").exists()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    whole = caption(_config(), uri, str(tmp_path / "whole"))
+    assert Dataset.open(str(output)).manifest.version == whole.dataset.version
+
+
+def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
+    uri = _phantoms(tmp_path / "dataset", 6)
+    caption(_config(), uri, str(tmp_path / "part1"), part=Part(1, 2))
+    with pytest.raises(UsageError, match="part 1/2, and 1 parts"):
+        join_captions([str(tmp_path / "part1")], str(tmp_path / "joined"))
