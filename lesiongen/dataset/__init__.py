@@ -7,7 +7,13 @@ from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset, derive
 from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
-from lesiongen.dataset.taxonomy import DIAGNOSES, Diagnosis, diagnosis_phrase, resolve_diagnosis
+from lesiongen.dataset.taxonomy import (
+    DIAGNOSES,
+    REFERENCE_DIAGNOSES,
+    Diagnosis,
+    diagnosis_phrase,
+    resolve_diagnosis,
+)
 from lesiongen.dataset.writer import DatasetWriter
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "DIAGNOSES",
     "GROUP_COLUMNS",
     "MANIFEST_NAME",
+    "REFERENCE_DIAGNOSES",
     "SCHEMA",
     "SCHEMA_VERSION",
     "SPLITS",

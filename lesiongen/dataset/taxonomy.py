@@ -1,8 +1,11 @@
-"""The diagnoses that the project knows by name, in HAM10000's seven classes."""
+"""The diagnostic classes that the project knows, and the names under which public tables hold them."""
 
+import re
 from dataclasses import dataclass
 
-__all__ = ["DIAGNOSES", "Diagnosis", "diagnosis_phrase", "resolve_diagnosis"]
+from lesiongen.dataset.diagnosis_names import NAMES
+
+__all__ = ["DIAGNOSES", "REFERENCE_DIAGNOSES", "Diagnosis", "diagnosis_phrase", "resolve_diagnosis"]
 
 
 @dataclass(frozen=True)
@@ -10,72 +13,73 @@ class Diagnosis:
     """A diagnostic class.
 
     Attributes:
-        code: HAM10000's short code, which the ``diagnosis`` column holds.
+        code: Short code, which the ``diagnosis`` column holds.
         name: Short name, for tables and captions.
-        phrase: The reference method's wording in full.
-        malignant: Whether the class is counted as malignant or pre-malignant.
-        aliases: Other spellings found in public tables, in lower case.
+        phrase: The wording in full; the reference method's for its seven classes.
+        malignant: Whether the class is counted as malignant or pre-malignant; None where it holds both.
     """
 
     code: str
     name: str
     phrase: str
-    malignant: bool
-    aliases: tuple[str, ...] = ()
+    malignant: bool | None
 
 
-_ALL = (
-    Diagnosis(
-        "akiec",
-        "actinic keratosis",
-        "actinic keratoses and intraepithelial carcinoma / Bowen's disease",
-        True,
-        ("ak", "ack", "actinic keratoses", "bowen's disease", "intraepithelial carcinoma"),
-    ),
+# HAM10000's seven classes (Tschandl et al. 2018), worded as the reference method words them.
+_REFERENCE = (
+    Diagnosis("akiec", "actinic keratosis", "actinic keratoses and intraepithelial carcinoma / Bowen's disease", True),
     Diagnosis("bcc", "basal cell carcinoma", "basal cell carcinoma", True),
     Diagnosis(
         "bkl",
         "benign keratosis",
         "benign keratosis-like lesions, solar lentigines / seborrheic keratoses and lichen-planus like keratoses",
         False,
-        (
-            "sk",
-            "sek",
-            "seborrheic keratosis",
-            "solar lentigo",
-            "lichen planus-like keratosis",
-            "pigmented benign keratosis",
-        ),
     ),
     Diagnosis("df", "dermatofibroma", "dermatofibroma", False),
-    Diagnosis("mel", "melanoma", "melanoma", True, ("malignant melanoma",)),
-    Diagnosis(
-        "nv",
-        "melanocytic nevus",
-        "melanocytic nevi",
-        False,
-        ("nev", "nevus", "naevus", "melanocytic naevus", "melanocytic naevi"),
-    ),
+    Diagnosis("mel", "melanoma", "melanoma", True),
+    Diagnosis("nv", "melanocytic nevus", "melanocytic nevi", False),
     Diagnosis(
         "vasc",
         "vascular lesion",
         "vascular lesions (angiomas, angiokeratomas, pyogenic granulomas and hemorrhage)",
         False,
-        ("vascular", "angioma", "angiokeratoma", "pyogenic granuloma"),
     ),
 )
+# What other collections tell apart, and Fitzpatrick17k's partitions (Groh et al. 2021) for what is none of the above.
+_FURTHER = (
+    Diagnosis("scc", "squamous cell carcinoma", "invasive squamous cell carcinoma and keratoacanthoma", True),
+    Diagnosis("lentigo", "lentigo", "lentigo simplex, melanotic macule and melanosis", False),
+    Diagnosis("benign_epidermal", "benign epidermal growth", "benign growth of the epidermis", False),
+    Diagnosis("benign_dermal", "benign dermal growth", "benign growth or cyst of the dermis", False),
+    Diagnosis("malignant_epidermal", "epithelial cancer", "other epithelial or adnexal cancer of the skin", True),
+    Diagnosis("malignant_dermal", "dermal cancer", "sarcoma or metastasis in the skin", True),
+    Diagnosis("lymphoma", "cutaneous lymphoma", "lymphoma or leukemia of the skin", True),
+    Diagnosis("inflammatory", "inflammatory dermatosis", "inflammatory, infectious or reactive skin disease", False),
+    Diagnosis("genodermatosis", "genodermatosis", "inherited skin disease", False),
+    Diagnosis("other", "unclassified lesion", "other or indeterminate skin lesion", None),
+)
 
-DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in _ALL}
-_SPELLINGS = {
-    spelling.lower(): diagnosis.code
-    for diagnosis in _ALL
-    for spelling in (diagnosis.code, diagnosis.name, diagnosis.phrase, *diagnosis.aliases)
+DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in (*_REFERENCE, *_FURTHER)}
+REFERENCE_DIAGNOSES = tuple(diagnosis.code for diagnosis in _REFERENCE)
+"""The reference method's classes, which are HAM10000's."""
+
+
+def _plain(text: str) -> str:
+    """Reduces a label to lower case words: tables differ in hyphens, underscores, apostrophes and commas."""
+    words = re.sub(r"['\u2018\u2019`]", "", text.lower())
+    return " ".join(re.sub(r"[-_,\s]+", " ", words).split())
+
+
+_CODES = {
+    _plain(spelling): diagnosis.code
+    for diagnosis in DIAGNOSES.values()
+    for spelling in (diagnosis.code, diagnosis.name, diagnosis.phrase, *NAMES[diagnosis.code])
 }
 
 
 def resolve_diagnosis(text: str) -> str | None:
     """Returns the code of a diagnosis given by code, name or a known spelling, or None."""
-    return _SPELLINGS.get(" ".join(text.lower().replace("_", " ").split()))
+    return _CODES.get(_plain(text))
 
 
 def diagnosis_phrase(code: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesiongen.concepts.text import reference_prompts
 from lesiongen.dataset import Dataset
-from lesiongen.dataset.taxonomy import DIAGNOSES
+from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
 from lesiongen.diffusion.sample_config import BALANCE, SampleConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
@@ -73,7 +73,7 @@ def _counts(config: SampleConfig, table: pd.DataFrame | None) -> dict[str, int]:
         _check_plan(config.plan, table)
         return {name: count for name, count in sorted(config.plan.items()) if count}
     if table is None:
-        return dict.fromkeys(sorted(DIAGNOSES), config.per_class)
+        return dict.fromkeys(sorted(REFERENCE_DIAGNOSES), config.per_class)
     present = table["diagnosis"].value_counts().sort_index()
     if config.plan == BALANCE:
         lacking = {str(name): int(present.max() - count) for name, count in present.items()}
