@@ -7,7 +7,7 @@ from lesiongen.dataset import SPLITS
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, FieldError
 
-__all__ = ["age", "image_type", "known", "official_split", "report", "sex", "skin_tone"]
+__all__ = ["age", "image_type", "known", "mark", "official_split", "report", "sex", "skin_tone"]
 
 _BLANK = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-1", "-1.0"}
 _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
@@ -20,6 +20,8 @@ _SPLITS = {
     "testing": "test",
 }
 _FITZPATRICK = {roman: str(number) for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), start=1)}
+_DDI_TONES = ("12", "34", "56")
+_MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _IMAGE_TYPES = {
     "dermoscopic": "dermoscopic",
     "dermoscopy": "dermoscopic",
@@ -58,17 +60,31 @@ def image_type(field: Field) -> str | None:
     return _choice(field, _IMAGE_TYPES, "is neither dermoscopic nor clinical nor blank")
 
 
+def mark(field: Field) -> bool | None:
+    """Returns whether something is marked as present; None where nobody marked it."""
+    if not field.text:
+        return None
+    if field.text.lower() not in _MARKS:
+        raise FieldError(field, "is neither 1 nor 0 nor blank")
+    return _MARKS[field.text.lower()]
+
+
 def official_split(field: Field) -> str | None:
     """Returns the published split in the dataset's own words."""
     return _choice(field, _SPLITS, "is none of train, validation, test and their usual spellings")
 
 
 def skin_tone(tone: Field, scale: str | None) -> str | None:
-    """Returns a recorded tone; on the Fitzpatrick scale I to VI are written 1 to 6."""
+    """Returns a recorded tone; on the Fitzpatrick scale I to VI are written 1 to 6, on DDI's 12, 34 and 56."""
     text = known(tone)
-    if text is None or scale != "fitzpatrick":
+    if text is None or scale not in ("fitzpatrick", "ddi"):
         return text
-    number = _FITZPATRICK.get(text.lower(), text.removesuffix(".0"))
+    number = text.removesuffix(".0")
+    if scale == "ddi":
+        if number not in _DDI_TONES:
+            raise FieldError(tone, "is not on DDI's scale (12, 34 or 56)")
+        return number
+    number = _FITZPATRICK.get(number.lower(), number)
     if number not in _FITZPATRICK.values():
         raise FieldError(tone, "is not on the Fitzpatrick scale (1 to 6 or I to VI)")
     return number

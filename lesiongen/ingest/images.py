@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from lesiongen.errors import DataError
-from lesiongen.ingest.rows import Field, FieldError, Rejection
+from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.storage import Storage, StoredObject
 
 __all__ = ["ImageIndex"]
@@ -14,16 +14,23 @@ LARGEST_FILE = 256 << 20
 
 
 class ImageIndex:
-    """The listing of a source, read once; it remembers which images a row has named."""
+    """The listing of a source, read once; it remembers which images a row has named.
 
-    def __init__(self, storage: Storage, *, ignore: tuple[str, ...] = ()) -> None:
+    Args:
+        storage: The source.
+        ignore: Endings of the names, without suffix, of what is no photograph.
+        ignore_folders: Names of folders whose images are not to be used.
+    """
+
+    def __init__(self, storage: Storage, *, ignore: tuple[str, ...] = (), ignore_folders: tuple[str, ...] = ()) -> None:
         listing = list(storage.list())
         self.tables = [item.key for item in listing if PurePosixPath(item.key).suffix.lower() not in SUFFIXES]
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
         for item in listing:
             path = PurePosixPath(item.key)
-            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(ignore):
+            usable = not path.stem.endswith(ignore) and not set(path.parts[:-1]) & set(ignore_folders)
+            if path.suffix.lower() in SUFFIXES and usable:
                 self._images[item.key] = item
                 self._by_stem.setdefault(path.stem, []).append(item.key)
         self._named: set[str] = set()
@@ -41,12 +48,21 @@ class ImageIndex:
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
         raise DataError(f"{storage.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
 
-    def of_stem(self, field: Field) -> str:
-        """Returns the key of the image whose name without suffix is the field's text."""
+    def holds_table(self, name: str) -> bool:
+        """Tells whether there is a table of this name, wherever it lies."""
+        return any(PurePosixPath(key).name == name for key in self.tables)
+
+    def of_stem(self, field: Field, *, absent: Kind = "rejected") -> str:
+        """Returns the key of the image whose name without suffix is the field's text.
+
+        Args:
+            field: The column that names the image.
+            absent: What it means that there is none: ``missing`` where that is usual for the collection.
+        """
         keys = self._by_stem.get(field.text, [])
         self._named.update(keys)
         if not keys:
-            raise FieldError(field, "there is no image of this name")
+            raise FieldError(field, "there is no image of this name", absent)
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
         if len({self._images[key].size for key in keys}) > 1:
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")

@@ -1,10 +1,14 @@
-"""Tables as streams of rows: CSV, JSON lines and Parquet."""
+"""Tables as streams of rows: CSV, JSON lines, Parquet and Excel workbooks."""
 
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, Kind, Rejection
@@ -12,6 +16,8 @@ from lesiongen.storage import Storage
 
 __all__ = ["TableRow", "read_table"]
 
+HEADER_SOUGHT_IN = 10
+"""Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -38,7 +44,7 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
 
     Args:
         storage: Where the table lies.
-        key: Its key; ``.jsonl`` and ``.parquet`` say the format, anything else is CSV.
+        key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, anything else is CSV.
         required: Columns that must be there.
 
     Raises:
@@ -48,6 +54,7 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
         readers: dict[str, Callable[..., Iterator[TableRow | Rejection]]] = {
             ".jsonl": _read_json_lines,
             ".parquet": _read_parquet,
+            ".xlsx": _read_workbook,
         }
         yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
 
@@ -115,6 +122,33 @@ def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[Tab
                     yield TableRow(key, number, {name: _text(value) for name, value in values.items()})
     except pa.ArrowException as error:
         raise DataError(f"{key} is not a Parquet file: {error}") from error
+
+
+def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+    """Reads the first sheet, row by row; the header is the first row that names every required column."""
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (InvalidFileException, BadZipFile, KeyError, ParseError, ValueError, OSError) as error:
+        raise DataError(f"{key} is not an Excel workbook: {error}", hint="Save the table anew, or as CSV.") from error
+    try:
+        yield from _sheet_rows(book.worksheets[0], key, required)
+    finally:
+        book.close()
+
+
+def _sheet_rows(sheet: Any, key: str, required: Sequence[str]) -> Iterator[TableRow]:
+    sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
+    rows = enumerate(([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)), start=1)
+    first = list(islice(rows, HEADER_SOUGHT_IN))
+    at = next((at for at, (_, cells) in enumerate(first) if set(required) <= {cell.strip() for cell in cells}), 0)
+    header = [cell.strip() for cell in first[at][1]] if first else []
+    _check_header(key, [name for name in header if name], required)
+    for number, cells in chain(first[at + 1 :], rows):
+        if any(cells):
+            yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
 
 
 def _text(value: object) -> str:
