@@ -80,7 +80,7 @@ def _shape(found: Segmentation) -> dict[str, object]:
         "elongation": outline.elongation(found.lesion),
         "asymmetry": outline.fold_asymmetry(found.lesion),
         "irregularity": outline.border_irregularity(found.lesion),
-        "border_width": outline.border_width(found.lesion, found.distance, found.contrast),
+        "border_width": outline.border_width(found.lesion, np.linalg.norm(found.residual, axis=-1), found.contrast),
     }
 
 

@@ -1,4 +1,4 @@
-"""Finds the lesion in a close-up of skin: hair filled in, dark rim masked, Otsu on the distance from the skin."""
+"""Finds the lesion in a close-up of skin: what lies over the skin masked, the light evened out, Otsu, refined."""
 
 from dataclasses import dataclass
 
@@ -9,31 +9,45 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.filters import threshold_otsu
 
+from lesiongen.concepts.artefacts import fine_width, foreign, visible, without_lines
+
 __all__ = ["Segmentation", "segment", "without_fine_structure"]
 
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 
-RIM_LIGHTNESS = 22.0
-HAIR_CONTRAST = 9.0
-AMPLE_CONTRAST, MINIMAL_CONTRAST = 5.0, 4.0
+OTSU, NOISE = 0.45, 3.0
+"""The threshold: this share of Otsu's, and no less than so many times the median distance of the margin."""
+
+TAIL = 0.1
+"""Share of the region's radius below which what sticks out of it is cut off."""
+
+PRIOR = 0.05
+"""Share of the picture's side over which the outline may move in one round."""
+
+MINIMAL_CONTRAST = 2.2
 MINIMAL_AREA = 0.006
 MAXIMAL_AREA = 0.92
+FIRST_LIGHTER, LIGHTER = 0.3, 0.7
+"""How much, before and after the light was evened out over the skin around, a difference towards the light counts: lesions
+are darker or redder than skin, the middle of a lit field is lighter."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
     """Where the lesion and the skin are, as masks [h, w].
 
-    ``lab`` is CIELAB [h, w, 3] after hair was filled in. ``contrast`` is the mean colour difference between lesion
+    ``lab`` is CIELAB [h, w, 3] after hair was filled in, ``residual`` its difference from the skin under even light.
+    ``hidden`` is what hair, marks, ink and glints cover. ``contrast`` is the mean colour difference between lesion
     and skin. ``problem`` says why no lesion was found; ``lesion`` is then empty.
     """
 
     lab: Plane
+    residual: Plane
     lesion: Mask
     skin: Mask
     visible: Mask
-    distance: Plane
+    hidden: Mask
     contrast: float
     problem: str | None
 
@@ -41,75 +55,49 @@ class Segmentation:
 def segment(image: Image.Image) -> Segmentation:
     """Separates lesion and skin in a picture of about a hundred pixels on a side.
 
-    The lesion is what differs from the skin of the picture's margin: Otsu's threshold (1979) on the CIELAB distance,
-    with a prior for the centre. Thin dark lines are hair and are closed first (DullRazor, Lee et al. 1997); the dark
-    rim of the dermatoscope is left out.
+    The lesion is what differs from the skin of the picture's margin under a light that falls off as a quadratic of
+    the place (Cavalcanti and Scharcanski 2011): Otsu's threshold (1979) on the CIELAB distance, with a prior for the
+    centre. The region is then refined by the colours inside and outside of it (as GrabCut, Rother et al. 2004, with
+    histograms and a smoothed log ratio in place of mixtures and a cut).
     """
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
-    lab = _filled(rgb2lab(pixels).astype(np.float32))
-    visible = _visible(lab[..., 0])
-    centre = _centre_prior(lab.shape[0], lab.shape[1])
-    distance = _distance_from_skin(lab, visible, centre)
-    lesion = _lesion(distance, visible, centre)
-    around = visible & ~ndimage.binary_dilation(lesion, iterations=max(min(lab.shape[:2]) // 20, 1))
-    contrast = _contrast(distance, lesion, visible)
-    problem = _problem(lesion, visible, contrast)
+    lab, lines = without_lines(rgb2lab(pixels).astype(np.float32))
+    seen = visible(lab[..., 0])
+    centre = _centre_prior(*lab.shape[:2])
+    margin = _margin(seen, centre)
+    seen &= ~foreign(lab, np.median(lab[margin], axis=0))
+    margin = _margin(seen, centre)
+    smooth = np.stack([ndimage.uniform_filter(lab[..., plane], 3) for plane in range(3)], axis=-1)
+    residual = smooth - _skin_surface(smooth, margin)
+    lesion = _threshold(_distance(residual, FIRST_LIGHTER), seen, centre)
+    if MINIMAL_AREA < lesion.mean() < 0.6:
+        around = seen & ~_wider(lesion)
+        residual = smooth - _skin_surface(smooth, around if around.mean() > 0.15 else margin)
+        lesion = _threshold(_distance(residual), seen, centre)
+    lesion = _refined(residual, lesion, seen)
+    distance = _distance(residual)
+    contrast = _contrast(distance, lesion, seen)
+    problem = _problem(lesion, seen, contrast, _restlessness(distance, lesion, seen))
     if problem is not None:
         lesion = np.zeros_like(lesion)
-        around = visible
-    return Segmentation(lab, lesion, around, visible, distance, contrast, problem)
+    skin = seen & ~_wider(lesion)
+    return Segmentation(lab, lab - (smooth - residual), lesion, skin, seen, lines, contrast, problem)
 
 
 def without_fine_structure(lab: Plane) -> Plane:
     """Removes lines and dots, dark (network, globules, vessels) and bright (scale, cysts), and keeps the regions."""
-    width = _fine(lab)
+    width = fine_width(max(lab.shape[:2]))
     smooth = np.stack([ndimage.uniform_filter(lab[..., plane], width) for plane in range(3)], axis=-1)
     closed = ndimage.grey_closing(lab[..., 0], size=(width, width))
     smooth[..., 0] = ndimage.grey_opening(closed, size=(width, width))
     return smooth
 
 
-def _fine(lab: Plane) -> int:
-    """The width in pixels below which something is a line or a dot."""
-    width: int = round(max(lab.shape[:2]) / 128 * 7) | 1
-    return max(width, 3)
-
-
-def _filled(lab: Plane) -> Plane:
-    """Takes the colour of the surroundings where thin dark lines are."""
-    width = _fine(lab)
-    closed = ndimage.grey_closing(lab[..., 0], size=(width, width))
-    hair = closed - lab[..., 0] > HAIR_CONTRAST
-    hair &= _elongated(hair)
-    if not hair.any():
-        return lab
-    hair = ndimage.binary_dilation(hair)
-    nearest = ndimage.distance_transform_edt(hair, return_distances=False, return_indices=True)
-    filled: Plane = lab[tuple(nearest)]
-    return filled
-
-
-def _elongated(mask: Mask) -> Mask:
-    """Keeps the components that reach far: lines, not dots."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    keep = np.zeros(count + 1, dtype=bool)
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        height, width = (edge.stop - edge.start for edge in box)
-        keep[number] = np.hypot(height, width) > 0.22 * max(mask.shape)
-    kept: Mask = keep[labels]
-    return kept
-
-
-def _visible(lightness: Plane) -> Mask:
-    """Everything but the dark rim: very dark regions that reach a corner."""
-    dark = lightness < RIM_LIGHTNESS
-    labels, _ = ndimage.label(dark)
-    corners = {int(labels[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
-    if not corners:
-        return np.ones_like(dark)
-    rim = np.isin(labels, list(corners))
-    visible: Mask = ~ndimage.binary_dilation(rim, iterations=max(max(dark.shape) // 40, 2))
-    return visible
+def _wider(lesion: Mask) -> Mask:
+    wider: Mask = (
+        ndimage.binary_dilation(lesion, iterations=max(min(lesion.shape) // 20, 1)) if lesion.any() else lesion
+    )
+    return wider
 
 
 def _centre_prior(height: int, width: int) -> Plane:
@@ -119,56 +107,73 @@ def _centre_prior(height: int, width: int) -> Plane:
     return prior
 
 
-def _distance_from_skin(lab: Plane, visible: Mask, centre: Plane) -> Plane:
-    """Colour difference from the margin's skin; what is lighter than skin counts less."""
-    smooth = np.stack([ndimage.uniform_filter(lab[..., plane], 3) for plane in range(3)], axis=-1)
-    margin = visible & (centre < np.quantile(centre, 0.3))
-    if margin.sum() < 20:
-        margin = visible if visible.any() else np.ones_like(visible)
-    difference = smooth - _plane(smooth, margin)
-    lighter = difference[..., 0] > 0
-    difference[..., 0] = np.where(lighter, 0.75 * difference[..., 0], difference[..., 0])
-    distance: Plane = np.sqrt((difference**2).sum(axis=-1)).astype(np.float32)
+def _margin(seen: Mask, centre: Plane) -> Mask:
+    """The picture's outer part, or of a round picture what is far from the middle."""
+    if seen.sum() < 20:
+        return np.ones_like(seen)
+    margin: Mask = seen & (centre < np.quantile(centre[seen], 0.33))
+    return margin if margin.sum() >= 20 else seen
+
+
+def _skin_surface(lab: Plane, skin: Mask) -> Plane:
+    """The skin's colour under uneven light: a quadratic of the place for lightness, a plane for a and b.
+
+    Fitted robustly (iteratively reweighted, Tukey's biweight), the curvature damped.
+    """
+    height, width = skin.shape
+    rows, columns = (places[::3] for places in np.nonzero(skin))
+    everywhere = _terms(*np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"))
+    terms = everywhere[rows, columns]
+    damping = np.diag([0, 0, 0, 1, 1, 1]) * 0.02 * len(rows)
+    surface = np.empty_like(lab)
+    samples = lab[rows, columns].astype(np.float64)
+    weights = _start(samples)
+    for _ in range(4):
+        weighted = terms * weights[:, None]
+        normal = weighted.T @ terms
+        fitted = np.linalg.solve(normal + damping + 1e-6 * np.eye(6), weighted.T @ samples)
+        away = np.sqrt(((samples - terms @ fitted) ** 2).sum(axis=1))
+        limit = 3.0 * max(float(np.median(away)), 1.0)
+        weights = np.clip(1 - (away / limit) ** 2, 0, 1) ** 2
+    surface[:] = everywhere @ fitted
+    return surface
+
+
+def _start(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = np.abs(samples - np.median(samples, axis=0)).sum(axis=1)
+    return (spread <= np.quantile(spread, 0.7)).astype(np.float64)
+
+
+def _terms(down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.ones_like(down), down, across, down**2, across**2, down * across], axis=-1)
+
+
+def _distance(residual: Plane, lighter: float = LIGHTER) -> Plane:
+    """Colour difference from the skin; what is lighter, and what is greener, counts less."""
+    light, red, yellow = (residual[..., plane] for plane in range(3))
+    light = np.where(light > 0, lighter * light, light)
+    red = np.where(red < 0, 0.7 * red, red)
+    distance: Plane = np.sqrt(light**2 + red**2 + (0.7 * yellow) ** 2).astype(np.float32)
     return distance
 
 
-def _plane(lab: Plane, margin: Mask) -> Plane:
-    """The skin under uneven light: a plane through the margin's colours, fitted again without what lies far off."""
-    rows, columns = np.nonzero(margin)
-    places = np.stack([np.ones(len(rows)), rows, columns], axis=1)
-    colours = lab[margin]
-    spread = np.abs(colours - np.median(colours, axis=0)).sum(axis=1)
-    keep = spread <= np.quantile(spread, 0.7)
-    weights = np.linalg.lstsq(places[keep], colours[keep], rcond=None)[0]
-    down, across = np.mgrid[: lab.shape[0], : lab.shape[1]]
-    plane: Plane = (weights[0] + down[..., None] * weights[1] + across[..., None] * weights[2]).astype(np.float32)
-    return plane
-
-
-def _lesion(distance: Plane, visible: Mask, centre: Plane) -> Mask:
-    """Takes the lowest threshold whose region stands out; a higher one finds a small lesion on restless skin."""
-    if visible.sum() < 0.2 * visible.size:
-        return np.zeros_like(visible)
+def _threshold(distance: Plane, seen: Mask, centre: Plane) -> Mask:
+    if seen.sum() < 0.2 * seen.size:
+        return np.zeros_like(seen)
     weighted = distance * (0.35 + 0.65 * centre)
-    otsu = float(threshold_otsu(np.minimum(weighted[visible], np.quantile(weighted[visible], 0.98))))
-    margin = weighted[visible & (centre < np.quantile(centre, 0.3))]
-    noise = 2.5 * float(np.median(margin)) if len(margin) else 0.0
-    region = np.zeros_like(visible)
-    for threshold in (min(max(noise, 0.6 * otsu), otsu), 1.3 * otsu, 2.0 * otsu):
-        found = _region(visible & (weighted > threshold), distance * centre**2)
-        if found.mean() < MINIMAL_AREA:
-            break
-        region = found
-        if _contrast(distance, region, visible) >= AMPLE_CONTRAST:
-            break
-    return region
+    values = weighted[seen]
+    otsu = float(threshold_otsu(np.minimum(values, np.quantile(values, 0.98))))
+    margin = weighted[_margin(seen, centre)]
+    noise = NOISE * float(np.median(margin))
+    return _region(seen & (weighted > min(max(noise, OTSU * otsu), otsu)), distance * centre**2)
 
 
 def _region(mask: Mask, weight: Plane) -> Mask:
     """Smooths a mask and keeps its heaviest component, holes filled."""
     width = max(mask.shape) / 128
     soft = ndimage.gaussian_filter(mask.astype(np.float32), 1.5 * width)
-    smooth = ndimage.binary_opening(soft > 0.5, iterations=max(round(2 * width), 1))
+    radius = float(np.sqrt((soft > 0.5).sum() / np.pi))
+    smooth = ndimage.binary_opening(soft > 0.5, iterations=int(np.clip(TAIL * radius, max(2 * width, 1), 6 * width)))
     labels, count = ndimage.label(smooth)
     if count == 0:
         return np.zeros_like(mask)
@@ -177,21 +182,66 @@ def _region(mask: Mask, weight: Plane) -> Mask:
     return filled
 
 
-def _contrast(distance: Plane, lesion: Mask, visible: Mask) -> float:
-    skin = visible & ~lesion
+BINS = np.array([16, 12, 12])
+REACH = np.array([[-48.0, -20.0, -24.0], [16.0, 28.0, 18.0]])
+"""Range of the difference from the skin in L, a and b that the colour histograms resolve."""
+
+ROUNDS = 3
+
+
+def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
+    """Moves the outline to where the colours inside and outside of it part."""
+    if not MINIMAL_AREA < lesion.mean() < 0.85:
+        return lesion
+    scaled = (residual - REACH[0]) / (REACH[1] - REACH[0]) * BINS
+    places = np.clip(scaled.astype(np.int32), 0, BINS - 1)
+    codes = np.ravel_multi_index(tuple(places[..., plane] for plane in range(3)), tuple(BINS))
+    side = max(lesion.shape)
+    for _ in range(ROUNDS):
+        odds = _log_odds(codes, lesion & seen, seen & ~lesion)
+        near = ndimage.distance_transform_edt(lesion) - ndimage.distance_transform_edt(~lesion)
+        prior = np.clip(near / (PRIOR * side), -2, 2)
+        evidence = ndimage.gaussian_filter(odds, side / 128 * 1.5) + prior
+        found = _region(seen & (evidence > 0), np.maximum(evidence, 0))
+        if found.mean() < MINIMAL_AREA:
+            break
+        lesion = found
+    return lesion
+
+
+def _log_odds(codes: NDArray[np.int64], inside: Mask, outside: Mask) -> Plane:
+    shape, size = tuple(BINS), int(np.prod(BINS))
+    logs = []
+    for mask in (inside, outside):
+        counts = np.bincount(codes[mask], minlength=size).reshape(shape).astype(np.float32)
+        shares = ndimage.gaussian_filter(counts, 1.0, mode="constant") / max(int(mask.sum()), 1)
+        logs.append(np.log(shares + 1e-4).ravel())
+    odds: Plane = np.clip(logs[0] - logs[1], -3, 3)[codes].astype(np.float32)
+    return odds
+
+
+def _contrast(distance: Plane, lesion: Mask, seen: Mask) -> float:
+    skin = seen & ~lesion
     if not lesion.any() or not skin.any():
         return 0.0
     return float(distance[lesion].mean() - distance[skin].mean())
 
 
-def _problem(lesion: Mask, visible: Mask, contrast: float) -> str | None:
-    share = float(lesion.sum() / max(visible.sum(), 1))
-    if visible.sum() < 0.2 * visible.size:
+def _restlessness(distance: Plane, lesion: Mask, seen: Mask) -> float:
+    """How far the skin itself lies from its mean: the contrast that a blotch of skin may have."""
+    skin = seen & ~_wider(lesion)
+    return float(distance[skin].mean()) if skin.any() else 0.0
+
+
+def _problem(lesion: Mask, seen: Mask, contrast: float, restlessness: float) -> str | None:
+    share = float(lesion.sum() / max(seen.sum(), 1))
+    if seen.sum() < 0.2 * seen.size:
         return "most of the picture is dark"
     if share < MINIMAL_AREA:
         return "no region stands out from the skin"
     if share > MAXIMAL_AREA:
         return "no skin around the lesion"
-    if contrast < MINIMAL_CONTRAST:
-        return f"the lesion differs from the skin by {contrast:.1f} in CIELAB, less than {MINIMAL_CONTRAST:.0f}"
+    needed = max(MINIMAL_CONTRAST, restlessness)
+    if contrast < needed:
+        return f"the lesion differs from the skin by {contrast:.1f} in CIELAB, less than {needed:.1f}"
     return None
