@@ -18,7 +18,7 @@ from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, terminate_containers
 from pipelines.runs import RunFolder, RunRequest
-from pipelines.settings import STAGES, CompileSettings
+from pipelines.settings import CompileSettings
 from pipelines.step_log import StepLog
 from pipelines.stopping import stop_steps_on_signals, terminate_processes
 from pipelines.summary import RunSummary, summarise
@@ -47,7 +47,13 @@ def run_pipeline(
     arguments = request.arguments()
     check_arguments(arguments)
     folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
-    settings = CompileSettings(image=request.image, preset=request.preset, cache_ingest=True, retry=False)
+    settings = CompileSettings(
+        image=request.image,
+        preset=request.preset,
+        caption_parts=request.caption_parts,
+        cache_ingest=True,
+        retry=False,
+    )
     compile_pipeline("release", settings, folder.package)
     with _servers(home), _run_variable(folder.id):
         _execute(request, folder, arguments, screen or sys.stdout)
@@ -121,6 +127,6 @@ def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | N
     if failed is not None:
         raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed
     # A container that ends at once can be reported as a success: only the outputs count.
-    for stage in STAGES:
+    for stage in folder.steps:
         if not any(path.is_file() for path in folder.artifacts.glob(f"*/{stage}/*")):
             raise LesionGenError(f"The pipeline stopped at {stage}: it left no output.", hint=hint)

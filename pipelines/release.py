@@ -10,6 +10,7 @@ from components.evaluate.component import evaluate
 from components.finetune.component import finetune
 from components.finish.component import finish
 from components.ingest.component import ingest
+from components.join_captions.component import join_captions
 from components.promote.component import promote
 from components.register.component import register
 from components.sample.component import sample
@@ -54,6 +55,15 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
             task = component(**arguments)
             return configure(task, stage, settings, secret=storage_secret, services=services)
 
+        def captioned(ingested: Any, checked: Any, **arguments: Any) -> Any:
+            if settings.caption_parts == 1:
+                return run("caption", caption, dataset=ingested, part="", **arguments).after(checked).output
+            parts = [f"{number}/{settings.caption_parts}" for number in range(1, settings.caption_parts + 1)]
+            with dsl.ParallelFor(parts) as part:
+                task = run("caption", caption, dataset=ingested, part=part, **arguments).after(checked)
+            where = {key: arguments[key] for key in ("root", "name")}
+            return run("join_captions", join_captions, parts=dsl.Collected(task.output), **where).output
+
         with dsl.ExitHandler(run("finish", finish, name=name)):
             where = {"root": root, "name": name}
             ingested = run(
@@ -61,8 +71,7 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
             checked = run("validate", validate, dataset=ingested, config=validate_config, **where)
-            captioned = run("caption", caption, dataset=ingested, seed=seed, config=caption_config, **where)
-            dataset = captioned.after(checked).output
+            dataset = captioned(ingested, checked, seed=seed, config=caption_config, **where)
             model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output
             synthetic = run(
                 "sample", sample, dataset=dataset, model=model, seed=seed, config=sample_config, **where

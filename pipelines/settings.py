@@ -36,6 +36,7 @@ def _resources() -> dict[str, Resources]:
         "ingest": Resources(**_MIDDLE),
         "validate": Resources(**_MIDDLE, retries=0),
         "caption": Resources(**_MIDDLE),
+        "join_captions": Resources(**_MIDDLE),
         "finetune": Resources(**_LARGE, retries=3, timeout_hours=48, accelerated=True),
         "sample": Resources(**_LARGE, timeout_hours=12, accelerated=True),
         "evaluate": Resources(**_LARGE, timeout_hours=6),
@@ -59,6 +60,8 @@ class CompileSettings(BaseModel):
     accelerator_count: int = Field(default=1, ge=1)
     cache_ingest: bool = False
     """Whether ``ingest`` may be cached: only where the runs name the revision of their source."""
+    caption_parts: int = Field(default=1, ge=1, le=1000)
+    """Jobs that share the captioning of a dataset."""
     retry: bool = True
     """Whether failed steps are tried again, as often as their resources say."""
     resources: dict[str, Resources] = Field(default_factory=_resources)

@@ -75,7 +75,7 @@ def summarise(folder: RunFolder, home: Path) -> RunSummary:
         report=str(_copy(evaluation, "report.html", folder.path)),
         contact_sheet=str(_copy(evaluation, CONTACT_SHEET, folder.path)),
         report_uri=f"{evaluation}/report.html",
-        dataset_uri=_uri(folder, "caption", "captioned"),
+        dataset_uri=_uri(folder, folder.captioner, "captioned"),
         model_uri=_uri(folder, "finetune", "model"),
         synthetic_uri=_uri(folder, "sample", "synthetic"),
         mlflow=_server("MLFLOW_TRACKING_URI"),

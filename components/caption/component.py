@@ -13,12 +13,17 @@ def caption(
     name: str,
     seed: int,
     config: dict[str, Any],
+    part: str,
     dataset: dsl.Input[dsl.Dataset],
     captioned: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Gives every image its report and the caption written from it."""
+    """Gives every image its report and the caption written from it.
+
+    ``part`` is empty, or names one of several jobs that share the dataset: ``2/4``.
+    """
     from components.step import publish, step, uri_of
     from lesiongen.config import parse_config
+    from lesiongen.dataset import Part
     from lesiongen.storage import unique_prefix
 
     with step("caption"):
@@ -26,4 +31,7 @@ def caption(
 
         settings = parse_config(stage.CaptionConfig, {"name": f"{name}-captioned", "seed": seed, **config})
         prefix = unique_prefix(root, "datasets", f"{name}-captioned")
-        publish(stage.caption(settings, uri_of(dataset), prefix).dataset, captioned)
+        # What the writers stated is kept apart from the output: a step that is started again finds it here.
+        work = f"{root.rstrip('/')}/work/captions"
+        wanted = Part.parse(part) if part else None
+        publish(stage.caption(settings, uri_of(dataset), prefix, part=wanted, work=work).dataset, captioned)

@@ -16,6 +16,7 @@ Image = Annotated[str, typer.Option(help="Container image of every step.")]
 Preset = Annotated[
     str, typer.Option(help="Stage configurations: tiny, demo, miniature, reference_lora or reference_full.")
 ]
+CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
 DEFAULT_IMAGE = "lesiongen:local"
 _RESUMING = {"resume", "home", "as_json", "config"}
 
@@ -32,6 +33,7 @@ def compile_command(
     cache_ingest: Annotated[
         bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")
     ] = False,
+    caption_parts: CaptionParts = 1,
     config: ConfigFile = None,
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
@@ -48,6 +50,7 @@ def compile_command(
         "accelerator": accelerator,
         "accelerator_count": accelerator_count,
         "cache_ingest": cache_ingest,
+        "caption_parts": caption_parts,
     }
     path = compile_pipeline(name, parse_config(CompileSettings, chosen), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
@@ -62,6 +65,7 @@ def run_command(
     seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
     runner: Annotated[str, typer.Option(help="subprocess or docker.")] = "subprocess",
     image: Image = DEFAULT_IMAGE,
+    caption_parts: CaptionParts = 1,
     root: Annotated[str, typer.Option(help="Where everything is stored.")] = "s3://lesiongen/release",
     source_revision: Annotated[
         str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
@@ -102,6 +106,7 @@ def run_command(
             "seed": seed,
             "runner": runner,
             "image": image,
+            "caption_parts": caption_parts,
             "root": root,
             "source_revision": source_revision,
             "config": _by_stage(set_values(changes)),

@@ -15,6 +15,7 @@ ARTIFACTS = {
     "ingest": ({}, {"dataset": "system.Dataset"}),
     "validate": ({"dataset": "system.Dataset"}, {"report": "system.HTML"}),
     "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset"}),
+    "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset"}),
     "finetune": ({"dataset": "system.Dataset"}, {"model": "system.Model"}),
     "sample": ({"dataset": "system.Dataset", "model": "system.Model"}, {"synthetic": "system.Dataset"}),
     "evaluate": (
@@ -39,7 +40,7 @@ def test_a_component_compiles_alone_with_typed_artifacts(name: str, tmp_path: Pa
     component = getattr(import_module(f"components.{name}.component"), name)
     compiler.Compiler().compile(component, str(tmp_path / "component.yaml"))
     spec = component.component_spec
-    assert spec.name == name
+    assert spec.name == name.replace("_", "-")
     assert spec.implementation.container.image == IMAGE
     assert "pip install" not in " ".join(spec.implementation.container.command)
     inputs = {key: entry.type.split("@")[0] for key, entry in (spec.inputs or {}).items() if "system." in entry.type}

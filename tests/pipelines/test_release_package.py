@@ -193,3 +193,16 @@ def test_a_wrong_name_is_refused(tmp_path: Path, name: str, settings: dict[str, 
     with pytest.raises(UsageError, match=words):
         compile_pipeline(name, CompileSettings(**settings), tmp_path / file)
     assert not list(tmp_path.iterdir())
+
+
+def test_captioning_is_shared_by_as_many_steps_as_are_asked_for(tmp_path: Path) -> None:
+    spec, _ = _compile(tmp_path, caption_parts=3, image="registry.example/lesiongen:1.2")
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    (loop,) = (task for name, task in tasks.items() if name.startswith("for-loop"))
+    assert yaml.safe_load(loop["parameterIterator"]["items"]["raw"]) == ["1/3", "2/3", "3/3"]
+    assert loop["dependentTasks"] == ["ingest", "validate"], "nothing is captioned that did not pass"
+    assert "caption" not in tasks
+    assert tasks["finetune"]["dependentTasks"] == ["join-captions"]
+    assert _container(spec, "join-captions")["image"] == "registry.example/lesiongen:1.2"
+    assert _resources(_container(spec, "join-captions")) == ("1", "2", "2G", "4G", None)
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())

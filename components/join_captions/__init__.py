@@ -1,0 +1,1 @@
+"""Step: a dataset is checked, and the pipeline stops where it fails."""

@@ -1,0 +1,25 @@
+"""The ``join-captions`` step."""
+
+from typing import List  # noqa: UP035 - KFP reads the annotations, and knows lists of artifacts by this name only
+
+from kfp import dsl
+
+from components.step import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def join_captions(
+    root: str,
+    name: str,
+    parts: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
+    captioned: dsl.Output[dsl.Dataset],
+) -> None:
+    """Makes one dataset of the parts that several ``caption`` steps have written."""
+    from components.step import publish, step, uri_of
+    from lesiongen.storage import unique_prefix
+
+    with step("join_captions"):
+        from lesiongen import captions as stage
+
+        prefix = unique_prefix(root, "datasets", f"{name}-captioned")
+        publish(stage.join_captions([uri_of(part) for part in parts], prefix).dataset, captioned)
