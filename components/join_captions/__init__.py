@@ -1,1 +1,1 @@
-"""Step: a dataset is checked, and the pipeline stops where it fails."""
+"""Step: the parts of a captioned dataset become one."""
