@@ -1,0 +1,94 @@
+"""Near-duplicates: copies of generated lesions are found in every form, other lesions are not taken for copies."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesiongen.imaging import decode, duplicate_groups, encode_jpeg, fingerprint, near_duplicates
+from lesiongen.imaging.fingerprints import pack
+from lesiongen.imaging.hashing import close_pairs, hashes
+from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
+from lesiongen.phantoms.render import render
+
+
+def resized(image, rng):
+    return image.resize((round(0.6 * image.width), round(0.6 * image.height)), Image.Resampling.LANCZOS)
+
+
+def coded(image, rng):
+    return decode(encode_jpeg(image, quality=60))
+
+
+def turned(image, rng):
+    return image.transpose(rng.choice(np.array(Image.Transpose)))
+
+
+def cropped(image, rng):
+    left, top, right, bottom = np.round(rng.uniform(0, 0.05, 4) * [*image.size, *image.size]).astype(int).tolist()
+    return image.crop((left, top, image.width - right, image.height - bottom))
+
+
+def all_of_it(image, rng):
+    return coded(resized(turned(cropped(image, rng), rng), rng), rng)
+
+
+@pytest.fixture(scope="module")
+def lesions():
+    config = PhantomConfig(n=100, size=160, seed=5, images_per_lesion=1, duplicate_share=0)
+    return [render(draw_concepts(config, number), config.size) for number in range(config.n)]
+
+
+def test_different_lesions_are_no_duplicates(lesions):
+    assert near_duplicates([fingerprint(image) for image in lesions]) == []
+
+
+@pytest.mark.parametrize("change", [resized, coded, turned, cropped, all_of_it])
+def test_copies_are_found_and_nothing_else(lesions, change):
+    rng = np.random.default_rng(0)
+    copies = [change(image, rng) for image in lesions]
+    found = set(near_duplicates([fingerprint(image) for image in [*lesions, *copies]]))
+    planted = {(number, number + len(lesions)) for number in range(len(lesions))}
+    assert len(found & planted) >= 0.97 * len(planted)
+    assert found <= planted
+
+
+def test_every_orientation_is_recognised(lesions):
+    turns = [lesions[0], *(lesions[0].transpose(turn) for turn in Image.Transpose)]
+    prints = [fingerprint(image) for image in [*turns, *lesions[1:30]]]
+    assert len(near_duplicates(prints)) == 8 * 7 // 2
+    assert duplicate_groups(prints).tolist() == [0] * 8 + list(range(1, 30))
+
+
+def test_equal_images_are_paired_with_the_first_of_them_only():
+    flat = [fingerprint(Image.new("RGB", (40, 30), colour)) for colour in ("black", "red", "black", "black")]
+    assert near_duplicates(flat) == [(0, 2), (0, 3)]
+    assert duplicate_groups(flat).tolist() == [0, 1, 0, 0]
+
+
+def test_flat_and_nearly_flat_images_resemble_nothing(lesions):
+    rng = np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(120, 124, (60, 60, 3), dtype=np.uint8)) for _ in range(20)]
+    flat = [Image.new("RGB", (60, 60), (level, 60, 60)) for level in range(60, 180, 6)]
+    assert near_duplicates([fingerprint(image) for image in [*noise, *flat]]) == []
+
+
+def test_nothing_has_no_duplicates():
+    assert near_duplicates([]) == []
+    assert duplicate_groups([]).tolist() == []
+    assert near_duplicates([fingerprint(Image.new("RGB", (1, 1)))]) == []
+
+
+def test_close_pairs_are_those_of_a_plain_count(lesions):
+    codes = hashes(
+        pack([fingerprint(image) for image in [*lesions, *(turned(i, np.random.default_rng(1)) for i in lesions)]])
+    )
+    expected = {
+        (first, second, orientation): count
+        for first in range(codes.shape[2])
+        for second in range(first + 1, codes.shape[2])
+        for orientation in range(8)
+        if (count := sum(int(word).bit_count() for word in codes[0, :, first] ^ codes[orientation, :, second])) <= 30
+    }
+    found = np.concatenate(list(close_pairs(codes, distance=30)))
+    assert {tuple(row[:3]): row[3] for row in found.tolist()} == expected
+    assert len(expected) >= len(lesions)
