@@ -27,7 +27,7 @@ class UnknownDiagnosis(StrEnum):
     keep = "keep"
 
 
-Source = Annotated[str, typer.Option(help="Folder or s3:// prefix with images and a table.")]
+Source = Annotated[str, typer.Option(help="Folder, zip or tar archive, or s3:// address with images and a table.")]
 Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")]
 Collection = Annotated[
     str,

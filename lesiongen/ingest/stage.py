@@ -3,22 +3,21 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, assign_splits, resolve_diagnosis
-from lesiongen.errors import UsageError
-from lesiongen.imaging import ImageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, write_rejections
 from lesiongen.ingest.rows import Reader, Rejection, Row
+from lesiongen.ingest.sources import open_source
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import LocalStorage, Storage, open_storage
+from lesiongen.storage import Storage
 from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
@@ -59,7 +58,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
 
     Args:
         config: How to read it.
-        source: Folder or ``s3://`` prefix of the collection.
+        source: Folder, ``s3://`` prefix, or zip or tar archive of the collection (`open_source`).
         output: New folder or prefix of the dataset.
 
     Raises:
@@ -67,7 +66,8 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
     with stage_run("ingest", {**config.model_dump(), "source": source}) as run:
-        result = _ingest(config, _open_source(source), output)
+        with open_source(source) as storage:
+            result = _ingest(config, storage, output)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
         run.log_metrics(counts)
         run.log_json(result.dataset.model_dump(), "dataset.json")
@@ -97,14 +97,6 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
     errors = [item for item in rejected if item.kind == "rejected"]
     left_out = [item for item in rejected if item.kind != "rejected"]
     return IngestResult(Dataset.open(output).reference(), len(loaded), errors, left_out)
-
-
-def _open_source(source: str) -> Storage:
-    storage = open_storage(source)
-    if isinstance(storage, LocalStorage) and not Path(source).is_dir():
-        what = "is a file" if Path(source).is_file() else "does not exist"
-        raise UsageError(f"The source {source} {what}", hint="Give the folder or s3:// prefix of the collection.")
-    return storage
 
 
 def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[list[Row], list[Rejection]]:
@@ -176,7 +168,7 @@ def _pictures(storage: Storage, rows: Sequence[Row]) -> Iterator[tuple[Row, Pict
 def _picture(storage: Storage, row: Row) -> Picture | Rejection:
     try:
         return clean(storage.read_bytes(row.image_key))
-    except ImageError as error:
+    except DataError as error:  # an ImageError, or a damaged member of an archive
         return row.reject(row.image_field, f"the image {row.image_key} cannot be used: {error}")
     except UsageError:  # a link that points outside the source
         return row.reject(row.image_field, f"the image {row.image_key} leads out of the source folder")

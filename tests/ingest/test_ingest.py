@@ -235,14 +235,6 @@ def test_doubled_image_folders_are_one_and_different_images_of_one_name_are_refu
         ingest(HAM, str(source), str(tmp_path / "out2"))
 
 
-@pytest.mark.parametrize(("make_it", "words"), [(False, "does not exist"), (True, "is a file")])
-def test_the_source_must_be_a_folder(tmp_path, make_it, words):
-    if make_it:
-        (tmp_path / "ham.zip").write_bytes(b"PK")
-    with pytest.raises(UsageError, match=words):
-        ingest(HAM, str(tmp_path / "ham.zip"), str(tmp_path / "out"))
-
-
 def test_a_dataset_is_not_overwritten(make_ham, tmp_path):
     source = make_ham()
     version = ingest(HAM, str(source), str(tmp_path / "out")).dataset.version

@@ -1,0 +1,242 @@
+"""Zip and tar archives as storages that can only be read: no member is unpacked, none can lead anywhere else."""
+
+import tarfile
+import threading
+import unicodedata
+import zipfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NoReturn, TypeVar
+
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.storage import CHUNK, LocalStorage, Storage, StoredObject
+
+__all__ = ["MAX_EXPANSION", "ArchiveStorage", "TarStorage", "ZipStorage", "check_expansion"]
+
+MAX_MEMBERS = 2_000_000
+MAX_EXPANSION = 100
+"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a tenth."""
+UNQUESTIONED_BYTES = 256 << 20
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError)
+_MADE_BY_SYSTEMS = "__MACOSX"
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive: its own name there, its size unpacked, and how its bytes are had, in pieces."""
+
+    name: str
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
+class ArchiveStorage(Storage):
+    """An archive, addressed by its members' names; a folder that holds all of them is left out of the keys.
+
+    Members are read one at a time by random access, by several threads in turn. Names that would leave a folder,
+    links, devices and encrypted members are refused when the archive is opened: an archive with one of those is not
+    a collection of photographs.
+
+    Args:
+        uri: Address of the archive.
+        file: The archive, open for reading and seekable.
+        bytes_stored: Its size.
+
+    Raises:
+        DataError: It is damaged, holds something that has no place in a collection, or unpacks to a multiple of its
+            size that no collection does.
+    """
+
+    def __init__(self, uri: str, file: BinaryIO, bytes_stored: int) -> None:
+        super().__init__(uri)
+        self._lock = threading.Lock()
+        try:
+            members = {_checked_key(uri, member.name): member for member in self._members(file)}
+        except _DAMAGE as error:
+            raise DataError(f"{uri} is damaged, or is no such archive: {error}", hint="Fetch it again.") from error
+        check_expansion(uri, sum(member.size for member in members.values()), bytes_stored)
+        self._files = _without_top_folder({key: member for key, member in members.items() if not _is_hidden(key)})
+
+    @abstractmethod
+    def _members(self, file: BinaryIO) -> Iterator[Member]:
+        """Yields the members that are files."""
+
+    def read_bytes(self, key: str) -> bytes:
+        """Returns a member's bytes.
+
+        Raises:
+            DataError: The member is damaged.
+        """
+        return b"".join(self._pieces(key))
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
+        if key not in self._files:
+            raise StorageError(f"{self.uri} holds no member {key!r}")
+        member, done = self._files[key], 0
+        try:
+            with self._lock:
+                for piece in member.pieces():
+                    yield piece
+                    done += len(piece)
+        except (*_DAMAGE, NotImplementedError) as error:
+            raise DataError(f"{self.uri}: the member {member.name!r} cannot be read: {error}") from error
+        if done < member.size:
+            raise DataError(f"{self.uri}: the member {member.name!r} ends after {done:,} of {member.size:,} bytes")
+
+    def exists(self, key: str) -> bool:
+        """Tells whether there is such a member."""
+        return key in self._files
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Lists the members, sorted by key."""
+        for key in sorted(self._files):
+            if key.startswith(prefix):
+                yield StoredObject(key, self._files[key].size)
+
+    def open(self, key: str) -> BinaryIO:
+        """Opens a member, which is held in memory."""
+        return BytesIO(self.read_bytes(key))
+
+    def download_file(self, key: str, path: Path) -> None:
+        """Writes a member to a local file."""
+        with LocalStorage(str(path.parent)).replacing(path.name) as temporary, temporary.open("wb") as file:
+            file.writelines(self._pieces(key))
+
+    def write_bytes(self, key: str, data: bytes) -> NoReturn:
+        """Refuses: an archive is only read."""
+        raise UsageError(f"{self.uri} is an archive; nothing can be written to it")
+
+    def delete(self, key: str) -> NoReturn:
+        """Refuses: an archive is only read."""
+        self.write_bytes(key, b"")
+
+    def upload_file(self, path: Path, key: str) -> NoReturn:
+        """Refuses: an archive is only read."""
+        self.write_bytes(key, b"")
+
+
+class ZipStorage(ArchiveStorage):
+    """A zip archive."""
+
+    def _members(self, file: BinaryIO) -> Iterator[Member]:
+        archive = zipfile.ZipFile(file)
+        names: set[str] = set()
+        for info in _bounded(self.uri, archive.infolist()):
+            if info.is_dir():
+                continue
+            name = _zip_name(info)
+            kind = info.external_attr >> 28
+            # The upper half holds the Unix mode where the maker wrote one: 0 is none, 8 a file.
+            if kind not in (0, 8):
+                _refuse(self.uri, name, "is a link or a device")
+            if info.flag_bits & 1:
+                raise DataError(
+                    f"{self.uri}: the member {name!r} is encrypted", hint="Unpack it with its password, into a folder."
+                )
+            if name in names:
+                _refuse(self.uri, name, "is there twice")
+            names.add(name)
+            yield Member(name, info.file_size, partial(_inflated, archive, info))
+
+
+class TarStorage(ArchiveStorage):
+    """A tar archive that is not compressed."""
+
+    def _members(self, file: BinaryIO) -> Iterator[Member]:
+        names: set[str] = set()
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in _bounded(self.uri, archive):
+                if info.isdir():
+                    continue
+                if not info.isreg() or info.issparse():
+                    _refuse(self.uri, info.name, "is a link, a device or a sparse file")
+                if info.name in names:
+                    _refuse(self.uri, info.name, "is there twice")
+                names.add(info.name)
+                yield Member(info.name, info.size, partial(_section, file, info.offset_data, info.size))
+                archive.members = []  # type: ignore[attr-defined]  # else it keeps every header that it has passed
+            # tarfile takes a cut or garbled header for the end; the true end is a block of zeros.
+            if any(block := b"".join(_section(file, archive.offset, tarfile.BLOCKSIZE))) or not block:
+                raise tarfile.ReadError(f"no member and no end at byte {archive.offset:,}")
+
+
+def check_expansion(uri: str, unpacked: int, stored: int) -> None:
+    """Refuses an archive that unpacks to many times its size.
+
+    Raises:
+        DataError: It unpacks to more than `MAX_EXPANSION` times its size.
+    """
+    if unpacked > max(UNQUESTIONED_BYTES, MAX_EXPANSION * stored):
+        raise DataError(
+            f"{uri} unpacks from {stored:,} to at least {unpacked:,} bytes, more than {MAX_EXPANSION} times its size",
+            hint="Such an archive is made to fill a disk (a decompression bomb). Fetch the collection from its source.",
+        )
+
+
+def _bounded(uri: str, members: Iterable[_Item]) -> Iterator[_Item]:
+    for number, member in enumerate(members):
+        if number >= MAX_MEMBERS:
+            raise DataError(f"{uri} holds more than {MAX_MEMBERS:,} members", hint="Unpack it, and give a part of it.")
+        yield member
+
+
+def _inflated(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with archive.open(info) as stream:
+        # In pieces and never read(): what the member claims to hold may be less than what it inflates to.
+        while piece := stream.read(CHUNK):
+            yield piece
+
+
+def _section(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    file.seek(start)
+    while size > 0 and (piece := file.read(min(size, CHUNK))):
+        size -= len(piece)
+        yield piece
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Returns a member's name; macOS writes UTF-8 without saying so, which then reads as code page 437."""
+    name = info.orig_filename
+    if not info.flag_bits & 0x800:
+        try:
+            return name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            return name
+    return name
+
+
+def _checked_key(uri: str, name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":":
+        _refuse(uri, name, "would leave the folder that it is unpacked into")
+    if not path.parts or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        _refuse(uri, name, "has a name that no file can have or that is not UTF-8")
+    return path.as_posix()
+
+
+def _refuse(uri: str, name: str, reason: str) -> NoReturn:
+    raise DataError(
+        f"{uri}: the member {name[:200]!r} {reason}; the archive is not read",
+        hint="Look into who made it. To use the rest, unpack it in a place of its own and give that folder.",
+    )
+
+
+def _is_hidden(key: str) -> bool:
+    path = PurePosixPath(key)
+    return path.name.startswith(".") or path.parts[0] == _MADE_BY_SYSTEMS
+
+
+def _without_top_folder(files: dict[str, Member]) -> dict[str, Member]:
+    """Takes off the one folder in which an archive keeps everything, unless it names a split."""
+    tops = {PurePosixPath(key).parts[0] for key in files}
+    top = next(iter(tops), "")
+    if len(tops) != 1 or top in files or top.lower() in _SPLITS:
+        return files
+    return {key.removeprefix(f"{top}/"): member for key, member in files.items()}
