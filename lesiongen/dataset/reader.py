@@ -1,11 +1,15 @@
 """Reading a dataset: metadata without pixels, samples as a stream."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lesiongen.dataset.manifest import DatasetManifest, Shard, read_manifest
 from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row
@@ -71,6 +75,11 @@ class Dataset:
         return pa.concat_tables([empty, *tables]).to_pandas(strings_to_categorical=False)
 
     def _read_columns(self, shard: Shard, names: Sequence[str]) -> pa.Table:
+        with self._opened(shard) as stream:
+            return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
+
+    @contextmanager
+    def _opened(self, shard: Shard) -> Iterator[BinaryIO]:
         with self._storage.open(shard.name) as stream:
             size = stream.seek(0, 2)
             if size != shard.bytes:
@@ -78,7 +87,36 @@ class Dataset:
                     f"{self.uri}/{shard.name} has {size} bytes, but the manifest says {shard.bytes}",
                     hint="The shard was changed after it was published; publish the dataset again.",
                 )
-            return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
+            yield stream
+
+    def row_groups(self) -> NDArray[np.int32]:
+        """Numbers the row group that stores each row, int32 [rows] in the order of `metadata`; reads footers only."""
+        counts: list[int] = []
+        for shard in self.manifest.shards_of(None):
+            with self._opened(shard) as stream:
+                footer = pq.read_metadata(stream)
+                counts += [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+        return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+    def select(self, image_ids: Collection[str]) -> Iterator[Sample]:
+        """Reads chosen samples, in the order of `samples`; of the others' pixels only those in the same row group.
+
+        Images that are not in the dataset are left out. Shards are checked by size alone.
+
+        Raises:
+            DataError: A shard has another size than the manifest says.
+        """
+        wanted = pa.array(sorted(image_ids), pa.string())
+        for shard in self.manifest.shards_of(None) if len(wanted) else ():
+            with self._opened(shard) as stream, pq.ParquetFile(stream, pre_buffer=True) as file:
+                chosen = pc.is_in(file.read(columns=["image_id"])["image_id"], wanted).combine_chunks()
+                first = 0
+                for group in range(file.num_row_groups):
+                    count = file.metadata.row_group(group).num_rows
+                    mask = chosen.slice(first, count)
+                    first += count
+                    if mask.true_count:
+                        yield from map(sample_from_row, file.read_row_group(group).filter(mask).to_pylist())
 
     def samples(self, split: str | None = None, *, rows: range | None = None) -> Iterator[Sample]:
         """Streams the samples of one split, or of all; each shard is checked against its digest first.

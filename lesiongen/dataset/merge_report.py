@@ -1,0 +1,195 @@
+"""What a merge did: the report as data and as a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.dataset.licences import CombinedLicence
+from lesiongen.dataset.merge_plan import MergePlan
+from lesiongen.dataset.provenance import is_synthetic
+from lesiongen.dataset.schema import SPLITS
+from lesiongen.imaging import contact_sheet, decode
+from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+
+if TYPE_CHECKING:
+    from lesiongen.dataset.reader import Dataset
+
+__all__ = ["merge_page", "merge_summary", "shown_pairs"]
+
+SHOWN_PAIRS = 24
+LISTED = 200
+TILE = 128
+
+
+def merge_summary(
+    plan: MergePlan,
+    digests: NDArray[Any],
+    inputs: Sequence[Mapping[str, Any]],
+    licence: CombinedLicence,
+    rule: str,
+) -> dict[str, Any]:
+    """Returns the content of merge_report.json.
+
+    Args:
+        plan: What became of every row.
+        digests: Digest of each row's pixels.
+        inputs: The datasets: name, uri, version, rows, licence.
+        licence: Their licences combined.
+        rule: The rule for duplicates.
+    """
+    table = plan.table.assign(digest=digests)
+    kept, dropped = table[table["dropped"].isna()], table[table["dropped"].notna()]
+    pairs = list(_pairs(table))
+    return {
+        "schema_version": 1,
+        "datasets": [dict(one) for one in inputs],
+        "rule": rule,
+        "images": len(kept),
+        "sources": {str(source): _split_counts(rows) for source, rows in kept.groupby("source")},
+        "classes": _counts(kept, dropped),
+        "licence": licence.text,
+        "licence_conflicts": list(licence.conflicts),
+        "leaks": plan.leaks,
+        "leaks_kept": plan.leaks if rule == "keep" else 0,
+        "label_conflicts": sum(pair["diagnosis"] != pair["copy_diagnosis"] for pair in pairs),
+        "renamed": plan.renamed,
+        "duplicates": pairs,
+        "dropped": [
+            {"dataset": row.name_, "image_id": row.own_id, "split": row.split, "reason": row.dropped}
+            for row in dropped.rename(columns={"name": "name_"}).itertuples()
+        ],
+    }
+
+
+def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
+    counts = rows["split"].value_counts()
+    return {split: int(counts.get(split, 0)) for split in SPLITS}
+
+
+def _counts(kept: pd.DataFrame, dropped: pd.DataFrame) -> list[dict[str, Any]]:
+    keys = ["source", "diagnosis", "split"]
+    both = pd.DataFrame({"images": kept.groupby(keys).size(), "dropped": dropped.groupby(keys).size()})
+    rows = both.fillna(0).astype(int).reset_index().to_dict(orient="records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def _pairs(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yields every image that an earlier dataset shows too, beside the first such image."""
+    shown = table[table["cluster"] >= 0]
+    for _, rows in shown.groupby("cluster"):
+        first = rows.iloc[0]
+        for _, row in rows[rows["dataset"] != first["dataset"]].iterrows():
+            yield {
+                "image": f"{first['name']}/{first['own_id']}",
+                "copy": f"{row['name']}/{row['own_id']}",
+                "kind": "exact" if first["digest"] == row["digest"] else "near",
+                "split": first["split"],
+                "copy_split": row["split"],
+                "diagnosis": first["diagnosis"],
+                "copy_diagnosis": row["diagnosis"],
+                "kept": "both" if first["dropped"] is None and row["dropped"] is None else _standing(first, row),
+                "datasets": [int(first["dataset"]), int(row["dataset"])],
+                "image_ids": [first["own_id"], row["own_id"]],
+            }
+
+
+def _standing(first: "pd.Series[Any]", row: "pd.Series[Any]") -> str:
+    standing = [one for one in (first, row) if one["dropped"] is None]
+    return f"{standing[0]['name']}/{standing[0]['own_id']}" if standing else "neither"
+
+
+def shown_pairs(
+    datasets: Sequence["Dataset"], pairs: Sequence[Mapping[str, Any]], *, allow_real_images: bool
+) -> dict[tuple[int, str], Image.Image]:
+    """Returns the pictures of the first pairs, by dataset and image_id; only those that may be shown."""
+    wanted: dict[int, set[str]] = {}
+    for pair in pairs[:SHOWN_PAIRS]:
+        for number, image_id in zip(pair["datasets"], pair["image_ids"], strict=True):
+            wanted.setdefault(number, set()).add(image_id)
+    pictures = {}
+    for number, image_ids in wanted.items():
+        for sample in datasets[number].select(image_ids):
+            if allow_real_images or is_synthetic(sample.provenance):
+                pictures[number, sample.image_id] = decode(sample.image)
+                pictures[number, sample.image_id].thumbnail((2 * TILE, 2 * TILE))
+    return pictures
+
+
+def merge_page(name: str, summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], Image.Image]) -> Page:
+    """Lays out the outcome, the counts by source, split and class, the licences, and the duplicates side by side."""
+    page = Page(f"Merge: {name}", f"{summary['images']:,} images of {len(summary['sources'])} sources")
+    page.add(Section("Result", _result(summary)))
+    page.add(Section("Sources, splits and classes", _classes(summary)))
+    page.add(Section("Duplicates", _duplicates(summary, pictures)))
+    if summary["dropped"]:
+        rows = [[row["dataset"], row["image_id"], row["split"], row["reason"]] for row in summary["dropped"][:LISTED]]
+        page.add(Section("Left out", [Table(["dataset", "image", "split", "why"], rows, _of(summary["dropped"]))]))
+    return page
+
+
+def _result(summary: Mapping[str, Any]) -> list[Block]:
+    blocks: list[Block] = [Callout("error", conflict + ".") for conflict in summary["licence_conflicts"]]
+    if summary["leaks_kept"]:
+        blocks.append(Callout("error", f"{summary['leaks_kept']} groups of images stand in several splits: a leak."))
+    elif summary["leaks"]:
+        text = f"{summary['leaks']} groups of images would have stood in several splits; images were left out for it."
+        blocks.append(Callout("info", text))
+    if summary["label_conflicts"]:
+        text = f"{summary['label_conflicts']} images have another diagnosis in another dataset: see Duplicates."
+        blocks.append(Callout("warning", text))
+    facts = {
+        "images": summary["images"],
+        "left out": len(summary["dropped"]),
+        "duplicates": len(summary["duplicates"]),
+        "licence": summary["licence"],
+    }
+    rows = [[one["name"], one["rows"], one["licence"], one["uri"]] for one in summary["datasets"]]
+    return [*blocks, Facts(facts), Table(["dataset", "images", "licence", "from"], rows)]
+
+
+def _classes(summary: Mapping[str, Any]) -> list[Block]:
+    rows = [[row[key] for key in ("source", "diagnosis", "split", "images", "dropped")] for row in summary["classes"]]
+    splits = [[source, *counts.values(), sum(counts.values())] for source, counts in summary["sources"].items()]
+    return [
+        Table(["source", *SPLITS, "all"], splits),
+        Table(["source", "diagnosis", "split", "images", "left out"], rows),
+    ]
+
+
+def _duplicates(summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], Image.Image]) -> list[Block]:
+    pairs = summary["duplicates"]
+    if not pairs:
+        return [Text("No image of one dataset was found in another.")]
+    rule = {"drop": "Copies were left out.", "keep": "All were kept.", "fail": ""}[summary["rule"]]
+    rows = [
+        [pair["image"], pair["copy"], pair["kind"], _change(pair, "split"), _change(pair, "diagnosis"), pair["kept"]]
+        for pair in pairs[:LISTED]
+    ]
+    heads = ["image", "copy", "kind", "split", "diagnosis", "kept"]
+    shown = list(_side_by_side(pairs, pictures))
+    withheld = [] if shown else [Text("The images are left out: they may show real patients.")]
+    return [Text(f"{len(pairs):,} images stand in several datasets. {rule}"), *shown, *withheld,
+            Table(heads, rows, _of(pairs))]  # fmt: skip
+
+
+def _side_by_side(
+    pairs: Sequence[Mapping[str, Any]], pictures: Mapping[tuple[int, str], Image.Image]
+) -> Iterator[Picture]:
+    for pair in pairs[:SHOWN_PAIRS]:
+        keys = list(zip(pair["datasets"], pair["image_ids"], strict=True))
+        if all(key in pictures for key in keys):
+            labels = [f"{pair['split']} {pair['diagnosis']}", f"{pair['copy_split']} {pair['copy_diagnosis']}"]
+            sheet = contact_sheet([pictures[key] for key in keys], labels, columns=2, tile=TILE)
+            yield Picture(sheet, f"{pair['image']} beside {pair['copy']}", f"{pair['image']} and {pair['copy']}")
+
+
+def _change(pair: Mapping[str, Any], what: str) -> str:
+    first, second = pair[what], pair[f"copy_{what}"]
+    return first if first == second else f"{first} and {second}"
+
+
+def _of(rows: Sequence[Any]) -> str:
+    return f"The first {LISTED} of {len(rows):,}" if len(rows) > LISTED else ""

@@ -1,0 +1,218 @@
+"""Combining datasets of different collections into one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lesiongen.config import StageConfig
+from lesiongen.dataset.licences import CombinedLicence, combine_licences
+from lesiongen.dataset.merge_plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
+from lesiongen.dataset.merge_report import merge_page, merge_summary, shown_pairs
+from lesiongen.dataset.reader import Dataset
+from lesiongen.dataset.schema import Sample
+from lesiongen.dataset.writer import DatasetWriter
+from lesiongen.errors import DataError, UsageError
+from lesiongen.imaging import Fingerprint, ImageError, content_digest, decode, duplicate_groups, fingerprint
+from lesiongen.parallel import in_processes
+from lesiongen.progress import Progress, progress
+from lesiongen.references import DatasetReference
+from lesiongen.reporting import render
+from lesiongen.tracking import stage_run
+
+__all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult", "merge"]
+
+MERGE_REPORT_NAME = "merge_report.json"
+MERGE_PAGE_NAME = "merge_report.html"
+BATCH = 16
+FEW_IMAGES = 1000
+"""With fewer, starting processes takes longer than what they save."""
+_PLANNED = ("image_id", "diagnosis", "split", "source", *ID_COLUMNS)
+
+
+class MergeConfig(StageConfig):
+    """Configuration of `merge`.
+
+    Attributes:
+        name: Name of the merged dataset.
+        duplicates: What happens to images that several datasets show: ``drop`` copies, and what else would let a
+            photograph, lesion or patient stand in two splits; ``keep`` all and report them; ``fail`` if there are any.
+        allow_real_images: Show real patients' images in the report.
+    """
+
+    name: str = "merged"
+    duplicates: Literal["drop", "keep", "fail"] = "drop"
+    allow_real_images: bool = True
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """The merged dataset, and what its merge report says (`merge_summary`)."""
+
+    dataset: DatasetReference
+    report: dict[str, Any]
+
+
+def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
+    """Combines datasets into one: every row keeps its split, its source and its licence.
+
+    Images that several datasets show are found by their pixels. Ids that two collections use are told apart by the
+    name of the collection. ``merge_report.json`` and ``merge_report.html`` are written beside the shards. Memory holds
+    the metadata, a fingerprint for each image and a few images.
+
+    Args:
+        config: Name and rule for duplicates.
+        uris: Two datasets or more; of a photograph that several show, the one that is named first is kept.
+        output: New folder or prefix.
+
+    Raises:
+        UsageError: There are fewer than two datasets, one stands twice, or the output holds a dataset already.
+        DataError: An image cannot be decoded, or there are duplicates and the rule is ``fail``.
+    """
+    datasets = _opened(uris)
+    with stage_run("merge", {**config.model_dump(), "datasets": " ".join(uris)}) as run:
+        combined = combine_licences(_licences(datasets))
+        names = dataset_names([one.manifest.name for one in datasets], [one.manifest.version for one in datasets])
+        writer = DatasetWriter(
+            output,
+            name=config.name,
+            licence=combined.text,
+            attribution="; ".join(dict.fromkeys(filter(None, (one.manifest.attribution for one in datasets)))) or None,
+            origin=_origin(config, datasets, names, combined),
+        )
+        with writer:
+            table = _table(datasets, names)
+            prints, digests = _fingerprints(datasets, len(table))
+            plan = plan_merge(table, duplicate_groups(prints), drop=config.duplicates == "drop")
+            summary = merge_summary(plan, np.array(digests), _inputs(datasets, names), combined, config.duplicates)
+            _refuse_duplicates(config, summary)
+            writer.origin["sources"] = summary["sources"]
+            for sample in _kept(datasets, plan):
+                writer.add(sample)
+            pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
+            writer.storage.write_json(MERGE_REPORT_NAME, summary)
+            writer.storage.write_text(MERGE_PAGE_NAME, render(merge_page(config.name, summary, pictures)))
+        merged = Dataset.open(output).reference()
+        run.log_json(summary, MERGE_REPORT_NAME)
+        run.log_metrics({"images": merged.rows, "dropped": len(summary["dropped"])})
+    return MergeResult(merged, summary)
+
+
+def _opened(uris: Sequence[str]) -> list[Dataset]:
+    datasets = [Dataset.open(uri) for uri in uris]
+    if len(datasets) < 2:
+        raise UsageError("Merging needs two datasets or more")
+    versions: dict[str, str] = {}
+    for dataset in datasets:
+        if (version := dataset.manifest.version) in versions:
+            raise UsageError(f"{dataset.uri} and {versions[version]} are the same dataset", hint="Give each once.")
+        versions[version] = dataset.uri
+    return datasets
+
+
+def _inputs(datasets: Sequence[Dataset], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "uri": dataset.uri,
+            "version": dataset.manifest.version,
+            "rows": dataset.manifest.rows,
+            "licence": dataset.manifest.licence,
+        }
+        for name, dataset in zip(names, datasets, strict=True)
+    ]
+
+
+def _origin(
+    config: MergeConfig, datasets: Sequence[Dataset], names: Sequence[str], combined: CombinedLicence
+) -> dict[str, Any]:
+    return {
+        "stage": "merge",
+        "config": config.model_dump(mode="json"),
+        "datasets": _inputs(datasets, names),
+        "licence_conflicts": list(combined.conflicts),
+    }
+
+
+def _licences(datasets: Sequence[Dataset]) -> Iterator[str | None]:
+    for dataset in datasets:
+        yield from dataset.metadata(["licence"])["licence"].fillna(dataset.manifest.licence or "").unique()
+
+
+def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
+    tables = [
+        dataset.metadata(_PLANNED).assign(dataset=number, name=name)
+        for number, (dataset, name) in enumerate(zip(datasets, names, strict=True))
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _fingerprints(datasets: Sequence[Dataset], total: int) -> tuple[list[Fingerprint], list[str]]:
+    prints: list[Fingerprint] = []
+    digests: list[str] = []
+    with progress("Looking for duplicates", total=total, unit="images") as bar:
+        processes = 1 if total < FEW_IMAGES else None
+        for seen in in_processes(_look, _batches(datasets), processes=processes):
+            for mark, digest in seen:
+                prints.append(mark)
+                digests.append(digest)
+            bar.advance(len(seen))
+    return prints, digests
+
+
+def _batches(datasets: Sequence[Dataset]) -> Iterator[list[tuple[str, bytes]]]:
+    batch: list[tuple[str, bytes]] = []
+    for dataset in datasets:
+        for sample in dataset.samples():
+            batch.append((f"{dataset.uri}, image_id = {sample.image_id}", sample.image))
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _look(batch: list[tuple[str, bytes]]) -> list[tuple[Fingerprint, str]]:
+    seen = []
+    for where, data in batch:
+        try:
+            image = decode(data)
+        except ImageError as error:
+            raise DataError(f"{where}: {error}", hint="lesiongen validate lists every such image.") from error
+        seen.append((fingerprint(image), content_digest(image)))
+    return seen
+
+
+def _refuse_duplicates(config: MergeConfig, summary: dict[str, Any]) -> None:
+    if config.duplicates == "fail" and (pairs := summary["duplicates"]):
+        first = ", ".join(f"{pair['image']} = {pair['copy']}" for pair in pairs[:5])
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        raise DataError(
+            f"The datasets share {len(pairs)} images: {first}{more}",
+            hint="--duplicates drop leaves the copies out; --duplicates keep takes them in.",
+        )
+
+
+def _kept(datasets: Sequence[Dataset], plan: MergePlan) -> Iterator[Sample]:
+    columns = ["image_id", "source", *ID_COLUMNS, "dropped"]
+    planned = plan.table[columns].astype(object).where(plan.table[columns].notna(), None)
+    rows = iter(planned.to_dict(orient="records"))
+    with progress("Merging", total=len(planned), unit="images") as bar:
+        for dataset in datasets:
+            yield from _renamed(dataset, rows, bar)
+
+
+def _renamed(dataset: Dataset, rows: Iterator[dict[Any, Any]], bar: Progress) -> Iterator[Sample]:
+    manifest = dataset.manifest
+    for sample in dataset.samples():
+        row = next(rows)
+        bar.advance()
+        if row.pop("dropped") is None:
+            yield replace(
+                sample,
+                **row,
+                licence=sample.licence or manifest.licence,
+                attribution=sample.attribution or manifest.attribution,
+            )
