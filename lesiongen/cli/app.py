@@ -14,8 +14,11 @@ from lesiongen.errors import LesionGenError
 __all__ = ["app", "main"]
 
 COMMANDS = {
+    "datasets": "datasets",
     "ingest": "ingest",
     "validate": "validate",
+    "inspect": "inspect",
+    "merge": "merge",
     "caption": "caption",
     "finetune": "finetune",
     "sample": "sample",
@@ -29,7 +32,7 @@ COMMANDS = {
     "down": "stack",
     "status": "stack",
 }
-STAGES = set("ingest validate caption finetune sample evaluate register promote rollback history".split())
+STAGES = set("ingest validate inspect merge caption finetune sample evaluate register promote rollback history".split())
 """Commands that use the local servers where they run and no others are named."""
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 
