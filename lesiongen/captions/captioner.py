@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lesiongen.captions.checks import check
 from lesiongen.captions.config import CaptionConfig
 from lesiongen.captions.journal import Described
 from lesiongen.captions.result import CaptionCounts
-from lesiongen.captions.stacking import stack_reports
 from lesiongen.captions.tokenizers import load_tokenizer, token_budget
 from lesiongen.concepts import Composed, Report, compose, count_tokens, label_only
 from lesiongen.dataset import Sample
@@ -35,16 +35,22 @@ class Captioner:
 
     def captioned(self, sample: Sample, described: Described) -> Sample:
         """Returns the sample with its report, its caption and the measured tone."""
-        report, contradicted = stack_reports([written.report for written in described.values()])
-        composed = self.compose(sample, report)
-        self.counts.add(described, report, contradicted, composed)
+        checked = check({writer: written.report for writer, written in described.items()}, sample)
+        composed = self.compose(sample, checked.report, label_alone=checked.rejected)
+        self.counts.add(sample.image_id, described, checked, composed)
         measured = described.get("measured")
         tone = measured.tone if measured else sample.measured_tone
-        return replace(sample, concepts=report.to_text(), caption=composed.text, measured_tone=tone)
+        return replace(sample, concepts=checked.report.to_text(), caption=composed.text, measured_tone=tone)
 
-    def compose(self, sample: Sample, report: Report) -> Composed:
-        """Writes the caption of a report: the same for the same seed, image and report."""
-        if not self.config.label_only:
+    def compose(self, sample: Sample, report: Report, *, label_alone: bool = False) -> Composed:
+        """Writes the caption of a report: the same for the same seed, image and report.
+
+        Args:
+            sample: Whose caption it is.
+            report: What may be said.
+            label_alone: Name the diagnosis and nothing else, as the whole stage does with ``label_only``.
+        """
+        if not (label_alone or self.config.label_only):
             rng = np.random.default_rng(derive_seed(self.config.seed, "caption", sample.image_id))
             return compose(report, sample.diagnosis, self.tokenizer, self.budget, rng)
         text = label_only(sample.diagnosis)

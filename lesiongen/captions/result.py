@@ -3,10 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from lesiongen.captions.check_counts import CheckCounts
+from lesiongen.captions.checks import Checked
 from lesiongen.captions.journal import Described
-from lesiongen.concepts import Composed, Report
+from lesiongen.concepts import Composed
 from lesiongen.references import DatasetReference
 
 __all__ = ["CaptionCounts", "CaptionResult"]
@@ -24,7 +26,7 @@ class CaptionCounts(BaseModel):
         budget: Longest caption in tokens.
         covered: For each entry and source, the images that have it.
         dropped: For each entry, the captions in which it did not fit.
-        contradictions: For each entry, the images where a less trusted writer said otherwise.
+        checks: What the checks found, writer by writer.
         not_measurable: For each kind of measurement, the images that do not allow it.
         refused: For each writer, how often it answered what it may not state.
         lengths: For each length in tokens, special tokens included, the captions of that length.
@@ -36,21 +38,22 @@ class CaptionCounts(BaseModel):
     images: int = 0
     covered: dict[str, Counts] = {}
     dropped: Counts = Counter()
-    contradictions: Counts = Counter()
+    checks: CheckCounts = Field(default_factory=CheckCounts)
     not_measurable: Counts = Counter()
     refused: Counts = Counter()
     lengths: Counter[int] = Counter()
 
-    def add(self, described: Described, report: Report, contradicted: tuple[str, ...], composed: Composed) -> None:
+    def add(self, image_id: str, described: Described, checked: Checked, composed: Composed) -> None:
         """Counts one image."""
         self.images += 1
-        for name, entry in report.entries():
+        for name, entry in checked.report.entries():
             self.covered.setdefault(name, Counter())[entry.source] += 1
         self.dropped.update(composed.dropped)
-        self.contradictions.update(contradicted)
+        self.checks.add(image_id, checked)
         for writer, written in described.items():
             self.not_measurable.update(written.not_measurable.keys())
-            self.refused[writer] += len(written.refused)
+            if written.refused:
+                self.refused[writer] += len(written.refused)
         self.lengths[composed.tokens] += 1
 
     def __add__(self, other: "CaptionCounts") -> "CaptionCounts":
@@ -58,7 +61,7 @@ class CaptionCounts(BaseModel):
         covered = {name: self.covered.get(name, Counter()) + other.covered.get(name, Counter()) for name in names}
         summed = {
             name: getattr(self, name) + getattr(other, name)
-            for name in ("images", "dropped", "contradictions", "not_measurable", "refused", "lengths")
+            for name in ("images", "dropped", "checks", "not_measurable", "refused", "lengths")
         }
         return CaptionCounts(budget=self.budget, covered=covered, **summed)
 

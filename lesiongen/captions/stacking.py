@@ -2,39 +2,56 @@
 
 from collections.abc import Sequence
 
-from lesiongen.concepts import ENTRIES, Entry, Report
-from lesiongen.concepts.vocabulary import TONES
+from lesiongen.captions.contradictions import denied_words, difference
+from lesiongen.captions.findings import CheckFinding, CheckName
+from lesiongen.concepts import ENTRIES, Entry, Report, Source
+from lesiongen.concepts.schema import absent_words
 
-__all__ = ["contradicts", "stack_reports"]
-
-TONE_TOLERANCE = 1
+__all__ = ["stack_reports"]
 
 
-def stack_reports(reports: Sequence[Report]) -> tuple[Report, tuple[str, ...]]:
+def stack_reports(reports: Sequence[Report]) -> tuple[Report, tuple[CheckFinding, ...]]:
     """Merges reports given in the order of trust.
 
-    Each entry comes whole from the most trusted report that has it. Returns the merged report and the names of the
-    entries in which a less trusted report contradicts it.
+    Each entry comes whole from the most trusted report that has words for it. Words that a more trusted report
+    recorded as absent are taken out, and its record of their absence stays in the merged entry's evidence. Returns
+    the merged report, and where a less trusted report said otherwise.
     """
     merged: dict[str, Entry] = {}
-    contradicted: list[str] = []
-    for report in reports:
-        for name, entry in report.entries():
-            if name not in merged:
-                merged[name] = entry
-            elif name not in contradicted and contradicts(name, merged[name], entry):
-                contradicted.append(name)
-    return Report(**merged), tuple(name for name in ENTRIES if name in contradicted)
+    findings: list[CheckFinding] = []
+    for name in ENTRIES:
+        stated = [entry for report in reports if (entry := getattr(report, name)) is not None]
+        if stated:
+            merged[name], found = _stack_entries(name, stated)
+            findings += found
+    descriptions = [report.description for report in reports if report.description is not None]
+    return Report(**merged, description=descriptions[0] if descriptions else None), tuple(findings)
 
 
-def contradicts(name: str, trusted: Entry, other: Entry) -> bool:
-    """Says whether two entries cannot both be right.
+def _stack_entries(name: str, stated: Sequence[Entry]) -> tuple[Entry, list[CheckFinding]]:
+    findings: list[CheckFinding] = []
+    absent: dict[str, Source] = {}
+    speaks: Entry | None = None
+    for entry in stated:
+        if denied := denied_words(entry, absent):
+            source = next(iter(denied.values()))
+            findings.append(_finding(name, source, entry, f"{source}: no {', no '.join(denied)}"))
+            entry = entry.model_copy(update={"value": tuple(word for word in entry.value if word not in denied)})
+        if speaks is not None and (reason := difference(name, speaks, entry)):
+            findings.append(_finding(name, speaks.source, entry, reason))
+        absent |= {word: entry.source for word in absent_words(name, entry) if word not in absent}
+        if speaks is None and entry.value:
+            speaks = entry
+    kept = speaks or stated[0]
+    return kept.model_copy(update={"evidence": {**dict.fromkeys(absent, 0.0), **kept.evidence}}), findings
 
-    Tones contradict when they lie more than one class apart: a Fitzpatrick type is no colour, and the classes are
-    narrow. Other entries contradict when they share no word.
-    """
-    if not trusted.value or not other.value:
-        return False
-    if name == "skin_tone" and trusted.value[0] in TONES and other.value[0] in TONES:
-        return abs(TONES.index(trusted.value[0]) - TONES.index(other.value[0])) > TONE_TOLERANCE
-    return not set(trusted.value) & set(other.value)
+
+def _finding(name: str, trusted: Source, other: Entry, reason: str) -> CheckFinding:
+    check: CheckName = "contradiction between writers"
+    if trusted == "metadata":
+        check = "contradiction with the metadata"
+    if "measured" in (trusted, other.source):
+        check = "contradiction with the measurement"
+    return CheckFinding(
+        check=check, writer=other.source, entry=name, rule="keep the more trusted", detail=reason, weight=0.5
+    )

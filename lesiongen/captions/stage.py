@@ -9,7 +9,7 @@ from lesiongen.captions.journal import Journal
 from lesiongen.captions.preview import Shown, preview_page
 from lesiongen.captions.result import CaptionCounts, CaptionResult
 from lesiongen.captions.writers import Writer
-from lesiongen.concepts import measure, read_report
+from lesiongen.concepts import label_only, measure, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
 from lesiongen.dataset.parts import ORIGIN_KEY
@@ -55,7 +55,7 @@ def caption(
         captioner = Captioner(config)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         journal = Journal(place, work_key(config, dataset.manifest.version))
-        writers: Mapping[WriterName, Writer] = {}
+        writers = _asked(config)
 
         def transform(samples: Iterator[Sample]) -> Iterator[Sample]:
             with progress("Captioning", total=len(rows), unit="images") as bar:
@@ -90,6 +90,15 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         return _report(run, Captioner(config), joined, sum(others, first))
 
 
+def _asked(config: CaptionConfig) -> Mapping[WriterName, Writer]:
+    """The writer that asks a model, which may be a large one: it is not copied into every process."""
+    if config.vision_language is None:
+        return {}
+    from lesiongen.captions.vision_language.writer import VisionLanguageWriter
+
+    return {"vision-language": VisionLanguageWriter(config.vision_language)}
+
+
 def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: CaptionCounts) -> CaptionResult:
     storage = open_storage(captioned.uri)
     content = counts.model_dump(mode="json")
@@ -108,7 +117,8 @@ def _shown(captioner: Captioner, captioned: Dataset) -> list[Shown]:
     shown = []
     for sample in captioned.pick(_previewed(captioner.config, captioned)):
         image, report = decode(sample.image), read_report(sample.concepts)
-        shown.append(Shown(sample, image, report, captioner.compose(sample, report), measure(image)))
+        composed = captioner.compose(sample, report, label_alone=sample.caption == label_only(sample.diagnosis))
+        shown.append(Shown(sample, image, report, composed, measure(image)))
     return shown
 
 

@@ -83,8 +83,11 @@ def show_captions(result: "CaptionResult") -> None:
     for entry, sources in counts.coverage().items():
         shares = ", ".join(f"{source} {share:.0%}" for source, share in sources.items())
         console.print(f"  {entry}: {shares}", markup=False)
-    for title, found in (("dropped", counts.dropped), ("contradictions", counts.contradictions)):
-        if found:
-            console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in found.items())}", markup=False)
+    found = {check: sum(entries.values()) for check, entries in counts.checks.entries.items()}
+    for title, cases in (("dropped", counts.dropped), ("checks", found)):
+        if cases:
+            console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in cases.items())}", markup=False)
+    if counts.checks.rejected:
+        console.print(f"  rejected: {counts.checks.rejected:,} captions name the diagnosis alone")
     if result.preview:
         console.print(f"  preview: {result.preview}", markup=False)

@@ -38,6 +38,7 @@ ENTRIES = (
 )  # fmt: skip
 """The reference method's entries, in its order."""
 
+_SENTENCE_END = re.compile(r"(?<=[.!?;])(?<!\b(?:Mr|Dr|Ms|No|no|Nr)\.)(?<!\bMrs\.)(?<!\bProf\.)\s+(?=[A-Z])|\n+")
 _AGE = re.compile(r"\d{1,3} years")
 _LONGEST_WORDS = 80
 _LONGEST_TEXT = 4000
@@ -79,6 +80,10 @@ class Description(BaseModel):
 
     text: str = Field(min_length=1, max_length=_LONGEST_TEXT)
     source: Source
+
+    def sentences(self) -> tuple[str, ...]:
+        """Returns the text in sentences, each with its full stop."""
+        return tuple(sentence for sentence in _SENTENCE_END.split(self.text) if sentence.strip())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from io import BytesIO
 import pytest
 
 from lesiongen.captions import PREVIEW_NAME, REPORT_NAME, CaptionConfig, caption
-from lesiongen.captions.stacking import contradicts, stack_reports
 from lesiongen.concepts import Entry, Report, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
@@ -129,33 +128,9 @@ def test_a_tone_that_the_pixels_deny_is_counted_and_the_table_believed(tmp_path)
     uri = _write(tmp_path / "dataset", [_sample(index, skin_tone="I", split="train")])
     result = caption(_config(), uri, str(tmp_path / "out"))
     (sample,) = Dataset.open(str(tmp_path / "out")).samples()
-    assert result.counts.contradictions == {"skin_tone": 1}
+    assert result.counts.checks.entries == {"contradiction with the measurement": {"skin_tone": 1}}
     assert read_report(sample.concepts).skin_tone.value == ("Fitzpatrick I",)
     assert sample.measured_tone == "dark"
-
-
-def _tone(word, source="metadata"):
-    return Entry(value=(word,), source=source)
-
-
-@pytest.mark.parametrize(
-    ("name", "trusted", "other", "expected"),
-    [
-        ("skin_tone", _tone("light"), _tone("intermediate"), False),
-        ("skin_tone", _tone("light"), _tone("tan"), True),
-        ("colour", Entry(value=("red", "black"), source="expert"), _tone("black"), False),
-        ("colour", _tone("red"), _tone("black"), True),
-        ("border", _tone("sharp border"), Entry(value=(), source="measured"), False),
-    ],
-)
-def test_when_two_entries_contradict(name, trusted, other, expected):
-    assert contradicts(name, trusted, other) is expected
-
-
-def test_the_most_trusted_report_speaks_and_the_others_fill_gaps():
-    expert = Report(colour=_tone("red", "expert"))
-    measured = Report(colour=_tone("black", "measured"), size=_tone("small", "measured"))
-    assert stack_reports([expert, measured]) == (Report(colour=expert.colour, size=measured.size), ("colour",))
 
 
 def test_the_preview_shows_the_outline_and_escapes_the_table(tmp_path):
