@@ -2,16 +2,24 @@
 
 from lesiongen.errors import UsageError
 from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.ddi import DdiReader
+from lesiongen.ingest.derm7pt import Derm7ptReader
+from lesiongen.ingest.fitzpatrick17k import Fitzpatrick17kReader
 from lesiongen.ingest.ham10000 import Ham10000Reader
 from lesiongen.ingest.image_folder import ImageFolderReader
 from lesiongen.ingest.isic import IsicReader
 from lesiongen.ingest.rows import Reader
+from lesiongen.ingest.skincap import SkincapReader
 
 __all__ = ["FORMATS", "reader_for"]
 
 FORMATS: dict[str, type[Reader]] = {
     "ham10000": Ham10000Reader,
     "isic": IsicReader,
+    "derm7pt": Derm7ptReader,
+    "fitzpatrick17k": Fitzpatrick17kReader,
+    "ddi": DdiReader,
+    "skincap": SkincapReader,
     "image_folder": ImageFolderReader,
 }
 """A reader for each `FormatName`, in the order in which they are listed."""

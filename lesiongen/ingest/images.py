@@ -59,7 +59,14 @@ class ImageIndex:
             field: The column that names the image.
             absent: What it means that there is none: ``missing`` where that is usual for the collection.
         """
-        keys = self._by_stem.get(field.text, [])
+        return self._only(field, self._by_stem.get(field.text, []), absent)
+
+    def of_name(self, field: Field) -> str:
+        """Returns the key of the image whose file name is the field's text, in any folder."""
+        keys = self._by_stem.get(PurePosixPath(field.text).stem, [])
+        return self._only(field, [key for key in keys if PurePosixPath(key).name == field.text], "rejected")
+
+    def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         self._named.update(keys)
         if not keys:
             raise FieldError(field, "there is no image of this name", absent)
