@@ -15,6 +15,14 @@ __all__ = ["validate_command"]
 LISTED = 10
 
 
+def _print_policy(wanted: bool) -> None:
+    if wanted:
+        from lesiongen.validation import default_policy
+
+        typer.echo(default_policy(), nl=False)
+        raise typer.Exit
+
+
 def validate_command(
     dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
     policy: Annotated[
@@ -23,6 +31,12 @@ def validate_command(
     report: Annotated[
         str | None, typer.Option(help="Where the HTML report goes: a file named .html, a folder or an s3:// prefix.")
     ] = None,
+    print_policy: Annotated[
+        bool,
+        typer.Option(
+            "--print-policy", is_eager=True, callback=_print_policy, help="Print the default policy, commented, and end."
+        ),
+    ] = False,
     real_images: Annotated[
         bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the report.")
     ] = None,
@@ -37,13 +51,19 @@ def validate_command(
     Examples:
       lesiongen validate data/ham10000 --report report.html
 
+      lesiongen validate --print-policy > policy.yaml
+
+      lesiongen validate data/ham10000 --policy policy.yaml
+
       lesiongen validate data/ham10000 --set min_test_per_class=30 --no-real-images
     """
     from lesiongen.config import parse_config
     from lesiongen.validation import ValidateConfig, validate
 
     from_file = read_yaml(policy) if policy else {}
-    chosen = from_file | set_values(values) | given({"allow_real_images": real_images})
+    from_flags = set_values(values) | given({"allow_real_images": real_images})
+    severities = (from_file.get("severities") or {}) | (from_flags.get("severities") or {})
+    chosen = from_file | from_flags | ({"severities": severities} if severities else {})
     result = validate(parse_config(ValidateConfig, chosen), dataset, report)
     if as_json:
         findings = [vars(finding) for finding in result.findings]

@@ -1,13 +1,13 @@
-"""The checks: one column each, what it must satisfy, and what it means when it does not."""
+"""The checks of the canonical dataset: one column each, what it must satisfy, and what it means when it does not."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lesiongen.dataset import DIAGNOSES, SPLITS, TONE_CLASSES
 from lesiongen.validation.config import Severity, ValidateConfig
 
-__all__ = ["CHECK_NAMES", "Check", "class_checks", "row_checks"]
+__all__ = ["CANONICAL_CHECKS", "Check", "Kind", "resolved"]
 
 Kind = Literal["present", "absent", "unique", "in_set", "between"]
 
@@ -19,10 +19,14 @@ class Check:
     Attributes:
         name: By which a policy names it.
         column: Column of the metadata, or one that was derived from pixels or from other rows.
-        kind: What the column must be; ``absent`` columns hold, where filled, what is wrong.
+        kind: What the column must be; ``absent`` columns hold, where filled, what is wrong. All kinds but ``present``
+            pass a row that holds nothing.
         severity: Unless the policy says otherwise.
-        message: What it means for a row to fail.
+        message: What it means for a row to fail; follows "1 image" or "each".
+        why: Why it matters, for who reads the policy.
         arguments: Bounds or allowed values.
+        thresholds: Bounds that the policy sets: the expectation's argument and the field of `ValidateConfig`.
+        links: Whether the column names other images, which a report shows beside the row's own.
     """
 
     name: str
@@ -30,124 +34,153 @@ class Check:
     kind: Kind
     severity: Severity
     message: str
+    why: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, str] = field(default_factory=dict)
+    links: bool = False
 
 
-def row_checks(config: ValidateConfig) -> list[Check]:
-    """Returns every check of rows with the configured bounds and severities, without those that are off."""
-    bounds: dict[str, Mapping[str, Any]] = {
-        "min_side": {"min_value": config.min_side},
-        "contrast": {"min_value": config.min_contrast},
-    }
-    checks = []
-    for check in _ROW_CHECKS:
-        severity = config.severities.get(check.name, check.severity)
-        arguments = bounds.get(check.column, check.arguments)
-        checks.append(Check(check.name, check.column, check.kind, severity, check.message, arguments))
-    return [check for check in checks if check.severity != "off"]
+def resolved(checks: Iterable[Check], config: ValidateConfig, prefix: str = "") -> list[Check]:
+    """Returns the checks with the policy's severities and bounds, without those that are off.
 
-
-def class_checks(config: ValidateConfig) -> dict[str, Severity]:
-    """Returns the severity of every check of classes and splits, without those that are off."""
-    chosen = {name: config.severities.get(name, severity) for name, severity in _CLASS_CHECKS.items()}
-    return {name: severity for name, severity in chosen.items() if severity != "off"}
+    Args:
+        checks: Checks of one suite.
+        config: The policy.
+        prefix: Stands before a check's name in the policy and from here on, such as ``ham10000.``.
+    """
+    made = []
+    for check in checks:
+        name = f"{prefix}{check.name}"
+        bounds = {argument: getattr(config, bound) for argument, bound in check.thresholds.items()}
+        severity = config.severities.get(name, check.severity)
+        made.append(replace(check, name=name, severity=severity, arguments={**check.arguments, **bounds}))
+    return [check for check in made if check.severity != "off"]
 
 
 def _values(*allowed: str) -> dict[str, Any]:
     return {"value_set": list(allowed)}
 
 
-_ROW_CHECKS = (
-    # the table
-    Check("image_id_present", "image_id", "present", "error", "has no image_id"),
-    Check("image_id_unique", "image_id", "unique", "error", "shares its image_id with another row"),
-    Check("diagnosis_present", "diagnosis", "present", "error", "has no diagnosis"),
+_TABLE = (
     Check(
-        "diagnosis_known",
-        "diagnosis",
-        "in_set",
-        "warning",
-        "has a diagnosis outside the seven known classes; captions use the label as it stands",
+        "image_id_present", "image_id", "present", "error", "has no image_id",
+        "Nothing that is found of the image could be traced back to it.",
+    ),
+    Check(
+        "image_id_unique", "image_id", "unique", "error", "shares its image_id with another row",
+        "Findings, captions and nearest neighbours would name two images at once.",
+    ),
+    Check(
+        "diagnosis_present", "diagnosis", "present", "error", "has no diagnosis",
+        "Captions, the sampling plan and the classifiers are all by diagnosis.",
+    ),
+    Check(
+        "diagnosis_known", "diagnosis", "in_set", "warning",
+        "has a diagnosis outside the known classes; captions use the label as it stands",
+        "A misspelt label makes a class of its own. Where the label is meant, set this check to off.",
         _values(*DIAGNOSES),
     ),
-    Check("split_known", "split", "in_set", "error", "is in no known split", _values(*SPLITS)),
     Check(
-        "age_in_range",
-        "age",
-        "between",
-        "error",
-        "has an age outside 0 to 120 years",
+        "split_known", "split", "in_set", "error", "is in no known split",
+        "Stages read train, validation and test; an image elsewhere is never used.",
+        _values(*SPLITS),
+    ),
+    Check(
+        "age_in_range", "age", "between", "error", "has an age outside 0 to 120 years",
+        "Such an age is a code for something else, and captions would state it.",
         {"min_value": 0, "max_value": 120},
     ),
-    Check("sex_known", "sex", "in_set", "error", "has a sex in unknown words", _values("male", "female")),
     Check(
-        "image_type_known",
-        "image_type",
-        "in_set",
-        "error",
-        "is neither dermoscopic nor clinical",
+        "sex_known", "sex", "in_set", "error", "has a sex in unknown words",
+        "Subgroups are formed by the word; two spellings are two groups.",
+        _values("male", "female"),
+    ),
+    Check(
+        "image_type_known", "image_type", "in_set", "error", "is neither dermoscopic nor clinical",
+        "Measurements and captions depend on how the image was taken.",
         _values("dermoscopic", "clinical"),
     ),
     Check(
-        "measured_tone_known",
-        "measured_tone",
-        "in_set",
-        "error",
-        "has a measured tone outside the ITA classes",
+        "skin_tone_scale_present", "skin_tone_without_scale", "absent", "error",
+        "has a skin tone on no named scale",
+        "A 3 is another skin on the Fitzpatrick scale than on the Monk scale.",
+    ),
+    Check(
+        "measured_tone_known", "measured_tone", "in_set", "error", "has a measured tone outside the ITA classes",
+        "A measured tone is one of six classes of the individual typology angle, or nothing.",
         _values(*TONE_CLASSES),
     ),
-    Check("concepts_readable", "concepts_problem", "absent", "error", "has concepts that are no clinical report"),
-    Check("licence_present", "licence", "present", "warning", "has no licence; who may use it is not known"),
-    # the pixels
-    Check("image_decodes", "decode_problem", "absent", "error", "cannot be decoded"),
-    Check("image_is_rgb", "mode", "in_set", "error", "is not stored as RGB", _values("RGB")),
-    Check("image_not_blank", "contrast", "between", "error", "is blank, all pixels are nearly alike"),
-    Check("image_large_enough", "min_side", "between", "warning", "is smaller than models are trained on"),
-    # rows against rows
     Check(
-        "duplicate_across_splits",
-        "twin_in_other_split",
-        "absent",
-        "error",
+        "concepts_readable", "concepts_problem", "absent", "error", "has concepts that are no clinical report",
+        "The caption would leave out, or misread, what experts recorded.",
+    ),
+    Check(
+        "licence_present", "licence", "present", "warning", "has no licence; who may use it is not known",
+        "A model inherits the terms of what it was trained on; a release needs them.",
+    ),
+)  # fmt: skip
+_PIXELS = (
+    Check(
+        "image_decodes", "decode_problem", "absent", "error", "cannot be decoded",
+        "Training would stop at it, hours later.",
+    ),
+    Check(
+        "image_is_rgb", "mode", "in_set", "error", "is not stored as RGB",
+        "Other programs that read the dataset would see other colours than ours do.",
+        _values("RGB"),
+    ),
+    Check(
+        "image_not_blank", "contrast", "between", "error", "is blank, or all its pixels are nearly alike",
+        "A photograph of skin, even of a single tone, varies by more than this.",
+        thresholds={"min_value": "min_contrast"},
+    ),
+    Check(
+        "image_large_enough", "min_side", "between", "warning", "is smaller than models are trained on",
+        "It would be enlarged, and the model learns the blur.",
+        thresholds={"min_value": "min_side"},
+    ),
+)  # fmt: skip
+_LINKS = (
+    Check(
+        "duplicate_across_splits", "twin_in_other_split", "absent", "error",
         "shows the same pixels as an image of another split; the test would reward remembering",
+        "Scores on a test image that was trained on say nothing of new patients.", links=True,
     ),
     Check(
-        "duplicate_within_split",
-        "twin_in_same_split",
-        "absent",
-        "warning",
+        "duplicate_within_split", "twin_in_same_split", "absent", "warning",
         "shows the same pixels as another image of its split; it counts twice",
+        "Generators copy most readily what they have seen several times (Carlini et al. 2023).", links=True,
     ),
     Check(
-        "duplicate_with_other_diagnosis",
-        "twin_with_other_diagnosis",
-        "absent",
-        "warning",
+        "duplicate_with_other_diagnosis", "twin_with_other_diagnosis", "absent", "warning",
         "shows the same pixels as an image with another diagnosis; one of the labels is wrong",
+        "The model is taught both, and the caption of one of them is false.", links=True,
     ),
-    Check("lesion_in_one_split", "lesion_in_other_split", "absent", "error", "is of a lesion in another split too"),
-    Check("patient_in_one_split", "patient_in_other_split", "absent", "error", "is of a patient in another split too"),
-    Check("case_in_one_split", "case_in_other_split", "absent", "error", "is of a case in another split too"),
-    Check("lesion_of_one_patient", "lesion_of_other_patient", "absent", "warning", "is of a lesion of two patients"),
     Check(
-        "lesion_of_one_diagnosis",
-        "lesion_with_other_diagnosis",
-        "absent",
-        "warning",
+        "lesion_in_one_split", "lesion_in_other_split", "absent", "error", "is of a lesion in another split too",
+        "Two photographs of a lesion are nearly one: the test would reward remembering.", links=True,
+    ),
+    Check(
+        "patient_in_one_split", "patient_in_other_split", "absent", "error", "is of a patient in another split too",
+        "A patient's skin, device and clinic recur in all of the patient's images.", links=True,
+    ),
+    Check(
+        "case_in_one_split", "case_in_other_split", "absent", "error", "is of a case in another split too",
+        "A case's images show one lesion.", links=True,
+    ),
+    Check(
+        "lesion_of_one_patient", "lesion_of_other_patient", "absent", "warning", "is of a lesion of two patients",
+        "Lesions were numbered anew in every patient, or a patient has two names.", links=True,
+    ),
+    Check(
+        "lesion_of_one_diagnosis", "lesion_with_other_diagnosis", "absent", "warning",
         "is of a lesion that has another diagnosis elsewhere",
+        "One of the labels is wrong, or the lesion's number was given twice.", links=True,
     ),
     Check(
-        "synthetic_in_train_only",
-        "synthetic_outside_train",
-        "absent",
-        "error",
+        "synthetic_in_train_only", "synthetic_outside_train", "absent", "error",
         "is synthetic and not in the train split; real patients must be the test",
+        "A score on generated images measures the generator with itself.",
     ),
-)
-_CLASS_CHECKS: dict[str, Severity] = {
-    "split_has_images": "warning",
-    "class_in_every_split": "warning",
-    "class_large_enough_to_learn": "warning",
-    "class_large_enough_to_judge": "warning",
-}
-CHECK_NAMES = (*(check.name for check in _ROW_CHECKS), *_CLASS_CHECKS)
+)  # fmt: skip
+CANONICAL_CHECKS = (*_TABLE, *_PIXELS, *_LINKS)

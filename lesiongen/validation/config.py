@@ -1,8 +1,9 @@
 """What a dataset must satisfy, and how severe it is when it does not."""
 
+from difflib import get_close_matches
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lesiongen.config import StageConfig
 
@@ -12,23 +13,42 @@ Severity = Literal["error", "warning", "info", "off"]
 
 
 class ValidateConfig(StageConfig):
-    """Configuration of `lesiongen.validation.validate`, and the content of a policy file.
+    """Configuration of `lesiongen.validation.validate`, and the content of a policy file."""
 
-    Attributes:
-        min_train_per_class: Training images below which a class is said to be too small to learn from.
-        min_test_per_class: Test lesions below which a class is said to be too small to be judged.
-        min_side: Shortest side, in pixels, below which an image is said to be small.
-        min_contrast: Standard deviation of the grey values (0 to 255) below which an image counts as blank.
-        severities: Another severity for a check, by its name; ``off`` leaves it out.
-        allow_real_images: Whether the report may show images of real patients.
-    """
+    min_train_per_class: int = Field(
+        20, ge=0, description="Training images below which a class is too small for the generator to learn from."
+    )
+    min_test_per_class: int = Field(
+        10, ge=0, description="Test lesions (not images) below which a class is too small to be judged."
+    )
+    min_train_per_group: int = Field(
+        20, ge=0, description="Training images below which a subgroup of patients is too small to be learnt."
+    )
+    min_test_per_group: int = Field(
+        20, ge=0, description="Test images below which a subgroup is too small to be judged; as in the evaluation."
+    )
+    min_test: int = Field(20, ge=0, description="Test images below which the evaluation refuses to begin.")
+    min_held_out: int = Field(
+        100, ge=0, description="Validation and test images below which the memorisation check is not calibrated."
+    )
+    min_side: int = Field(32, ge=1, description="Shortest side, in pixels, below which an image is small.")
+    min_contrast: float = Field(
+        2.0, ge=0, description="Standard deviation of the grey values (0 to 255) below which an image is blank."
+    )
+    severities: dict[str, Severity] = Field(
+        default_factory=dict, description="Another severity for a check, by its name; off leaves the check out."
+    )
+    allow_real_images: bool = Field(True, description="Whether the report may show images of real patients.")
 
-    min_train_per_class: int = Field(default=20, ge=0)
-    min_test_per_class: int = Field(default=10, ge=0)
-    min_side: int = Field(default=32, ge=1)
-    min_contrast: float = Field(default=2.0, ge=0)
-    severities: dict[str, Severity] = Field(default_factory=dict)
-    allow_real_images: bool = True
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_are_known(cls, values: Any) -> Any:
+        unknown = [name for name in values if name not in cls.model_fields] if isinstance(values, dict) else []
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is no field of a policy{nearest(str(unknown[0]), list(cls.model_fields))}"
+            )
+        return values
 
     @field_validator("severities", mode="before")
     @classmethod
@@ -41,8 +61,16 @@ class ValidateConfig(StageConfig):
     @field_validator("severities")
     @classmethod
     def _names_are_checks(cls, value: dict[str, Severity]) -> dict[str, Severity]:
-        from lesiongen.validation.checks import CHECK_NAMES
+        from lesiongen.validation.policy import CHECK_NAMES
 
-        if unknown := sorted(set(value) - set(CHECK_NAMES)):
-            raise ValueError(f"{unknown[0]!r} is no check; checks are {', '.join(CHECK_NAMES)}")
+        for name in value:
+            if name not in CHECK_NAMES:
+                hint = nearest(name, CHECK_NAMES) or f"; checks are {', '.join(CHECK_NAMES)}"
+                raise ValueError(f"{name!r} is no check{hint}")
         return value
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """Returns ``; did you mean …?`` with the nearest known spelling, or an empty text."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""

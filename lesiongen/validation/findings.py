@@ -14,14 +14,15 @@ LISTED = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with rows, or with a class as a whole.
+    """Something that is wrong with rows, or with classes, subgroups or splits as a whole.
 
     Attributes:
         severity: ``error``, ``warning`` or ``info``.
         check: Name of the check.
         message: What is wrong, and with how many rows.
-        rows: The image_id of every such row; empty where the finding is of a class.
+        rows: The image_id of every such row; empty where the finding is of classes, subgroups or splits.
         values: For each row what stands there, or which other row it collides with; may be empty.
+        parts: A line for every class, subgroup or split; empty where the finding is of rows.
     """
 
     severity: Severity
@@ -29,9 +30,11 @@ class Finding:
     message: str
     rows: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def details(self) -> Iterator[str]:
-        """Yields each row with what was found in it."""
+        """Yields each row with what was found in it, or each class, subgroup or split."""
+        yield from self.parts
         for position, row in enumerate(self.rows):
             yield f"{row}: {self.values[position]}" if self.values else row
 

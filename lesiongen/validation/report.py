@@ -1,40 +1,21 @@
 """The validation report as a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
-from PIL import Image
 
-from lesiongen.dataset import Dataset, is_synthetic
-from lesiongen.imaging import ImageError, contact_sheet, decode
+from lesiongen.dataset import Dataset
+from lesiongen.imaging import contact_sheet
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
-from lesiongen.validation.classes import class_counts, lesion_counts
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
+from lesiongen.validation.sizes import SUBGROUPS, class_counts, lesion_counts, subgroup_table
 
-__all__ = ["flagged_pictures", "report_page"]
+__all__ = ["report_page"]
 
-SHOWN = 24
 LISTED = 50
-SUBGROUPS = ("sex", "skin_tone", "measured_tone", "image_type", "site")
-UNSEEN = Image.new("RGB", (32, 32), "#777777")
-
-
-def flagged_pictures(
-    dataset: Dataset, findings: Sequence[Finding], *, allow_real_images: bool
-) -> dict[str, Image.Image]:
-    """Returns pictures of the first rows of each finding by image_id; grey where an image cannot be decoded."""
-    wanted = {row for finding in findings for row in finding.rows[:SHOWN]}
-    pictures: dict[str, Image.Image] = {}
-    if not wanted:
-        return pictures
-    for sample in dataset.samples():
-        if sample.image_id in wanted and (allow_real_images or is_synthetic(sample.provenance)):
-            try:
-                pictures[sample.image_id] = decode(sample.image).copy()
-                pictures[sample.image_id].thumbnail((192, 192))
-            except ImageError:
-                pictures[sample.image_id] = UNSEEN
-    return pictures
+NAMED_PARTS = 4
+TILE = 144
 
 
 def report_page(
@@ -42,26 +23,31 @@ def report_page(
     table: pd.DataFrame,
     checks: Sequence[tuple[str, str]],
     findings: Sequence[Finding],
-    pictures: Mapping[str, Image.Image],
+    images: FlaggedImages,
 ) -> Page:
     """Lays out the outcome, the findings with their images, the counts, and the checks that were made.
 
     Args:
         dataset: What was checked.
         table: Its metadata with the derived columns.
-        checks: Name and columns of every check.
+        checks: Name and column of every check.
         findings: The most severe first.
-        pictures: Images that may be shown, by image_id.
+        images: Images that may be shown.
     """
     page = Page(f"Validation of {dataset.manifest.name}", f"{dataset.uri} · version {dataset.manifest.version[:12]}")
     page.add(Section("Result", _result(table, findings)))
     for finding in findings:
-        if finding.rows:
-            page.add(Section(finding.check.replace("_", " ").capitalize(), _details(finding, pictures)))
+        page.add(Section(_title(finding.check), _details(finding, images)))
     page.add(Section("Classes", _classes(table)))
-    page.add(Section("Patients and images", _subgroups(table)))
+    page.add(Section("Subgroups", _subgroups(table)))
     page.add(Section("Checks", [_checks(checks, findings)]))
     return page
+
+
+def _title(check: str) -> str:
+    source, dot, name = check.rpartition(".")
+    words = name.replace("_", " ")
+    return f"{source}: {words}" if dot else words.capitalize()
 
 
 def _result(table: pd.DataFrame, findings: Sequence[Finding]) -> list[Block]:
@@ -76,30 +62,61 @@ def _result(table: pd.DataFrame, findings: Sequence[Finding]) -> list[Block]:
         "images": len(table),
         "lesions": _distinct(table, "lesion_id"),
         "patients": _distinct(table, "patient_id"),
+        "sources": _distinct(table, "source"),
         "errors": errors,
         "warnings": warnings,
     }
-    rows = [[finding.severity, finding.message, finding.check] for finding in findings]
+    rows = [[finding.severity, _in_short(finding), finding.check] for finding in findings]
     return [verdict, Facts(facts), *([Table(["severity", "what", "check"], rows)] if rows else [])]
+
+
+def _in_short(finding: Finding) -> str:
+    if not finding.parts:
+        return finding.message
+    more = len(finding.parts) - NAMED_PARTS
+    named = "; ".join(finding.parts[:NAMED_PARTS]) + (f"; and {more} more" if more > 0 else "")
+    return f"{finding.message}: {named}"
 
 
 def _distinct(table: pd.DataFrame, column: str) -> int | None:
     return int(table[column].nunique()) or None
 
 
-def _details(finding: Finding, pictures: Mapping[str, Image.Image]) -> list[Block]:
+def _details(finding: Finding, images: FlaggedImages) -> list[Block]:
     kind = {"error": "error", "warning": "warning"}.get(finding.severity, "info")
-    blocks: list[Block] = [Callout(kind, finding.message)]  # type: ignore[arg-type]
-    shown = [row for row in finding.rows[:SHOWN] if row in pictures]
-    if shown:
-        sheet = contact_sheet([pictures[row] for row in shown], shown, columns=6, tile=144)
-        blocks.append(Picture(sheet, f"The first {len(shown)} images of this finding"))
-    elif finding.rows:
-        blocks.append(Text("The images are left out: they may show real patients."))
+    blocks: list[Block] = [Callout(kind, finding.message), *_pictures(finding, images)]  # type: ignore[arg-type]
+    if finding.parts:
+        return [*blocks, Table(["found"], [[part] for part in finding.parts[:LISTED]], _first(len(finding.parts)))]
     values = finding.values or (None,) * len(finding.rows)
     rows = list(zip(finding.rows[:LISTED], values[:LISTED], strict=True))
-    more = f"The first {LISTED} of {len(finding.rows):,}" if len(finding.rows) > LISTED else ""
-    return [*blocks, Table(["image", "found"], rows, more)]
+    return [*blocks, Table(["image", "found"], rows, _first(len(finding.rows)))]
+
+
+def _first(count: int) -> str:
+    return f"The first {LISTED} of {count:,}" if count > LISTED else ""
+
+
+def _pictures(finding: Finding, images: FlaggedImages) -> list[Block]:
+    if not finding.rows:
+        return []
+    shown = list(_groups(finding, images) if shows_groups(finding) else _sheet(finding, images))
+    return shown or [Text("The images are left out: they may show real patients.")]
+
+
+def _sheet(finding: Finding, images: FlaggedImages) -> Iterator[Block]:
+    rows = [row for row in finding.rows[:SHOWN] if row in images.pictures]
+    if rows:
+        sheet = contact_sheet([images.pictures[row] for row in rows], rows, columns=6, tile=TILE)
+        yield Picture(sheet, f"The first {len(rows)} images of this finding")
+
+
+def _groups(finding: Finding, images: FlaggedImages) -> Iterator[Block]:
+    for group in linked_images(finding):
+        names = [name for name in group if name in images.pictures]
+        if names:
+            labels = [images.labels[name] for name in names]
+            sheet = contact_sheet([images.pictures[name] for name in names], labels, columns=4, tile=TILE)
+            yield Picture(sheet, " beside ".join(names), " · ".join(names))
 
 
 def _classes(table: pd.DataFrame) -> list[Block]:
@@ -118,17 +135,18 @@ def _with_totals(counts: pd.DataFrame) -> list[list[object]]:
 
 def _subgroups(table: pd.DataFrame) -> list[Block]:
     blocks: list[Block] = []
-    for column in SUBGROUPS:
+    table = subgroup_table(table)
+    for column in (*SUBGROUPS, "site"):
         if table[column].notna().any():
             values = table.assign(**{column: table[column].fillna("not recorded")})
             counts = pd.crosstab(values[column], values["split"])
             heads = [column.replace("_", " "), *counts.columns, "all"]
             blocks.append(Table(heads, _with_totals(counts)[:-1]))
-    absent = [column.replace("_", " ") for column in SUBGROUPS if table[column].isna().all()]
+    absent = [column.replace("_", " ") for column in (*SUBGROUPS, "site") if table[column].isna().all()]
     return [*blocks, *([Text(f"Not recorded at all: {', '.join(absent)}.")] if absent else [])]
 
 
 def _checks(checks: Sequence[tuple[str, str]], findings: Sequence[Finding]) -> Table:
-    found = {finding.check: finding for finding in findings}
+    found: Mapping[str, Finding] = {finding.check: finding for finding in findings}
     rows = [[name, column, found[name].severity if name in found else "passed"] for name, column in checks]
     return Table(["check", "column", "outcome"], rows)

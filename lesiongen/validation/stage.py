@@ -5,33 +5,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lesiongen.dataset import Dataset
 from lesiongen.reporting import render
 from lesiongen.storage import Storage, open_storage
 from lesiongen.tracking import StageRun, stage_run
-from lesiongen.validation.checks import class_checks, row_checks
-from lesiongen.validation.classes import check_classes, class_counts
+from lesiongen.validation.checks import CANONICAL_CHECKS, resolved
 from lesiongen.validation.columns import measured_table
 from lesiongen.validation.config import ValidateConfig
+from lesiongen.validation.derived import with_format_columns, with_scale_column
 from lesiongen.validation.findings import Finding, ValidationResult
-from lesiongen.validation.report import flagged_pictures, report_page
-from lesiongen.validation.suite import run_suite
+from lesiongen.validation.formats import FORMAT_SUITES, suite_of
+from lesiongen.validation.pictures import flagged_images
+from lesiongen.validation.report import report_page
+from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes, class_counts
+from lesiongen.validation.suite import Suite, run_suites
 
-__all__ = ["JSON_NAME", "REPORT_NAME", "validate"]
+__all__ = ["JSON_NAME", "REPORT_NAME", "RESULTS_NAME", "validate"]
 
 REPORT_NAME = "report.html"
 JSON_NAME = "validation.json"
+RESULTS_NAME = "validation_results.json"
 _ORDER = ("error", "warning", "info")
 
 
 def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None) -> ValidationResult:
-    """Checks the metadata, every image, and the rows against one another.
+    """Checks the metadata, every image, and the rows against one another; each source by its format's suite too.
 
     Args:
         config: Bounds and severities.
         dataset_uri: The dataset.
-        report: Folder or prefix that gets report.html and validation.json; an address that ends in ``.html`` names
-            the page itself, and validation.json goes beside it.
+        report: Folder or prefix that gets report.html, validation.json and validation_results.json (what
+            great_expectations itself says, by suite); an address that ends in ``.html`` names the page itself, and
+            the others go beside it.
 
     Returns:
         The findings; a dataset with errors is a result, not an exception (`require_passed` makes it one).
@@ -42,33 +49,50 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
     """
     dataset = Dataset.open(dataset_uri)
     with stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
-        checks = row_checks(config)
-        table = measured_table(dataset)
-        found = [*run_suite(checks, table), *check_classes(config, table)]
-        findings = sorted(found, key=lambda finding: _ORDER.index(finding.severity))
-        passed = not any(finding.severity == "error" for finding in findings)
-        counts = class_counts(table).to_dict(orient="index")
-        summary = _summary(dataset, passed, findings) | {"images": counts}
-        pictures = flagged_pictures(dataset, findings, allow_real_images=config.allow_real_images)
-        made = [*((check.name, check.column) for check in checks), *((name, "split") for name in class_checks(config))]
-        page = render(report_page(dataset, table, made, findings, pictures))
-        address = _write(report, page, summary) if report else None
-        _track(run, page, summary)
-    return ValidationResult(passed, findings, dataset.reference(), address)
+        table = with_scale_column(measured_table(dataset))
+        suites = _suites(config, table)
+        found, results = run_suites(suites)
+        findings = sorted([*found, *check_sizes(config, table)], key=lambda finding: _ORDER.index(finding.severity))
+        images = flagged_images(dataset, findings, allow_real_images=config.allow_real_images)
+        page = render(report_page(dataset, table, _made(config, suites), findings, images))
+        summary = _summary(dataset, table, findings)
+        documents = {JSON_NAME: summary, RESULTS_NAME: results}
+        address = _write(report, page, documents) if report else None
+        _track(run, page, documents)
+    return ValidationResult(summary["passed"], findings, dataset.reference(), address)
 
 
-def _summary(dataset: Dataset, passed: bool, findings: list[Finding]) -> dict[str, Any]:
+def _suites(config: ValidateConfig, table: pd.DataFrame) -> list[Suite]:
+    """One suite for the dataset, and one for the real images of each source that has a suite of its own."""
+    suites = [Suite("dataset", resolved(CANONICAL_CHECKS, config), table)]
+    for source, rows in table[~table["synthetic"].astype(bool)].groupby("source", sort=True):
+        if (name := suite_of(str(source))) is not None:
+            suite = FORMAT_SUITES[name]
+            checks = resolved(suite.checks, config, f"{name}.")
+            suites.append(Suite(str(source), checks, with_format_columns(rows, suite.published)))
+    return suites
+
+
+def _made(config: ValidateConfig, suites: list[Suite]) -> list[tuple[str, str]]:
+    sizes = [(check.name, check.about) for check in SIZE_CHECKS if config.severities.get(check.name) != "off"]
+    rows = [(check.name, check.column) for suite in suites for check in suite.checks]
+    return list(dict.fromkeys([*rows, *sizes]))
+
+
+def _summary(dataset: Dataset, table: pd.DataFrame, findings: list[Finding]) -> dict[str, Any]:
     return {
         "schema_version": 1,
-        "passed": passed,
+        "passed": not any(finding.severity == "error" for finding in findings),
         "dataset": dataset.reference().model_dump(),
         "findings": [asdict(finding) for finding in findings],
+        "images": class_counts(table).to_dict(orient="index"),
     }
 
 
-def _write(report: str, page: str, summary: dict[str, Any]) -> str:
+def _write(report: str, page: str, documents: dict[str, Any]) -> str:
     storage, name = _place(report)
-    storage.write_json(JSON_NAME, summary)
+    for document, content in documents.items():
+        storage.write_json(document, content)
     storage.write_text(name, page)
     return f"{storage.uri}/{name}"
 
@@ -80,10 +104,12 @@ def _place(report: str) -> tuple[Storage, str]:
     return open_storage(folder or "."), name
 
 
-def _track(run: StageRun, page: str, summary: dict[str, Any]) -> None:
+def _track(run: StageRun, page: str, documents: dict[str, Any]) -> None:
+    summary = documents[JSON_NAME]
     severities = [finding["severity"] for finding in summary["findings"]]
     run.log_metrics({f"{name}_findings": severities.count(name) for name in _ORDER} | {"passed": summary["passed"]})
-    run.log_json(summary, JSON_NAME)
+    for name, content in documents.items():
+        run.log_json(content, name)
     if run.run_id:
         with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
             path = Path(folder) / REPORT_NAME

@@ -1,9 +1,10 @@
-"""The checks of rows as a great_expectations suite."""
+"""The checks of rows as great_expectations suites."""
 
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,28 +13,52 @@ from lesiongen.errors import DataError
 from lesiongen.validation.checks import Check
 from lesiongen.validation.findings import Finding
 
-__all__ = ["run_suite"]
+__all__ = ["Suite", "run_suites"]
 
+VALUE_LENGTH = 200
 _ROW = "row_number"
 _SEVERITIES = {"error": "critical", "warning": "warning", "info": "info"}
+# Without the query: it repeats every row number once more, as a text.
+_FORMAT = {
+    "result_format": "COMPLETE",
+    "unexpected_index_column_names": [_ROW],
+    "return_unexpected_index_query": False,
+}
 
 
-def run_suite(checks: Sequence[Check], table: pd.DataFrame) -> list[Finding]:
-    """Runs the checks over a table in an ephemeral context, and returns one finding for each that failed.
+@dataclass(frozen=True)
+class Suite:
+    """Checks, and the rows that they judge: all of a dataset, or those of one source."""
+
+    name: str
+    checks: Sequence[Check]
+    table: pd.DataFrame
+
+
+def run_suites(suites: Sequence[Suite]) -> tuple[list[Finding], dict[str, Any]]:
+    """Runs suites in one ephemeral context, each over one batch.
+
+    Returns:
+        One finding for each check that failed, and great_expectations' own JSON result document of each suite.
 
     Raises:
-        DataError: A check could not be run on its column.
+        DataError: A check could not be run, for example because its column does not exist.
     """
-    used = list(dict.fromkeys(check.column for check in checks))
-    frame = table[used].assign(**{_ROW: range(len(table))})
-    # Two checks may be of one kind and column; the position says which result belongs to which.
-    results = _validate(checks, frame).results
-    by_position = {result.expectation_config.meta["position"]: result for result in results}
-    findings = (_finding(check, by_position[position], table) for position, check in enumerate(checks))
-    return [finding for finding in findings if finding is not None]
+    gx = _great_expectations()
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_pandas("dataset")
+    findings: list[Finding] = []
+    documents: dict[str, Any] = {}
+    for suite in suites:
+        result = _validate(gx, source, suite)
+        findings += _findings(suite, result)
+        documents[suite.name] = result.to_json_dict()
+    return findings, documents
 
 
-def _validate(checks: Sequence[Check], frame: pd.DataFrame) -> Any:
+def _great_expectations() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read while it is imported
     with warnings.catch_warnings():
         # It imports standard modules that Python has deprecated.
@@ -41,14 +66,18 @@ def _validate(checks: Sequence[Check], frame: pd.DataFrame) -> Any:
         import great_expectations as gx
 
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("dataset").add_dataframe_asset("samples")
+    return gx
+
+
+def _validate(gx: Any, source: Any, suite: Suite) -> Any:
+    used = list(dict.fromkeys(check.column for check in suite.checks))
+    if missing := [check for check in suite.checks if check.column not in suite.table]:
+        raise DataError(f"The check {missing[0].name} cannot be run: there is no column {missing[0].column}")
+    frame = suite.table[used].assign(**{_ROW: range(len(suite.table))})
+    asset = source.add_dataframe_asset(suite.name)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite("dataset", expectations=[_expectation(gx, *item) for item in enumerate(checks)])
-    complete = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
-    return batch.validate(suite, result_format=complete)
+    expectations = [_expectation(gx, position, check) for position, check in enumerate(suite.checks)]
+    return batch.validate(gx.ExpectationSuite(suite.name, expectations=expectations), result_format=_FORMAT)
 
 
 def _expectation(gx: Any, position: int, check: Check) -> Any:
@@ -59,22 +88,31 @@ def _expectation(gx: Any, position: int, check: Check) -> Any:
         "in_set": gx.expectations.ExpectColumnValuesToBeInSet,
         "between": gx.expectations.ExpectColumnValuesToBeBetween,
     }
+    # Two checks may be of one kind and column; the position says which result belongs to which.
     return kinds[check.kind](
         column=check.column,
         severity=_SEVERITIES[check.severity],
+        description=f"No image {check.message}.",
+        notes=check.why,
         meta={"check": check.name, "position": position},
         **check.arguments,
     )
 
 
-def _finding(check: Check, result: Any, table: pd.DataFrame) -> Finding | None:
+def _findings(suite: Suite, result: Any) -> list[Finding]:
+    by_position: Mapping[int, Any] = {one.expectation_config.meta["position"]: one for one in result.results}
+    found = [_finding(check, by_position[position], suite) for position, check in enumerate(suite.checks)]
+    return [finding for finding in found if finding is not None]
+
+
+def _finding(check: Check, result: Any, suite: Suite) -> Finding | None:
     if result.exception_info.get("raised_exception"):
         raise DataError(f"The check {check.name} cannot be run: {result.exception_info['exception_message']}")
     if result.success:
         return None
     positions = sorted(entry[_ROW] for entry in result.result["unexpected_index_list"])
-    failing = table.iloc[positions]
-    values = () if check.kind == "present" else tuple(str(value) for value in failing[check.column])
+    failing = suite.table.iloc[positions]
+    values = () if check.kind == "present" else tuple(_short(value) for value in failing[check.column])
     count = len(positions)
     return Finding(
         severity=check.severity,
@@ -83,3 +121,8 @@ def _finding(check: Check, result: Any, table: pd.DataFrame) -> Finding | None:
         rows=tuple(str(name) for name in failing["image_id"]),
         values=values,
     )
+
+
+def _short(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"

@@ -43,11 +43,11 @@ def test_ingest_then_validate(phantoms, tmp_path):
 
 
 def test_wrong_use_is_told_apart_from_wrong_data(phantoms, tmp_path):
-    assert run("ingest", "--format", "dicom", "--source", phantoms, "--output", tmp_path / "x").exit_code == 2
     common = ("ingest", "--source", phantoms, "--output", tmp_path / "x")
     assert isinstance(run(*common, "--format", "ham10000").exception, DataError)
     assert isinstance(run(*common, "--format", "image_folder", "--max-rejected", "2").exception, UsageError)
     assert isinstance(run(*common, "--format", "image_folder", "--column", "dx").exception, UsageError)
+    assert isinstance(run(*common, "--format", "dicom").exception, UsageError)
     assert isinstance(run("validate", phantoms, "--set", "severities={x: error}").exception, UsageError)
 
 
@@ -63,3 +63,19 @@ def test_columns_are_named_on_the_command_line(phantoms, tmp_path):
     table = Dataset.open(str(tmp_path / "data")).metadata(["device", "licence"])
     assert set(table["device"]) == {"fitzpatrick"}
     assert set(table["licence"]) == {"CC0-1.0"}
+
+
+def test_the_printed_policy_is_the_default_and_can_be_given_back(phantoms, tmp_path):
+    printed = run("validate", "--print-policy")
+    assert printed.exit_code == 0
+    (tmp_path / "policy.yaml").write_text(printed.stdout)
+    run("ingest", "--format", "image_folder", "--source", phantoms, "--output", tmp_path / "data", "--json")
+    plain = run("validate", tmp_path / "data", "--json")
+    same = run("validate", tmp_path / "data", "--json", "--policy", tmp_path / "policy.yaml")
+    assert json.loads(plain.stdout)["findings"] == json.loads(same.stdout)["findings"] != []
+    one_off = run(
+        "validate", tmp_path / "data", "--json", "--policy", tmp_path / "policy.yaml",
+        "--set", "severities={licence_present: off}",
+    )  # fmt: skip
+    names = [{one["check"] for one in json.loads(answer.stdout)["findings"]} for answer in (same, one_off)]
+    assert names[0] - names[1] == {"licence_present"}, "a flag changes one severity and keeps the file's others"

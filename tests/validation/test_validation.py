@@ -13,13 +13,12 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate
+from lesiongen.validation.sizes import SIZE_CHECKS
 
 SPLIT_OF = ("train", "train", "train", "validation", "test")
-NO_CLASS_SIZES = {
-    "class_large_enough_to_learn": "off",
-    "class_large_enough_to_judge": "off",
-}
+NO_SIZES = {check.name: "off" for check in SIZE_CHECKS}
 
 
 def picture(seed: int, side: int = 40) -> bytes:
@@ -104,7 +103,7 @@ EXPECTED = {
 def checked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faulty")
     uri = publish(folder / "data", faulty())
-    config = ValidateConfig(severities=NO_CLASS_SIZES)
+    config = ValidateConfig(severities=NO_SIZES)
     return validate(config, uri, str(folder / "report")), folder / "report"
 
 
@@ -115,7 +114,7 @@ def test_every_fault_is_found_and_nothing_else(checked):
 
 def test_values_and_partners_stand_beside_the_rows(checked):
     details = {finding.check: list(finding.details()) for finding in checked[0].findings}
-    assert details["age_in_range"] == ["S11: 150.0"]
+    assert details["age_in_range"] == ["S11: 150"]
     assert details["duplicate_across_splits"] == ["S0: S3 (validation)", "S3: S0 (train)"]
     assert details["image_decodes"][0].startswith("S20: truncated")
     assert details["licence_present"] == ["S17"]
@@ -139,13 +138,22 @@ def test_the_report_shows_the_images_and_escapes_what_it_quotes(checked):
     assert result.report == f"{report}/report.html"
     assert "&lt;b&gt;?&lt;/b&gt;" in html
     assert "<b>?" not in html
-    assert html.count("<img") == sum(bool(finding.rows) for finding in result.findings)
+    sections = {part.partition("</h2>")[0].rpartition(">")[2]: part for part in html.split("<section")[1:]}
+    for finding in result.findings:
+        section = sections[finding.check.replace("_", " ").capitalize()]
+        assert "<img" in section, finding.check
+    assert 'alt="S0 beside S3"' in sections["Duplicate across splits"]
+    assert sections["Duplicate across splits"].count("<img") == 1, "a pair is shown once, not for each of its images"
+    assert 'alt="S1 beside S2 beside S5"' in sections["Duplicate within split"]
+    results = json.loads((report / "validation_results.json").read_text())
+    assert results["dataset"]["success"] is False
+    assert results["dataset"]["meta"]["great_expectations_version"]
     summary = json.loads((report / "validation.json").read_text())
     assert summary["passed"] is False
     assert summary["dataset"]["rows"] == 40
     assert summary["images"]["bkl"] == {"train": 1, "validation": 0, "test": 0}
     ages = next(finding for finding in summary["findings"] if finding["check"] == "age_in_range")
-    assert (ages["severity"], ages["rows"], ages["values"]) == ("error", ["S11"], ["150.0"])
+    assert (ages["severity"], ages["rows"], ages["values"]) == ("error", ["S11"], ["150"])
 
 
 def test_real_images_stay_out_where_the_policy_says_so(tmp_path):
@@ -157,44 +165,65 @@ def test_real_images_stay_out_where_the_policy_says_so(tmp_path):
     assert (tmp_path / "validation.json").exists()
 
 
-def test_a_sound_dataset_passes(tmp_path):
+def test_a_sound_dataset_passes_and_says_what_it_is_too_small_for(tmp_path):
     uri = publish(tmp_path / "data", [sound(number) for number in range(40)])
-    result = validate(ValidateConfig(min_train_per_class=13, min_test_per_class=5), uri)
+    result = validate(ValidateConfig(), uri)
     assert result.passed
     require_passed(result)
     assert result.report is None
-    messages = {finding.check: finding.message for finding in result.findings}
-    assert set(messages) == {"class_large_enough_to_learn", "class_large_enough_to_judge"}
-    assert "12 training images (fewer than 13): a generator learns" in messages["class_large_enough_to_learn"]
-    assert "4 test lesions (fewer than 5): its recall is known only to about ±0.49" in str(messages)
+    assert not [finding for finding in result.findings if finding.rows]
+    parts = {finding.check: finding.parts for finding in result.findings}
+    assert parts["class_large_enough_to_learn"] == ("mel: 12 training images", "nv: 12 training images")
+    assert parts["class_large_enough_to_judge"][0] == "mel: 4 test lesions, recall known to ±0.35"
 
 
 def test_severities_can_be_changed(tmp_path):
     samples = [sound(number) for number in range(40)]
     samples[0] = replace(samples[0], age=150.0, licence=None)
     uri = publish(tmp_path / "data", samples)
-    policy = {"age_in_range": "off", "licence_present": "error"} | NO_CLASS_SIZES
+    policy = {"age_in_range": "off", "licence_present": "error"} | NO_SIZES
     result = validate(ValidateConfig(severities=policy), uri)
     assert [(finding.check, finding.severity) for finding in result.findings] == [("licence_present", "error")]
     with pytest.raises(UsageError, match="'age' is no check"):
         parse_config(ValidateConfig, {"severities": {"age": "off"}})
 
 
-def test_a_class_or_a_split_that_is_missing_is_said(tmp_path):
-    samples = [sound(number) for number in range(40) if SPLIT_OF[number % 5] != "test"]
-    samples[0] = replace(samples[0], diagnosis="df")
-    result = validate(ValidateConfig(severities=NO_CLASS_SIZES), publish(tmp_path / "data", samples))
-    assert result.passed
-    messages = [finding.message for finding in result.findings]
-    assert "no image is in test: nothing can be evaluated on it" in messages
-    assert "df has no image in validation" in messages
-
-
 def test_a_synthetic_dataset_needs_no_test_split(tmp_path):
     provenance = json.dumps({"image_manipulation": "synthetic"})
     samples = [replace(sound(number), split="train", provenance=provenance) for number in range(20)]
     uri = publish(tmp_path / "data", samples)
-    assert validate(ValidateConfig(severities=NO_CLASS_SIZES), uri).findings == []
+    assert validate(ValidateConfig(severities=NO_SIZES), uri).findings == []
+
+
+def test_each_source_of_a_merged_dataset_is_judged_by_its_own_suite(tmp_path):
+    def of(number, source, **values):
+        return replace(sound(number), source=source, image_type="dermoscopic", concepts=None, **values)
+
+    samples = [of(number, "ham10000", site="trnk" if number == 1 else "back") for number in range(6)]
+    samples += [of(number, "my clinic", site="left of the nose") for number in range(6, 12)]
+    samples += [of(12, "ddi", skin_tone="12", skin_tone_scale="ddi")]
+    samples += [of(13, "ham10000", site="cheek", provenance=json.dumps({"image_manipulation": "synthetic"}))]
+    samples[13] = replace(samples[13], split="train")
+    result = validate(ValidateConfig(severities=NO_SIZES), publish(tmp_path / "data", samples), str(tmp_path / "out"))
+    found = {finding.check: finding.rows for finding in result.findings}
+    assert found == {"ham10000.site": ("S1",), "ddi.image_type": ("S12",)}
+    assert set(json.loads((tmp_path / "out" / "validation_results.json").read_text())) == {"dataset", "ddi", "ham10000"}
+    assert "ham10000: site" in (tmp_path / "out" / "report.html").read_text()
+    off = NO_SIZES | {"ham10000.site": "off", "ddi.image_type": "info"}
+    again = validate(ValidateConfig(severities=off), str(tmp_path / "data"))
+    assert [(finding.check, finding.severity) for finding in again.findings] == [("ddi.image_type", "info")]
+    assert again.passed
+
+
+def test_report_and_results_are_in_mlflow_also_where_the_dataset_fails(stack_environment, tmp_path):
+    uri = publish(tmp_path / "data", [replace(sound(0), sex="?")])
+    assert not validate(ValidateConfig(), uri).passed
+    client = mlflow_client()
+    experiment = client.get_experiment_by_name("lesiongen")
+    run = client.search_runs([experiment.experiment_id], "tags.`lesiongen.stage` = 'validate'")[0]
+    names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert names >= {"report.html", "validation.json", "validation_results.json"}
+    assert run.data.metrics["error_findings"] == 1
 
 
 def test_the_known_leak_of_isic_2017_is_found(shared_data, tmp_path):

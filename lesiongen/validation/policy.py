@@ -1,0 +1,68 @@
+"""Every check by name, and the default policy as a file that can be read back."""
+
+from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
+
+from lesiongen.validation.checks import CANONICAL_CHECKS, Check
+from lesiongen.validation.config import Severity, ValidateConfig
+from lesiongen.validation.formats import FORMAT_SUITES
+from lesiongen.validation.sizes import SIZE_CHECKS
+
+__all__ = ["ALL_CHECKS", "CHECK_NAMES", "NamedCheck", "default_policy"]
+
+
+@dataclass(frozen=True)
+class NamedCheck:
+    """A check as a policy sees it.
+
+    Attributes:
+        name: As it is written in a policy; a format's check has the format and a dot before it.
+        about: The column or what is counted.
+        severity: The default.
+        finds: What it finds.
+        why: Why it matters.
+        thresholds: Fields of `ValidateConfig` that bound it.
+    """
+
+    name: str
+    about: str
+    severity: Severity
+    finds: str
+    why: str
+    thresholds: tuple[str, ...] = ()
+
+
+def _of_rows(check: Check, prefix: str = "") -> NamedCheck:
+    thresholds = tuple(check.thresholds.values())
+    return NamedCheck(
+        prefix + check.name, check.column, check.severity, f"An image {check.message}.", check.why, thresholds
+    )
+
+
+ALL_CHECKS = (
+    *map(_of_rows, CANONICAL_CHECKS),
+    *(NamedCheck(one.name, one.about, one.severity, f"{one.message}.", one.why) for one in SIZE_CHECKS),
+    *(_of_rows(check, f"{name}.") for name, suite in FORMAT_SUITES.items() for check in suite.checks),
+)
+"""In the order of the report: the canonical dataset, its sizes, then the formats."""
+CHECK_NAMES = tuple(check.name for check in ALL_CHECKS)
+
+
+def default_policy() -> str:
+    """Returns the defaults as a commented YAML file, to be changed and given back as ``--policy``."""
+    lines = [
+        "# The defaults. What a policy leaves out keeps its default, so a policy need only hold what it changes.",
+        "",
+    ]
+    for name, field in ValidateConfig.model_fields.items():
+        if name != "severities":
+            lines += [f"# {field.description}", f"{name}: {_yaml(field)}"]
+    lines += ["", "# error stops the pipeline; warning and info are reported; off leaves the check out.", "severities:"]
+    for check in ALL_CHECKS:
+        lines += [f"  # {check.finds}", f"  {check.name}: {check.severity}"]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(field: FieldInfo) -> str:
+    return str(field.default).lower()

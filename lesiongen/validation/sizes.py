@@ -1,0 +1,204 @@
+"""Splits, classes and subgroups that are too small, and what for."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lesiongen.dataset import SPLITS, age_bands, groups
+from lesiongen.validation.config import Severity, ValidateConfig
+from lesiongen.validation.findings import Finding
+
+__all__ = ["SIZE_CHECKS", "SUBGROUPS", "SizeCheck", "check_sizes", "class_counts", "lesion_counts", "subgroup_table"]
+
+SUBGROUPS = ("sex", "age_band", "skin_tone", "measured_tone", "image_type", "source")
+
+
+@dataclass(frozen=True)
+class SizeCheck:
+    """A question to the counts of a dataset.
+
+    Attributes:
+        name: By which a policy names it.
+        about: What is counted, for the report.
+        severity: Unless the policy says otherwise.
+        message: What follows from being too small; the parts name what is.
+        why: Why it matters, for who reads the policy.
+        find: Yields a line for each part that is too small.
+        of_real: Asked only of datasets that hold real images: a synthetic one needs no validation and test split.
+    """
+
+    name: str
+    about: str
+    severity: Severity
+    message: str
+    why: str
+    find: Callable[[ValidateConfig, "_Counts"], Iterator[str]]
+    of_real: bool = True
+
+
+def class_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts images by diagnosis (rows) and split (columns)."""
+    return _counted(table, "diagnosis")
+
+
+def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts groups of images that belong together (lesion, patient, case) by diagnosis and split."""
+    firsts = table.assign(group=groups(table)).drop_duplicates(["group", "diagnosis", "split"])
+    return class_counts(firsts)
+
+
+def subgroup_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table with the columns of `SUBGROUPS`: ages in bands, recorded tones with their scale."""
+    scale = table["skin_tone_scale"].fillna("no scale").astype(str)
+    tone = (scale + " " + table["skin_tone"].astype(str)).where(table["skin_tone"].notna(), None)
+    return table.assign(age_band=age_bands(table["age"]), skin_tone=tone)
+
+
+def check_sizes(config: ValidateConfig, table: pd.DataFrame) -> list[Finding]:
+    """Finds splits, classes and subgroups that are empty or too small for what follows."""
+    counts = _Counts(table)
+    findings = []
+    for check in SIZE_CHECKS:
+        severity = config.severities.get(check.name, check.severity)
+        if severity == "off" or (check.of_real and counts.all_synthetic):
+            continue
+        if parts := tuple(check.find(config, counts)):
+            findings.append(Finding(severity, check.name, check.message, parts=parts))
+    return findings
+
+
+class _Counts:
+    """The counts that several checks ask for."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = subgroup_table(table)
+        self.all_synthetic = bool(table["synthetic"].all())
+        self.images = class_counts(table)
+        self.lesions = lesion_counts(table)
+        self.used = [split for split in SPLITS if self.images[split].sum()]
+
+    def subgroups(self, split: str) -> Iterator[tuple[str, str, int]]:
+        """Yields column, group and number of images in a split for every subgroup that the dataset has."""
+        for column in SUBGROUPS:
+            if self.table[column].nunique() > 1:
+                for group, count in _counted(self.table, column)[split].items():
+                    yield column.replace("_", " "), str(group), int(count)
+
+
+def _counted(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    return pd.crosstab(table[column], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
+
+
+def _empty_splits(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    needs = {"train": "there is nothing to train on", "validation": "training cannot be watched on unseen images"}
+    for split in SPLITS:
+        if split not in counts.used:
+            yield f"no image is in {split}: {needs.get(split, 'nothing can be evaluated on it')}"
+
+
+def _small_test(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    count = int(counts.images["test"].sum())
+    if 0 < count < config.min_test:
+        yield f"{count} test images, {config.min_test} are needed"
+
+
+def _few_held_out(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    count = int(counts.images[["validation", "test"]].to_numpy().sum())
+    if 0 < count < config.min_held_out:
+        yield f"{count} validation and test images, {config.min_held_out} are needed"
+
+
+def _missing_classes(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for diagnosis, row in counts.images.iterrows():
+        if missing := [split for split in counts.used if not row[split]]:
+            yield f"{diagnosis} has no image in {' and '.join(missing)}"
+
+
+def _classes_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for diagnosis, count in counts.images["train"].items():
+        if 0 < count < config.min_train_per_class:
+            yield f"{diagnosis}: {_number(count, 'training image')}"
+
+
+def _classes_to_judge(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for diagnosis, count in counts.lesions["test"].items():
+        if 0 < count < config.min_test_per_class:
+            yield f"{diagnosis}: {_number(count, 'test lesion')}, recall known to ±{_half_width(count):.2f}"
+
+
+def _groups_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for column, group, count in counts.subgroups("train") if "train" in counts.used else ():
+        if count < config.min_train_per_group:
+            yield f"{column} {group}: {_number(count, 'training image')}"
+
+
+def _groups_to_judge(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for column, group, count in counts.subgroups("test") if "test" in counts.used else ():
+        if count < config.min_test_per_group:
+            width = f", recall known to ±{_half_width(count):.2f}" if count else ""
+            yield f"{column} {group}: {_number(count, 'test image')}{width}"
+
+
+def _unrecorded(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    for column in ("sex", "age_band", "skin_tone", "image_type"):
+        if counts.table[column].isna().all():
+            yield column.replace("_", " ")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _half_width(count: int) -> float:
+    """Half of the 95% Wilson interval (1927) of a share at its widest, p = 1/2: z / (2 sqrt(n + z²))."""
+    z = 1.96
+    return z / (2 * math.sqrt(count + z * z))
+
+
+SIZE_CHECKS = (
+    SizeCheck(
+        "split_has_images", "splits", "warning", "Splits are empty",
+        "The generator is trained on train, the classifier is picked on validation and judged on test.", _empty_splits,
+    ),
+    SizeCheck(
+        "test_large_enough", "test split", "warning", "The evaluation refuses to begin: the test split is too small",
+        "Scores on fewer images say nothing.", _small_test,
+    ),
+    SizeCheck(
+        "held_out_large_enough", "validation and test split", "warning",
+        "The memorisation check will be marked as not calibrated: too few held-out images set its threshold",
+        "A 99th percentile of fewer images is little more than their maximum.", _few_held_out,
+    ),
+    SizeCheck(
+        "class_in_every_split", "diagnosis", "warning", "Classes are missing from splits",
+        "A class without training images cannot be generated, one without test images cannot be judged.",
+        _missing_classes,
+    ),
+    SizeCheck(
+        "class_large_enough_to_learn", "diagnosis", "warning",
+        "Classes are too small for a generator, which learns such images by heart rather than their variety",
+        "Small and repeated training sets raise the share of near copies (Dar et al. 2025, Carlini et al. 2023).",
+        _classes_to_learn, of_real=False,
+    ),
+    SizeCheck(
+        "class_large_enough_to_judge", "diagnosis", "warning", "Classes are too small to be judged in the test split",
+        "The width of the 95% interval of a recall follows from the number of lesions alone.", _classes_to_judge,
+    ),
+    SizeCheck(
+        "subgroup_large_enough_to_learn", "subgroups", "warning",
+        "Subgroups are too small for a generator: what it makes for them is learnt from other patients",
+        "Rare groups are where generated images are wanted most, and where a generator knows least.", _groups_to_learn,
+    ),
+    SizeCheck(
+        "subgroup_large_enough_to_judge", "subgroups", "warning",
+        "Subgroups are too small for their recall to be judged; the evaluation lists them without ranking them",
+        "The worst of many small groups looks bad by chance.", _groups_to_judge,
+    ),
+    SizeCheck(
+        "subgroup_recorded", "subgroups", "info", "Not recorded for any image: nothing can be judged by it",
+        "Fairness is judged only by what was recorded; a measured tone stands in for a recorded one in part.",
+        _unrecorded,
+    ),
+)  # fmt: skip
