@@ -1,73 +1,181 @@
-"""ISIC 2017 (Codella et al. 2018): one table of diagnoses, patients and dermoscopic concepts."""
+"""The ISIC's challenges of 2017 to 2020, and its archive's metadata."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from lesiongen.concepts import read_report
+from lesiongen.concepts import dermoscopic_report
+from lesiongen.concepts.experts import DERMOSCOPIC_FEATURES
+from lesiongen.dataset import resolve_diagnosis
 from lesiongen.ingest import fields
+from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
-from lesiongen.ingest.rows import FieldError, Reader, Rejection, Row
+from lesiongen.ingest.isic_tables import EDITIONS, Edition, JoinedRow, Tables, find_tables
+from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.tables import TableRow, read_table
 from lesiongen.storage import Storage
 
-__all__ = ["CONCEPTS", "IsicReader"]
+__all__ = ["IsicReader"]
 
-TABLE = "metadata.csv"
-CONCEPTS = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
+_SITES = (
+    "anatom_site_general",
+    "anatom_site_general_challenge",
+    *(f"anatom_site_{level}" for level in range(5, 0, -1)),
+)
+_DIAGNOSES = ("diagnosis", *(f"diagnosis_{level}" for level in range(5, 0, -1)))
+_LICENCES = {"cc-0": "CC0-1.0", "cc-by": "CC BY 4.0", "cc-by-nc": "CC BY-NC 4.0"}
+_IMAGE_TYPES = {
+    "tbp tile: close-up": "clinical",
+    "tbp tile: overview": "clinical",
+}
+_LEFT_TO_RULE = "says that the diagnosis is not known (--unknown-diagnosis keep takes such images as a class)"
+
+
+@dataclass(frozen=True)
+class _Diagnosis:
+    field: Field
+    code: str | None
 
 
 class IsicReader(Reader):
-    """Reads metadata.csv (image_id, split, dx, age, sex, five dermoscopic concepts) and the images below it."""
+    """Reads ISIC's tables of diagnoses, known by their columns, and further tables of the same images beside them.
 
-    source = "isic2017"
-    title = "ISIC challenges and archive"
+    How a diagnosis was confirmed, whether a lesion is benign, and what a pathologist measured are left out: they give
+    the diagnosis away.
+    """
+
+    source = "isic"
+    title = "ISIC challenges 2017 to 2020 and ISIC archive"
+    licence = "CC0-1.0 (2017), CC BY-NC 4.0 (2018 to 2020), each image's own (archive)"
+    attribution = (
+        "International Skin Imaging Collaboration (ISIC); each row names the contributors"
+    )
     homepage = "https://challenge.isic-archive.com/data"
     expects = (
-        "metadata.csv in any folder",
-        "columns image_id, dx, age, sex",
-        "images named by image_id in any folder",
+        "one edition's table of diagnoses in any folder, known by its columns:",
+        "2017: image_id, melanoma, seborrheic_keratosis (or image_id, dx, age, sex); 2018: image and MEL to VASC;",
+        "2019: image and MEL to UNK; 2020: image_name, diagnosis; archive: isic_id, diagnosis or diagnosis_1 to _5",
+        "further tables of the same images (metadata, LesionGroupings, duplicates) beside it",
+        "images named by that column in any folder",
     )
-    licence = "CC0-1.0"
-    attribution = (
-        "Codella, N. C. F. et al. Skin lesion analysis toward melanoma detection: a challenge at the 2017 "
-        "International Symposium on Biomedical Imaging, hosted by the International Skin Imaging Collaboration (2018)"
-    )
+    options = {"edition": "any, 2017, 2018, 2019, 2020 or archive: which tables to read where there are several"}
+
+    def __init__(self, config: IngestConfig) -> None:
+        super().__init__(config)
+        self._edition = self.choice("edition", "any", *dict.fromkeys(edition.name for edition in EDITIONS))
 
     def read(self, storage: Storage) -> Iterator[Row | Rejection]:
-        """Yields every row of the table, then the images without a row."""
+        """Yields every row of the tables of diagnoses, then the images without a row."""
         index = ImageIndex(storage, ignore=("_segmentation", "_superpixels"))
-        table = index.find_table(storage, TABLE)
-        for item in read_table(storage, table, ("image_id", "dx", "age", "sex")):
-            yield item if isinstance(item, Rejection) else self._row(item, index)
-        yield from index.unnamed(table)
+        tables = find_tables(storage, index.tables, self._edition)
+        for table in tables.labels:
+            for item in read_table(storage, table, tables.edition.needs):
+                yield item if isinstance(item, Rejection) else self._row(item, tables, index)
+        yield from index.unnamed(" or ".join(tables.labels))
 
-    def _row(self, row: TableRow, index: ImageIndex) -> Row | Rejection:
-        image = row.field("image_id")
+    def _row(self, label: TableRow, tables: Tables, index: ImageIndex) -> Row | Rejection:
+        image = label.field(tables.edition.key)
+        row = JoinedRow(label, tables.about.get(image.text))
         try:
             key = index.of_stem(image)
-            values = {
-                "lesion_id": fields.known(row.field("lesion_id")),
-                "patient_id": fields.known(row.field("patient_id")),
-                "age": fields.age(row.field("age")),
-                "sex": fields.sex(row.field("sex")),
-                "official_split": fields.official_split(row.field("split")),
-                "image_type": "dermoscopic",
-                "concepts": _concepts(row),
-            }
+            diagnosis = self._diagnosis(row, tables.edition)
+            values = _values(row, tables.edition)
         except FieldError as error:
-            return row.reject(error.field, error.reason)
-        return Row(row.table, row.line, image, key, image.text, row.field("dx"), values)
+            return row.reject(error)
+        values["case_id"] = tables.twins.get(image.text)
+        if diagnosis.code:
+            values["diagnosis"] = diagnosis.code
+        return Row(label.table, label.line, image, key, image.text, diagnosis.field, values)
+
+    def _diagnosis(self, row: JoinedRow, edition: Edition) -> _Diagnosis:
+        if edition.classes:
+            found = _one_of(row.label, edition.classes)
+        elif "melanoma" in edition.needs:
+            found = _part_3(row.label)
+        elif edition.name == "archive":
+            return self._archive_diagnosis(row.label)
+        else:
+            found = row.label.field("dx" if "dx" in row.label.cells else "diagnosis")
+        return _Diagnosis(self._not_unknown(found), None)
+
+    def _archive_diagnosis(self, row: TableRow) -> _Diagnosis:
+        """Takes the most exact diagnosis, and the class of the most exact one that the taxonomy knows."""
+        stated = [found for column in _DIAGNOSES if fields.known(found := row.field(column))]
+        codes = [code for found in stated if (code := resolve_diagnosis(found.text))]
+        exact = stated[0] if stated else row.field("diagnosis" if "diagnosis" in row.cells else "diagnosis_1")
+        # What lies above the first level with a class says no more than benign or malignant.
+        only_malignancy = exact.text.lower() in ("benign", "malignant", "indeterminate")
+        blank = Field(exact.column, "" if only_malignancy else exact.text)
+        self._not_unknown(blank, exact)
+        return _Diagnosis(exact, codes[0] if codes else None)
+
+    def _not_unknown(self, found: Field, shown: Field | None = None) -> Field:
+        if fields.known(found) is None and self.config.unknown_diagnosis == "reject":
+            raise FieldError(shown or found, _LEFT_TO_RULE, "excluded")
+        return found
+
+
+def _one_of(row: TableRow, classes: tuple[str, ...]) -> Field:
+    """Returns the one class that a row marks with 1."""
+    marks = {name: fields.mark(row.field(name)) for name in classes if name in row.cells}
+    marked = [name for name, mark in marks.items() if mark]
+    if len(marked) != 1:
+        at = Field(marked[1] if marked else next(iter(marks)), "1" if marked else "0")
+        what = f"{' and '.join(marked)} are 1" if marked else "none is 1"
+        raise FieldError(row.field(at.column), f"exactly one of {', '.join(marks)} has to be 1, but {what}")
+    return Field(marked[0], marked[0])
+
+
+def _part_3(row: TableRow) -> Field:
+    """Returns ISIC 2017's class: what is neither melanoma nor seborrheic keratosis is a nevus."""
+    melanoma, keratosis = row.field("melanoma"), row.field("seborrheic_keratosis")
+    marks = fields.mark(melanoma), fields.mark(keratosis)
+    if None in marks:
+        raise FieldError(melanoma if marks[0] is None else keratosis, "is blank; it has to be 1 or 0")
+    if all(marks):
+        raise FieldError(keratosis, "is 1, and so is melanoma; a lesion is one of them")
+    return Field("melanoma", "melanoma" if marks[0] else "seborrheic keratosis" if marks[1] else "nevus")
+
+
+def _values(row: JoinedRow, edition: Edition) -> dict[str, str | float | None]:
+    tone = fields.skin_tone(row.field("fitzpatrick_skin_type"), "fitzpatrick")
+    split = row.label.field("split")
+    return {
+        "lesion_id": fields.known(row.field("lesion_id")),
+        "patient_id": fields.known(row.field("patient_id")),
+        "age": fields.age(row.field("age_approx", "age_approximate", "age")),
+        "sex": fields.sex(row.field("sex")),
+        "site": fields.known(row.field(*_SITES)),
+        "skin_tone": tone,
+        "skin_tone_scale": "fitzpatrick" if tone else None,
+        "skin_tone_source": "metadata" if tone else None,
+        "image_type": _image_type(row.field("image_type")) if edition.licence is None else "dermoscopic",
+        "official_split": fields.official_split(split if split.text else Field("file", row.published_split or "")),
+        "concepts": _concepts(row.label),
+        "provenance": _provenance(row.field("image_manipulation")),
+        "source": f"isic_{edition.name}" if edition.licence is None else f"isic{edition.name}",
+        "licence": edition.licence or _licence(row.label.field("copyright_license")),
+        "attribution": edition.attribution or fields.known(row.label.field("attribution")),
+    }
+
+
+def _image_type(field: Field) -> str | None:
+    if field.text.startswith("RCM"):
+        raise FieldError(field, "is confocal microscopy, no photograph of the skin", "excluded")
+    return _IMAGE_TYPES.get(field.text.lower()) or fields.image_type(field)
+
+
+def _licence(field: Field) -> str | None:
+    return _LICENCES.get(field.text.lower()) or fields.known(field)
+
+
+def _provenance(field: Field) -> str | None:
+    """Keeps the archive's own word for images that are altered, or of nobody (``synthetic``)."""
+    manipulation = fields.known(field)
+    return json.dumps({"image_manipulation": manipulation.lower(), "stage": "ingest"}) if manipulation else None
 
 
 def _concepts(row: TableRow) -> str | None:
-    """Keeps the experts' marks of a row as a report; a concept that was not annotated is left out."""
-    marks = {name: _mark(row, name) for name in CONCEPTS}
-    found = {name: mark for name, mark in marks.items() if mark is not None}
-    return read_report(json.dumps(found)).to_text() if found else None
-
-
-def _mark(row: TableRow, name: str) -> int | None:
-    field = row.field(name)
-    if field.text in ("", "0", "1", "0.0", "1.0"):
-        return int(float(field.text)) if field.text else None
-    raise FieldError(field, "is neither 1 nor 0 nor blank")
+    """Keeps the experts' marks of a row as a report; a feature that was not annotated is left out."""
+    marks = {name: mark for name in DERMOSCOPIC_FEATURES if (mark := fields.mark(row.field(name))) is not None}
+    return dermoscopic_report(marks).to_text() if marks else None

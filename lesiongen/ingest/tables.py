@@ -14,7 +14,7 @@ from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, Kind, Rejection
 from lesiongen.storage import Storage
 
-__all__ = ["TableRow", "read_table"]
+__all__ = ["TableRow", "read_table", "table_header"]
 
 HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
@@ -57,6 +57,19 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
             ".xlsx": _read_workbook,
         }
         yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+
+
+def table_header(storage: Storage, key: str) -> list[str]:
+    """Returns the names of a CSV table's columns; nothing where it is no text.
+
+    Raises:
+        StorageError: There is no such table.
+    """
+    with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        try:
+            return [name.strip() for name in next(csv.reader(file), [])]
+        except csv.Error:
+            return []
 
 
 def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:

@@ -1,0 +1,208 @@
+"""Which of a folder's tables hold ISIC's diagnoses, which hold more about the same images, and the two joined."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from lesiongen.errors import DataError
+from lesiongen.ingest.rows import Field, FieldError, Rejection
+from lesiongen.ingest.tables import TableRow, read_table, table_header
+from lesiongen.storage import Storage
+
+__all__ = ["EDITIONS", "Edition", "JoinedRow", "Tables", "find_tables"]
+
+_CC_BY_NC = "CC BY-NC 4.0"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A form in which the ISIC publishes diagnoses.
+
+    Attributes:
+        name: What the option ``edition`` calls it.
+        key: Column that names the image.
+        needs: The columns by which such a table is known.
+        licence: Licence of its images; None where each row states its own.
+        attribution: Whom to name; None where each row says so.
+        classes: Columns of which exactly one is 1; empty where the diagnosis is written out.
+    """
+
+    name: str
+    key: str
+    needs: tuple[str, ...]
+    licence: str | None = None
+    attribution: str | None = None
+    classes: tuple[str, ...] = ()
+
+
+_2017 = (
+    "Codella, N. C. F. et al. Skin lesion analysis toward melanoma detection: a challenge at the 2017 "
+    "International Symposium on Biomedical Imaging, hosted by the International Skin Imaging Collaboration (2018)"
+)
+_2018 = (
+    "Codella, N. et al. Skin lesion analysis toward melanoma detection 2018: a challenge hosted by the International "
+    "Skin Imaging Collaboration (2019); Tschandl, P., Rosendahl, C. & Kittler, H. The HAM10000 dataset (2018)"
+)
+_2019 = (
+    "BCN_20000 Dataset (Department of Dermatology, Hospital Clinic de Barcelona); HAM10000 Dataset (ViDIR Group, "
+    "Department of Dermatology, Medical University of Vienna); MSK Dataset (anonymous)"
+)
+_2020 = (
+    "Rotemberg, V. et al. A patient-centric dataset of images and metadata for identifying melanomas using clinical "
+    "context. Sci. Data 8, 34 (2021); ISIC 2020 challenge dataset, https://doi.org/10.34970/2020-ds01"
+)
+EDITIONS = (
+    Edition("2017", "image_id", ("image_id", "dx", "age", "sex"), "CC0-1.0", _2017),
+    Edition("2017", "image_id", ("image_id", "melanoma", "seborrheic_keratosis"), "CC0-1.0", _2017),
+    Edition(
+        "2018",
+        "image",
+        ("image", "AKIEC", "MEL", "NV"),
+        _CC_BY_NC,
+        _2018,
+        ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"),
+    ),
+    Edition(
+        "2019",
+        "image",
+        ("image", "AK", "SCC", "MEL", "NV"),
+        _CC_BY_NC,
+        _2019,
+        ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK"),
+    ),
+    Edition("2020", "image_name", ("image_name", "diagnosis"), _CC_BY_NC, _2020),
+    Edition("archive", "isic_id", ("isic_id", "diagnosis")),
+    Edition("archive", "isic_id", ("isic_id", "diagnosis_1")),
+)
+_KEYS = ("image", "image_id", "image_name", "isic_id")
+_ABOUT_IMAGES = {"lesion_id", "patient_id", "age_approx", "age_approximate", "sex", "anatom_site_general"}
+_SPLIT_IN_NAME = re.compile(r"(?<![a-z])(training|train|validation|test)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass
+class Tables:
+    """The tables of a source: those of diagnoses, and by image what further tables say, and twins."""
+
+    edition: Edition
+    labels: list[str]
+    about: dict[str, TableRow] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JoinedRow:
+    """A row of diagnoses with what a further table says of the same image."""
+
+    label: TableRow
+    about: TableRow | None
+
+    def field(self, *columns: str) -> Field:
+        """Returns the first of the columns that is not blank, of the row of diagnoses before the further one."""
+        fields = [row.field(column) for row in self._rows() for column in columns if column in row.cells]
+        return next((found for found in fields if found.text), fields[0] if fields else Field(columns[0], ""))
+
+    def reject(self, error: FieldError) -> Rejection:
+        """Returns a rejection that names the table which the refused value comes from."""
+        row = next((row for row in self._rows() if row.field(error.field.column) == error.field), self.label)
+        return row.reject(error.field, error.reason, error.kind)
+
+    def _rows(self) -> Iterator[TableRow]:
+        yield self.label
+        if self.about:
+            yield self.about
+
+    @property
+    def published_split(self) -> str | None:
+        """The split that a challenge's file name states (``ISIC2018_Task3_Training_GroundTruth.csv``)."""
+        named = _SPLIT_IN_NAME.search(PurePosixPath(self.label.table).name.replace("_", " "))
+        return named[1].lower() if named else None
+
+
+def find_tables(storage: Storage, keys: list[str], wanted: str) -> Tables:
+    """Finds the tables of diagnoses by their columns, and reads the further ones.
+
+    Args:
+        storage: The source.
+        keys: Its tables.
+        wanted: Name of an edition, or ``any`` where the source holds one only.
+
+    Raises:
+        DataError: No table, or tables of several editions, hold diagnoses.
+    """
+    headers = {key: table_header(storage, key) for key in keys if PurePosixPath(key).suffix.lower() == ".csv"}
+    found = {key: edition for key, header in headers.items() if (edition := _edition(header))}
+    chosen = {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
+    if not chosen:
+        _no_table(storage, headers, wanted)
+    if len({edition for edition in chosen.values()}) > 1:
+        listed = "; ".join(f"{key} ({edition.name})" for key, edition in chosen.items())
+        raise DataError(
+            f"{storage.uri} holds diagnoses in several forms: {listed}",
+            hint="Say which to read, for example --option edition=2018, or keep one of them in the source.",
+        )
+    tables = Tables(next(iter(chosen.values())), _fullest(chosen, headers))
+    for key in headers.keys() - found.keys():
+        _read_further(storage, key, headers[key], tables)
+    return tables
+
+
+def _edition(header: list[str]) -> Edition | None:
+    return next((edition for edition in EDITIONS if set(edition.needs) <= set(header)), None)
+
+
+def _fullest(labels: Mapping[str, Edition], headers: Mapping[str, list[str]]) -> list[str]:
+    """Leaves out ISIC 2020's first table where its second version, which adds the lesions, is there too."""
+    with_lesions = [key for key in labels if "lesion_id" in headers[key]]
+    return with_lesions if with_lesions and labels[with_lesions[0]].name == "2020" else list(labels)
+
+
+def _no_table(storage: Storage, headers: Mapping[str, list[str]], wanted: str) -> None:
+    for key, header in headers.items():
+        if len(header) == 1:  # says so where another delimiter is the reason
+            next(read_table(storage, key, ("image",)), None)
+    held = "; ".join(f"{key} with {', '.join(header)}"[:200] for key, header in headers.items()) or "no CSV table"
+    forms = sorted({f"{', '.join(edition.needs)} ({edition.name})" for edition in EDITIONS}, key=lambda form: form[-5:])
+    of_edition = "" if wanted == "any" else f" of edition {wanted}"
+    raise DataError(
+        f"{storage.uri} holds no table of diagnoses{of_edition}: {held}",
+        hint=f"A table needs the columns {'; or '.join(forms)}. Is this the right --format?",
+    )
+
+
+def _read_further(storage: Storage, key: str, header: list[str], tables: Tables) -> None:
+    if {"image_name_1", "image_name_2"} <= set(header):
+        _read_twins(storage, key, tables)
+        return
+    name = next((column for column in _KEYS if column in header), None)
+    if name is None or not _ABOUT_IMAGES & set(header):
+        return
+    for row in _good_rows(storage, key, name):
+        image = row.field(name).text
+        earlier = tables.about.setdefault(image, row)
+        if earlier is not row:
+            # Two tables may each know a part (2018: lesions; the archive: ages); the first to say something counts.
+            cells = {**row.cells, **{column: text for column, text in earlier.cells.items() if text}}
+            tables.about[image] = TableRow(earlier.table, earlier.line, cells)
+
+
+def _read_twins(storage: Storage, key: str, tables: Tables) -> None:
+    """Gives images that ISIC 2020's list of duplicates binds one name, that of the first in order."""
+    for row in _good_rows(storage, key, "image_name_1"):
+        first, second = (_root(tables.twins, row.field(f"image_name_{number}").text) for number in (1, 2))
+        tables.twins[max(first, second)] = min(first, second)
+    for image in list(tables.twins):
+        tables.twins[image] = _root(tables.twins, image)
+
+
+def _root(twins: Mapping[str, str], image: str) -> str:
+    while twins.get(image, image) != image:
+        image = twins[image]
+    return image
+
+
+def _good_rows(storage: Storage, key: str, name: str) -> Iterator[TableRow]:
+    for row in read_table(storage, key, (name,)):
+        if isinstance(row, Rejection):
+            raise DataError(str(row), hint="Correct the row, or leave this table out of the source.")
+        yield row
