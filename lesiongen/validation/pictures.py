@@ -69,7 +69,7 @@ def flagged_images(dataset: Dataset, findings: Sequence[Finding], *, allow_real_
         wanted.discard(sample.image_id)
         if allow_real_images or is_synthetic(sample.provenance):
             flagged.pictures[sample.image_id] = _thumbnail(sample.image)
-            flagged.labels[sample.image_id] = f"{sample.split} · {sample.diagnosis}"
+            flagged.labels[sample.image_id] = f"{sample.split}, {sample.diagnosis}"
         if not wanted:
             break
     return flagged

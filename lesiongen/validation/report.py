@@ -9,7 +9,7 @@ from lesiongen.imaging import contact_sheet
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 from lesiongen.validation.findings import Finding
 from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
-from lesiongen.validation.sizes import SUBGROUPS, class_counts, lesion_counts, subgroup_table
+from lesiongen.validation.sizes import SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
 __all__ = ["report_page"]
 
@@ -37,17 +37,11 @@ def report_page(
     page = Page(f"Validation of {dataset.manifest.name}", f"{dataset.uri} · version {dataset.manifest.version[:12]}")
     page.add(Section("Result", _result(table, findings)))
     for finding in findings:
-        page.add(Section(_title(finding.check), _details(finding, images)))
+        page.add(Section(f"{finding.severity.capitalize()}: {finding.check}", _details(finding, images)))
     page.add(Section("Classes", _classes(table)))
     page.add(Section("Subgroups", _subgroups(table)))
     page.add(Section("Checks", [_checks(checks, findings)]))
     return page
-
-
-def _title(check: str) -> str:
-    source, dot, name = check.rpartition(".")
-    words = name.replace("_", " ")
-    return f"{source}: {words}" if dot else words.capitalize()
 
 
 def _result(table: pd.DataFrame, findings: Sequence[Finding]) -> list[Block]:
@@ -136,13 +130,13 @@ def _with_totals(counts: pd.DataFrame) -> list[list[object]]:
 def _subgroups(table: pd.DataFrame) -> list[Block]:
     blocks: list[Block] = []
     table = subgroup_table(table)
-    for column in (*SUBGROUPS, "site"):
+    columns = (*SUBGROUPS, "site")
+    for column in columns:
         if table[column].notna().any():
-            values = table.assign(**{column: table[column].fillna("not recorded")})
-            counts = pd.crosstab(values[column], values["split"])
+            counts = counted(table.assign(**{column: table[column].fillna("not recorded")}), column)
             heads = [column.replace("_", " "), *counts.columns, "all"]
             blocks.append(Table(heads, _with_totals(counts)[:-1]))
-    absent = [column.replace("_", " ") for column in (*SUBGROUPS, "site") if table[column].isna().all()]
+    absent = [column.replace("_", " ") for column in columns if table[column].isna().all()]
     return [*blocks, *([Text(f"Not recorded at all: {', '.join(absent)}.")] if absent else [])]
 
 

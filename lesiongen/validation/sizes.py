@@ -6,11 +6,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesiongen.dataset import SPLITS, age_bands, groups
+from lesiongen.dataset import AGE_BANDS, SPLITS, age_bands, groups
 from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.findings import Finding
 
-__all__ = ["SIZE_CHECKS", "SUBGROUPS", "SizeCheck", "check_sizes", "class_counts", "lesion_counts", "subgroup_table"]
+__all__ = [
+    "SIZE_CHECKS",
+    "SUBGROUPS",
+    "SizeCheck",
+    "check_sizes",
+    "class_counts",
+    "counted",
+    "lesion_counts",
+    "subgroup_table",
+]
 
 SUBGROUPS = ("sex", "age_band", "skin_tone", "measured_tone", "image_type", "source")
 
@@ -40,7 +49,7 @@ class SizeCheck:
 
 def class_counts(table: pd.DataFrame) -> pd.DataFrame:
     """Counts images by diagnosis (rows) and split (columns)."""
-    return _counted(table, "diagnosis")
+    return counted(table, "diagnosis")
 
 
 def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -83,19 +92,22 @@ class _Counts:
         """Yields column, group and number of images in a split for every subgroup that the dataset has."""
         for column in SUBGROUPS:
             if self.table[column].nunique() > 1:
-                for group, count in _counted(self.table, column)[split].items():
+                for group, count in counted(self.table, column)[split].items():
                     yield column.replace("_", " "), str(group), int(count)
 
 
-def _counted(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    return pd.crosstab(table[column], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
+def counted(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Counts images by a column (rows, in its order: age bands by age, others by name) and split (columns)."""
+    counts = pd.crosstab(table[column], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
+    order = {band: position for position, band in enumerate(AGE_BANDS)}
+    return counts.sort_index(key=lambda names: names.map(lambda name: (order.get(name, len(order)), str(name))))
 
 
 def _empty_splits(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
     needs = {"train": "there is nothing to train on", "validation": "training cannot be watched on unseen images"}
     for split in SPLITS:
         if split not in counts.used:
-            yield f"no image is in {split}: {needs.get(split, 'nothing can be evaluated on it')}"
+            yield f"{split}: {needs.get(split, 'nothing can be evaluated')}"
 
 
 def _small_test(config: ValidateConfig, counts: _Counts) -> Iterator[str]:

@@ -140,11 +140,13 @@ def test_the_report_shows_the_images_and_escapes_what_it_quotes(checked):
     assert "<b>?" not in html
     sections = {part.partition("</h2>")[0].rpartition(">")[2]: part for part in html.split("<section")[1:]}
     for finding in result.findings:
-        section = sections[finding.check.replace("_", " ").capitalize()]
+        section = sections[f"{finding.severity.capitalize()}: {finding.check}"]
         assert "<img" in section, finding.check
-    assert 'alt="S0 beside S3"' in sections["Duplicate across splits"]
-    assert sections["Duplicate across splits"].count("<img") == 1, "a pair is shown once, not for each of its images"
-    assert 'alt="S1 beside S2 beside S5"' in sections["Duplicate within split"]
+    assert 'alt="S0 beside S3"' in sections["Error: duplicate_across_splits"]
+    assert sections["Error: duplicate_across_splits"].count("<img") == 1, (
+        "a pair is shown once, not for each of its images"
+    )
+    assert 'alt="S1 beside S2 beside S5"' in sections["Warning: duplicate_within_split"]
     results = json.loads((report / "validation_results.json").read_text())
     assert results["dataset"]["success"] is False
     assert results["dataset"]["meta"]["great_expectations_version"]
@@ -208,7 +210,7 @@ def test_each_source_of_a_merged_dataset_is_judged_by_its_own_suite(tmp_path):
     found = {finding.check: finding.rows for finding in result.findings}
     assert found == {"ham10000.site": ("S1",), "ddi.image_type": ("S12",)}
     assert set(json.loads((tmp_path / "out" / "validation_results.json").read_text())) == {"dataset", "ddi", "ham10000"}
-    assert "ham10000: site" in (tmp_path / "out" / "report.html").read_text()
+    assert "Error: ham10000.site" in (tmp_path / "out" / "report.html").read_text()
     off = NO_SIZES | {"ham10000.site": "off", "ddi.image_type": "info"}
     again = validate(ValidateConfig(severities=off), str(tmp_path / "data"))
     assert [(finding.check, finding.severity) for finding in again.findings] == [("ddi.image_type", "info")]
