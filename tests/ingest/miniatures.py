@@ -1,0 +1,225 @@
+"""Small collections in the columns, values and traps of the real ones, whose images are not at hand.
+
+Each function writes one collection into a new folder and returns the folder. A row can be changed by its number
+(``changes={3: {"diagnosis": "x"}}``), so that a test shows what it changes and nothing else.
+"""
+
+import csv
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lesiongen.concepts.experts import SKINCON_CONCEPTS
+
+Changes = Mapping[int, Mapping[str, str]]
+UNUSABLE = "Do not consider this image"
+
+DERM7PT_COLUMNS = (
+    "case_num,diagnosis,seven_point_score,pigment_network,streaks,pigmentation,regression_structures,"
+    "dots_and_globules,blue_whitish_veil,vascular_structures,level_of_diagnostic_difficulty,elevation,location,sex,"
+    "management,clinic,derm,case_id,notes"
+).split(",")
+SKINCAP_COLUMNS = {
+    "csv": ("caption_zh", "caption_zh_polish", "caption_zh_polish_en"),
+    "xlsx": ("caption_zh", "caption_en"),
+}
+
+
+def picture(seed: int, size: tuple[int, int] = (24, 18)) -> Image.Image:
+    """Returns noise: every seed another picture."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def write_picture(path: Path, seed: int) -> None:
+    """Writes a picture with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(seed).save(path)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Writes a table with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _changed(rows: Iterable[Mapping[str, str]], changes: Changes | None) -> list[dict[str, str]]:
+    return [{**row, **(changes or {}).get(number, {})} for number, row in enumerate(rows)]
+
+
+def _skincon(number: int) -> dict[str, str]:
+    """Marks of an image: a papule on every second, erythema on every third."""
+    marks = dict.fromkeys(SKINCON_CONCEPTS, "0")
+    return marks | {"Papule": str(int(number % 2 == 0)), "Erythema": str(int(number % 3 == 0)), UNUSABLE: "0"}
+
+
+def derm7pt(folder: Path, count: int = 24, *, changes: Changes | None = None, without: Sequence[str] = ()) -> Path:
+    """derm7pt's release_v0: two photographs of a case, the case's own split, the index tables out of order.
+
+    Cases 0 and 1 share their clinical photograph, as some of the real ones do.
+    """
+    diagnoses = ("melanoma (in situ)", "clark nevus", "basal cell carcinoma", "lentigo", "miscellaneous")
+    rows = [
+        {
+            "case_num": str(number + 1),
+            "diagnosis": diagnoses[number % 5],
+            "seven_point_score": "7",
+            "pigment_network": ("absent", "typical", "atypical")[number % 3],
+            "streaks": "irregular",
+            "pigmentation": "diffuse irregular",
+            "regression_structures": "combinations",
+            "dots_and_globules": "absent",
+            "blue_whitish_veil": "present",
+            "vascular_structures": "linear irregular",
+            "level_of_diagnostic_difficulty": "high",
+            "elevation": ("flat", "palpable", "nodular")[number % 3],
+            "location": "lower limbs",
+            "sex": ("female", "male")[number % 2],
+            "management": "excision",
+            "clinic": f"NEL/NEL{max(number, 1) * 2 - 1:03}.jpg",
+            "derm": f"NEL/Nel{number * 2 + 100:03}.jpg",
+            "case_id": "",
+            "notes": "mitotic rate high",
+        }
+        for number in range(count)
+    ]
+    rows = _changed(rows, changes)
+    write_csv(folder / "meta" / "meta.csv", DERM7PT_COLUMNS, rows)
+    splits = {"train": range(0, count, 2), "valid": range(1, count, 4), "test": range(3, count, 4)}
+    for split, numbers in splits.items():
+        indexes = [{"indexes": str(number)} for number in reversed(numbers)]
+        write_csv(folder / "meta" / f"{split}_indexes.csv", ("indexes",), indexes)
+    for name in sorted({row[column] for row in rows for column in ("clinic", "derm")} - set(without)):
+        if name and ".." not in name:
+            write_picture(folder / "images" / name, seed=zlib.crc32(name.encode()))
+    return folder
+
+
+def fitzpatrick17k(folder: Path, table: Path, hashes: Sequence[str] = (), *, count: int = 40) -> Path:
+    """Fitzpatrick17k: the real table, whole, and images for some of its rows (the first where none are named)."""
+    folder.mkdir(parents=True)
+    (folder / "fitzpatrick17k.csv").write_bytes(table.read_bytes())
+    with table.open(newline="", encoding="utf-8") as file:
+        first = [row["md5hash"] for row in islice(csv.DictReader(file), count)]
+    for md5hash in hashes or first:
+        write_picture(folder / "images" / f"{md5hash}.jpg", seed=int(md5hash[:7], 16))
+    return folder
+
+
+def fitzpatrick17k_rows(table: Path) -> list[dict[str, str]]:
+    """Returns the rows of Fitzpatrick17k's real table."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def skincon_table(path: Path, images: Sequence[str], changes: Changes | None = None) -> None:
+    """SkinCon's table of a collection, with its unnamed first column."""
+    rows = [{"": str(number), "ImageID": name, **_skincon(number)} for number, name in enumerate(images)]
+    write_csv(path, ("", "ImageID", *SKINCON_CONCEPTS, UNUSABLE), _changed(rows, changes))
+
+
+def ddi(folder: Path, *, changes: Changes | None = None, malignant: str = "malignant", copies: int = 1) -> Path:
+    """DDI: an unnamed first column, malignant as TRUE and FALSE, diseases in hyphens, images beside the table."""
+    diseases = {
+        "melanoma-in-situ": "TRUE",
+        "melanocytic-nevi": "FALSE",
+        "squamous-cell-carcinoma": "TRUE",
+        "seborrheic-keratosis-irritated": "FALSE",
+        "actinic-keratosis": "FALSE",
+        "mycosis-fungoides": "TRUE",
+        "acral-melanotic-macule": "FALSE",
+        "atypical-spindle-cell-nevus-of-reed": "TRUE",
+    }
+    rows = [
+        {
+            "": str(number),
+            "DDI_ID": str(number + 1),
+            "DDI_file": f"{number + 1:06}.png",
+            "skin_tone": ("12", "34", "56")[number % 3],
+            malignant: mark,
+            "disease": disease,
+        }
+        for number, (disease, mark) in enumerate(list(diseases.items()) * copies)
+    ]
+    write_csv(folder / "ddi_metadata.csv", tuple(rows[0]), _changed(rows, changes))
+    for number, row in enumerate(rows):
+        write_picture(folder / row["DDI_file"], seed=number)
+    return folder
+
+
+def skincap_rows(kind: str, count: int = 12) -> list[dict[str, str]]:
+    """Rows of SkinCAP, every third from DDI; numbers of the other collection are blank."""
+    diseases = ("psoriasis", "basal cell carcinoma", "melanocytic-nevi")
+    rows = []
+    for number in range(count):
+        from_ddi = number % 3 == 2
+        disease = diseases[number % 3]
+        caption = (
+            f"The photo shows the back of the hand, red plaques with {number} white scales, the edge is clear, "
+            f"consider {disease.replace('-', ' ')}. Further biopsy is recommended."
+        )
+        rows.append(
+            {
+                "id": str(number + 1),
+                "skincap_file_path": f"{number + 1}.png",
+                "ori_file_path": f"{number:06}.png" if from_ddi else f"{number:032x}.jpg",
+                "disease": disease,
+                **dict.fromkeys(SKINCAP_COLUMNS[kind][:-1], "手背可见红色斑块"),
+                SKINCAP_COLUMNS[kind][-1]: caption,
+                "remark": "checked twice",
+                "source": "ddi" if from_ddi else "fitzpatrick17k",
+                "skin_tone": "56.0" if from_ddi else "",
+                "malignant": "0.0" if from_ddi else "",
+                "fitzpatrick_scale": "" if from_ddi else ("3.0", "-1.0")[number % 2],
+                "fitzpatrick_centaur": "" if from_ddi else "4.0",
+                "nine_partition_label": "" if from_ddi else "inflammatory",
+                "three_partition_label": "" if from_ddi else "non-neoplastic",
+                **_skincon(number),
+            }
+        )
+    return rows
+
+
+def skincap(folder: Path, kind: str = "csv", *, changes: Changes | None = None) -> Path:
+    """SkinCAP: the table of a release, images in skincap, and further ones in skincap/not_include.
+
+    The workbook has a line of titles above its header, as the real one has.
+    """
+    rows = _changed(skincap_rows(kind), changes)
+    if kind == "csv":
+        write_csv(folder / "skincap_v240623.csv", tuple(rows[0]), rows)
+    else:
+        _write_workbook(folder / "skincap_v240715.xlsx", rows)
+    for number, row in enumerate(skincap_rows(kind)):
+        write_picture(folder / "skincap" / row["skincap_file_path"], seed=number)
+    for number in (9001, 9002):
+        write_picture(folder / "skincap" / "not_include" / f"{number}.png", seed=number)
+    return folder
+
+
+def _write_workbook(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    import openpyxl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["SkinCAP", None, None, "labels"])
+    sheet.append(list(rows[0]))
+    for row in rows:
+        sheet.append([_number(cell) for cell in row.values()])
+    book.save(path)
+
+
+def _number(cell: str) -> str | float | None:
+    """Returns a cell as a workbook holds it: numbers as numbers, blanks as nothing."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell or None
