@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from lesiongen.captions.vision_language.entries import VISUAL_ENTRIES
+from lesiongen.concepts import VISUAL_ENTRIES
 from lesiongen.config import StageConfig
 
 __all__ = ["Fact", "VisionLanguageConfig"]
@@ -31,6 +31,7 @@ class VisionLanguageConfig(StageConfig):
         temperature: 0 is greedy decoding, the only kind a local model uses.
         max_answer_tokens: Longest answer in tokens.
         logprobs: Whether an endpoint is asked for log-probabilities; confidence comes from nothing else.
+        check_sight: Whether an endpoint first has to name the colours of two plain pictures: a server may drop images.
         concurrency: Requests under way at the same time.
         requests_per_minute: Highest rate of requests; None is as fast as the endpoint answers.
         timeout: Seconds that the endpoint may stay silent.
@@ -55,6 +56,7 @@ class VisionLanguageConfig(StageConfig):
     temperature: float = Field(0.0, ge=0, le=2)
     max_answer_tokens: int = Field(600, ge=16, le=8192)
     logprobs: bool = False
+    check_sight: bool = True
     concurrency: int = Field(4, ge=1, le=64)
     requests_per_minute: float | None = Field(None, gt=0)
     timeout: float = Field(120.0, gt=0)

@@ -1,0 +1,74 @@
+"""Brings a local model's files here: configuration, tokenizer and safetensors, never pickles or code."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import file_digest, open_storage, readable
+
+__all__ = ["files_digest", "local_files"]
+
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+
+
+@contextmanager
+def local_files(name: str, revision: str | None) -> Iterator[Path]:
+    """Gives a model as a local folder.
+
+    Args:
+        name: A folder, an ``s3://`` prefix, or a hub id (``owner/name``).
+        revision: Commit of the hub repository.
+
+    Raises:
+        UsageError: There is no model there.
+        StorageError: It cannot be fetched.
+    """
+    if name.startswith("s3://"):
+        with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as folder:
+            open_storage(name).download_folder(Path(folder), description="Fetching the model")
+            yield _checked(Path(folder), name)
+    elif Path(name).is_dir():
+        yield _checked(Path(name), name)
+    else:
+        yield _checked(_from_hub(name, revision), name)
+
+
+def files_digest(folder: Path) -> str:
+    """Returns the SHA-256 over the names and contents of the files that make the model."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _WANTED for path in folder.glob(pattern)}):
+        with readable(path) as stream:
+            digest.update(f"{path.name}\0{file_digest(stream)}\n".encode())
+    return digest.hexdigest()
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"vision_language.model = {name!r}: there is no config.json",
+            hint="Give the folder or s3:// prefix of a transformers image-text-to-text model, or its name on the hub.",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise UsageError(
+            f"vision_language.model = {name!r} has no safetensors",
+            hint="Other weights are pickles, which can run code; convert them with save_pretrained.",
+        )
+    return folder
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+    except HFValidationError as error:
+        raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise StorageError(
+            f"{name} is no folder here, and the hub did not give it: {type(error).__name__}",
+            hint="Check the name and the network, or download the model and give its folder.",
+        ) from error
