@@ -90,11 +90,11 @@ def publish_result(result: Any, artifact: Any) -> None:
     artifact.metadata.update(json.loads(text))
 
 
-def copy_report(prefix: str, artifact: Any, **details: bool) -> None:
+def copy_report(prefix: str, artifact: Any, *, page: str = "report.html", **details: bool) -> None:
     """Copies the HTML page that a stage wrote under ``prefix`` into an output artifact, for Kubeflow's own view."""
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(artifact.path).write_bytes(open_storage(prefix).read_bytes("report.html"))
-    artifact.metadata.update({"uri": f"{prefix}/report.html", **details})
+    Path(artifact.path).write_bytes(open_storage(prefix).read_bytes(page))
+    artifact.metadata.update({"uri": f"{prefix}/{page}", **details})
 
 
 def log_final_status(name: str, status: Any) -> None:

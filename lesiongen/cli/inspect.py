@@ -124,14 +124,14 @@ def _cells(row: "pd.Series[int]") -> list[str]:
 
 
 def _show_pictures(drawn: "Drawn") -> None:
-    """Prints a line of pictures for each class and split, as wide as the terminal."""
+    """Prints a line of pictures for each class, as wide as the terminal."""
     from rich.text import Text
 
     fitting = max(1, (console.width + 1) // (CELLS + 1))
-    for (diagnosis, split), pictures in drawn.items():
-        console.print(f"{diagnosis}, {split}", markup=False)
-        blocks = [_half_blocks(picture) for _, picture in pictures[:fitting]]
-        for lines in zip(*blocks, strict=True):
+    for diagnosis in sorted({diagnosis for diagnosis, _ in drawn}):
+        pictures = [picture for cell, shown in drawn.items() if cell[0] == diagnosis for _, picture in shown]
+        console.print(diagnosis, markup=False)
+        for lines in zip(*map(_half_blocks, pictures[:fitting]), strict=True):
             console.print(Text(" ").join(lines))
 
 

@@ -12,7 +12,7 @@ from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, T
 
 __all__ = ["inspection_page", "origin_facts"]
 
-COLUMNS, TILE = 4, 80
+COLUMNS, TILE = 4, 76
 
 
 def inspection_page(inspection: Inspection, drawn: Drawn) -> Page:

@@ -16,6 +16,11 @@ ARTIFACTS = {
     "validate": ({"dataset": "system.Dataset"}, {"report": "system.HTML"}),
     "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset"}),
     "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset"}),
+    "join_samples": ({"parts": "system.Dataset"}, {"synthetic": "system.Dataset"}),
+    "merge": (
+        {"first": "system.Dataset", "second": "system.Dataset"},
+        {"merged": "system.Dataset", "report": "system.HTML"},
+    ),
     "finetune": ({"dataset": "system.Dataset"}, {"model": "system.Model"}),
     "sample": ({"dataset": "system.Dataset", "model": "system.Model"}, {"synthetic": "system.Dataset"}),
     "evaluate": (

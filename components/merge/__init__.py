@@ -1,0 +1,1 @@
+"""Step: datasets of different collections become one."""
