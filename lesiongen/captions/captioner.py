@@ -8,7 +8,7 @@ from lesiongen.captions.checks import check
 from lesiongen.captions.config import CaptionConfig
 from lesiongen.captions.journal import Described
 from lesiongen.captions.result import CaptionCounts
-from lesiongen.captions.tokenizers import load_tokenizer, token_budget
+from lesiongen.captions.tokenizers import load_tokenizers, token_budget
 from lesiongen.concepts import Composed, Report, compose, count_tokens, label_only
 from lesiongen.dataset import Sample
 from lesiongen.errors import UsageError
@@ -29,8 +29,8 @@ class Captioner:
 
     def __init__(self, config: CaptionConfig) -> None:
         self.config = config
-        self.tokenizer = load_tokenizer(config.tokenizer)
-        self.budget = token_budget(self.tokenizer, config.max_tokens)
+        self.tokenizers = load_tokenizers(config.tokenizer)
+        self.budget = token_budget(self.tokenizers, config.max_tokens)
         self.counts = CaptionCounts(budget=self.budget)
 
     def captioned(self, sample: Sample, described: Described) -> Sample:
@@ -52,9 +52,9 @@ class Captioner:
         """
         if not (label_alone or self.config.label_only):
             rng = np.random.default_rng(derive_seed(self.config.seed, "caption", sample.image_id))
-            return compose(report, sample.diagnosis, self.tokenizer, self.budget, rng)
+            return compose(report, sample.diagnosis, self.tokenizers, self.budget, rng)
         text = label_only(sample.diagnosis)
-        tokens = count_tokens(self.tokenizer, text)
+        tokens = count_tokens(self.tokenizers, text)
         if tokens > self.budget:
             raise UsageError(f"max_tokens = {self.budget}: {text!r} has {tokens} tokens")
         return Composed(text, tokens, ())

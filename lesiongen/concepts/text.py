@@ -1,14 +1,15 @@
-"""Turns a report into a caption that fits the text encoder, most important entries first."""
+"""Turns a report into a caption that fits the text encoders, most important entries first."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from lesiongen.concepts import vocabulary
-from lesiongen.concepts.schema import Entry, Report
+from lesiongen.concepts.schema import Report
+from lesiongen.concepts.wording import LEADS, PATTERNS_OF, REFERENCE_PATTERN, by_importance, tone_word, worded
 from lesiongen.dataset.taxonomy import DIAGNOSES, diagnosis_phrase
 from lesiongen.errors import UsageError
 
@@ -24,14 +25,25 @@ __all__ = [
 ]
 
 IMPORTANCE = (
-    "patterns", "colour", "skin_tone", "size", "shape_variability", "border", "shape", "texture", "colour_variability",
-    "elevation", "patient", "additional",
+    "patterns", "colour", "skin_tone", "size", "texture", "additional", "shape_variability", "border", "elevation",
+    "shape", "colour_variability", "description", "patient",
 )  # fmt: skip
 """Most important first: what changes the picture most, and what no other entry implies."""
 
-LEADS = ("{}", "image of {}", "skin with {}", "dermatology image of {}")
-TONE_WORDS = dict(zip(vocabulary.TONES, ("very light", "light", "medium", "tan", "brown", "dark"), strict=True))
-"""The reference method's prompts call intermediate skin medium."""
+GROUPS = (
+    ("patterns", "additional"), ("colour", "colour_variability"), ("size", "shape", "shape_variability", "border"),
+    ("texture", "elevation"), ("skin_tone",), ("patient",),
+)  # fmt: skip
+"""Entries that stand together; the groups' order is drawn for each caption."""
+
+SEPARATORS = (", ", ". ", "; ")
+"""Between groups; within a group it is a comma."""
+
+AS_REFERENCE = 0.2
+"""Share of the captions that begin in the words of the reference's prompts, where size and tone are known."""
+
+LONG_NAME = 0.25
+"""Share of the captions that name the diagnosis at length, where that fits."""
 
 SITES = (
     "abdomen", "acral", "back", "buttocks", "chest", "ear", "face", "foot", "genital", "hand", "head", "neck", "oral",
@@ -49,119 +61,129 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Composed:
-    """A caption, its length in tokens (special tokens included) and the entries that did not fit."""
+    """A caption and what of the report did not fit into it.
+
+    Attributes:
+        text: The caption.
+        tokens: Its length in tokens, special tokens included: of several text encoders' tokenizers, the longest.
+        dropped: The entries that did not fit, the least important first.
+        shortened: For each entry of which something did not fit, the words that went.
+    """
 
     text: str
     tokens: int
-    dropped: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    shortened: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def count_tokens(tokenizer: Tokenizer, text: str) -> int:
-    """Counts the tokens of a text with the tokenizer's own special tokens, nothing truncated."""
-    return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+def count_tokens(tokenizers: Sequence[Tokenizer], text: str) -> int:
+    """Counts the tokens of a text with special tokens, nothing truncated: the most that any of the tokenizers needs."""
+    return max(len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) for tokenizer in tokenizers)
 
 
 def compose(
-    report: Report, diagnosis: str | None, tokenizer: Tokenizer, max_tokens: int, rng: np.random.Generator
+    report: Report,
+    diagnosis: str | None,
+    tokenizers: Sequence[Tokenizer],
+    max_tokens: int,
+    rng: np.random.Generator,
 ) -> Composed:
     """Writes the caption of a report within ``max_tokens``, which count the special tokens.
 
-    The diagnosis always stands first. Entries follow by importance; where they do not all fit, the least important
-    go first and are named in ``dropped``.
+    The diagnosis always stands first. Wordings, the order of the groups of entries and the way in which they are
+    joined are drawn. Where not everything fits, the least important entry goes first, within it the least important
+    word, and all that went is named.
+
+    Args:
+        report: What may be said.
+        diagnosis: Code of the taxonomy, or a label that stands for itself.
+        tokenizers: Of every text encoder that will read the caption; it fits all of them.
+        max_tokens: Of each.
+        rng: Draws the wording.
 
     Raises:
         UsageError: Not even the diagnosis fits.
     """
-    clauses = [(name, clause) for name, clause in _clauses(report, rng)]
-    for lead in _leads(diagnosis, rng):
-        text = ", ".join([lead, *(clause for _, clause in clauses)])
-        tokens = count_tokens(tokenizer, text)
+    draft = _drafted(report, rng)
+    for lead in _leads(diagnosis, draft, rng):
+        text = draft.text(lead)
+        tokens = count_tokens(tokenizers, text)
         if tokens <= max_tokens:
-            return Composed(text, tokens, ())
-    return _shorten(lead, clauses, tokenizer, max_tokens)
+            return Composed(text, tokens)
+    return _shorten(lead, draft, tokenizers, max_tokens)
 
 
-def _shorten(lead: str, clauses: list[tuple[str, str]], tokenizer: Tokenizer, max_tokens: int) -> Composed:
+@dataclass
+class _Draft:
+    """What a caption is to say, and how."""
+
+    words: dict[str, tuple[str, ...]]
+    choices: dict[str, float]
+    order: tuple[tuple[str, ...], ...]
+    separator: str
+    as_reference: bool
+
+    def text(self, lead: str) -> str:
+        """Writes it all after the wording of the diagnosis."""
+        first = (lead,)
+        said: tuple[str, ...] = ()
+        if self.as_reference and "size" in self.words and "skin_tone" in self.words:
+            tone = tone_word(self.words["skin_tone"][0])
+            first, said = (REFERENCE_PATTERN.format(lead, self.words["size"][0], tone),), ("size", "skin_tone")
+        groups = [", ".join(self._clauses(group, said)) for group in (*self.order, ("description",))]
+        return self.separator.join([*first, *(group for group in groups if group)])
+
+    def _clauses(self, group: tuple[str, ...], said: tuple[str, ...]) -> list[str]:
+        stated = [name for name in group if name in self.words and name not in said]
+        return [worded(name, self.words[name], self.choices[name]) for name in stated]
+
+
+def _drafted(report: Report, rng: np.random.Generator) -> _Draft:
+    choices = dict(zip(IMPORTANCE, rng.random(len(IMPORTANCE)), strict=True))
+    order = tuple(GROUPS[index] for index in rng.permutation(len(GROUPS)))
+    words = {name: by_importance(name, entry.value) for name, entry in report.entries() if entry.value}
+    if report.description is not None:
+        words["description"] = _phrases(report.description.text)
+    separator = SEPARATORS[int(rng.integers(len(SEPARATORS)))]
+    return _Draft(words, choices, order, separator, bool(rng.random() < AS_REFERENCE))
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    """Splits free text where it can end: at full stops, semicolons and commas."""
+    return tuple(phrase.strip() for phrase in re.split(r"[.;,](?:\s+|$)", text) if phrase.strip())
+
+
+def _shorten(lead: str, draft: _Draft, tokenizers: Sequence[Tokenizer], max_tokens: int) -> Composed:
     dropped: list[str] = []
-    while clauses:
-        dropped.append(clauses.pop()[0])
-        text = ", ".join([lead, *(clause for _, clause in clauses)])
-        tokens = count_tokens(tokenizer, text)
+    shortened: dict[str, tuple[str, ...]] = {}
+    while draft.words:
+        name = next(name for name in reversed(IMPORTANCE) if name in draft.words)
+        *kept, lost = draft.words[name]
+        if kept:
+            draft.words[name] = tuple(kept)
+        else:
+            del draft.words[name]
+            dropped.append(name)
+        shortened[name] = (*shortened.get(name, ()), lost)
+        text = draft.text(lead)
+        tokens = count_tokens(tokenizers, text)
         if tokens <= max_tokens:
-            return Composed(text, tokens, tuple(dropped))
+            return Composed(text, tokens, tuple(dropped), shortened)
     raise UsageError(
         f"max_tokens = {max_tokens}: the diagnosis alone ({lead!r}) does not fit",
         hint="Allow more tokens, or use the text encoder's own tokenizer.",
     )
 
 
-def _leads(diagnosis: str | None, rng: np.random.Generator) -> tuple[str, ...]:
+def _leads(diagnosis: str | None, draft: _Draft, rng: np.random.Generator) -> tuple[str, ...]:
     """The wordings of the diagnosis to try in turn; the last is the shortest."""
+    pattern = "{}" if draft.as_reference else LEADS[int(rng.integers(len(LEADS)))]
+    at_length = rng.random() < LONG_NAME
     if diagnosis is None:
         return ("skin lesion",)
     name = diagnosis_phrase(diagnosis)
-    lead = LEADS[int(rng.integers(len(LEADS)))]
-    long_name = DIAGNOSES[diagnosis].phrase if diagnosis in DIAGNOSES and rng.random() < 0.25 else name
-    return (lead.format(long_name), lead.format(name), name)
-
-
-def _clauses(report: Report, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    for name in IMPORTANCE:
-        entry: Entry | None = getattr(report, name)
-        choice = rng.random()
-        if entry is None or not entry.value:
-            continue
-        wordings = WORDINGS[name](entry.value)
-        yield name, wordings[int(choice * len(wordings))]
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def _colour(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (_listed(words), _listed(words) + " colour")
-
-
-def _tone(words: tuple[str, ...]) -> tuple[str, ...]:
-    word = TONE_WORDS.get(words[0], words[0])
-    return (f"{word} skin", f"{word} skin tone", f"on a {word} skin tone")
-
-
-def _size(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (words[0], f"{words[0]} size")
-
-
-def _shape(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (words[0], f"{words[0]} shape")
-
-
-def _border(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (" ".join([*(word.removesuffix(" border") for word in words), "border"]),)
-
-
-def _patterns(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (_listed(words), "with " + _listed(words))
-
-
-def _patient(words: tuple[str, ...]) -> tuple[str, ...]:
-    return (", ".join(words),)
-
-
-WORDINGS: dict[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
-    "patient": _patient,
-    "colour": _colour,
-    "colour_variability": lambda words: (words[0],),
-    "shape": _shape,
-    "shape_variability": lambda words: (words[0],),
-    "size": _size,
-    "border": _border,
-    "texture": lambda words: (_listed(words), _listed(words) + " surface"),
-    "patterns": _patterns,
-    "elevation": lambda words: (words[0],),
-    "skin_tone": _tone,
-    "additional": lambda words: (_listed(words),),
-}
+    long_name = DIAGNOSES[diagnosis].phrase if at_length and diagnosis in DIAGNOSES else name
+    return tuple(dict.fromkeys((pattern.format(long_name), pattern.format(name), name)))
 
 
 def label_only(diagnosis: str | None) -> str:
@@ -171,12 +193,9 @@ def label_only(diagnosis: str | None) -> str:
 
 def reference_prompts(diagnosis: str | None) -> tuple[str, str, str]:
     """Returns the reference method's three prompts of a class, size by skin tone."""
-    condition = _phrase(diagnosis)
-    return (
-        f"{condition} small size on a dark skin tone",
-        f"{condition} large size on a light skin tone",
-        f"{condition} medium size on a medium skin tone",
-    )
+    sizes_and_tones = (("small", "dark"), ("large", "light"), ("medium", "medium"))
+    first, second, third = (REFERENCE_PATTERN.format(_phrase(diagnosis), *pair) for pair in sizes_and_tones)
+    return first, second, third
 
 
 def _phrase(diagnosis: str | None) -> str:
@@ -191,11 +210,12 @@ def composer_vocabulary() -> frozenset[str]:
     Letters run together form a word, digits a number; any other sign stands alone. Free text of an expert may hold
     further words.
     """
-    values = [word for words in vocabulary.VOCABULARIES.values() for word in words]
-    texts = [*values, *SITES, *LEADS, "and", "with", "male", "female", "unknown", ",", "skin lesion", "colour"]
+    texts = [*SITES, *LEADS, "and", ",", ".", ";", "skin lesion"]
     for diagnosis in DIAGNOSES.values():
         texts += [diagnosis.name, label_only(diagnosis.code), *reference_prompts(diagnosis.code)]
-    for wordings in WORDINGS.values():
-        texts += wordings(("light",))
+    for name, words in vocabulary.VOCABULARIES.items():
+        texts += [text for word in words for text in PATTERNS_OF[name]((word,))]
+    for patient in (("65 years", "male", "back"), ("female",)):
+        texts += PATTERNS_OF["patient"](patient)
     texts += [f"{age} years" for age in range(101)]
     return frozenset(word for text in texts for word in re.findall(r"[a-z]+|\d+|[^\sa-z\d{}]", text.lower()))

@@ -13,12 +13,14 @@ from lesiongen.concepts import (
     compose,
     composer_vocabulary,
     count_tokens,
+    described,
     label_only,
     read_report,
     reference_prompts,
     vocabulary,
 )
-from lesiongen.concepts.text import IMPORTANCE, WORDINGS
+from lesiongen.concepts.text import IMPORTANCE
+from lesiongen.concepts.wording import PATTERNS_OF
 from lesiongen.dataset import DIAGNOSES
 from lesiongen.errors import DataError, UsageError
 
@@ -28,7 +30,10 @@ class WordTokenizer:
 
     def __call__(self, text, /, **options):
         assert options.get("truncation") is False
-        return {"input_ids": [0, *text.replace(",", " ,").split(), 1]}
+        return {"input_ids": [0, *re.findall(r"[^\s,.;]+|[,.;]", text), 1]}
+
+
+WORDS = (WordTokenizer(),)
 
 
 def _entry(*value, source="measured", **evidence):
@@ -82,46 +87,88 @@ def test_an_entry_holds_short_phrases(word):
         Entry(value=(word,), source="expert")
 
 
+def _said(report, seeds=range(40), budget=200, **changes):
+    return [compose(report.model_copy(update=changes), "mel", WORDS, budget, _rng(seed)) for seed in seeds]
+
+
 def test_a_caption_states_every_entry_and_begins_with_the_diagnosis():
-    composed = compose(FULL, "mel", WordTokenizer(), 77, _rng())
-    assert composed.dropped == ()
-    assert "melanoma" in composed.text.split(",")[0]
-    for words in (
-        "atypical network and blue-white veil",
-        "light brown and black",
-        "Fitzpatrick III skin",
-        "large",
-        "65 years",
-    ):
-        assert words in composed.text
-    assert composed.tokens == count_tokens(WordTokenizer(), composed.text)
-    assert "streaks" not in composed.text, "a finding that is absent is not stated"
+    for composed in _said(FULL):
+        assert composed.dropped == () and composed.shortened == {}
+        assert "melanoma" in re.split("[,.;]", composed.text)[0]
+        for words in ("atypical network and blue-white veil", "light brown and black", "medium skin", "large",
+                      "65 years", "back", "irregular", "sharp", "scaly", "flat", "telangiectasia"):  # fmt: skip
+            assert words in composed.text
+        assert composed.tokens == count_tokens(WORDS, composed.text)
+        assert "streaks" not in composed.text, "a finding that is absent is not stated"
 
 
-@pytest.mark.parametrize("budget", range(4, 50, 3))
+def test_some_captions_begin_as_the_references_prompts():
+    starts = [composed.text.startswith("melanoma large size on a medium skin tone") for composed in _said(FULL)]
+    assert 3 <= sum(starts) <= 15
+
+
+@pytest.mark.parametrize("budget", range(4, 60, 3))
 def test_the_least_important_entries_are_dropped_first_and_recorded(budget):
-    composed = compose(FULL, "mel", WordTokenizer(), budget, _rng(budget))
+    composed = compose(FULL, "mel", WORDS, budget, _rng(budget))
     assert composed.tokens <= budget
     assert "melanoma" in composed.text
-    assert composed.dropped == tuple(reversed(IMPORTANCE))[: len(composed.dropped)]
-    full = compose(FULL, "mel", WordTokenizer(), 77, _rng(budget))
-    assert len(composed.dropped) < len(full.text.split(",")), "nothing is lost silently"
+    lost = [name for name in reversed(IMPORTANCE) if name in composed.shortened]
+    present = [name for name in reversed(IMPORTANCE) if getattr(FULL, name) is not None]
+    assert lost == present[: len(lost)], "entry by entry"
+    assert composed.dropped in (tuple(lost), tuple(lost[:-1])), "at most the last one in part"
+    for name, words in composed.shortened.items():
+        left = [word for word in getattr(FULL, name).value if word not in words]
+        assert all(word.removesuffix(" border") in composed.text for word in left)
+        assert bool(left) == (name not in composed.dropped)
+
+
+def test_within_an_entry_the_least_important_word_goes_first():
+    report = Report(patient=_entry("65 years", "male", "back", source="metadata"))
+    lost = {}
+    for budget in range(3, 9):
+        composed = compose(report, "mel", WORDS, budget, _rng(2))
+        lost[len(composed.shortened.get("patient", ()))] = composed.shortened.get("patient")
+    assert lost[1] == ("male",) and lost[2] == ("male", "65 years")
+
+
+def test_a_caption_fits_all_text_encoders():
+    class LetterTokenizer:
+        def __call__(self, text, /, **options):
+            return {"input_ids": [0, *text, 1]}
+
+    both = compose(FULL, "mel", [*WORDS, LetterTokenizer()], 60, _rng())
+    assert both.tokens == len(both.text) + 2 <= 60
+    assert compose(FULL, "mel", [LetterTokenizer(), *WORDS], 60, _rng()) == both
+
+
+def test_free_text_comes_in_as_far_as_it_fits():
+    report = described(FULL.model_copy(update={"patient": None}), "A red papule, on the arm; with scale. It itches.")
+    whole = compose(report, "mel", WORDS, 100, _rng())
+    assert whole.text.endswith("A red papule, on the arm, with scale, It itches")
+    less = compose(report, "mel", WORDS, whole.tokens - 4, _rng())
+    assert less.text.endswith("A red papule, on the arm, with scale")
+    assert less.shortened == {"description": ("It itches",)} and less.dropped == ()
 
 
 def test_a_budget_too_small_for_the_diagnosis_is_refused():
     with pytest.raises(UsageError, match="'basal cell carcinoma'"):
-        compose(FULL, "bcc", WordTokenizer(), 4, _rng())
+        compose(FULL, "bcc", WORDS, 4, _rng())
 
 
 def test_wordings_vary_by_the_stream_alone():
-    texts = {compose(FULL, "nv", WordTokenizer(), 77, _rng(seed)).text for seed in range(30)}
-    assert len(texts) > 15
-    assert compose(FULL, "nv", WordTokenizer(), 77, _rng(5)) == compose(FULL, "nv", WordTokenizer(), 77, _rng(5))
+    texts = {compose(FULL, "nv", WORDS, 77, _rng(seed)).text for seed in range(100)}
+    assert len(texts) == 100
+    assert compose(FULL, "nv", WORDS, 77, _rng(5)) == compose(FULL, "nv", WORDS, 77, _rng(5))
+
+
+def test_even_a_bare_report_is_worded_in_several_ways():
+    report = Report(size=_entry("small", area_share=0.1))
+    assert len({compose(report, "nv", WORDS, 77, _rng(seed)).text for seed in range(100)}) > 20
 
 
 def test_an_unknown_label_stands_for_itself_and_a_bare_report_is_captioned():
-    assert "pyoderma" in compose(Report(), "pyoderma", WordTokenizer(), 20, _rng()).text
-    assert compose(Report(), None, WordTokenizer(), 20, _rng()).text == "skin lesion"
+    assert "pyoderma" in compose(Report(), "pyoderma", WORDS, 20, _rng()).text
+    assert compose(Report(), None, WORDS, 20, _rng()).text == "skin lesion"
 
 
 def test_the_references_own_texts():
@@ -140,13 +187,32 @@ def test_the_tiny_tokenizer_knows_the_words_of_every_caption():
     known = composer_vocabulary()
     for diagnosis in DIAGNOSES:
         for seed in range(10):
-            text = compose(FULL, diagnosis, tokenizer, tokenizer.model_max_length, _rng(seed)).text
+            text = compose(FULL, diagnosis, [tokenizer], tokenizer.model_max_length, _rng(seed)).text
             assert set(re.findall(r"[a-z]+", text.lower())) <= known
-            assert count_tokens(tokenizer, text) <= tokenizer.model_max_length
+            assert count_tokens([tokenizer], text) <= tokenizer.model_max_length
 
 
 def test_every_word_of_the_vocabulary_can_be_worded():
-    assert set(WORDINGS) == set(IMPORTANCE) == set(ENTRIES)
-    for name, values in {"skin_tone": vocabulary.TONES, "size": vocabulary.SIZES, "border": vocabulary.BORDERS}.items():
-        for value in values:
-            assert all(text.strip() for text in WORDINGS[name]((value,)))
+    assert set(PATTERNS_OF) == set(IMPORTANCE) == {*ENTRIES, "description"}
+    for name, words in vocabulary.VOCABULARIES.items():
+        for word in words:
+            texts = PATTERNS_OF[name]((word,))
+            assert len(texts) == len(set(texts)) > 1 and all(text.strip() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("papule", "dome-shaped"), "dome-shaped papule"),
+        (("flat",), "flat"),
+        (("macule", "patch"), "macule and patch"),
+    ],
+)
+def test_profiles_and_their_nouns(words, text):
+    assert PATTERNS_OF["elevation"](words)[0] == text
+
+
+def test_a_recorded_type_keeps_its_name_in_the_caption():
+    assert all("Fitzpatrick type V" in text and "brown skin" in text
+               for text in PATTERNS_OF["skin_tone"](("Fitzpatrick V",)) if "tone" not in text)  # fmt: skip
+    assert all("Fitzpatrick" not in text for text in PATTERNS_OF["skin_tone"](("brown",)))

@@ -1,0 +1,138 @@
+"""The patterns in which a caption states each entry; several of each, for identical captions are memorised."""
+
+from collections.abc import Callable
+
+from lesiongen.concepts.schema import is_age
+from lesiongen.concepts.vocabulary import FITZPATRICK_TYPES, SEXES, SKIN_TYPES, TONES
+
+__all__ = ["LEADS", "PATTERNS_OF", "REFERENCE_PATTERN", "by_importance", "tone_word", "worded"]
+
+LEADS = (
+    "{}", "image of {}", "skin with {}", "dermatology image of {}", "skin image of {}", "close-up of {}", "photo of {}",
+    "{} of the skin",
+)  # fmt: skip
+"""Around the diagnosis."""
+
+REFERENCE_PATTERN = "{} {} size on a {} skin tone"
+"""The reference method's prompts of a class: diagnosis, size and tone."""
+
+_TONE_WORDS = ("very light", "light", "medium", "tan", "brown", "dark")
+"""For the six classes of tone, and for Fitzpatrick's types I to VI; the reference's prompts call the third medium."""
+
+_PAIR_WORDS = ("light", "medium", "dark")
+
+_NOUNS = ("macule", "patch", "papule", "plaque", "nodule")
+
+Words = tuple[str, ...]
+
+
+def worded(name: str, words: Words, choice: float) -> str:
+    """Returns one of the patterns that state an entry.
+
+    Args:
+        name: The entry, or ``description``.
+        words: What it says, in the order of `by_importance`; at least one.
+        choice: In [0, 1), picks the pattern.
+    """
+    patterns = PATTERNS_OF[name](words)
+    return patterns[int(choice * len(patterns))]
+
+
+def by_importance(name: str, words: Words) -> Words:
+    """Returns an entry's words with the most important first, which is how a report holds them.
+
+    Of the patient, the site is seen, the age perhaps, the sex hardly.
+    """
+    if name != "patient":
+        return words
+    return tuple(sorted(words, key=lambda word: is_age(word) + 2 * (word in SEXES)))
+
+
+def tone_word(word: str) -> str:
+    """Returns the word of a caption for a tone that was seen, or for a type that was recorded."""
+    if word in TONES:
+        return _TONE_WORDS[TONES.index(word)]
+    if word in FITZPATRICK_TYPES:
+        return _TONE_WORDS[FITZPATRICK_TYPES.index(word)]
+    return _PAIR_WORDS[SKIN_TYPES.index(word) - len(FITZPATRICK_TYPES)]
+
+
+def _listed(words: Words) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _patient(words: Words) -> Words:
+    ages = [word for word in words if is_age(word)]
+    sexes = [word for word in words if word in SEXES]
+    sites = [word for word in words if word not in ages and word not in sexes]
+    patterns = [", ".join([*ages, *sexes, *sites]), ", ".join([*sites, *sexes, *ages])]
+    if sites:
+        patterns += [", ".join([f"on the {sites[0]}", *ages, *sexes]), ", ".join([*sexes, *ages, f"site {sites[0]}"])]
+    elif sexes:
+        patterns += [", ".join([f"{sexes[0]} patient", *ages])]
+    return tuple(patterns)
+
+
+def _colour(words: Words) -> Words:
+    colours = _listed(words)
+    return (colours, f"{colours} colour", f"coloured {colours}", f"{colours} in colour")
+
+
+def _variability(words: Words) -> Words:
+    return {
+        "uniform colour": ("uniform colour", "uniformly coloured", "of one colour"),
+        "two colours": ("two colours", "in two colours", "of two colours"),
+        "many colours": ("many colours", "in many colours", "of many colours"),
+    }[words[0]]
+
+
+def _asymmetry(words: Words) -> Words:
+    if words[0] == "symmetric":
+        return ("symmetric", "symmetric in both axes", "symmetric lesion")
+    return (words[0], words[0].replace(" in ", " about "), f"shape {words[0]}")
+
+
+def _border(words: Words) -> Words:
+    plain = tuple(word.removesuffix(" border") for word in words)
+    return (f"{_listed(plain)} border", f"border {_listed(plain)}", f"{_listed(plain)} edge")
+
+
+def _elevation(words: Words) -> Words:
+    nouns = tuple(word for word in words if word in _NOUNS)
+    rest = tuple(word for word in words if word not in _NOUNS)
+    stated = " ".join([*rest, _listed(nouns)]) if nouns else _listed(rest)
+    return (stated, f"a {stated}") if nouns else (stated, f"{stated} lesion")
+
+
+def _tone(words: Words) -> Words:
+    tone = tone_word(words[0])
+    if words[0] in TONES:
+        return (f"{tone} skin", f"{tone} skin tone", f"on {tone} skin", f"on a {tone} skin tone")
+    kind = words[0].replace("Fitzpatrick", "Fitzpatrick type")
+    return (
+        f"{tone} skin, {kind}",
+        f"{tone} skin tone, {kind}",
+        f"on a {tone} skin tone, {kind}",
+        f"{kind}, {tone} skin",
+    )
+
+
+def _described(words: Words) -> Words:
+    return (", ".join(words),)
+
+
+PATTERNS_OF: dict[str, Callable[[Words], Words]] = {
+    "patient": _patient,
+    "colour": _colour,
+    "colour_variability": _variability,
+    "shape": lambda words: (words[0], f"{words[0]} shape", f"{words[0]} outline", f"of {words[0]} shape"),
+    "shape_variability": _asymmetry,
+    "size": lambda words: (words[0], f"{words[0]} size", f"{words[0]} lesion", f"of {words[0]} size"),
+    "border": _border,
+    "texture": lambda words: (_listed(words), f"{_listed(words)} surface", f"surface {_listed(words)}"),
+    "patterns": lambda words: (_listed(words), f"with {_listed(words)}", f"showing {_listed(words)}"),
+    "elevation": _elevation,
+    "skin_tone": _tone,
+    "additional": lambda words: (_listed(words), f"with {_listed(words)}", f"also {_listed(words)}"),
+    "description": _described,
+}
