@@ -1,11 +1,12 @@
 """``lesiongen ingest``: turn a collection into a dataset."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
 
 if TYPE_CHECKING:
     from lesiongen.ingest import IngestResult
@@ -52,6 +53,10 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(metavar="CANONICAL=OWN", help="image_folder: what the table calls a column; repeatable."),
 ]
+ColumnsFile = Annotated[
+    Path | None,
+    typer.Option("--columns", metavar="FILE", help="image_folder: YAML file of canonical: own, for many columns."),
+]
 
 
 def ingest_command(
@@ -67,6 +72,7 @@ def ingest_command(
     unknown_diagnosis: Unknown = None,
     option: Options = None,
     column: Columns = None,
+    columns: ColumnsFile = None,
     licence: Annotated[str | None, typer.Option(help="image_folder: licence of the images.")] = None,
     attribution: Annotated[str | None, typer.Option(help="image_folder: whom to name.")] = None,
     values: Values = None,
@@ -95,7 +101,7 @@ def ingest_command(
         "max_rejected": max_rejected,
         "unknown_diagnosis": unknown_diagnosis and unknown_diagnosis.value,
         "options": _pairs("option", option) or None,
-        "columns": _columns(column) or None,
+        "columns": _columns(column, columns) or None,
         "licence": licence,
         "attribution": attribution,
     }
@@ -114,8 +120,10 @@ def _formats() -> list[str]:
     return list(FORMATS)
 
 
-def _columns(pairs: list[str] | None) -> dict[str, str]:
-    return {canonical.replace("-", "_"): own for canonical, own in _pairs("column", pairs).items()}
+def _columns(pairs: list[str] | None, file: Path | None) -> dict[str, str]:
+    """Joins --columns and --column; the latter win."""
+    of_file = {str(canonical): str(own) for canonical, own in read_yaml(file).items()} if file else {}
+    return {canonical.replace("-", "_"): own for canonical, own in (of_file | _pairs("column", pairs)).items()}
 
 
 def _pairs(flag: str, pairs: list[str] | None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Zip and tar archives as storages that can only be read: no member is unpacked, none can lead anywhere else."""
 
+import struct
 import tarfile
 import threading
 import unicodedata
@@ -22,7 +23,17 @@ MAX_MEMBERS = 2_000_000
 MAX_EXPANSION = 100
 """How many times its own size an archive may unpack to; photographs hardly shrink, tables to a tenth."""
 UNQUESTIONED_BYTES = 256 << 20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError)
+# What the libraries raise on hostile bytes: offsets outside the file are an OSError, unknown compressions not implemented.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
 _MADE_BY_SYSTEMS = "__MACOSX"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _Item = TypeVar("_Item")
@@ -85,7 +96,7 @@ class ArchiveStorage(Storage):
                 for piece in member.pieces():
                     yield piece
                     done += len(piece)
-        except (*_DAMAGE, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise DataError(f"{self.uri}: the member {member.name!r} cannot be read: {error}") from error
         if done < member.size:
             raise DataError(f"{self.uri}: the member {member.name!r} ends after {done:,} of {member.size:,} bytes")

@@ -8,7 +8,7 @@ from lesiongen.config import StageConfig
 
 __all__ = ["FormatName", "IngestConfig"]
 
-FormatName = Literal["ham10000", "isic", "derm7pt", "fitzpatrick17k", "ddi", "skincap", "image_folder"]
+FormatName = Literal["ham10000", "isic", "derm7pt", "fitzpatrick17k", "ddi", "pad_ufes_20", "skincap", "image_folder"]
 """The collections that can be read; `lesiongen.ingest.formats.FORMATS` holds the reader of each."""
 
 

@@ -8,6 +8,7 @@ from lesiongen.ingest.fitzpatrick17k import Fitzpatrick17kReader
 from lesiongen.ingest.ham10000 import Ham10000Reader
 from lesiongen.ingest.image_folder import ImageFolderReader
 from lesiongen.ingest.isic import IsicReader
+from lesiongen.ingest.pad_ufes_20 import PadUfes20Reader
 from lesiongen.ingest.rows import Reader
 from lesiongen.ingest.skincap import SkincapReader
 
@@ -19,6 +20,7 @@ FORMATS: dict[str, type[Reader]] = {
     "derm7pt": Derm7ptReader,
     "fitzpatrick17k": Fitzpatrick17kReader,
     "ddi": DdiReader,
+    "pad_ufes_20": PadUfes20Reader,
     "skincap": SkincapReader,
     "image_folder": ImageFolderReader,
 }

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from lesiongen.dataset import resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
@@ -33,25 +34,36 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "official_split": ("split", "official_split"),
     "caption": ("caption", "text"),
     "concepts": ("concepts",),
+    "licence": ("licence", "license"),
+    "attribution": ("attribution",),
 }
 
 
 class ImageFolderReader(Reader):
-    """Reads metadata.csv, .jsonl or .parquet, at the top or in one folder for each split, and the images it names.
+    """Reads the tables of a folder and the images that they name, or a folder's images by the folders they lie in.
+
+    Tables are metadata.csv, .jsonl or .parquet, at the top or in one folder for each split, or of a name that is
+    given. Without any table, an image's folder is its diagnosis, and a folder above it may be its split
+    (``train/melanoma/1.jpg``).
 
     Raises:
         UsageError: A canonical column does not exist.
     """
 
-    title = "A folder of images with a table"
+    title = "A folder of images, with or without a table"
     licence = None
     attribution = None
     homepage = "https://huggingface.co/docs/datasets/image_dataset"
     expects = (
-        "metadata.csv, metadata.jsonl or metadata.parquet, at the top or in one folder for each split",
-        "columns file_name and diagnosis, others as --column says",
-        "images at the paths that file_name gives",
+        "metadata.csv, metadata.jsonl or metadata.parquet, at the top or in one folder for each split,",
+        "or a table of any name (--option table=NAME), with columns file_name and diagnosis, others as --column says",
+        "images at the paths that file_name gives, from the table's folder",
+        "or no table, and images in folders named by diagnosis: melanoma/1.jpg, train/melanoma/1.jpg",
     )
+    options = {
+        "table": "metadata.csv, metadata.jsonl, metadata.parquet, or the name of another CSV, JSONL or Parquet file",
+        "match": "path, name or stem: whether file_name is a path, a file's name in any folder, or that without ending",
+    }
 
     def __init__(self, config: IngestConfig) -> None:
         super().__init__(config)
@@ -61,28 +73,52 @@ class ImageFolderReader(Reader):
         self.source = config.source_name or "image_folder"
         self.licence = config.licence
         self.attribution = config.attribution
+        self._match = self.choice("match", "path", "name", "stem")
 
     def read(self, storage: Storage) -> Iterator[Row | Rejection]:
-        """Yields every row of every table, then the images without a row."""
+        """Yields every row of every table, then the images without a row; or every image, where there is no table."""
         index = ImageIndex(storage)
-        tables = _find_tables(storage, index)
+        name = self.config.options.get("table")
+        tables = _tables_named(index, *([name] if name else TABLES))
+        if not tables and not name and _folders_are_labels(index):
+            yield from (_row_of_image(key, index) for key in index.keys)
+            return
+        _check_tables(storage, index, tables, *([name] if name else TABLES))
         for table in tables:
-            required = [self.columns.get("file_name", "file_name")]
-            for item in read_table(storage, table, required):
-                yield item if isinstance(item, Rejection) else self._row(item, index)
+            yield from self._rows(storage, table, index)
         yield from index.unnamed(" or ".join(tables))
+
+    def _rows(self, storage: Storage, table: str, index: ImageIndex) -> Iterator[Row | Rejection]:
+        checked = table.endswith(".jsonl")  # each of whose lines names its own columns
+        for item in read_table(storage, table, [self.columns.get("file_name", "file_name")]):
+            if isinstance(item, TableRow) and not checked:
+                self._check_labelled(item)
+                checked = True
+            yield item if isinstance(item, Rejection) else self._row(item, index)
+
+    def _check_labelled(self, row: TableRow) -> None:
+        if self._field(row, "diagnosis").column not in row.cells:
+            raise DataError(
+                f"{row.table} has no column {' or '.join(map(repr, ALIASES['diagnosis']))}",
+                hint=f"It has: {', '.join(row.cells)}. Name the one with the diagnosis: --column diagnosis=NAME.",
+            )
 
     def _row(self, row: TableRow, index: ImageIndex) -> Row | Rejection:
         image = self._field(row, "file_name")
         folder = PurePosixPath(row.table).parent.as_posix()
         try:
-            key = index.of_path(image, folder)
+            key = self._key(image, folder, index)
             diagnosis = self._field(row, "diagnosis")
             values = self._values(row, folder)
         except FieldError as error:
             return row.reject(error.field, error.reason)
         image_id = self._field(row, "image_id").text or PurePosixPath(key).with_suffix("").as_posix()
         return Row(row.table, row.line, image, key, image_id, diagnosis, values)
+
+    def _key(self, image: Field, folder: str, index: ImageIndex) -> str:
+        if self._match == "name":
+            return index.of_name(image)
+        return index.of_stem(image) if self._match == "stem" else index.of_path(image, folder)
 
     def _values(self, row: TableRow, folder: str) -> dict[str, str | float | None]:
         scale = (fields.known(self._field(row, "skin_tone_scale")) or "").lower() or None
@@ -99,6 +135,8 @@ class ImageFolderReader(Reader):
             "image_type": fields.image_type(self._field(row, "image_type")),
             "official_split": fields.official_split(split) or _split_of_folder(folder),
             "concepts": fields.report(self._field(row, "concepts")),
+            "licence": fields.known(self._field(row, "licence")) or self.licence,
+            "attribution": fields.known(self._field(row, "attribution")) or self.attribution,
         }
 
     def _field(self, row: TableRow, name: str) -> Field:
@@ -113,18 +151,41 @@ class ImageFolderReader(Reader):
         return row.field(next(present, name))
 
 
-def _find_tables(storage: Storage, index: ImageIndex) -> list[str]:
-    tables = [key for key in index.tables if PurePosixPath(key).name in TABLES]
+def _tables_named(index: ImageIndex, *names: str) -> list[str]:
+    return [key for key in index.tables if key in names or PurePosixPath(key).name in names]
+
+
+def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names: str) -> None:
     if not tables:
         held = ", ".join(index.tables[:5]) or "no table at all"
         raise DataError(
-            f"{storage.uri} holds none of {', '.join(TABLES)}",
-            hint=f"It holds: {held}. An image folder needs a table with a column file_name. Is --format right?",
+            f"{storage.uri} holds none of {', '.join(names)}",
+            hint=f"It holds: {held}. A table needs a column file_name (--option table=NAME says which it is); without "
+            "one, images are in folders named by diagnosis. Is --format right?",
         )
     folder, count = Counter(PurePosixPath(key).parent for key in tables).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{storage.uri}/{folder} holds {count} tables", hint=f"Keep one of {', '.join(TABLES)}.")
-    return tables
+        raise DataError(f"{storage.uri}/{folder} holds {count} tables", hint=f"Keep one of {', '.join(names)}.")
+
+
+def _folders_are_labels(index: ImageIndex) -> bool:
+    """Tells whether images lie in several folders or in one that names a diagnosis; ``images`` alone does not."""
+    labels = {PurePosixPath(key).parent.name for key in index.keys}
+    return len(labels) > 1 or any(resolve_diagnosis(label) for label in labels)
+
+
+def _row_of_image(key: str, index: ImageIndex) -> Row | Rejection:
+    path = PurePosixPath(key)
+    image, label = Field("file", path.name), Field("folder", path.parent.name)
+    if not label.text:
+        return Rejection(key, None, None, None, "lies in no folder, which would be its diagnosis")
+    try:
+        index.of_path(image, path.parent.as_posix())
+    except FieldError as error:
+        return Rejection(key, None, None, None, error.reason)
+    split = next((found for part in path.parts[:-2] if (found := _split_of_folder(part))), None)
+    values: dict[str, str | float | None] = {"official_split": split}
+    return Row(key, None, image, key, path.with_suffix("").as_posix(), label, values)
 
 
 def _split_of_folder(folder: str) -> str | None:

@@ -1,5 +1,6 @@
 """The images that a source holds, by name."""
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -31,9 +32,14 @@ class ImageIndex:
             path = PurePosixPath(item.key)
             usable = not path.stem.endswith(ignore) and not set(path.parts[:-1]) & set(ignore_folders)
             if path.suffix.lower() in SUFFIXES and usable:
-                self._images[item.key] = item
-                self._by_stem.setdefault(path.stem, []).append(item.key)
+                self._images[_composed(item.key)] = item
+                self._by_stem.setdefault(_composed(path.stem), []).append(_composed(item.key))
         self._named: set[str] = set()
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of all images."""
+        return [item.key for item in self._images.values()]
 
     def find_table(self, storage: Storage, *names: str) -> str:
         """Returns the key of the one table that has one of these names, wherever it lies.
@@ -59,12 +65,13 @@ class ImageIndex:
             field: The column that names the image.
             absent: What it means that there is none: ``missing`` where that is usual for the collection.
         """
-        return self._only(field, self._by_stem.get(field.text, []), absent)
+        return self._only(field, self._by_stem.get(_composed(field.text), []), absent)
 
     def of_name(self, field: Field) -> str:
         """Returns the key of the image whose file name is the field's text, in any folder."""
-        keys = self._by_stem.get(PurePosixPath(field.text).stem, [])
-        return self._only(field, [key for key in keys if PurePosixPath(key).name == field.text], "rejected")
+        name = _composed(field.text)
+        keys = self._by_stem.get(PurePosixPath(name).stem, [])
+        return self._only(field, [key for key in keys if PurePosixPath(key).name == name], "rejected")
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         self._named.update(keys)
@@ -80,7 +87,7 @@ class ImageIndex:
         path = PurePosixPath(field.text)
         if path.is_absolute() or ".." in path.parts or "\\" in field.text or ":" in field.text:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
-        key = (PurePosixPath(folder) / path).as_posix()
+        key = _composed((PurePosixPath(folder) / path).as_posix())
         if key not in self._images:
             raise FieldError(field, "there is no such image")
         self._named.add(key)
@@ -92,10 +99,15 @@ class ImageIndex:
             raise FieldError(field, "the image file is empty (0 bytes)")
         if size > LARGEST_FILE:
             raise FieldError(field, f"the image file has {size} bytes, more than the {LARGEST_FILE} allowed")
-        return key
+        return self._images[key].key
 
     def unnamed(self, table: str) -> Iterator[Rejection]:
         """Yields the images that no row has named."""
-        for key in self._images:
+        for key, item in self._images.items():
             if key not in self._named:
-                yield Rejection(key, None, None, None, f"no row of {table} names this image")
+                yield Rejection(item.key, None, None, None, f"no row of {table} names this image")
+
+
+def _composed(text: str) -> str:
+    """Writes accented letters as one character each: macOS takes them apart in file names, tables do not."""
+    return unicodedata.normalize("NFC", text)

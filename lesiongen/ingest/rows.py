@@ -66,7 +66,7 @@ class Row:
 
     Attributes:
         table: Key of the table.
-        line: Line of the table.
+        line: Line of the table; None where there is no table, and ``table`` is the image.
         image_field: The column that names the image.
         image_key: Key of the image in the source.
         image_id: Name of the image in the dataset.
@@ -76,7 +76,7 @@ class Row:
     """
 
     table: str
-    line: int
+    line: int | None
     image_field: Field
     image_key: str
     image_id: str

@@ -115,7 +115,9 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
     if not row.diagnosis.text:
         return row.reject(row.diagnosis, "is blank; every image needs a diagnosis")
     if row.image_id in earlier:
-        return row.reject(row.image_field, f"the image_id stands in row {earlier[row.image_id].line} already")
+        first = earlier[row.image_id]
+        where = f"stands in row {first.line}" if first.line else f"is that of {first.image_key}"
+        return row.reject(row.image_field, f"the image_id {where} already")
     unknown = "diagnosis" not in row.values and resolve_diagnosis(row.diagnosis.text) is None
     if config.unknown_diagnosis == "reject" and unknown:
         return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
