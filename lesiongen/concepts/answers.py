@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lesiongen.concepts.schema import ENTRIES
-from lesiongen.concepts.vocabulary import COLOURS, TONES, VOCABULARIES
+from lesiongen.concepts.vocabulary import COLOURS, MEANINGS, TONES, VOCABULARIES
 
 __all__ = ["VISUAL_ENTRIES", "answer_schema"]
 
@@ -14,19 +14,7 @@ VISUAL_ENTRIES = tuple(name for name in ENTRIES if name != "patient")
 _WORDS = {**VOCABULARIES, "colour": COLOURS, "skin_tone": TONES}
 """A model names the ABCD rule's six colours, the same that are measured, and the tone of the skin, never a type."""
 
-_ASKED = {
-    "colour": "Colours of the lesion, the largest share first.",
-    "colour_variability": "How many colours the lesion has.",
-    "shape": "Shape of the lesion's outline.",
-    "shape_variability": "In how many of two perpendicular axes the lesion is asymmetric.",
-    "size": "Share of the image that the lesion takes: small below 15%, medium below 30%, large from there.",
-    "border": "Course of the border (smooth or irregular) and its sharpness (sharp or blurred).",
-    "texture": "Surface of the lesion.",
-    "patterns": "Dermoscopic patterns, the most striking first.",
-    "elevation": "What rises from the skin, and in which profile.",
-    "skin_tone": "Tone of the healthy skin around the lesion.",
-    "additional": "Further findings.",
-}
+_ASKED = {**MEANINGS, "skin_tone": "Tone of the healthy skin around the lesion."}
 
 
 def answer_schema(entries: Sequence[str] = VISUAL_ENTRIES) -> dict[str, Any]:

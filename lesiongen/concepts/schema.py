@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 from pydantic_core import core_schema
 
-from lesiongen.concepts.vocabulary import SEXES, SKIN_TYPES, STRUCTURES, TONES, VOCABULARIES
+from lesiongen.concepts.vocabulary import MEANINGS, SEXES, SKIN_TYPES, STRUCTURES, TONES, VOCABULARIES
 from lesiongen.errors import DataError
 
 __all__ = [
@@ -32,10 +32,7 @@ Source = Literal["expert", "metadata", "measured", "vision-language"]
 SOURCES: tuple[Source, ...] = ("expert", "metadata", "measured", "vision-language")
 """In the order of trust, the most trusted first."""
 
-ENTRIES = (
-    "patient", "colour", "colour_variability", "shape", "shape_variability", "size", "border", "texture", "patterns",
-    "elevation", "skin_tone", "additional",
-)  # fmt: skip
+ENTRIES = tuple(MEANINGS)
 """The reference method's entries, in its order."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])(?<!\b(?:Mr|Dr|Ms|No|no|Nr)\.)(?<!\bMrs\.)(?<!\bProf\.)\s+(?=[A-Z])|\n+")
@@ -98,7 +95,8 @@ class _Words:
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
         entry = handler.resolve_ref_schema(handler(schema))
         value = {**entry["properties"]["value"], "items": self._items(), "uniqueItems": True}
-        return {**entry, "title": self.entry, "properties": {**entry["properties"], "value": value}}
+        properties = {**entry["properties"], "value": value}
+        return {**entry, "title": self.entry, "description": MEANINGS[self.entry], "properties": properties}
 
     def _items(self) -> dict[str, Any]:
         if self.entry == "patient":
@@ -143,21 +141,9 @@ def _check_tone(entry: Entry) -> None:
 
 
 class Report(BaseModel):
-    """What is known of a lesion; an entry without evidence is None.
+    """What is known of a lesion: twelve entries, and free text. An entry without evidence is None.
 
     Attributes:
-        patient: What applies of age ("65 years"), sex and site, the site in its source's words.
-        colour: Colours of the lesion, the largest share first.
-        colour_variability: How many colours there are.
-        shape: Of the outline.
-        shape_variability: In how many axes the lesion is asymmetric.
-        size: The lesion's share of the image.
-        border: Its course and its sharpness.
-        texture: Of the surface.
-        patterns: Dermoscopic patterns.
-        elevation: What rises from the skin, and in which profile.
-        skin_tone: Of the healthy skin: a recorded Fitzpatrick type, or the tone that the picture shows.
-        additional: Further findings.
         description: A source's own words.
         schema_version: Version of this schema.
     """
@@ -182,16 +168,6 @@ class Report(BaseModel):
     additional: Annotated[Entry, _Words("additional")] | None = None
     description: Description | None = None
     schema_version: Literal[2] = REPORT_VERSION
-
-    @model_validator(mode="after")
-    def _tone_was_measured(self) -> "Report":
-        if (
-            self.skin_tone is not None
-            and self.skin_tone.source == "measured"
-            and "fitzpatrick" in self.skin_tone.evidence
-        ):
-            raise ValueError("skin_tone is measured, and a measurement is no Fitzpatrick type")
-        return self
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Yields the entries that are known, by name, in the reference method's order."""

@@ -13,6 +13,7 @@ __all__ = [
     "FITZPATRICK_GROUPS",
     "FITZPATRICK_TYPES",
     "LESION_COLOURS",
+    "MEANINGS",
     "PATTERNS",
     "SEXES",
     "SHAPES",
@@ -104,6 +105,22 @@ VOCABULARIES: dict[str, tuple[str, ...]] = {
     "additional": ADDITIONAL,
 }
 """The words of each entry; ``patient`` has a form instead, for a site stands in its source's words."""
+
+MEANINGS = {
+    "patient": 'What applies of age ("65 years"), sex (male, female) and site, the site in its source\'s words.',
+    "colour": "Colours of the lesion, the largest share first.",
+    "colour_variability": "How many colours the lesion has.",
+    "shape": "Shape of the lesion's outline.",
+    "shape_variability": "In how many of two perpendicular axes the lesion is asymmetric.",
+    "size": "Share of the image that the lesion takes: small below 15%, medium below 30%, large from there.",
+    "border": "Course of the border (smooth or irregular) and its sharpness (sharp or blurred).",
+    "texture": "Surface of the lesion.",
+    "patterns": "Dermoscopic patterns, the most striking first.",
+    "elevation": "What rises from the skin, and in which profile.",
+    "skin_tone": "Healthy skin: the tone that the image shows, or the Fitzpatrick type recorded of the patient.",
+    "additional": "Further findings.",
+}
+"""What each entry says: the reference method's twelve, in its order."""
 
 
 def recorded_skin_type(tone: str | None, scale: str | None) -> str | None:
