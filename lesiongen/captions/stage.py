@@ -55,7 +55,7 @@ def caption(
         captioner = Captioner(config)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         journal = Journal(place, work_key(config, dataset.manifest.version))
-        writers = _asked(config)
+        writers = _asked(config, dataset, rows)
 
         def transform(samples: Iterator[Sample]) -> Iterator[Sample]:
             with progress("Captioning", total=len(rows), unit="images") as bar:
@@ -90,12 +90,15 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         return _report(run, Captioner(config), joined, sum(others, first))
 
 
-def _asked(config: CaptionConfig) -> Mapping[WriterName, Writer]:
+def _asked(config: CaptionConfig, dataset: Dataset, rows: range) -> Mapping[WriterName, Writer]:
     """The writer that asks a model, which may be a large one: it is not copied into every process."""
     if config.vision_language is None:
         return {}
+    from lesiongen.captions.vision_language.permission import refuse_uploads
     from lesiongen.captions.vision_language.writer import VisionLanguageWriter
 
+    origins = dataset.metadata(["source", "provenance"]).iloc[rows.start : rows.stop]
+    refuse_uploads(origins.itertuples(index=False, name=None), config.vision_language)
     return {"vision-language": VisionLanguageWriter(config.vision_language)}
 
 

@@ -5,9 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.vision_language import (
+    AllowUpload,
+    DryRun,
+    VlmCache,
+    VlmModel,
+    VlmUrl,
+    show_estimate,
+    with_vision_language,
+)
 
 if TYPE_CHECKING:
-    from lesiongen.captions import CaptionResult
+    from lesiongen.captions import CaptionConfig, CaptionResult
 
 __all__ = ["caption_command", "show_captions"]
 
@@ -16,7 +25,8 @@ def caption_command(
     dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the captioned dataset.")],
     writer: Annotated[
-        str | None, typer.Option(help="Who may fill the report: expert, metadata, measured; separated by commas.")
+        str | None,
+        typer.Option(help="Who may fill the report, by commas: expert, metadata, measured, vision-language."),
     ] = None,
     label_only: Annotated[
         bool | None, typer.Option("--label-only", help="The ablation: captions name the diagnosis and nothing else.")
@@ -39,6 +49,11 @@ def caption_command(
     work: Annotated[
         str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
     ] = None,
+    vlm_model: VlmModel = None,
+    vlm_url: VlmUrl = None,
+    vlm_cache: VlmCache = None,
+    allow_upload: AllowUpload = None,
+    dry_run: DryRun = False,
     values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
@@ -51,6 +66,8 @@ def caption_command(
       lesiongen caption data/ham10000 --output data/ham10000-captioned --preview 20
 
       lesiongen caption data/ham10000 --output data/ham10000-labels --label-only
+
+      lesiongen caption data/ham10000 --output data/ham10000-seen --vlm-model HuggingFaceTB/SmolVLM-500M-Instruct
     """
     from lesiongen.captions import CaptionConfig, caption
     from lesiongen.config import parse_config
@@ -66,13 +83,29 @@ def caption_command(
         "preview": preview,
         "allow_real_images": real_images,
     }
-    settings = parse_config(CaptionConfig, set_values(values) | given(chosen))
+    seen = {"model": vlm_model, "url": vlm_url, "cache": vlm_cache, "allow_upload": allow_upload or None}
+    settings = parse_config(CaptionConfig, with_vision_language(set_values(values) | given(chosen), seen))
+    if dry_run:
+        _dry_run(settings, dataset, shard, as_json)
+        return
     result = caption(settings, dataset, output, part=Part.parse(shard) if shard else None, work=work)
     if as_json:
         counts = result.counts.model_dump(mode="json") | {"coverage": result.counts.coverage()}
         print_json({"dataset": result.dataset.model_dump(), "counts": counts, "preview": result.preview})
         return
     show_captions(result)
+
+
+def _dry_run(settings: "CaptionConfig", dataset: str, shard: str | None, as_json: bool) -> None:
+    from lesiongen.captions.vision_language.estimate import estimate
+    from lesiongen.dataset import Dataset, Part
+
+    rows = Part.parse(shard).rows(len(Dataset.open(dataset))) if shard else None
+    found = estimate(settings.vision_language, dataset, rows)
+    if as_json:
+        print_json(found.plain())
+    else:
+        show_estimate(found)
 
 
 def show_captions(result: "CaptionResult") -> None:

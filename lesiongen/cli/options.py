@@ -81,8 +81,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 def set_values(pairs: list[str] | None) -> dict[str, Any]:
     """Parses ``--set field=value`` pairs; values are read as YAML, so ``steps=200`` is a number.
 
+    A field within a field is written with a dot: ``vision_language.timeout=30``.
+
     Raises:
-        UsageError: A pair has no ``=``, or its value is not YAML.
+        UsageError: A pair has no ``=``, its value is not YAML, or a field is given whole and in parts.
     """
     import yaml
 
@@ -91,8 +93,14 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
         field, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write field=value")
+        *outer, name = field.strip().replace("-", "_").split(".")
+        place = values
+        for part in outer:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {pair}: {part} has been given as a whole")
         try:
-            values[field.strip().replace("-", "_")] = yaml.safe_load(text)
+            place[name] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             what = getattr(error, "problem", None) or "cannot be read"
             raise UsageError(f"--set {pair}: the value is not YAML: {what}", hint="Put a text in quotes.") from error

@@ -24,7 +24,7 @@ from lesiongen.captions.vision_language.sight import SHOWN, card, sees
 from lesiongen.errors import LesionGenError, ServiceError, UsageError
 from lesiongen.imaging import encode_jpeg
 
-__all__ = ["KEY_VARIABLE", "Endpoint", "request_body"]
+__all__ = ["KEY_VARIABLE", "Endpoint", "model_of", "request_body"]
 
 logger = logging.getLogger(__name__)
 KEY_VARIABLE = "LESIONGEN_VLM_API_KEY"
@@ -56,15 +56,8 @@ class Endpoint:
 
     @property
     def model(self) -> dict[str, Any]:
-        """The model's name and how it is sampled; the same model may move to another address."""
-        config = self._config
-        return {
-            "kind": "endpoint",
-            "name": config.model,
-            "temperature": config.temperature,
-            "max_tokens": config.max_answer_tokens,
-            "logprobs": config.logprobs,
-        }
+        """The model's name and how it is sampled."""
+        return model_of(self._config)
 
     def answer(self, questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """Asks several questions at a time and yields the answers as they come.
@@ -190,6 +183,17 @@ class Endpoint:
             raise Passing(f"{self._host} broke off: {type(error).__name__}") from None
         finally:
             self.budget.settle(reserved, prompt, answer)
+
+
+def model_of(config: VisionLanguageConfig) -> dict[str, Any]:
+    """Returns what an answer depends on beside the question; the same model may move to another address."""
+    return {
+        "kind": "endpoint",
+        "name": config.model,
+        "temperature": config.temperature,
+        "max_tokens": config.max_answer_tokens,
+        "logprobs": config.logprobs,
+    }
 
 
 def request_body(question: Question, config: VisionLanguageConfig, dialect: Dialect) -> dict[str, Any]:

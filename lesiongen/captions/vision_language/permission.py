@@ -2,14 +2,17 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
-from lesiongen.dataset import Sample, is_synthetic
+from lesiongen.dataset import is_synthetic
 from lesiongen.errors import UsageError
 
-__all__ = ["host_of", "is_loopback", "refuse_uploads", "stays_here"]
+__all__ = ["forbidden", "host_of", "is_loopback", "refuse_uploads", "stays_here"]
+
+NO_SOURCE = "no source"
 
 
 def host_of(url: str) -> str:
@@ -39,23 +42,38 @@ def stays_here(config: VisionLanguageConfig) -> bool:
     return is_loopback(config.url) and not config.model.lower().endswith("cloud")
 
 
-def refuse_uploads(samples: Sequence[Sample], config: VisionLanguageConfig) -> None:
+def forbidden(origins: Iterable[tuple[str | None, str | None]], config: VisionLanguageConfig) -> Counter[str]:
+    """Counts the images of each data set that have not been allowed to leave; synthetic images may.
+
+    Args:
+        origins: Each image's ``source`` and ``provenance``.
+        config: Where the images would go, and what has been allowed.
+    """
+    if stays_here(config):
+        return Counter()
+    return Counter(
+        source if _is_named(source) else NO_SOURCE
+        for source, provenance in origins
+        if not is_synthetic(provenance) and not (_is_named(source) and source in config.allow_upload)
+    )
+
+
+def _is_named(source: str | None) -> TypeGuard[str]:
+    """Says whether there is a source: a table has other things in the place of a missing text."""
+    return isinstance(source, str) and source != ""
+
+
+def refuse_uploads(origins: Iterable[tuple[str | None, str | None]], config: VisionLanguageConfig) -> None:
     """Refuses images of real patients whose data set has not been allowed to leave.
 
     Raises:
         UsageError: The message names the data sets and the host; nothing has been sent.
     """
-    if config.url is None or stays_here(config):
-        return
-    counts = Counter(
-        sample.source or "no source"
-        for sample in samples
-        if not is_synthetic(sample.provenance) and (sample.source is None or sample.source not in config.allow_upload)
-    )
+    counts = forbidden(origins, config)
     if counts:
         told = ", ".join(f"{source} ({count:,} images)" for source, count in sorted(counts.items()))
         raise UsageError(
-            f"Images of {told} may not be sent to {host_of(config.url)}",
+            f"Images may not be sent to {host_of(config.url or '')}: {told}",
             hint="If the data set's licence and your approval allow it, say so with --allow-upload SOURCE. An image "
             "without a source cannot be allowed: ingest it again with --source-name.",
         )

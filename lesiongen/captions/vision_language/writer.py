@@ -47,7 +47,7 @@ class VisionLanguageWriter:
         """
         if not samples:
             return []
-        refuse_uploads(samples, self._config)
+        refuse_uploads(((sample.source, sample.provenance) for sample in samples), self._config)
         if self._backend is None:
             self._backend = load_backend(self._config)
         questions = [ask(sample, image, self._config) for sample, image in zip(samples, images, strict=True)]
