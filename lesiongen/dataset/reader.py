@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -79,7 +80,7 @@ class Dataset:
             return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
 
     @contextmanager
-    def _opened(self, shard: Shard) -> Iterator[BinaryIO]:
+    def _opened(self, shard: Shard) -> Iterator[RawIOBase | BinaryIO]:
         with self._storage.open(shard.name) as stream:
             size = stream.seek(0, 2)
             if size != shard.bytes:
@@ -87,7 +88,8 @@ class Dataset:
                     f"{self.uri}/{shard.name} has {size} bytes, but the manifest says {shard.bytes}",
                     hint="The shard was changed after it was published; publish the dataset again.",
                 )
-            yield stream
+            # Without the buffer, whose blocks would take in pixels that lie beside a column.
+            yield stream.raw if isinstance(stream, BufferedReader) else stream
 
     def row_groups(self) -> NDArray[np.int32]:
         """Numbers the row group that stores each row, int32 [rows] in the order of `metadata`; reads footers only."""
