@@ -18,7 +18,7 @@ from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, terminate_containers
 from pipelines.runs import RunFolder, RunRequest
-from pipelines.settings import CompileSettings
+from pipelines.settings import STAGES, CompileSettings
 from pipelines.step_log import StepLog
 from pipelines.stopping import stop_steps_on_signals, terminate_processes
 from pipelines.summary import RunSummary, summarise
@@ -51,6 +51,7 @@ def run_pipeline(
         image=request.image,
         preset=request.preset,
         caption_parts=request.caption_parts,
+        sample_parts=request.sample_parts,
         cache_ingest=True,
         retry=False,
     )
@@ -127,6 +128,6 @@ def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | N
     if failed is not None:
         raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed
     # A container that ends at once can be reported as a success: only the outputs count.
-    for stage in folder.steps:
+    for stage in map(folder.publisher, STAGES):
         if not any(path.is_file() for path in folder.artifacts.glob(f"*/{stage}/*")):
             raise LesionGenError(f"The pipeline stopped at {stage}: it left no output.", hint=hint)

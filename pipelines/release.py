@@ -11,6 +11,7 @@ from components.finetune.component import finetune
 from components.finish.component import finish
 from components.ingest.component import ingest
 from components.join_captions.component import join_captions
+from components.join_samples.component import join_samples
 from components.promote.component import promote
 from components.register.component import register
 from components.sample.component import sample
@@ -20,6 +21,8 @@ from pipelines.settings import CompileSettings
 from pipelines.tasks import configure
 
 __all__ = ["release_pipeline"]
+
+_Component = Callable[..., Any]
 
 
 def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
@@ -51,18 +54,24 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
         storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
         services: str = "lesiongen-services",
     ) -> None:
-        def run(stage: str, component: Callable[..., Any], **arguments: Any) -> Any:
+        def run(stage: str, component: _Component, **arguments: Any) -> Any:
             task = component(**arguments)
             return configure(task, stage, settings, secret=storage_secret, services=services)
 
-        def captioned(ingested: Any, checked: Any, **arguments: Any) -> Any:
-            if settings.caption_parts == 1:
-                return run("caption", caption, dataset=ingested, part="", **arguments).after(checked).output
-            parts = [f"{number}/{settings.caption_parts}" for number in range(1, settings.caption_parts + 1)]
-            with dsl.ParallelFor(parts) as part:
-                task = run("caption", caption, dataset=ingested, part=part, **arguments).after(checked)
-            where = {key: arguments[key] for key in ("root", "name")}
-            return run("join_captions", join_captions, parts=dsl.Collected(task.output), **where).output
+        def shared(
+            count: int,
+            stage: str,
+            component: Callable[..., Any],
+            join: Callable[..., Any],
+            *after: Any,
+            **arguments: Any,
+        ) -> Any:
+            """Runs a stage as one step, or as several side by side whose parts are joined."""
+            if count == 1:
+                return run(stage, component, part="", **arguments).after(*after).output
+            with dsl.ParallelFor([f"{number}/{count}" for number in range(1, count + 1)]) as part:
+                task = run(stage, component, part=part, **arguments).after(*after)
+            return run(f"join_{stage}s", join, parts=dsl.Collected(task.output), root=root, name=name).output
 
         with dsl.ExitHandler(run("finish", finish, name=name)):
             where = {"root": root, "name": name}
@@ -71,11 +80,15 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
             checked = run("validate", validate, dataset=ingested, config=validate_config, **where)
-            dataset = captioned(ingested, checked, seed=seed, config=caption_config, **where)
+            dataset = shared(
+                settings.caption_parts, "caption", caption, join_captions, checked, dataset=ingested,
+                seed=seed, config=caption_config, **where,
+            )  # fmt: skip
             model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output
-            synthetic = run(
-                "sample", sample, dataset=dataset, model=model, seed=seed, config=sample_config, **where
-            ).output
+            synthetic = shared(
+                settings.sample_parts, "sample", sample, join_samples, dataset=dataset, model=model,
+                seed=seed, config=sample_config, **where,
+            )  # fmt: skip
             evaluated = run(
                 "evaluate", evaluate, real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **where
             ).outputs["evaluation"]

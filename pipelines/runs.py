@@ -15,7 +15,6 @@ from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.stack import private_folder
 from pipelines.presets import Preset, preset
-from pipelines.settings import STAGES
 from pipelines.source import folder_revision
 
 __all__ = ["RunFolder", "RunRequest"]
@@ -40,6 +39,7 @@ class RunRequest(BaseModel):
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
     caption_parts: int = Field(default=1, ge=1, le=1000)
+    sample_parts: int = Field(default=1, ge=1, le=1000)
 
     @field_validator("source", "root")
     @classmethod
@@ -147,15 +147,11 @@ class RunFolder:
         content: Mapping[str, Any] = json.loads(self._request.read_text(encoding="utf-8"))
         return parse_config(RunRequest, content)
 
-    @property
-    def captioner(self) -> str:
-        """The step that publishes the captioned dataset."""
-        return "join-captions" if self.request().caption_parts > 1 else "caption"
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The steps that leave outputs, in their order."""
-        return tuple(self.captioner if stage == "caption" else stage for stage in STAGES)
+    def publisher(self, stage: str) -> str:
+        """Returns the step that publishes what a stage makes: the stage's own, or the one that joins its parts."""
+        request = self.request()
+        parts = {"caption": request.caption_parts, "sample": request.sample_parts}
+        return f"join-{stage}s" if parts.get(stage, 1) > 1 else stage
 
     def artifact(self, stage: str, output: str) -> Path | None:
         """Returns the newest file that a step wrote as one of its outputs, None where there is none."""

@@ -37,6 +37,7 @@ def _resources() -> dict[str, Resources]:
         "validate": Resources(**_MIDDLE, retries=0),
         "caption": Resources(**_MIDDLE),
         "join_captions": Resources(**_MIDDLE),
+        "join_samples": Resources(**_MIDDLE),
         "finetune": Resources(**_LARGE, retries=3, timeout_hours=48, accelerated=True),
         "sample": Resources(**_LARGE, timeout_hours=12, accelerated=True),
         "evaluate": Resources(**_LARGE, timeout_hours=6),
@@ -61,7 +62,9 @@ class CompileSettings(BaseModel):
     cache_ingest: bool = False
     """Whether ``ingest`` may be cached: only where the runs name the revision of their source."""
     caption_parts: int = Field(default=1, ge=1, le=1000)
-    """Jobs that share the captioning of a dataset."""
+    """Steps that share the captioning of a dataset."""
+    sample_parts: int = Field(default=1, ge=1, le=1000)
+    """Steps that share the drawing of the synthetic images."""
     retry: bool = True
     """Whether failed steps are tried again, as often as their resources say."""
     resources: dict[str, Resources] = Field(default_factory=_resources)

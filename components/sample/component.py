@@ -13,13 +13,18 @@ def sample(
     name: str,
     seed: int,
     config: dict[str, Any],
+    part: str,
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     synthetic: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Draws synthetic images from captions of the training split."""
+    """Draws synthetic images from captions of the training split.
+
+    ``part`` is empty, or names one of several jobs that share the plan: ``2/4``.
+    """
     from components.step import publish, step, uri_of
     from lesiongen.config import parse_config
+    from lesiongen.dataset import Part
     from lesiongen.storage import unique_prefix
 
     with step("sample"):
@@ -27,5 +32,8 @@ def sample(
 
         settings = parse_config(stage.SampleConfig, {"name": f"{name}-synthetic", "seed": seed, **config})
         prefix = unique_prefix(root, "datasets", f"{name}-synthetic")
-        result = stage.sample(settings, uri_of(model), prefix, dataset=uri_of(dataset))
+        # Finished batches are kept apart from the output: a step that is started again finds them here.
+        places = {"dataset": uri_of(dataset), "work": f"{root.rstrip('/')}/work/samples"}
+        wanted = Part.parse(part) if part else None
+        result = stage.sample(settings, uri_of(model), prefix, part=wanted, **places)
         publish(result.dataset, synthetic)

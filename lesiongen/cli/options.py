@@ -16,6 +16,7 @@ __all__ = [
     "console",
     "errors_console",
     "given",
+    "load_yaml",
     "print_json",
     "read_yaml",
     "set_values",
@@ -25,20 +26,29 @@ console = Console(highlight=False, soft_wrap=True)
 errors_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def load_yaml(path: Path) -> Any:
+    """Reads a YAML file.
+
+    Raises:
+        UsageError: The file is absent or is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from error
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML file that holds a mapping.
 
     Raises:
         UsageError: The file is absent, is not YAML, or holds something else.
     """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {error}") from error
+    values = load_yaml(path)
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no mapping of options to values")
     return values

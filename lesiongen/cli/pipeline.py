@@ -17,6 +17,7 @@ Preset = Annotated[
     str, typer.Option(help="Stage configurations: tiny, demo, miniature, reference_lora or reference_full.")
 ]
 CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
+SampleParts = Annotated[int, typer.Option(help="Steps that share the drawing of images, likewise.")]
 DEFAULT_IMAGE = "lesiongen:local"
 _RESUMING = {"resume", "home", "as_json", "config"}
 
@@ -34,6 +35,7 @@ def compile_command(
         bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")
     ] = False,
     caption_parts: CaptionParts = 1,
+    sample_parts: SampleParts = 1,
     config: ConfigFile = None,
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
@@ -51,6 +53,7 @@ def compile_command(
         "accelerator_count": accelerator_count,
         "cache_ingest": cache_ingest,
         "caption_parts": caption_parts,
+        "sample_parts": sample_parts,
     }
     path = compile_pipeline(name, parse_config(CompileSettings, chosen), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
@@ -66,6 +69,7 @@ def run_command(
     runner: Annotated[str, typer.Option(help="subprocess or docker.")] = "subprocess",
     image: Image = DEFAULT_IMAGE,
     caption_parts: CaptionParts = 1,
+    sample_parts: SampleParts = 1,
     root: Annotated[str, typer.Option(help="Where everything is stored.")] = "s3://lesiongen/release",
     source_revision: Annotated[
         str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
@@ -107,6 +111,7 @@ def run_command(
             "runner": runner,
             "image": image,
             "caption_parts": caption_parts,
+            "sample_parts": sample_parts,
             "root": root,
             "source_revision": source_revision,
             "config": _by_stage(set_values(changes)),

@@ -2,13 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, load_yaml, print_json, set_values
 
-__all__ = ["sample_command"]
+if TYPE_CHECKING:
+    from lesiongen.diffusion import SampleResult
+
+__all__ = ["sample_command", "show_samples"]
 
 
 class Captions(StrEnum):
@@ -27,14 +30,32 @@ def sample_command(
     per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis.")] = None,
     plan: Annotated[
         str | None,
-        typer.Option(help="YAML file of diagnosis: count, or 'balance' to fill what the training set lacks."),
+        typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),
+    ] = None,
+    balance_by: Annotated[
+        list[str] | None, typer.Option(help="With --plan balance: fill subgroups too (measured_tone); repeatable.")
     ] = None,
     captions: Annotated[
         Captions | None, typer.Option(help="The dataset's captions, or the reference method's three prompts.")
     ] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is without guidance.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[
+        list[float] | None,
+        typer.Option(help="Guidance scale; 1 is none. Given several times, each image draws one."),
+    ] = None,
+    steps: Annotated[
+        list[int] | None, typer.Option(help="Denoising steps. Given several times, each image draws one.")
+    ] = None,
+    lora_scale: Annotated[float | None, typer.Option(help="How strongly an adapter changes its base.")] = None,
+    only: Annotated[
+        list[int] | None, typer.Option(metavar="INDEX", help="Draw this image of the plan again, alone; repeatable.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same images.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
+    ] = None,
+    work: Annotated[
+        str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
+    ] = None,
     values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
@@ -44,11 +65,14 @@ def sample_command(
     Examples:
       lesiongen sample generator --output synthetic --dataset captioned --per-class 50
 
-      lesiongen sample generator --output synthetic --dataset captioned --plan balance
+      lesiongen sample generator --output synthetic --dataset captioned --plan balance --balance-by measured_tone
+
+      lesiongen sample generator --output part2 --dataset captioned --guidance 1.5 --guidance 3 --shard 2/4
 
       lesiongen sample s3://bucket/models/mel --output synthetic --captions reference --plan plan.yaml
     """
     from lesiongen.config import parse_config
+    from lesiongen.dataset import Part
     from lesiongen.diffusion import SampleConfig, sample
 
     chosen = given(
@@ -56,19 +80,32 @@ def sample_command(
             "per_class": per_class,
             "plan": _plan(plan),
             "captions": captions and captions.value,
-            "guidance_scale": guidance,
-            "steps": steps,
+            "balance_by": balance_by or None,
+            "guidance_scale": _one_or_several(guidance),
+            "steps": _one_or_several(steps),
+            "lora_scale": lora_scale,
+            "only": only or None,
             "seed": seed,
         }
     )
     config = parse_config(SampleConfig, {**set_values(values), **chosen})
-    result = sample(config, model, output, dataset=dataset)
+    part = Part.parse(shard) if shard else None
+    result = sample(config, model, output, dataset=dataset, part=part, work=work)
     if as_json:
         print_json(result.dataset.model_dump() | {"contact_sheet": result.contact_sheet})
         return
-    console.print(f"{result.dataset.uri}: {result.dataset.rows} synthetic images")
-    console.print(f"Look at {result.contact_sheet}")
+    show_samples(result)
 
 
-def _plan(plan: str | None) -> dict[str, Any] | str | None:
-    return plan if plan in (None, "balance") else read_yaml(Path(plan))
+def show_samples(result: "SampleResult") -> None:
+    """Prints what came of sampling."""
+    console.print(f"{result.dataset.uri}: {result.dataset.rows:,} synthetic images", markup=False)
+    console.print(f"Look at {result.contact_sheet}", markup=False)
+
+
+def _plan(plan: str | None) -> Any:
+    return plan if plan in (None, "balance") else load_yaml(Path(plan))
+
+
+def _one_or_several(values: list[Any] | None) -> Any:
+    return values[0] if values and len(values) == 1 else values or None

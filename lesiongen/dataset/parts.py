@@ -42,7 +42,13 @@ class Part:
         return cls(int(match[1]), int(match[2]))
 
     def rows(self, total: int) -> range:
-        """Returns the positions of this part's rows among ``total``: contiguous, and each row in one part."""
+        """Returns the positions of this part's rows among ``total``: contiguous, and each row in one part.
+
+        Raises:
+            UsageError: There are more parts than rows.
+        """
+        if total < self.count:
+            raise UsageError(f"Part {self}: there are {total} to share", hint=f"Take {total} parts or fewer.")
         return range(total * (self.number - 1) // self.count, total * self.number // self.count)
 
 

@@ -9,7 +9,7 @@ from lesiongen.diffusion.sample_config import SampleConfig
 
 if TYPE_CHECKING:
     from lesiongen.diffusion.finetuning import FinetuneResult, finetune
-    from lesiongen.diffusion.sampling import SampleResult, sample
+    from lesiongen.diffusion.sampling import SampleResult, join_samples, sample
 
 __all__ = [
     "FinetuneConfig",
@@ -18,11 +18,18 @@ __all__ = [
     "SampleResult",
     "TinyBaseConfig",
     "finetune",
+    "join_samples",
     "sample",
 ]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
-_LATER = {"FinetuneResult": "finetuning", "finetune": "finetuning", "SampleResult": "sampling", "sample": "sampling"}
+_LATER = {
+    "FinetuneResult": "finetuning",
+    "SampleResult": "sampling",
+    "finetune": "finetuning",
+    "join_samples": "sampling",
+    "sample": "sampling",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -10,7 +10,7 @@ from PIL import Image
 from lesiongen.diffusion.model_folder import BaseReference, local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Generator", "load_generator"]
@@ -41,15 +41,15 @@ class Generator:
         )
 
     def draw(self, batch: Sequence[Request], config: SampleConfig) -> list[Image.Image]:
-        """Draws the requested images; one drawn alone is the one drawn in a batch, up to rounding."""
+        """Draws images that share guidance and steps; one drawn alone is the one drawn in a batch, up to rounding."""
         size = config.image_size or self.image_size
         # On the CPU whatever the device: the same seed then gives the same noise everywhere.
         streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
         drawn = self.pipeline(
             prompt=[item.prompt for item in batch],
             negative_prompt=[config.negative_prompt] * len(batch),
-            num_inference_steps=config.steps,
-            guidance_scale=config.guidance_scale,
+            num_inference_steps=batch[0].steps,
+            guidance_scale=batch[0].guidance_scale,
             generator=streams,
             height=size,
             width=size,
@@ -58,11 +58,15 @@ class Generator:
         return images
 
 
-def load_generator(uri: str) -> Generator:
+def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
     """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
 
+    Args:
+        uri: Where the model is.
+        lora_scale: How strongly an adapter changes its base.
+
     Raises:
-        UsageError: There is no model there, or it is of a kind that cannot be sampled.
+        UsageError: There is no model there, it is of a kind that cannot be sampled, or it has no adapter to scale.
         DataError: A file is damaged, or the base is not the one that the adapter was trained on.
     """
     with local_model(uri) as folder:
@@ -70,12 +74,14 @@ def load_generator(uri: str) -> Generator:
         version = model_version(folder)
         size = manifest.image_size if manifest else None
         if manifest is None or manifest.method != "lora":
+            if lora_scale != 1.0:
+                raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
             return Generator(_prepared(_pipeline(folder)), version, size)
         if manifest.base is None:
             raise DataError(f"{uri} holds an adapter, but its manifest names no base")
         pipeline = _base_pipeline(manifest.base, uri)
         pipeline.load_lora_weights(folder, weight_name="pytorch_lora_weights.safetensors")
-        pipeline.fuse_lora()
+        pipeline.fuse_lora(lora_scale=lora_scale)
         return Generator(_prepared(pipeline), version, size)
 
 

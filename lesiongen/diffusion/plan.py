@@ -1,19 +1,24 @@
-"""Which images to draw: the diagnosis and the caption of each."""
+"""Which images to draw: the diagnosis, the caption and the settings of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from lesiongen.concepts.text import reference_prompts
 from lesiongen.dataset import Dataset
+from lesiongen.dataset.age_bands import age_bands
 from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
-from lesiongen.diffusion.sample_config import BALANCE, SampleConfig
+from lesiongen.diffusion.sample_config import BALANCE, PlanEntry, SampleConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Request", "requests"]
+__all__ = ["Request", "batches", "requests"]
+
+_COLUMNS = ("image_id", "diagnosis", "caption", "measured_tone", "skin_tone", "sex", "site", "image_type", "age")
+_Choice = TypeVar("_Choice", int, float)
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,19 @@ class Request:
     """One image to draw.
 
     Attributes:
-        index: Its place in the plan; with the run's seed it settles caption and noise.
+        index: Its place in the plan; with the run's seed it settles caption, settings and noise.
         diagnosis: The class that the image will be counted as.
         prompt: What the generator is asked for.
+        guidance_scale: How strongly the prompt is followed.
+        steps: Denoising steps.
         caption_of: image_id of the training image whose caption the prompt is; None for a reference prompt.
     """
 
     index: int
     diagnosis: str
     prompt: str
+    guidance_scale: float
+    steps: int
     caption_of: str | None = None
 
 
@@ -44,10 +53,11 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
         dataset: The captioned dataset; needed unless captions are the reference prompts and the plan is explicit.
 
     Raises:
-        UsageError: The configuration needs a dataset, or the plan names an unknown diagnosis.
-        DataError: A diagnosis of the plan has no captioned training image.
+        UsageError: The configuration needs a dataset, the plan names an unknown diagnosis, or ``only`` an image that
+            the plan does not have.
+        DataError: A diagnosis or subgroup of the plan has no captioned training image.
     """
-    table = _training_captions(dataset)
+    table = _training_images(dataset)
     if table is None and (config.captions == "dataset" or config.plan == BALANCE):
         wanted = "plan = balance" if config.plan == BALANCE else "captions = dataset"
         raise UsageError(
@@ -55,55 +65,99 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
             hint="Give the captioned dataset that the model was trained on, or captions = reference.",
         )
     found: list[Request] = []
-    for diagnosis, count in _counts(config, table).items():
-        sources = _captioned(table, diagnosis) if config.captions == "dataset" else None
-        for _ in range(count):
-            found.append(_request(config, len(found), diagnosis, sources))
+    for entry in _entries(config, table):
+        sources = _captioned(table, entry) if config.captions == "dataset" else None
+        for _ in range(entry.count):
+            found.append(_request(config, entry, len(found), sources))
+    if unknown := [index for index in config.only if not 0 <= index < len(found)]:
+        raise UsageError(f"only = {unknown[0]}: the plan has the images 0 to {len(found) - 1}")
     return found
 
 
-def _training_captions(dataset: Dataset | None) -> pd.DataFrame | None:
+def batches(wanted: Sequence[Request], size: int) -> list[list[Request]]:
+    """Groups requests that are drawn at once: they share guidance and steps, which a pipeline takes once a call."""
+    groups: dict[tuple[float, int], list[Request]] = {}
+    for request in wanted:
+        groups.setdefault((request.guidance_scale, request.steps), []).append(request)
+    return [group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)]
+
+
+def _training_images(dataset: Dataset | None) -> pd.DataFrame | None:
     if dataset is None:
         return None
-    return dataset.metadata(columns=["image_id", "diagnosis", "caption"], split="train")
+    table = dataset.metadata(columns=_COLUMNS, split="train")
+    return table.assign(age_band=age_bands(table["age"]))
 
 
-def _counts(config: SampleConfig, table: pd.DataFrame | None) -> dict[str, int]:
-    if isinstance(config.plan, Mapping):
-        _check_plan(config.plan, table)
-        return {name: count for name, count in sorted(config.plan.items()) if count}
+def _entries(config: SampleConfig, table: pd.DataFrame | None) -> list[PlanEntry]:
+    plan = config.plan
+    if isinstance(plan, Mapping):
+        plan = tuple(PlanEntry(diagnosis=name, count=count) for name, count in plan.items())
+    if isinstance(plan, tuple):
+        _check_plan(plan, table)
+        return sorted((entry for entry in plan if entry.count), key=lambda entry: entry.diagnosis)
     if table is None:
-        return dict.fromkeys(sorted(REFERENCE_DIAGNOSES), config.per_class)
-    present = table["diagnosis"].value_counts().sort_index()
-    if config.plan == BALANCE:
-        lacking = {str(name): int(present.max() - count) for name, count in present.items()}
-        if not any(lacking.values()):
-            raise UsageError("plan = balance: every diagnosis of the training set has as many images as the others")
-        return {name: count for name, count in lacking.items() if count}
-    return dict.fromkeys(map(str, present.index), config.per_class)
+        return [PlanEntry(diagnosis=name, count=config.per_class) for name in sorted(REFERENCE_DIAGNOSES)]
+    if plan == BALANCE:
+        return _lacking(config, table)
+    present = sorted(table["diagnosis"].unique())
+    return [PlanEntry(diagnosis=str(name), count=config.per_class) for name in present]
 
 
-def _check_plan(plan: Mapping[str, int], table: pd.DataFrame | None) -> None:
+def _lacking(config: SampleConfig, table: pd.DataFrame) -> list[PlanEntry]:
+    """What every diagnosis, in every subgroup that occurs with it, lacks to be as large as the largest."""
+    keys = ["diagnosis", *config.balance_by]
+    counts = table.dropna(subset=keys).groupby(keys).size()
+    entries = []
+    for values, count in counts.items():
+        diagnosis, *subgroup = values if isinstance(values, tuple) else (values,)
+        where = dict(zip(config.balance_by, subgroup, strict=True))
+        entries.append(PlanEntry(diagnosis=diagnosis, where=where, count=int(counts.max() - count)))
+    missing = [entry for entry in entries if entry.count]
+    if not missing:
+        raise UsageError(f"plan = balance: every {' and '.join(keys)} of the training set has as many images as others")
+    return missing
+
+
+def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
-    if unknown := sorted(set(plan) - known):
+    if unknown := sorted({entry.diagnosis for entry in plan} - known):
         raise UsageError(f"plan: {unknown[0]!r} is no diagnosis", hint=f"Known: {', '.join(sorted(known))}.")
+    if table is None and any(entry.where for entry in plan):
+        raise UsageError("plan: a subgroup needs a dataset", hint="Its captions are those of training images.")
 
 
-def _captioned(table: pd.DataFrame | None, diagnosis: str) -> list[tuple[str, str]]:
-    rows = [] if table is None else table[table["diagnosis"] == diagnosis].itertuples(index=False)
-    sources = [(row.caption, row.image_id) for row in rows if isinstance(row.caption, str) and row.caption]
+def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
+    assert table is not None  # noqa: S101 - requests() refuses this before
+    chosen = table[table["diagnosis"] == entry.diagnosis]
+    for column, value in entry.where.items():
+        chosen = chosen[chosen[column] == value]
+    sources = [
+        (row.caption, row.image_id)
+        for row in chosen.itertuples(index=False)
+        if isinstance(row.caption, str) and row.caption
+    ]
     if not sources:
+        subgroup = "".join(f" with {column} = {value!r}" for column, value in entry.where.items())
         raise DataError(
-            f"No training image of {diagnosis!r} has a caption",
-            hint="Caption the dataset first (lesiongen caption), or sample with captions = reference.",
+            f"No training image of {entry.diagnosis!r}{subgroup} has a caption",
+            hint="Caption the dataset first (lesiongen caption), leave the subgroup out of the plan, or sample with "
+            "captions = reference.",
         )
     return sources
 
 
-def _request(config: SampleConfig, index: int, diagnosis: str, sources: list[tuple[str, str]] | None) -> Request:
+def _request(config: SampleConfig, entry: PlanEntry, index: int, sources: list[tuple[str, str]] | None) -> Request:
     random = np.random.default_rng(derive_seed(config.seed, "caption", index))
     if sources is None:
-        prompts = reference_prompts(diagnosis)
-        return Request(index, diagnosis, prompts[int(random.integers(len(prompts)))])
-    prompt, image_id = sources[int(random.integers(len(sources)))]
-    return Request(index, diagnosis, prompt, image_id)
+        prompts = reference_prompts(entry.diagnosis)
+        prompt, image_id = prompts[int(random.integers(len(prompts)))], None
+    else:
+        prompt, image_id = sources[int(random.integers(len(sources)))]
+    guidance = _drawn(config.guidance_scale if entry.guidance_scale is None else entry.guidance_scale, random)
+    steps = _drawn(config.steps if entry.steps is None else entry.steps, random)
+    return Request(index, entry.diagnosis, prompt, guidance, steps, image_id)
+
+
+def _drawn(choices: _Choice | tuple[_Choice, ...], random: np.random.Generator) -> _Choice:
+    return choices[int(random.integers(len(choices)))] if isinstance(choices, tuple) else choices

@@ -1,5 +1,6 @@
-"""Sampling: from a generator to a dataset of synthetic images."""
+"""Sampling: from a generator to a dataset of synthetic images, in one job or in parts."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,22 +9,26 @@ from typing import Any
 
 from PIL import Image
 
+from lesiongen import __version__
 from lesiongen.concepts import measure
-from lesiongen.dataset import Dataset, DatasetWriter
+from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
+from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.dataset.schema import Sample
+from lesiongen.diffusion.drawn import Drawn
 from lesiongen.diffusion.generator import Generator, load_generator
-from lesiongen.diffusion.plan import Request, requests
+from lesiongen.diffusion.plan import Request, batches, requests
 from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.imaging import contact_sheet, encode_png
+from lesiongen.imaging import contact_sheet, decode, encode_png
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.storage import open_storage
-from lesiongen.tracking import stage_run
+from lesiongen.tracking import StageRun, stage_run
 
-__all__ = ["CONTACT_SHEET", "SampleResult", "sample"]
+__all__ = ["CONTACT_SHEET", "SampleResult", "join_samples", "sample"]
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_COLUMNS = 8
+WORK_FOLDER = "_work"
 _DATASET_ONLY = {"caption_of", "model"}
 """Provenance that stays out of the picture itself, which may be handed on: a real image's id, a place of our own."""
 
@@ -37,85 +42,140 @@ class SampleResult:
     """URI of the picture that shows the first images of every diagnosis, a row each."""
 
 
-def sample(config: SampleConfig, model_uri: str, output: str, *, dataset: str | None = None) -> SampleResult:
+def sample(
+    config: SampleConfig,
+    model_uri: str,
+    output: str,
+    *,
+    dataset: str | None = None,
+    part: Part | None = None,
+    work: str | None = None,
+) -> SampleResult:
     """Draws synthetic images and publishes them as a dataset whose only split is ``train``.
 
     Each image has a random stream of its own, settled by seed and index, so that any one can be drawn again
     alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself; the PNG
     names neither the training image that the caption is of nor the model's place. ``measured_tone`` is filled.
+    Finished batches are kept as they come: a run that was killed and is started again draws the rest.
+
+    No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black pictures.
 
     Args:
         config: How many of what, and how they are drawn.
         model_uri: A generator: a folder, an ``s3://`` prefix, or a hub id.
         output: A new folder or ``s3://`` prefix.
         dataset: The captioned dataset whose ``train`` split gives captions and diagnoses.
+        part: Only this part of the plan; `join_samples` makes one dataset of the parts.
+        work: Folder or prefix that keeps finished batches; by default within ``output``. Where every attempt has an
+            output of its own, name a place that stays.
 
     Raises:
         UsageError: The model or the output cannot be used, or a dataset is needed.
         DataError: A diagnosis has no captioned training image, or the model is damaged.
     """
     source = Dataset.open(dataset) if dataset is not None else None
-    wanted = requests(config, source)
-    with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri}) as run:
-        generator = load_generator(model_uri)
+    planned = _part(batches(requests(config, source), config.batch_size), part)
+    which = {ORIGIN_KEY: str(part)} if part else {}
+    with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri, **which}) as run:
+        generator = load_generator(model_uri, lora_scale=config.lora_scale)
         generator.set_scheduler(config.scheduler)
-        shown = _Sheet()
+        place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
+        origin = _origin(config, model_uri, generator, source)
+        drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
         with DatasetWriter(
             output,
             name=config.name,
             licence=source.manifest.licence if source else None,
             attribution=source.manifest.attribution if source else None,
-            origin=_origin(config, model_uri, generator, source),
+            origin=origin | which,
         ) as writer:
-            for request, image in _drawn(generator, wanted, config):
-                provenance = _provenance(request, config, model_uri, generator)
-                writer.add(_sample(request, image, provenance, source))
-                shown.add(request, image)
-        sheet = shown.picture()
-        open_storage(output).write_bytes(CONTACT_SHEET, _png(sheet))
-        published = Dataset.open(output).reference()
-        run.log_picture(sheet, CONTACT_SHEET)
-        run.log_metrics({"images": published.rows})
-        run.set_tags({"dataset_uri": published.uri, "dataset_version": published.version})
-    return SampleResult(published, f"{published.uri.rstrip('/')}/{CONTACT_SHEET}")
+            for item in _samples(generator, planned, config, model_uri, source, drawn):
+                writer.add(item)
+        drawn.clear()
+        return _publish(run, Dataset.open(output))
 
 
-def _drawn(
-    generator: Generator, wanted: Sequence[Request], config: SampleConfig
-) -> Iterator[tuple[Request, Image.Image]]:
-    with progress("Sampling", total=len(wanted), unit="images") as bar:
-        for start in range(0, len(wanted), config.batch_size):
-            batch = wanted[start : start + config.batch_size]
-            yield from zip(batch, generator.draw(batch, config), strict=True)
-            bar.advance(len(batch))
+def join_samples(parts: Sequence[str], output: str) -> SampleResult:
+    """Publishes the parts of a synthetic dataset as the dataset that one job would have drawn.
+
+    Args:
+        parts: Every part once, in any order.
+        output: New folder or prefix.
+
+    Raises:
+        UsageError: A part is missing or there twice, or the parts are not of one job.
+        StorageError: There is no dataset at one of the addresses.
+    """
+    datasets = [Dataset.open(part) for part in parts]
+    with stage_run("sample", {"parts": list(parts)}) as run:
+        return _publish(run, join_parts(datasets, output, name=datasets[0].manifest.name))
 
 
-class _Sheet:
-    """Keeps the first images of every diagnosis for the contact sheet."""
+def _part(planned: list[list[Request]], part: Part | None) -> list[list[Request]]:
+    """Parts share batches, not images: each image is drawn in the company that it has in the whole."""
+    rows = part.rows(len(planned)) if part else range(len(planned))
+    return planned[rows.start : rows.stop]
 
-    def __init__(self) -> None:
-        self.rows: dict[str, list[Image.Image]] = {}
 
-    def add(self, request: Request, image: Image.Image) -> None:
-        row = self.rows.setdefault(request.diagnosis, [])
-        if len(row) < SHEET_COLUMNS:
-            row.append(image)
+def _samples(
+    generator: Generator,
+    planned: Sequence[Sequence[Request]],
+    config: SampleConfig,
+    model_uri: str,
+    source: Dataset | None,
+    drawn: Drawn,
+) -> Iterator[Sample]:
+    wanted = [[request for request in batch if not config.only or request.index in config.only] for batch in planned]
+    with progress("Sampling", total=sum(map(len, wanted)), unit="images") as bar:
+        for batch, kept in zip(planned, wanted, strict=True):
+            if not kept:
+                continue
+            samples = drawn.get([_image_id(request) for request in kept])
+            if samples is None:
+                pictures = dict(zip(batch, generator.draw(batch, config), strict=True))
+                samples = [
+                    _sample(request, pictures[request], _provenance(request, config, model_uri, generator), source)
+                    for request in kept
+                ]
+                drawn.put(samples)
+            yield from samples
+            bar.advance(len(kept))
 
-    def picture(self) -> Image.Image:
-        """Lays the diagnoses out below one another; a row that is not full ends in blank tiles."""
-        columns = max(map(len, self.rows.values()))
-        images, captions = [], []
-        for diagnosis, row in self.rows.items():
-            blank = [Image.new("RGB", row[0].size, "white")] * (columns - len(row))
-            images += [*row, *blank]
-            captions += [diagnosis] * len(row) + [""] * len(blank)
-        return contact_sheet(images, captions, columns=columns)
+
+def _publish(run: StageRun, dataset: Dataset) -> SampleResult:
+    sheet = _sheet(dataset)
+    storage = open_storage(dataset.uri)
+    storage.write_bytes(CONTACT_SHEET, _png(sheet))
+    published = dataset.reference()
+    run.log_picture(sheet, CONTACT_SHEET)
+    run.log_metrics({"images": published.rows})
+    run.set_tags({"dataset_uri": published.uri, "dataset_version": published.version})
+    return SampleResult(published, f"{storage.uri}/{CONTACT_SHEET}")
+
+
+def _sheet(dataset: Dataset) -> Image.Image:
+    """Lays the first images of every diagnosis out below one another; a row that is not full ends in blank tiles."""
+    table = dataset.metadata(["image_id", "diagnosis"])
+    firsts = table.groupby("diagnosis").head(SHEET_COLUMNS).sort_values("diagnosis", kind="stable")
+    columns = int(firsts["diagnosis"].value_counts().max())
+    pictures = {item.image_id: decode(item.image) for item in dataset.pick(list(firsts["image_id"]))}
+    images, captions = [], []
+    for diagnosis, rows in firsts.groupby("diagnosis"):
+        row = [pictures[image_id] for image_id in rows["image_id"]]
+        blank = [Image.new("RGB", row[0].size, "white")] * (columns - len(row))
+        images += [*row, *blank]
+        captions += [str(diagnosis)] * len(row) + [""] * len(blank)
+    return contact_sheet(images, captions, columns=columns)
+
+
+def _image_id(request: Request) -> str:
+    return f"synthetic-{request.index:06d}"
 
 
 def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], source: Dataset | None) -> Sample:
     return Sample(
         image=encode_png(image, {key: value for key, value in provenance.items() if key not in _DATASET_ONLY}),
-        image_id=f"synthetic-{request.index:06d}",
+        image_id=_image_id(request),
         diagnosis=request.diagnosis,
         split="train",
         caption=request.prompt,
@@ -139,9 +199,10 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
         "negative_prompt": config.negative_prompt,
         "seed": config.seed,
         "index": request.index,
-        "guidance_scale": config.guidance_scale,
-        "steps": config.steps,
+        "guidance_scale": request.guidance_scale,
+        "steps": request.steps,
         "scheduler": config.scheduler,
+        "lora_scale": config.lora_scale,
     }
 
 

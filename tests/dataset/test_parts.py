@@ -23,10 +23,16 @@ def _copy(dataset, output, part=None, **origin):
     return derive(dataset, str(output), iter, name="copy", origin={"stage": "test", **origin}, rows=rows)
 
 
-@given(st.integers(0, 500), st.integers(1, 20))
-def test_each_row_is_in_one_part(total, count):
-    rows = [row for number in range(1, count + 1) for row in Part(number, count).rows(total)]
-    assert rows == list(range(total))
+@given(st.integers(20, 500), st.integers(1, 20))
+def test_each_row_is_in_one_part_and_no_part_is_empty(total, count):
+    parts = [Part(number, count).rows(total) for number in range(1, count + 1)]
+    assert [row for part in parts for row in part] == list(range(total))
+    assert all(parts)
+
+
+def test_more_parts_than_rows_are_refused():
+    with pytest.raises(UsageError, match="Part 1/4: there are 3 to share"):
+        Part(1, 4).rows(3)
 
 
 def test_a_range_of_rows_is_that_stretch_of_the_stream(dataset):

@@ -64,7 +64,9 @@ def png(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def build_dataset(folder: Path, counts: dict[str, int], **changes: object) -> str:
+def build_dataset(
+    folder: Path, counts: dict[str, int], *, tones: tuple[str | None, ...] = (None,), **changes: object
+) -> str:
     captions = {"mel": "melanoma, dark", "nv": "nevus, light", "df": "dermatofibroma"}
     with DatasetWriter(str(folder), name="tiny") as writer:
         for split, count in counts.items():
@@ -72,7 +74,8 @@ def build_dataset(folder: Path, counts: dict[str, int], **changes: object) -> st
                 diagnosis = ("nv", "nv", "mel", "nv", "df")[row % 5]
                 values = {
                     "image": png(1000 * len(split) + row), "image_id": f"{split}-{row}",
-                    "diagnosis": diagnosis, "split": split, "caption": captions[diagnosis], **changes,
+                    "diagnosis": diagnosis, "split": split, "caption": captions[diagnosis],
+                    "measured_tone": tones[row % len(tones)], **changes,
                 }  # fmt: skip
                 writer.add(Sample(**values))
     return str(folder)

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from io import BytesIO
 
 import numpy as np
@@ -8,12 +9,12 @@ from typer.testing import CliRunner
 
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.cli.app import app
-from lesiongen.dataset import TONE_CLASSES, Dataset
+from lesiongen.dataset import TONE_CLASSES, Dataset, Part
 from lesiongen.diffusion.generator import Generator, load_generator
 from lesiongen.diffusion.model_folder import BaseReference, model_version, write_manifest
-from lesiongen.diffusion.plan import requests
-from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.diffusion.sampling import sample
+from lesiongen.diffusion.plan import batches, requests
+from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
+from lesiongen.diffusion.sampling import join_samples, sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
@@ -149,6 +150,92 @@ def test_plans_that_cannot_be_met_are_refused(dataset_uri, tmp_path):
         requests(SampleConfig(), uncaptioned)
 
 
+def test_a_plan_names_subgroups_and_settings(tmp_path):
+    uri = build_dataset(tmp_path / "set", {"train": 12}, tones=("dark", "light", "light"))
+    dataset = Dataset.open(uri)
+    tones = dataset.metadata(["image_id", "measured_tone"]).set_index("image_id")["measured_tone"]
+    entry = PlanEntry(diagnosis="nv", count=8, where={"measured_tone": "dark"}, guidance_scale=(1.5, 3.0), steps=7)
+    found = requests(SampleConfig(plan=(entry,)), dataset)
+    assert {tones[item.caption_of] for item in found} == {"dark"}
+    assert {item.guidance_scale for item in found} == {1.5, 3.0}
+    assert {item.steps for item in found} == {7}
+    with pytest.raises(DataError, match="No training image of 'nv' with measured_tone = 'brown' has a caption"):
+        requests(SampleConfig(plan=(PlanEntry(diagnosis="nv", count=1, where={"measured_tone": "brown"}),)), dataset)
+
+
+def test_balance_fills_the_subgroups_that_lack_images(tmp_path):
+    uri = build_dataset(tmp_path / "set", {"train": 12}, tones=("dark", "light", "light"))
+    dataset = Dataset.open(uri)
+    table = dataset.metadata(["image_id", "diagnosis", "measured_tone"])
+    drawn = requests(SampleConfig(plan="balance", balance_by=("measured_tone",)), dataset)
+    tones = table.set_index("image_id")["measured_tone"]
+    together = Counter(zip(table["diagnosis"], table["measured_tone"], strict=True))
+    together.update((item.diagnosis, tones[item.caption_of]) for item in drawn)
+    assert len(set(together.values())) == 1
+
+
+def test_batches_share_what_a_pipeline_takes_once():
+    config = SampleConfig(per_class=9, captions="reference", guidance_scale=(1.0, 2.0), steps=(3, 4))
+    wanted = requests(config, None)
+    planned = batches(wanted, 5)
+    assert sorted((item for batch in planned for item in batch), key=lambda item: item.index) == wanted
+    assert all(len({(item.guidance_scale, item.steps) for item in batch}) == 1 for batch in planned)
+    assert max(map(len, planned)) == 5
+
+
+def test_joined_parts_are_what_one_job_draws(drawn, pipeline_folder, dataset_uri, tmp_path):
+    parts = [str(tmp_path / f"part{number}") for number in (1, 2)]
+    for number, output in enumerate(parts, start=1):
+        sample(CONFIG, str(pipeline_folder), output, dataset=dataset_uri, part=Part(number, 2))
+    joined = join_samples(parts, str(tmp_path / "joined"))
+    assert joined.dataset.version == drawn.dataset.version
+    with Image.open(joined.contact_sheet) as sheet, Image.open(drawn.contact_sheet) as whole:
+        assert np.array_equal(sheet, whole)
+
+
+def test_a_second_attempt_draws_only_what_is_missing(drawn, pipeline_folder, dataset_uri, tmp_path, monkeypatch):
+    plain, seen = Generator.draw, []
+
+    def dying(self, batch, config):
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        return counting(self, batch, config)
+
+    def counting(self, batch, config):
+        seen.append([item.index for item in batch])
+        return plain(self, batch, config)
+
+    output = tmp_path / "set"
+    monkeypatch.setattr(Generator, "draw", dying)
+    with pytest.raises(KeyboardInterrupt):
+        sample(CONFIG, str(pipeline_folder), str(output), dataset=dataset_uri)
+    assert not (output / "_dataset.json").exists()
+    monkeypatch.setattr(Generator, "draw", counting)
+    again = sample(CONFIG, str(pipeline_folder), str(output), dataset=dataset_uri)
+    assert seen == [[0, 1, 2, 3], [4, 5]]
+    assert again.dataset.version == drawn.dataset.version
+    assert not list((output / "_work").rglob("*.rows"))
+
+
+def test_a_damaged_batch_is_drawn_again(pipeline_folder, dataset_uri, tmp_path, monkeypatch, caplog):
+    work = tmp_path / "work"
+    monkeypatch.setattr("lesiongen.diffusion.drawn.Drawn.clear", lambda self: None)
+    first = sample(CONFIG, str(pipeline_folder), str(tmp_path / "a"), dataset=dataset_uri, work=str(work))
+    for path in work.rglob("*.rows"):
+        path.write_bytes(path.read_bytes()[:100])
+    second = sample(CONFIG, str(pipeline_folder), str(tmp_path / "b"), dataset=dataset_uri, work=str(work))
+    assert first.dataset.version == second.dataset.version
+    assert caplog.text.count("is damaged and is drawn again") == 2
+
+
+def test_one_image_of_the_plan_is_drawn_again_to_the_last_bit(drawn, pipeline_folder, dataset_uri, tmp_path):
+    config = CONFIG.model_copy(update={"only": (4,)})
+    again = sample(config, str(pipeline_folder), str(tmp_path / "one"), dataset=dataset_uri)
+    assert _images(again.dataset.uri) == {"synthetic-000004": _images(drawn.dataset.uri)["synthetic-000004"]}
+    with pytest.raises(UsageError, match="only = 6: the plan has the images 0 to 5"):
+        requests(CONFIG.model_copy(update={"only": (6,)}), Dataset.open(dataset_uri))
+
+
 def _adapter(folder, pipeline_folder, base_version):
     import torch
     from peft import LoraConfig
@@ -180,6 +267,19 @@ def test_an_adapter_is_drawn_with_on_its_base(pipeline_folder, dataset_uri, tmp_
     with_adapter, without = (np.asarray(item.draw(wanted, config)[0], dtype=int) for item in generators)
     assert with_adapter.shape == (SIZE, SIZE, 3)
     assert np.abs(with_adapter - without).max() > 5
+
+
+def test_the_strength_of_an_adapter(pipeline_folder, dataset_uri, tmp_path):
+    adapter = _adapter(tmp_path / "adapter", pipeline_folder, model_version(pipeline_folder))
+    wanted = requests(CONFIG, Dataset.open(dataset_uri))[:1]
+    pictures = [
+        np.asarray(load_generator(uri, **scale).draw(wanted, CONFIG)[0], dtype=int)
+        for uri, scale in ((adapter, {"lora_scale": 0.0}), (str(pipeline_folder), {}), (adapter, {"lora_scale": 0.5}))
+    ]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert np.abs(pictures[2] - pictures[1]).max() > 5
+    with pytest.raises(UsageError, match="lora_scale = 0.5: .* is a whole model"):
+        load_generator(str(pipeline_folder), lora_scale=0.5)
 
 
 def test_an_adapter_on_another_base_is_refused(pipeline_folder, tmp_path):

@@ -40,7 +40,7 @@ def test_a_run_is_stopped_by_a_signal_and_goes_on(
     place = ("--home", str(home))
     first = run_command(
         *place, "--source", str(phantoms), "--format", "image_folder", "--preset", "miniature", "--name", "ph",
-        "--caption-parts", "2",
+        "--caption-parts", "2", "--sample-parts", "2",
     )  # fmt: skip
     first.wait_for("^finetune ")
     first.terminate()

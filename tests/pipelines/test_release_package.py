@@ -195,14 +195,23 @@ def test_a_wrong_name_is_refused(tmp_path: Path, name: str, settings: dict[str, 
     assert not list(tmp_path.iterdir())
 
 
-def test_captioning_is_shared_by_as_many_steps_as_are_asked_for(tmp_path: Path) -> None:
-    spec, _ = _compile(tmp_path, caption_parts=3, image="registry.example/lesiongen:1.2")
+def test_captioning_and_sampling_are_shared_by_as_many_steps_as_are_asked_for(tmp_path: Path) -> None:
+    spec, _ = _compile(tmp_path, caption_parts=3, sample_parts=2, image="registry.example/lesiongen:1.2")
     tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
-    (loop,) = (task for name, task in tasks.items() if name.startswith("for-loop"))
-    assert yaml.safe_load(loop["parameterIterator"]["items"]["raw"]) == ["1/3", "2/3", "3/3"]
-    assert loop["dependentTasks"] == ["ingest", "validate"], "nothing is captioned that did not pass"
-    assert "caption" not in tasks
+    loops = {
+        tuple(yaml.safe_load(task["parameterIterator"]["items"]["raw"])): task["dependentTasks"]
+        for name, task in tasks.items()
+        if name.startswith("for-loop")
+    }
+    # Nothing is captioned that did not pass.
+    assert loops == {
+        ("1/3", "2/3", "3/3"): ["ingest", "validate"],
+        ("1/2", "2/2"): ["finetune", "join-captions"],
+    }
+    assert not {"caption", "sample"} & set(tasks)
     assert tasks["finetune"]["dependentTasks"] == ["join-captions"]
-    assert _container(spec, "join-captions")["image"] == "registry.example/lesiongen:1.2"
-    assert _resources(_container(spec, "join-captions")) == ("1", "2", "2G", "4G", None)
+    assert tasks["evaluate"]["dependentTasks"] == ["join-captions", "join-samples"]
+    for step in ("join-captions", "join-samples"):
+        assert _container(spec, step)["image"] == "registry.example/lesiongen:1.2"
+        assert _resources(_container(spec, step)) == ("1", "2", "2G", "4G", None)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())

@@ -1,0 +1,1 @@
+"""Step: the parts of a synthetic dataset become one."""
