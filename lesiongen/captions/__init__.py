@@ -2,9 +2,10 @@
 
 from lesiongen.captions.config import CaptionConfig
 from lesiongen.captions.result import CaptionCounts, CaptionResult
-from lesiongen.captions.stage import PREVIEW_NAME, REPORT_NAME, caption, join_captions
+from lesiongen.captions.stage import PAGE_NAME, PREVIEW_NAME, REPORT_NAME, caption, join_captions
 
 __all__ = [
+    "PAGE_NAME",
     "PREVIEW_NAME",
     "REPORT_NAME",
     "CaptionConfig",

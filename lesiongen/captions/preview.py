@@ -1,5 +1,6 @@
-"""A page that shows what the writers saw: the image, the outline, the caption."""
+"""A sheet that shows what the writers saw: the image, its mask, the report, the caption and its tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,17 @@ from PIL import Image
 from scipy import ndimage
 
 from lesiongen.concepts import Composed, Measurement, Report
-from lesiongen.dataset import Sample
+from lesiongen.dataset import Sample, diagnosis_phrase
 from lesiongen.imaging import square
-from lesiongen.reporting import Page, Picture, Section, Table
+from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table
 
-__all__ = ["Shown", "preview_page"]
+__all__ = ["Shown", "outlined", "preview_page"]
 
 OUTLINE = (0, 230, 60)
-SIDE = 256
+SIDE = 288
+GAP = 8
+DIMMED = 0.3
+"""What is left of the brightness outside the lesion."""
 
 
 @dataclass(frozen=True)
@@ -28,33 +32,79 @@ class Shown:
     measurement: Measurement | None
 
 
-def preview_page(name: str, shown: list[Shown]) -> Page:
-    """Lays out each image with the lesion's outline, its caption and where every entry comes from."""
-    page = Page(title=f"Captions of {name}", subtitle=f"{len(shown)} images; the lesion's outline as it was measured")
+def preview_page(name: str, shown: Sequence[Shown], budget: int) -> Page:
+    """Lays out, for each image, the lesion's mask, the caption, its tokens, and where every entry comes from.
+
+    Args:
+        name: Of the captioned dataset.
+        shown: The images.
+        budget: Tokens that a caption may have.
+    """
+    page = Page(f"Captions of {name}", f"{len(shown)} images with the lesion as it was measured")
     for item in shown:
-        picture = Picture(_outlined(item), f"{item.sample.image_id} with the lesion's outline", item.composed.text)
-        page.add(Section(f"{item.sample.image_id} ({item.sample.diagnosis})", [picture, _entries(item)]))
+        title = f"{item.sample.image_id} · {diagnosis_phrase(item.sample.diagnosis)}"
+        page.add(Section(title, _blocks(item, budget)))
     return page
 
 
+def _blocks(item: Shown, budget: int) -> list[Block]:
+    composed = item.composed
+    facts = {"tokens": f"{composed.tokens} of {budget}", "entries": len(list(item.report.entries()))}
+    if composed.dropped:
+        facts["did not fit"] = ", ".join(composed.dropped)
+    picture = Picture(_pair(item), f"{item.sample.image_id}, and the lesion in it", _caption(item.measurement))
+    return [picture, Callout("info", composed.text), Facts(facts), _entries(item)]
+
+
+def _caption(measurement: Measurement | None) -> str:
+    if measurement is None:
+        return ""
+    return "; ".join(f"{what}: {why}" for what, why in measurement.not_measurable.items())
+
+
+def _pair(item: Shown) -> Image.Image:
+    """The image, and beside it the lesion with everything else dimmed."""
+    sheet = Image.new("RGB", (2 * SIDE + GAP, SIDE), "white")
+    sheet.paste(square(item.image, SIDE), (0, 0))
+    sheet.paste(outlined(item.image, item.measurement, SIDE, outside=DIMMED), (SIDE + GAP, 0))
+    return sheet
+
+
+def outlined(image: Image.Image, measurement: Measurement | None, side: int, outside: float = 1.0) -> Image.Image:
+    """Returns an image's centre square with the lesion's outline.
+
+    Args:
+        image: The picture.
+        measurement: What was measured of it; without a lesion there is no outline.
+        side: Of the result, in pixels.
+        outside: Brightness of what is not lesion, in [0, 1].
+    """
+    picture = square(image, side)
+    if measurement is None or not measurement.lesion.any():
+        return picture
+    mask = np.asarray(Image.fromarray(measurement.lesion).resize((side, side), Image.Resampling.NEAREST))
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), side / 128) > 0.5
+    pixels = np.array(picture)
+    pixels[~soft] = (pixels[~soft] * outside).astype(np.uint8)
+    pixels[ndimage.binary_dilation(soft, iterations=max(side // 144, 1)) & ~soft] = OUTLINE
+    return Image.fromarray(pixels)
+
+
 def _entries(item: Shown) -> Table:
-    rows = [
-        (name, ", ".join(entry.value), entry.source, _numbers(entry.evidence), "dropped" if name in dropped else "")
-        for dropped in [item.composed.dropped]
-        for name, entry in item.report.entries()
-    ]
-    return Table(("entry", "value", "source", "evidence", ""), rows, f"{item.composed.tokens} tokens")
+    rows = []
+    for name, entry in item.report.entries():
+        words = ", ".join(entry.value) or "nothing found"
+        rows.append((name.replace("_", " "), words, entry.source, _numbers(entry.evidence), _fate(item.composed, name)))
+    description = item.report.description
+    if description is not None:
+        fate = _fate(item.composed, "description")
+        rows.append(("description", description.text, description.source, "", fate))
+    return Table(("entry", "value", "source", "evidence", "left out"), rows)
+
+
+def _fate(composed: Composed, name: str) -> str:
+    return ", ".join(composed.shortened.get(name, ()))
 
 
 def _numbers(evidence: dict[str, float]) -> str:
     return ", ".join(f"{name} {number:.3g}" for name, number in evidence.items())
-
-
-def _outlined(item: Shown) -> Image.Image:
-    picture = square(item.image, SIDE)
-    if item.measurement is None or not item.measurement.lesion.any():
-        return picture
-    mask = np.asarray(Image.fromarray(item.measurement.lesion).resize((SIDE, SIDE)))
-    pixels = np.array(picture)
-    pixels[mask ^ ndimage.binary_erosion(mask)] = OUTLINE
-    return Image.fromarray(pixels)

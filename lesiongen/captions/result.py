@@ -26,6 +26,7 @@ class CaptionCounts(BaseModel):
         budget: Longest caption in tokens.
         covered: For each entry and source, the images that have it.
         dropped: For each entry, the captions in which it did not fit.
+        shortened: For each entry, the captions in which a part of it did not fit.
         checks: What the checks found, writer by writer.
         not_measurable: For each kind of measurement, the images that do not allow it.
         refused: For each writer, how often it answered what it may not state.
@@ -38,6 +39,7 @@ class CaptionCounts(BaseModel):
     images: int = 0
     covered: dict[str, Counts] = {}
     dropped: Counts = Counter()
+    shortened: Counts = Counter()
     checks: CheckCounts = Field(default_factory=CheckCounts)
     not_measurable: Counts = Counter()
     refused: Counts = Counter()
@@ -49,6 +51,7 @@ class CaptionCounts(BaseModel):
         for name, entry in checked.report.entries():
             self.covered.setdefault(name, Counter())[entry.source] += 1
         self.dropped.update(composed.dropped)
+        self.shortened.update(name for name in composed.shortened if name not in composed.dropped)
         self.checks.add(image_id, checked)
         for writer, written in described.items():
             self.not_measurable.update(written.not_measurable.keys())
@@ -61,7 +64,7 @@ class CaptionCounts(BaseModel):
         covered = {name: self.covered.get(name, Counter()) + other.covered.get(name, Counter()) for name in names}
         summed = {
             name: getattr(self, name) + getattr(other, name)
-            for name in ("images", "dropped", "checks", "not_measurable", "refused", "lengths")
+            for name in ("images", "dropped", "shortened", "checks", "not_measurable", "refused", "lengths")
         }
         return CaptionCounts(budget=self.budget, covered=covered, **summed)
 
@@ -90,9 +93,11 @@ class CaptionResult:
     Attributes:
         dataset: The new dataset.
         counts: What was counted.
+        page: Address of the caption report's page.
         preview: Address of the preview page, where one was asked for.
     """
 
     dataset: DatasetReference
     counts: CaptionCounts
+    page: str
     preview: str | None = None

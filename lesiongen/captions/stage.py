@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from PIL import Image
+
 from lesiongen.captions.captioner import Captioner
 from lesiongen.captions.config import CaptionConfig, WriterName
 from lesiongen.captions.describing import described, work_key
 from lesiongen.captions.journal import Journal
-from lesiongen.captions.preview import Shown, preview_page
+from lesiongen.captions.preview import Shown, outlined, preview_page
+from lesiongen.captions.report import caption_page, worst_images
 from lesiongen.captions.result import CaptionCounts, CaptionResult
 from lesiongen.captions.writers import Writer
 from lesiongen.concepts import label_only, measure, read_report
@@ -20,10 +23,12 @@ from lesiongen.seeds import derive_seed
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, stage_run
 
-__all__ = ["PREVIEW_NAME", "REPORT_NAME", "caption", "join_captions"]
+__all__ = ["PAGE_NAME", "PREVIEW_NAME", "REPORT_NAME", "caption", "join_captions"]
 
 REPORT_NAME = "caption_report.json"
+PAGE_NAME = "caption_report.html"
 PREVIEW_NAME = "caption_preview.html"
+WORST_CASE_SIDE = 192
 WORK_FOLDER = "_work"
 
 
@@ -33,8 +38,8 @@ def caption(
     """Writes the report and the caption of every image.
 
     The columns ``concepts``, ``caption`` and ``measured_tone`` are filled; everything else, ``skin_tone`` above all,
-    stays as it is. ``caption_report.json`` is written beside the new dataset. What the writers state is kept as it
-    comes: a job that was killed and is started again measures and asks only for what is missing.
+    stays as it is. ``caption_report.json`` and the same as a page are written beside the new dataset. What the writers
+    state is kept as it comes: a job that was killed and is started again measures and asks only for what is missing.
 
     Args:
         config: Writers, tokenizer and wording.
@@ -108,11 +113,21 @@ def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: Cap
     storage.write_json(REPORT_NAME, content)
     run.log_json(content, REPORT_NAME)
     run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
+    pictures = _outlined(captioned, worst_images(counts), allow_real_images=captioner.config.allow_real_images)
+    storage.write_text(PAGE_NAME, render(caption_page(captioner.config.name, counts, pictures)))
     preview = None
     if shown := _shown(captioner, captioned):
-        storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown)))
+        storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown, captioner.budget)))
         preview = f"{storage.uri}/{PREVIEW_NAME}"
-    return CaptionResult(captioned.reference(), counts, preview)
+    return CaptionResult(captioned.reference(), counts, f"{storage.uri}/{PAGE_NAME}", preview)
+
+
+def _outlined(captioned: Dataset, names: Sequence[str], *, allow_real_images: bool) -> dict[str, Image.Image]:
+    """Draws the lesion's outline on the images that may be shown."""
+    samples = captioned.pick(list(names)) if names else ()
+    allowed = (sample for sample in samples if allow_real_images or is_synthetic(sample.provenance))
+    decoded = ((sample.image_id, decode(sample.image)) for sample in allowed)
+    return {image_id: outlined(image, measure(image), WORST_CASE_SIDE) for image_id, image in decoded}
 
 
 def _shown(captioner: Captioner, captioned: Dataset) -> list[Shown]:

@@ -91,7 +91,9 @@ def caption_command(
     result = caption(settings, dataset, output, part=Part.parse(shard) if shard else None, work=work)
     if as_json:
         counts = result.counts.model_dump(mode="json") | {"coverage": result.counts.coverage()}
-        print_json({"dataset": result.dataset.model_dump(), "counts": counts, "preview": result.preview})
+        print_json(
+            {"dataset": result.dataset.model_dump(), "counts": counts, "page": result.page, "preview": result.preview}
+        )
         return
     show_captions(result)
 
@@ -122,5 +124,6 @@ def show_captions(result: "CaptionResult") -> None:
             console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in cases.items())}", markup=False)
     if counts.checks.rejected:
         console.print(f"  rejected: {counts.checks.rejected:,} captions name the diagnosis alone")
+    console.print(f"  report: {result.page}", markup=False)
     if result.preview:
         console.print(f"  preview: {result.preview}", markup=False)
