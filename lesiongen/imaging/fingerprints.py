@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesiongen.imaging.preprocessing import reduced
+
 __all__ = ["COLOUR_SIDE", "SIDE", "Fingerprint", "colours", "fingerprint", "luminance", "pack"]
 
 SIDE = 32
@@ -28,10 +30,8 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    # Whole-number reduction first: it is several times faster than resizing from the full size.
-    factor = min(image.size) // (2 * SIDE)
-    small = image.reduce(factor) if factor > 1 else image
-    small = small.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
+    small = reduced(image, 2 * SIDE).convert("RGB")
+    small = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
 

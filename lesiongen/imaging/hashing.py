@@ -13,6 +13,7 @@ __all__ = ["HASH_BITS", "close_pairs", "hashes"]
 _FREQUENCIES, _COLOUR_FREQUENCIES = 7, 6
 HASH_BITS = _FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 _WORDS = 2
+_CHUNK = 512
 # A tile of 16 rows by 2,048 columns stays in a core's cache.
 _BLOCK_ROWS, _TILE_ROWS, _TILE_COLUMNS = 256, 16, 2048
 
@@ -28,13 +29,15 @@ def hashes(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
     Returns:
         uint64 [8, 2, n].
     """
-    bright = _transform(luminance(packed), SIDE, _FREQUENCIES)
-    tint = _transform(colours(packed), COLOUR_SIDE, _COLOUR_FREQUENCIES)
     result = np.empty((len(ORIENTATIONS), _WORDS, len(packed)), dtype=np.uint64)
-    for orientation in ORIENTATIONS:
-        turned = (turn_frequencies(values, orientation) for values in (bright, tint))
-        bits = [values.reshape(*values.shape[:-2], -1)[..., 1:].reshape(len(packed), -1) > 0 for values in turned]
-        result[orientation] = _words(np.concatenate(bits, axis=1)).T
+    for start in range(0, len(packed), _CHUNK):
+        chunk = packed[start : start + _CHUNK]
+        bright = _transform(luminance(chunk), SIDE, _FREQUENCIES)
+        tint = _transform(colours(chunk), COLOUR_SIDE, _COLOUR_FREQUENCIES)
+        for orientation in ORIENTATIONS:
+            signs = [turn_frequencies(values, orientation) > 0 for values in (bright, tint)]
+            bits = [each.reshape(*each.shape[:-2], -1)[..., 1:].reshape(len(chunk), -1) for each in signs]
+            result[orientation, :, start : start + _CHUNK] = _words(np.concatenate(bits, axis=1)).T
     return result
 
 

@@ -1,52 +1,86 @@
 """What must be looked up in pixels or in other rows, turned into columns that expectations can judge."""
 
-from collections.abc import Iterable
-from io import BytesIO
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lesiongen.concepts import read_report
-from lesiongen.dataset import Dataset, Sample, is_synthetic
+from lesiongen.dataset import Dataset, is_synthetic
 from lesiongen.errors import DataError
-from lesiongen.imaging import ImageError, content_digest, decode
+from lesiongen.imaging import Fingerprint, duplicate_groups
+from lesiongen.imaging.examination import Examination, examine_all
+from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
+from lesiongen.validation.links import NEAR_GROUP, with_links
 
 __all__ = ["measured_table"]
 
-THUMBNAIL = 64
-_NOTHING: dict[str, Any] = {"decode_problem": None, "mode": None, "min_side": None, "contrast": None, "digest": None}
+_BATCH_IMAGES, _BATCH_BYTES = 64, 4 << 20
+SMALL = 16 << 20
+"""Bytes of a dataset that one process has examined before others have started."""
+_FROM_PIXELS = tuple(field.name for field in fields(Examination) if field.name != "fingerprint")
 
 
 def measured_table(dataset: Dataset) -> pd.DataFrame:
     """Reads every sample once and returns the metadata with the derived columns, one row for each, in order.
 
-    Memory holds the table and one image.
+    Images are decoded on all cores. Memory holds the table, 1,312 bytes for each image, and a few images.
+
+    Raises:
+        DataError: The dataset was changed after it was published.
     """
-    rows = []
+    measured, prints = _examined(dataset)
+    table = pd.concat([dataset.metadata(), measured], axis=1)
+    table["min_side"] = table[["width", "height"]].min(axis=1)
+    table["concepts_problem"] = _unreadable(table["concepts"])
+    table["synthetic"] = [is_synthetic(provenance) for provenance in table["provenance"]]
+    outside = table["synthetic"] & (table["split"] != "train")
+    table["synthetic_outside_train"] = table["split"].where(outside, None)
+    table[NEAR_GROUP] = _near_groups(prints)
+    return with_links(table)
+
+
+def _examined(dataset: Dataset) -> tuple[pd.DataFrame, list[Fingerprint | None]]:
+    columns: dict[str, list[Any]] = {name: [] for name in _FROM_PIXELS}
+    prints: list[Fingerprint | None] = []
+    size = sum(shard.bytes for shard in dataset.manifest.shards)
+    batches = _batches(sample.image for sample in dataset.samples())
     with progress("Checking images", total=len(dataset), unit="images") as bar:
-        for sample in dataset.samples():
-            rows.append(_pixels(sample.image) | _row(sample))
-            bar.advance()
-    metadata = dataset.metadata()
-    derived = pd.DataFrame(
-        rows, index=metadata.index, columns=[*_NOTHING, "concepts_problem", "synthetic", "synthetic_outside_train"]
-    )
-    return _with_links(pd.concat([metadata, derived], axis=1))
+        for batch in in_processes(examine_all, batches, processes=1 if size < SMALL else None):
+            for examination in batch:
+                for name, values in columns.items():
+                    values.append(getattr(examination, name))
+                prints.append(examination.fingerprint)
+            bar.advance(len(batch))
+    return pd.DataFrame({name: _column(values) for name, values in columns.items()}), prints
 
 
-def _row(sample: Sample) -> dict[str, Any]:
-    synthetic = is_synthetic(sample.provenance)
-    return {
-        "synthetic": synthetic,
-        "concepts_problem": _report_problem(sample.concepts),
-        "synthetic_outside_train": sample.split if synthetic and sample.split != "train" else None,
-    }
+def _batches(images: Iterable[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == _BATCH_IMAGES or sum(map(len, batch)) >= _BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _report_problem(concepts: str | None) -> str | None:
+def _column(values: list[Any]) -> pd.Series:
+    """Numbers with blanks are floats; anything else stays as it is."""
+    known = next((value for value in values if value is not None), None)
+    return pd.Series(values, dtype=float if isinstance(known, int | float) else object)
+
+
+def _unreadable(concepts: pd.Series) -> pd.Series:
+    problems = {text: _report_problem(text) for text in concepts.dropna().unique()}
+    return pd.Series([problems.get(text) for text in concepts], index=concepts.index, dtype=object)
+
+
+def _report_problem(concepts: str) -> str | None:
     try:
         read_report(concepts)
     except DataError as error:
@@ -54,51 +88,11 @@ def _report_problem(concepts: str | None) -> str | None:
     return None
 
 
-def _pixels(data: bytes) -> dict[str, Any]:
-    try:
-        image = decode(data)
-    except ImageError as error:
-        return _NOTHING | {"decode_problem": str(error)}
-    with Image.open(BytesIO(data)) as stored:
-        mode = stored.mode
-    grey = np.asarray(image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), dtype=np.float32)
-    return {
-        "decode_problem": None,
-        "mode": mode,
-        "min_side": min(image.size),
-        "contrast": float(grey.std()),
-        "digest": content_digest(image),
-    }
-
-
-def _with_links(table: pd.DataFrame) -> pd.DataFrame:
-    links = {
-        "twin_in_other_split": _conflicts(table, ["digest"], "split"),
-        "twin_in_same_split": _conflicts(table, ["digest", "split"], "image_id"),
-        "twin_with_other_diagnosis": _conflicts(table, ["digest"], "diagnosis"),
-        "lesion_in_other_split": _conflicts(table, ["lesion_id"], "split"),
-        "patient_in_other_split": _conflicts(table, ["patient_id"], "split"),
-        "case_in_other_split": _conflicts(table, ["case_id"], "split"),
-        "lesion_of_other_patient": _conflicts(table, ["lesion_id"], "patient_id"),
-        "lesion_with_other_diagnosis": _conflicts(table, ["lesion_id"], "diagnosis"),
-    }
-    return table.assign(**links)
-
-
-def _conflicts(table: pd.DataFrame, keys: list[str], differs: str) -> pd.Series:
-    """Names, for each row, the rows that share its keys but not its value of another column."""
-    found = pd.Series([None] * len(table), index=table.index, dtype=object)
-    known = table.dropna(subset=[*keys, differs])
-    counts = known.groupby(keys)[differs].transform("nunique")
-    for _, group in known[counts > 1].groupby(keys):
-        for index, value in group[differs].items():
-            others = group[group[differs] != value]
-            found[index] = _named(others["image_id"], others[differs] if differs != "image_id" else ())
-    return found
-
-
-def _named(names: Iterable[str], values: Iterable[object]) -> str:
-    shown = [str(name) for name in names]
-    for position, value in enumerate(values):
-        shown[position] += f" ({value})"
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+def _near_groups(prints: list[Fingerprint | None]) -> pd.Series:
+    """Returns the group of each image that looks like another one; NaN for all others."""
+    known = [number for number, each in enumerate(prints) if each is not None]
+    groups = duplicate_groups([each for each in prints if each is not None])
+    counts = np.bincount(groups, minlength=1)[groups] if len(groups) else groups
+    result = pd.Series(np.nan, index=range(len(prints)))
+    result.iloc[known] = np.where(counts > 1, groups, np.nan)
+    return result

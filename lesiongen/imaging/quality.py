@@ -1,0 +1,63 @@
+"""Numbers that say whether a photograph is of use: contrast, sharpness, how much of it a vignette hides."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.imaging.preprocessing import reduced
+
+__all__ = ["SHARPNESS_SIDE", "contrast", "sharpness", "vignette_share"]
+
+SHARPNESS_SIDE = 128
+"""Shorter side, in pixels, at which sharpness is measured."""
+_DARK = 48
+
+
+def contrast(light: NDArray[np.float32]) -> float:
+    """Returns the standard deviation of grey values (0 to 255) of a small picture."""
+    return float(light.std())
+
+
+def sharpness(image: Image.Image) -> float:
+    """Returns the variance of the Laplacian of an image's middle, at a shorter side of 128 pixels.
+
+    The measure is that of J. L. Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative
+    study" (ICPR 2000), section 2. The image is brought to one size first, so that a threshold asks the same of every
+    image: how much there is to be seen at 1/128 of the picture's side. Grey values are taken as they are: divided by
+    the contrast, the measure tells blurred photographs of skin less well from sharp ones.
+
+    Returns:
+        0 for a flat image. Photographs of ISIC 2017, HAM10000 and PAD-UFES-20 come to 9 and more (their medians to 85,
+        135 and 356), the same ones blurred by a Gaussian of 2% of the side to 1 to 8. The same photograph at other
+        sizes stays within a quarter.
+    """
+    small = reduced(image, SHARPNESS_SIDE).convert("L")
+    scale = SHARPNESS_SIDE / min(small.size)
+    small = small.resize((round(small.width * scale), round(small.height * scale)), Image.Resampling.LANCZOS)
+    # The rim may be a vignette's edge, which is sharp in any photograph.
+    top, left = small.height // 8, small.width // 8
+    values = np.asarray(small, dtype=np.float32)[top : small.height - top, left : small.width - left]
+    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    return float((around - 4 * values[1:-1, 1:-1]).var())
+
+
+def vignette_share(light: NDArray[np.float32]) -> float:
+    """Returns the share of a picture [side, side] that is dark and joined to a corner, as the rim of a dermatoscope is.
+
+    Args:
+        light: Grey values, 0 to 255; dark is below 48.
+    """
+    dark = light < _DARK
+    reached = np.zeros_like(dark)
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        reached[row, column] = dark[row, column]
+    count = 0
+    while (now := int(reached.sum())) > count:
+        count = now
+        wider = reached.copy()
+        wider[1:] |= reached[:-1]
+        wider[:-1] |= reached[1:]
+        wider[:, 1:] |= reached[:, :-1]
+        wider[:, :-1] |= reached[:, 1:]
+        reached = wider & dark
+    return count / dark.size

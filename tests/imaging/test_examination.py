@@ -1,0 +1,125 @@
+"""What is looked up in an image file: what it is, what it carries, whether the photograph is of use."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageDraw, ImageFilter, PngImagePlugin
+
+from lesiongen.imaging import content_digest, decode, encode_png
+from lesiongen.imaging.examination import Examination, examine, examine_all
+from lesiongen.imaging.private_metadata import private_metadata
+from lesiongen.imaging.quality import sharpness, vignette_share
+from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
+from lesiongen.phantoms.render import render
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif(**tags: object) -> Image.Exif:
+    result = Image.Exif()
+    inner = result.get_ifd(ExifTags.IFD.Exif)
+    for name, value in tags.items():
+        holder = inner if name in ("BodySerialNumber", "UserComment", "DateTimeOriginal") else result
+        holder[ExifTags.Base[name]] = value
+    return result
+
+
+def located() -> Image.Exif:
+    result = Image.Exif()
+    result.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    return result
+
+
+def texts(**entries: str) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for key, value in entries.items():
+        info.add_text(key, value)
+    return info
+
+
+@pytest.fixture(scope="module")
+def lesion() -> Image.Image:
+    config = PhantomConfig(size=256, seed=3)
+    return render(draw_concepts(config, 0), config.size)
+
+
+RED = Image.new("RGB", (20, 10), "red")
+
+
+@pytest.mark.parametrize(
+    ("data", "kinds"),
+    [
+        (saved(RED, "PNG"), ()),
+        (saved(RED, "PNG", dpi=(72, 72)), ()),
+        (saved(RED, "JPEG", icc_profile=b"\0" * 200), ()),
+        (saved(RED, "JPEG", exif=exif(Orientation=6)), ()),
+        (saved(RED, "JPEG", exif=located()), ("EXIF GPS",)),
+        (saved(RED, "PNG", exif=located().tobytes()), ("EXIF GPS",)),
+        (saved(RED, "TIFF", exif=exif(Artist="Dr. A")), ("EXIF name",)),
+        (saved(RED, "JPEG", exif=exif(BodySerialNumber="4711")), ("EXIF camera serial",)),
+        (saved(RED, "JPEG", exif=exif(Artist="A", DateTimeOriginal="2020:01:01")), ("EXIF name", "EXIF date")),
+        (saved(RED, "JPEG", comment=b"patient 4711"), ("comment",)),
+        (saved(RED, "JPEG", xmp=b"<x/>"), ("XMP",)),
+        (saved(RED, "PNG", pnginfo=texts(Patient="4711")), ("text",)),
+        (saved(RED, "JPEG") + b"patient 4711", ("data after the picture",)),
+        (saved(RED, "PNG") + b"patient 4711", ("data after the picture",)),
+        (saved(RED, "JPEG")[:2] + b"\xff\xe1\0\x0aExif\0\0??" + saved(RED, "JPEG")[2:], ("EXIF unreadable",)),
+    ],
+)
+def test_what_could_identify_a_person_is_named(data, kinds):
+    assert private_metadata(data) == kinds
+    assert examine(data).private_metadata == (", ".join(kinds) or None)
+
+
+def test_a_sound_file(lesion):
+    found = examine(encode_png(lesion))
+    assert (found.decode_problem, found.file_format, found.mode) == (None, "PNG", "RGB")
+    assert (found.width, found.height, found.orientation_pending) == (256, 256, None)
+    assert found.digest == content_digest(lesion)
+    assert found.contrast > 5
+
+
+def test_a_turned_file_is_upright_and_says_so():
+    found = examine(saved(RED, "JPEG", exif=exif(Orientation=6)))
+    assert (found.width, found.height, found.orientation_pending) == (10, 20, "6")
+    assert examine(saved(RED.convert("L"), "JPEG")).mode == "L"
+
+
+def test_an_unusable_file_is_a_result(lesion):
+    broken, sound = examine_all([encode_png(lesion)[:-300], encode_png(lesion)])
+    assert broken.decode_problem.startswith("truncated")
+    assert broken == Examination(decode_problem=broken.decode_problem)
+    assert sound.decode_problem is None
+
+
+def test_sharpness_falls_with_blur_and_not_with_size(lesion):
+    sharp = sharpness(lesion)
+    blurred = [sharpness(lesion.filter(ImageFilter.GaussianBlur(share * 256))) for share in (0.01, 0.02, 0.04)]
+    assert sharp > 10 > blurred[0] > blurred[1] > blurred[2]
+    assert blurred[1] < 5
+    for side in (128, 200, 384, 640):
+        assert sharpness(lesion.resize((side, side), Image.Resampling.LANCZOS)) == pytest.approx(sharp, rel=0.25)
+    assert sharpness(Image.new("RGB", (300, 200), "red")) == 0
+    assert sharpness(Image.new("RGB", (1, 1))) == 0
+
+
+def test_the_rim_of_a_dermatoscope_is_measured_and_dark_lesions_are_not():
+    image = Image.new("L", (320, 320), "black")
+    ImageDraw.Draw(image).ellipse((0, 0, 319, 319), fill=180)
+    ImageDraw.Draw(image).ellipse((120, 120, 200, 200), fill=10)
+    light = np.asarray(image.resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
+    assert vignette_share(light) == pytest.approx(1 - np.pi / 4, abs=0.03)
+    assert vignette_share(np.full((32, 32), 200, dtype=np.float32)) == 0
+    assert vignette_share(np.zeros((32, 32), dtype=np.float32)) == 1
+
+
+def test_a_decoded_picture_is_examined_not_its_file(lesion):
+    jpeg = saved(lesion, "JPEG", quality=90)
+    again = saved(decode(jpeg), "PNG")
+    assert examine(jpeg).digest == examine(again).digest
+    assert examine(jpeg).fingerprint == examine(again).fingerprint
