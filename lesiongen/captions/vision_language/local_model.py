@@ -85,13 +85,14 @@ class LocalModel:
 
     def _answer(self, tokens: torch.Tensor, log_probabilities: torch.Tensor) -> Answer:
         pieces: list[tuple[str, float]] = []
-        text = ""
+        text, pending = "", 0.0
         for end, number in enumerate(log_probabilities.tolist(), start=1):
             # Tokens decode to text only together: a letter may be spread over several.
             longer = self._processor.decode(tokens[:end], skip_special_tokens=True)
-            if longer.startswith(text) and not longer.endswith("\N{REPLACEMENT CHARACTER}"):
-                pieces.append((longer[len(text) :], number))
-                text = longer
+            pending += number
+            if longer != text and longer.startswith(text) and not longer.endswith("\N{REPLACEMENT CHARACTER}"):
+                pieces.append((longer[len(text) :], pending))
+                text, pending = longer, 0.0
         whole = self._processor.decode(tokens, skip_special_tokens=True)
         return Answer(whole, tuple(pieces) if text == whole else ())
 

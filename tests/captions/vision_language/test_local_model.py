@@ -1,0 +1,115 @@
+"""A local model: the real classes and the real processors, randomly initialised."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from lesiongen.captions.vision_language import VisionLanguageConfig
+from lesiongen.captions.vision_language.local_model import LocalModel
+from lesiongen.captions.vision_language.question import Question
+from lesiongen.captions.vision_language.writer import VisionLanguageWriter
+from lesiongen.errors import UsageError
+
+from . import tiny_models
+from .conftest import picture, sample
+
+SAYS = ('{"colour": ["red", "black"], ', '"shape": ["oval"], ', '"skin_tone": ["light"]}')
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "llava": tiny_models.llava(root / "llava"),
+        "idefics3": tiny_models.idefics3(root / "idefics3"),
+        "speaking": tiny_models.llava(root / "speaking", SAYS),
+    }
+
+
+def config(folder, **changes):
+    return VisionLanguageConfig(
+        **({"model": folder, "max_answer_tokens": 16, "entries": ("colour", "shape")} | changes)
+    )
+
+
+def log_probabilities(model, questions):
+    """The numbers of each answer as they were generated: a random model's tokens seldom make up text."""
+    model._answer = lambda tokens, numbers: numbers
+    return [numbers for _, numbers in sorted(model.answer(questions), key=lambda item: item[0])]
+
+
+@pytest.mark.parametrize("kind", ["llava", "idefics3"])
+def test_an_answer_depends_on_its_image_and_not_on_its_neighbours(folders, kind):
+    settings = config(folders[kind], batch_size=3)
+    texts = ("Look.", "Look closely.", "Look as closely as you can.")
+    questions = [Question(picture(index), "", text, {"properties": {}}) for index, text in enumerate(texts)]
+    model = LocalModel(settings)
+    together = log_probabilities(model, questions)
+    for place, question in enumerate(questions):
+        [alone] = log_probabilities(model, [question])
+        assert torch.allclose(together[place], alone, atol=1e-4)
+    white = Image.new("RGB", (90, 60), "white")
+    [another] = log_probabilities(model, [Question(white, "", texts[0], {"properties": {}})])
+    assert not torch.allclose(together[0], another, atol=1e-3)
+
+
+def test_a_model_that_speaks_fills_the_report_with_its_own_confidence(folders):
+    settings = config(folders["speaking"], entries=("colour", "shape", "skin_tone"), max_answer_tokens=32)
+    [part] = VisionLanguageWriter(settings).write([sample()], [picture()])
+    found = dict(part.report.entries())
+    assert {name: entry.value for name, entry in found.items()} == {
+        "colour": ("red", "black"), "shape": ("oval",), "skin_tone": ("light",),
+    }  # fmt: skip
+    assert all(0 < entry.confidence <= 1 for entry in found.values())
+    assert part.refused == ()
+
+
+@pytest.mark.parametrize("kind", ["llava", "idefics3"])
+def test_a_model_that_babbles_is_asked_once_more_and_then_refused(folders, kind, tmp_path, monkeypatch):
+    asked = []
+    generate = LocalModel._generate
+
+    def counted(self, questions):
+        asked.extend(questions)
+        return generate(self, questions)
+
+    monkeypatch.setattr(LocalModel, "_generate", counted)
+    seer = VisionLanguageWriter(config(folders[kind], cache=str(tmp_path / "cache")))
+    [part] = seer.write([sample()], [picture()])
+    assert part.refused == ("no JSON object",) and not list(part.report.entries())
+    assert [bool(question.rejected) for question in asked] == [False, True]
+    assert not list((tmp_path / "cache").rglob("*.json")), "what cannot be used is not kept"
+
+
+def test_a_second_run_does_not_generate(folders, tmp_path, monkeypatch):
+    settings = config(folders["speaking"], cache=str(tmp_path / "cache"), max_answer_tokens=32)
+    first = VisionLanguageWriter(settings).write([sample(1), sample(2)], [picture(1), picture(2)])
+    monkeypatch.setattr(LocalModel, "_generate", None)
+    assert VisionLanguageWriter(settings).write([sample(1), sample(2)], [picture(1), picture(2)]) == first
+
+
+def test_pickles_are_not_read(folders, tmp_path):
+    folder = tmp_path / "pickled"
+    tiny_models.llava(folder)
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="safetensors"):
+        LocalModel(config(str(folder)))
+
+
+def test_code_of_the_model_is_not_run(tmp_path):
+    folder = tmp_path / "coded"
+    tiny_models.llava(folder)
+    content = json.loads((folder / "config.json").read_text())
+    content |= {"model_type": "mine", "auto_map": {"AutoConfig": "code.C", "AutoModelForImageTextToText": "code.M"}}
+    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "code.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        LocalModel(config(str(folder)))
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"config\.json"):
+        LocalModel(config(str(tmp_path)))
