@@ -23,7 +23,7 @@ MAX_MEMBERS = 2_000_000
 MAX_EXPANSION = 100
 """How many times its own size an archive may unpack to; photographs hardly shrink, tables to a tenth."""
 UNQUESTIONED_BYTES = 256 << 20
-# What the libraries raise on hostile bytes: offsets outside the file are an OSError, unknown compressions not implemented.
+# What the libraries raise on hostile bytes; an offset outside the file is an OSError.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,

@@ -47,9 +47,7 @@ class IsicReader(Reader):
     source = "isic"
     title = "ISIC challenges 2017 to 2020 and ISIC archive"
     licence = "CC0-1.0 (2017), CC BY-NC 4.0 (2018 to 2020), each image's own (archive)"
-    attribution = (
-        "International Skin Imaging Collaboration (ISIC); each row names the contributors"
-    )
+    attribution = "International Skin Imaging Collaboration (ISIC); each row names the contributors"
     homepage = "https://challenge.isic-archive.com/data"
     expects = (
         "one edition's table of diagnoses in any folder, known by its columns:",

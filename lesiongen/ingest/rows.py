@@ -13,7 +13,7 @@ __all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row"]
 
 Kind = Literal["rejected", "missing", "excluded"]
 """Why a row stays out: it cannot be used; its image is not at hand, as is usual for the collection; the collection's
-own authors say that it is not to be used."""
+own authors say that it is not to be used, or do not know its diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class Row:
     diagnosis: Field
     values: dict[str, str | float | None]
 
-    def reject(self, field: Field | None, reason: str) -> Rejection:
+    def reject(self, field: Field | None, reason: str, kind: Kind = "rejected") -> Rejection:
         """Returns a rejection of this row."""
         column, text = (field.column, field.text) if field else (None, None)
-        return Rejection(self.table, self.line, column, text[:80] if text else text, reason)
+        return Rejection(self.table, self.line, column, text[:80] if text else text, reason, kind)
 
 
 class Reader(ABC):

@@ -4,16 +4,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pandas as pd
-
-from lesiongen.dataset import Dataset, DatasetWriter, Sample, assign_splits, resolve_diagnosis
+from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
+from lesiongen.dataset.licences import combine_licences
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, write_rejections
+from lesiongen.ingest.removed_metadata import removed_counts, write_removed
 from lesiongen.ingest.rows import Reader, Rejection, Row
 from lesiongen.ingest.sources import open_source
+from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
@@ -35,19 +36,14 @@ class IngestResult:
         accepted: Rows in it.
         rejected: Rows that could not be used.
         left_out: Rows whose image is not at hand, and rows that the collection's own authors exclude.
+        removed_metadata: Images for each kind of thing, removed from their files, that could identify a person.
     """
 
     dataset: DatasetReference
     accepted: int
     rejected: list[Rejection]
     left_out: list[Rejection]
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    row: Row
-    digest: str
-    place: slice
+    removed_metadata: dict[str, int]
 
 
 def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
@@ -69,7 +65,8 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         with open_source(source) as storage:
             result = _ingest(config, storage, output)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
-        run.log_metrics(counts)
+        removed = {f"removed_metadata.{kind}": count for kind, count in result.removed_metadata.items()}
+        run.log_metrics(counts | removed)
         run.log_json(result.dataset.model_dump(), "dataset.json")
     return result
 
@@ -79,24 +76,49 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
     writer = DatasetWriter(
         output,
         name=config.name,
-        licence=reader.licence,
-        attribution=reader.attribution,
         origin={"stage": "ingest", "source": storage.uri, "config": config.model_dump(mode="json")},
     )
     with writer, Spool() as spool:
-        rows, rejected = _read_rows(config, reader, storage)
-        check_rejections(config, storage.uri, len(rows), rejected)
-        rows = _draw(config, rows)
-        loaded, unusable = _load_images(storage, rows, spool)
-        rejected += unusable
-        check_rejections(config, storage.uri, len(rows) - len(unusable), rejected)
-        for item, split in zip(loaded, _splits(config, loaded), strict=True):
-            writer.add(_sample(reader, item, spool.get(item.place), split))
-        if rejected:
-            write_rejections(writer.storage, rejected)
-    errors = [item for item in rejected if item.kind == "rejected"]
-    left_out = [item for item in rejected if item.kind != "rejected"]
-    return IngestResult(Dataset.open(output).reference(), len(loaded), errors, left_out)
+        rows, left_out = _read_rows(config, reader, storage)
+        check_rejections(config, storage.uri, len(rows), left_out)
+        drawn = _draw(config, rows)
+        loaded, unusable = _load_images(storage, drawn, spool)
+        # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.
+        judged = [*left_out, *unusable] if drawn is rows else unusable
+        check_rejections(config, storage.uri, len(loaded), judged)
+        left_out += unusable
+        writer.licence, writer.attribution = _terms(reader, loaded)
+        writer.origin["removed_metadata"] = removed_counts(loaded)
+        for item, split in zip(loaded, split_rows(config, loaded), strict=True):
+            if split is None:
+                left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
+            else:
+                writer.add(_sample(reader, item.row, spool.get(item.place), split))
+        write_rejections(writer.storage, left_out)
+        write_removed(writer.storage, loaded)
+    dataset = Dataset.open(output)
+    return IngestResult(
+        dataset.reference(),
+        len(dataset),
+        [item for item in left_out if item.kind == "rejected"],
+        [item for item in left_out if item.kind != "rejected"],
+        removed_counts(loaded),
+    )
+
+
+_SYNTHETIC_HELD_OUT = "is synthetic, and belongs together with a real image outside the train split"
+
+
+def _terms(reader: Reader, loaded: Sequence[LoadedRow]) -> tuple[str | None, str | None]:
+    """Returns the licence of the whole, the strictest where rows state several, and everybody to be named."""
+    licences = list(dict.fromkeys(item.row.values.get("licence", reader.licence) for item in loaded))
+    names = dict.fromkeys(item.row.values.get("attribution", reader.attribution) for item in loaded)
+    licence = licences[0] if len(licences) == 1 else combine_licences(map(_text, licences)).text
+    return _text(licence), "; ".join(str(name) for name in names if name) or None
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[list[Row], list[Rejection]]:
@@ -146,13 +168,13 @@ def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.image_id in kept]
 
 
-def _load_images(storage: Storage, rows: Sequence[Row], spool: Spool) -> tuple[list[_Loaded], list[Rejection]]:
-    loaded: list[_Loaded] = []
+def _load_images(storage: Storage, rows: Sequence[Row], spool: Spool) -> tuple[list[LoadedRow], list[Rejection]]:
+    loaded: list[LoadedRow] = []
     rejected: list[Rejection] = []
     with progress("Reading images", total=len(rows), unit="images") as bar:
         for row, picture in _pictures(storage, rows):
             if isinstance(picture, Picture):
-                loaded.append(_Loaded(row, picture.digest, spool.put(picture.data)))
+                loaded.append(LoadedRow(row, picture.fingerprint, spool.put(picture.data), picture.removed))
             else:
                 rejected.append(picture)
             bar.advance()
@@ -176,37 +198,9 @@ def _picture(storage: Storage, row: Row) -> Picture | Rejection:
         return row.reject(row.image_field, f"the image {row.image_key} leads out of the source folder")
 
 
-def _splits(config: IngestConfig, loaded: Sequence[_Loaded]) -> list[str]:
-    table = pd.DataFrame(
-        {
-            "image_id": item.row.image_id,
-            "diagnosis": _diagnosis(item.row),
-            "content_digest": item.digest,
-            **{name: item.row.values.get(name) for name in _SPLIT_COLUMNS},
-        }
-        for item in loaded
-    )
-    if config.keep_official_split and table["official_split"].isna().all():
-        raise UsageError("keep_official_split is asked for, but no row of the source has a published split")
-    splits = assign_splits(
-        table, seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split
-    )
-    return [str(split) for split in splits]
-
-
-_SPLIT_COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
-
-
-def _diagnosis(row: Row) -> str:
-    if own := row.values.get("diagnosis"):
-        return str(own)
-    return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
-
-
-def _sample(reader: Reader, item: _Loaded, data: bytes, split: str) -> Sample:
-    row = item.row
+def _sample(reader: Reader, row: Row, data: bytes, split: str) -> Sample:
     collection = {"source": reader.source, "licence": reader.licence, "attribution": reader.attribution}
-    values = collection | row.values | {"diagnosis": _diagnosis(row)}
+    values = collection | row.values | {"diagnosis": diagnosis_of(row)}
     return Sample(
         image=data,
         image_id=row.image_id,

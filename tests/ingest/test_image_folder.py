@@ -145,7 +145,11 @@ def test_every_line_is_a_row_or_a_rejection(tmp_path_factory, rows):
     (folder / "images" / "a.png").write_bytes(b"unread")
     lines = [json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
-    found = [item for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder)) if getattr(item, "row", 0) is not None]
+    found = [
+        item
+        for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder))
+        if getattr(item, "row", 0) is not None
+    ]
     assert len(found) == len(rows)
     for item in found:
         assert isinstance(item, Rejection) or (isinstance(item, Row) and item.image_key == "images/a.png")
@@ -158,7 +162,10 @@ def test_any_bytes_as_a_table_are_refused_in_words(tmp_path_factory, data):
     for name in ("metadata.csv", "metadata.jsonl", "metadata.parquet"):
         (folder / name).write_bytes(data)
         try:
-            assert all(isinstance(item, Rejection) for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder)))
+            assert all(
+                isinstance(item, Rejection)
+                for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder))
+            )
         except DataError as error:
             assert "metadata" in str(error)
         (folder / name).unlink()

@@ -1,15 +1,24 @@
 import io
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from lesiongen.ingest.pictures import Spool, clean, is_plain
+from lesiongen.imaging import decode
+from lesiongen.ingest.pictures import Spool, clean
+from lesiongen.ingest.stripping import is_plain, stripped
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def skin() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
 
 
 RED = Image.new("RGB", (20, 10), "red")
@@ -34,34 +43,86 @@ def test_plain_files_are_kept_byte_for_byte(data):
     assert clean(data).data == data
 
 
+SECOND = Image.new("RGB", (20, 10), "blue")
+GPS = Image.Exif()
+GPS.get_ifd(0x8825)[1] = "N"
+GPS[0x013B] = "Dr. Anna Muster"
+
+
+@pytest.mark.parametrize(
+    ("data", "removed"),
+    [
+        (saved(RED, "PNG", pnginfo=TEXT), ("text",)),
+        (saved(RED, "PNG", exif=GPS), ("EXIF GPS", "EXIF name")),
+        (saved(RED, "JPEG", exif=GPS), ("EXIF GPS", "EXIF name")),
+        (saved(RED, "JPEG", progressive=True, comment=b"patient 4711"), ("comment",)),
+        (saved(RED, "JPEG", xmp=b"<x/>"), ("XMP",)),
+        (saved(RED, "JPEG") + b"patient 4711", ("data after the picture",)),
+        (saved(RED, "PNG") + b"patient 4711", ("data after the picture",)),
+        (saved(RED, "JPEG", exif=EXIF), ()),
+        (saved(RED, "MPO", save_all=True, append_images=[SECOND]), ()),
+    ],
+)
+def test_what_is_not_picture_is_removed_and_named_and_the_picture_keeps_its_bytes(data, removed):
+    assert not is_plain(data)
+    picture = clean(data)
+    assert is_plain(picture.data)
+    assert picture.data[:2] == data[:2]
+    assert len(picture.data) < len(data)
+    assert decode(picture.data).tobytes() == decode(data).tobytes()
+    for secret in (b"4711", b"Muster", b"Exif", b"xap/1.0", b"MPF"):
+        assert secret not in picture.data
+    assert set(removed) <= set(picture.removed)
+
+
+def test_a_comment_between_the_scans_and_a_thumbnail_go_too():
+    whole = saved(skin(), "JPEG", progressive=True)
+    second_scan = whole.index(b"\xff\xc4", whole.index(b"\xff\xda"))
+    secret = b"\xff\xfe" + (14).to_bytes(2, "big") + b"patient 4711"
+    assert clean(whole[:second_scan] + secret + whole[second_scan:]).data == whole
+    thumbnail = bytes([2, 1]) + b"4711-1"
+    with_one = whole[:4] + (16 + 6).to_bytes(2, "big") + whole[6:18] + thumbnail + whole[20:]
+    assert with_one != whole
+    assert clean(with_one).data == whole
+
+
+def test_a_turned_photograph_is_set_upright_and_written_anew():
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    cleaned = clean(saved(skin(), "JPEG", exif=turned)).data
+    assert cleaned.startswith(b"\x89PNG")
+    assert decode(cleaned).tobytes() == decode(saved(skin(), "JPEG", exif=turned)).tobytes()
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        saved(RED, "PNG", pnginfo=TEXT),
-        saved(RED, "PNG", exif=EXIF),
-        saved(RED, "JPEG", exif=EXIF),
-        saved(RED, "JPEG", comment=b"patient 4711"),
-        saved(RED, "JPEG", xmp=b"<x/>"),
-        saved(RED, "JPEG") + b"patient 4711",
-        saved(RED, "PNG") + b"patient 4711",
         saved(RED.convert("L"), "JPEG"),
         saved(RED.convert("CMYK"), "JPEG"),
         saved(RED.convert("RGBA"), "PNG"),
         saved(RED.convert("P"), "PNG"),
         saved(RED, "BMP"),
         saved(RED, "WEBP", lossless=True),
-        saved(RED, "MPO", save_all=True, append_images=[RED]),
     ],
 )
 def test_anything_else_becomes_a_bare_png(data):
-    assert not is_plain(data)
+    assert stripped(data) is None
     cleaned = clean(data).data
     assert is_plain(cleaned)
     assert cleaned.startswith(b"\x89PNG")
-    assert b"4711" not in cleaned
     with Image.open(io.BytesIO(cleaned)) as image:
-        assert image.size == RED.size
-        assert not image.getexif()
+        assert (image.mode, image.size) == ("RGB", RED.size)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_stripping_any_bytes_ends_and_strips_once_for_all(data):
+    good = data.draw(st.sampled_from([saved(skin(), "JPEG", exif=GPS), saved(skin(), "PNG", exif=GPS)]))
+    damaged = bytearray(good[: data.draw(st.integers(1, len(good)))])
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    once = stripped(bytes(damaged))
+    assert once is None or stripped(once) == once
 
 
 def test_the_digest_is_of_the_pixels():

@@ -1,0 +1,29 @@
+"""What was removed from image files because it could identify a person: counted, and listed beside the dataset."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from lesiongen.ingest.splitting import LoadedRow
+from lesiongen.storage import Storage
+
+__all__ = ["REMOVED_NAME", "removed_counts", "write_removed"]
+
+REMOVED_NAME = "removed_metadata.csv"
+
+
+def removed_counts(loaded: Sequence[LoadedRow]) -> dict[str, int]:
+    """Returns the number of images for each kind (`lesiongen.imaging.private_metadata`) that was removed."""
+    return dict(sorted(Counter(kind for item in loaded for kind in item.removed).items()))
+
+
+def write_removed(storage: Storage, loaded: Sequence[LoadedRow]) -> None:
+    """Lists the images and the kinds that their files carried, never what these said."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("file", "image_id", "removed"))
+    rows = [(item.row.image_key, item.row.image_id, ", ".join(item.removed)) for item in loaded if item.removed]
+    table.writerows(rows)
+    if rows:
+        storage.write_text(REMOVED_NAME, text.getvalue())

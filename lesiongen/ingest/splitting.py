@@ -1,0 +1,73 @@
+"""Which split each image goes to, given what is known of it and what it shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lesiongen.dataset import assign_splits, groups, is_synthetic, resolve_diagnosis
+from lesiongen.errors import UsageError
+from lesiongen.imaging import Fingerprint, duplicate_groups
+from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.rows import Row
+
+__all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
+
+_COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
+
+
+@dataclass(frozen=True)
+class LoadedRow:
+    """A row whose image has been read.
+
+    Attributes:
+        row: The row.
+        fingerprint: Its image's.
+        place: Where its image's bytes are put aside.
+        removed: What was removed from the image's file.
+    """
+
+    row: Row
+    fingerprint: Fingerprint
+    place: slice
+    removed: tuple[str, ...]
+
+
+def diagnosis_of(row: Row) -> str:
+    """Returns the class of a row: the reader's own choice, the taxonomy's, or the label as it stands."""
+    if own := row.values.get("diagnosis"):
+        return str(own)
+    return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
+
+
+def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow]) -> list[str | None]:
+    """Assigns each row to a split, by lesion, patient, case and near-duplicates; synthetic images only to train.
+
+    Returns:
+        None for a synthetic image that belongs together with a real one outside train: it has no place.
+
+    Raises:
+        UsageError: The published split is asked for, and the source has none.
+    """
+    table = pd.DataFrame(
+        {
+            "image_id": item.row.image_id,
+            "diagnosis": diagnosis_of(item.row),
+            **{name: item.row.values.get(name) for name in _COLUMNS},
+        }
+        for item in loaded
+    )
+    table["content_digest"] = duplicate_groups([item.fingerprint for item in loaded])
+    if config.keep_official_split and table["official_split"].isna().all():
+        raise UsageError("keep_official_split is asked for, but no row of the source has a published split")
+    synthetic = pd.Series([is_synthetic(item.row.values.get("provenance")) for item in loaded])
+    splits = assign_splits(
+        table[~synthetic], seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split
+    )
+    labels = pd.Series(groups(table))
+    held_out = set(labels[splits.index[splits != "train"]])
+    return [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
+
+
+def _of_synthetic(held_out: bool) -> str | None:
+    return None if held_out else "train"
