@@ -11,11 +11,10 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Kind, Rejection
 from lesiongen.storage import Storage
 
-__all__ = ["LEFT_OUT_NAMES", "REJECTED_NAME", "check_rejections", "write_rejections"]
+__all__ = ["LEFT_OUT_NAMES", "check_rejections", "write_rejections"]
 
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
-REJECTED_NAME = LEFT_OUT_NAMES["rejected"]
 LISTED = 20
 _COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 

@@ -49,7 +49,7 @@ class SkincapReader(Reader):
     source = "skincap"
     title = "SkinCAP"
     homepage = "https://huggingface.co/datasets/joshuachou/SkinCAP"
-    licence = SKINCAP_LICENCE
+    licence = LICENCES["ddi"]
     attribution = SKINCAP_ATTRIBUTION
     expects = (
         "skincap_v240715.xlsx or skincap_v240623.csv with the captions and SkinCon's 48 concepts",

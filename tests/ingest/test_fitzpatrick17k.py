@@ -66,6 +66,12 @@ def test_a_folder_without_enough_of_the_images_is_refused(table, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_few_rows_can_be_drawn_from_the_whole_table(table, tmp_path):
+    source = miniatures.fitzpatrick17k(tmp_path / "f", table, count=1000)
+    samples, result = samples_of(source, tmp_path / "out", limit=7, max_missing=0.95)
+    assert (len(samples), len(result.left_out)) == (7, 16577 - 1000 + 1)
+
+
 def test_wrong_labels_stay_out_unless_they_are_asked_for(table, rows, tmp_path):
     hashes = one_of_each(rows, "qc")
     source = miniatures.fitzpatrick17k(tmp_path / "f", table, hashes)

@@ -174,6 +174,17 @@ def test_rejected_rows_are_listed_beside_the_dataset(make_ham, tmp_path):
     assert len(Dataset.open(str(tmp_path / "out"))) == 34
 
 
+def test_rejected_rows_of_the_table_do_not_count_against_the_few_that_are_drawn(make_ham, tmp_path):
+    source = make_ham(90, changes={number: {"dx": "x"} for number in range(3)})
+    config = IngestConfig(format="ham10000", on_error="reject", limit=10)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert (result.accepted, len(result.rejected)) == (10, 3)
+    for path in (source / "HAM10000_images_part_1").iterdir():
+        truncated(path)
+    with pytest.raises(DataError, match="10 of 10 rows"):
+        ingest(config, str(source), str(tmp_path / "none"))
+
+
 def test_too_many_rejected_rows_fail(make_ham, tmp_path):
     source = make_ham(changes={number: {"dx": "x"} for number in range(30)})
     with pytest.raises(DataError) as caught:
