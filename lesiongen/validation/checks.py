@@ -130,6 +130,21 @@ _PIXELS = (
         _values("RGB"),
     ),
     Check(
+        "image_format_known", "file_format", "in_set", "error", "is stored as neither JPEG nor PNG",
+        "Those are the formats that every reader of the dataset decodes alike.",
+        _values("JPEG", "PNG"),
+    ),
+    Check(
+        "image_upright", "orientation_pending", "absent", "error",
+        "lies on its side or its head: its EXIF orientation is not applied",
+        "Readers differ in whether they apply it; captions and models would see the picture turned.",
+    ),
+    Check(
+        "image_without_private_metadata", "private_metadata", "absent", "error",
+        "carries metadata that could identify a person",
+        "Where and when, by whose camera: it goes wherever the image goes. Ingest removes it; ingest the images again.",
+    ),
+    Check(
         "image_not_blank", "contrast", "between", "error", "is blank, or all its pixels are nearly alike",
         "A photograph of skin, even of a single tone, varies by more than this.",
         thresholds={"min_value": "min_contrast"},
@@ -138,6 +153,16 @@ _PIXELS = (
         "image_large_enough", "min_side", "between", "warning", "is smaller than models are trained on",
         "It would be enlarged, and the model learns the blur.",
         thresholds={"min_value": "min_side"},
+    ),
+    Check(
+        "image_sharp", "sharpness", "between", "warning", "is blurred, or shows nothing of structure",
+        "A generator learns blur as readily as lesions; a caption names structures that cannot be seen.",
+        thresholds={"min_value": "min_sharpness"},
+    ),
+    Check(
+        "image_without_vignette", "vignette_share", "between", "info", "is in part hidden by the dermatoscope's rim",
+        "A generator learns the rim too. It tells devices apart, and with them clinics and diagnoses.",
+        thresholds={"max_value": "max_vignette_share"},
     ),
 )  # fmt: skip
 _LINKS = (
@@ -155,6 +180,36 @@ _LINKS = (
         "duplicate_with_other_diagnosis", "twin_with_other_diagnosis", "absent", "warning",
         "shows the same pixels as an image with another diagnosis; one of the labels is wrong",
         "The model is taught both, and the caption of one of them is false.", links=True,
+    ),
+    Check(
+        "near_duplicate_across_splits", "near_twin_in_other_split", "absent", "error",
+        "shows a photograph of another split again, changed a little in size, colours, coding, orientation or border",
+        "A network recognises it as readily as the same pixels.",
+        links=True,
+    ),
+    Check(
+        "near_duplicate_within_split", "near_twin_in_same_split", "absent", "warning",
+        "shows a photograph of its split again, changed a little; it counts twice",
+        "As with the same pixels: what is seen more often is copied more often.",
+        links=True,
+    ),
+    Check(
+        "near_duplicate_with_other_diagnosis", "near_twin_with_other_diagnosis", "absent", "warning",
+        "shows a photograph again that has another diagnosis; one of the labels is wrong",
+        "The model is taught both, and the caption of one of them is false.",
+        links=True,
+    ),
+    Check(
+        "duplicate_across_sources", "twin_in_other_source", "absent", "warning",
+        "shows the same pixels as an image of another source",
+        "Collections borrow from one another; numbers and licences then count an image twice.",
+        links=True,
+    ),
+    Check(
+        "near_duplicate_across_sources", "near_twin_in_other_source", "absent", "warning",
+        "shows a photograph of another source again, changed a little",
+        "Collections borrow from one another, often resized; numbers and licences then count an image twice.",
+        links=True,
     ),
     Check(
         "lesion_in_one_split", "lesion_in_other_split", "absent", "error", "is of a lesion in another split too",

@@ -35,6 +35,12 @@ class ValidateConfig(StageConfig):
     min_contrast: float = Field(
         2.0, ge=0, description="Standard deviation of the grey values (0 to 255) below which an image is blank."
     )
+    min_sharpness: float = Field(
+        6.0, ge=0, description="Variance of the Laplacian at 128 pixels a side below which an image is blurred."
+    )
+    max_vignette_share: float = Field(
+        0.2, ge=0, le=1, description="Share of the image, dark and joined to a corner, above which a vignette is named."
+    )
     severities: dict[str, Severity] = Field(
         default_factory=dict, description="Another severity for a check, by its name; off leaves the check out."
     )

@@ -7,14 +7,21 @@ from lesiongen.concepts.experts import SEVEN_POINT_VALUES
 from lesiongen.errors import DataError
 from lesiongen.validation.formats import PublishedCounts
 
-__all__ = ["with_format_columns", "with_scale_column"]
+__all__ = ["with_format_columns", "with_table_columns"]
 
 _SEVEN_POINT = {word for _, words in SEVEN_POINT_VALUES.values() for word in words.values()}
 
 
-def with_scale_column(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``skin_tone_without_scale``: a recorded skin tone that is on no named scale."""
-    return table.assign(skin_tone_without_scale=table["skin_tone"].where(table["skin_tone_scale"].isna(), None))
+def with_table_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds what the canonical suite judges beyond the columns that were read from pixels and rows.
+
+    ``skin_tone_without_scale`` holds a recorded skin tone that is on no named scale. ``private_metadata`` is kept for
+    images of real patients only: a synthetic image's file says in it how it was made.
+    """
+    return table.assign(
+        skin_tone_without_scale=table["skin_tone"].where(table["skin_tone_scale"].isna(), None),
+        private_metadata=table["private_metadata"].where(~table["synthetic"].astype(bool), None),
+    )
 
 
 def with_format_columns(rows: pd.DataFrame, published: PublishedCounts | None) -> pd.DataFrame:

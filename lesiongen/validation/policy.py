@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 from lesiongen.validation.checks import CANONICAL_CHECKS, Check
 from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.formats import FORMAT_SUITES
+from lesiongen.validation.origin import REMOVED
 from lesiongen.validation.sizes import SIZE_CHECKS
 
 __all__ = ["ALL_CHECKS", "CHECK_NAMES", "NamedCheck", "default_policy"]
@@ -43,9 +44,13 @@ def _of_rows(check: Check, prefix: str = "") -> NamedCheck:
 ALL_CHECKS = (
     *map(_of_rows, CANONICAL_CHECKS),
     *(NamedCheck(one.name, one.about, one.severity, f"{one.message}.", one.why) for one in SIZE_CHECKS),
+    NamedCheck(
+        REMOVED, "manifest", "info", "Ingest removed metadata that could identify a person from image files.",
+        "It is still in the files that were ingested; removed_metadata.csv beside the dataset names them.",
+    ),
     *(_of_rows(check, f"{name}.") for name, suite in FORMAT_SUITES.items() for check in suite.checks),
-)
-"""In the order of the report: the canonical dataset, its sizes, then the formats."""
+)  # fmt: skip
+"""The canonical dataset, its sizes, its origin, then the formats."""
 CHECK_NAMES = tuple(check.name for check in ALL_CHECKS)
 
 

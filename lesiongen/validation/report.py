@@ -11,9 +11,10 @@ from lesiongen.validation.findings import Finding
 from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
 from lesiongen.validation.sizes import SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
-__all__ = ["report_page"]
+__all__ = ["JSON_NAME", "report_page"]
 
-LISTED = 50
+JSON_NAME = "validation.json"
+LISTED = 20
 NAMED_PARTS = 4
 TILE = 144
 
@@ -83,11 +84,19 @@ def _details(finding: Finding, images: FlaggedImages) -> list[Block]:
         return [*blocks, Table(["found"], [[part] for part in finding.parts[:LISTED]], _first(len(finding.parts)))]
     values = finding.values or (None,) * len(finding.rows)
     rows = list(zip(finding.rows[:LISTED], values[:LISTED], strict=True))
-    return [*blocks, Table(["image", "found"], rows, _first(len(finding.rows)))]
+    return [*blocks, *_values(finding), Table(["image", "found"], rows, _first(len(finding.rows)))]
+
+
+def _values(finding: Finding) -> Iterator[Block]:
+    """Counts what was found, where few values account for many rows: a misspelt label, a shifted column."""
+    counts = pd.Series(finding.values, dtype=object).value_counts()
+    if len(finding.rows) > LISTED and len(counts) <= len(finding.rows) / 2:
+        rows = [[value, int(count)] for value, count in counts.head(LISTED).items()]
+        yield Table(["found", "images"], rows, _first(len(counts)))
 
 
 def _first(count: int) -> str:
-    return f"The first {LISTED} of {count:,}" if count > LISTED else ""
+    return f"The first {LISTED} of {count:,}; {JSON_NAME} lists all" if count > LISTED else ""
 
 
 def _pictures(finding: Finding, images: FlaggedImages) -> list[Block]:

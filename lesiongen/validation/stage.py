@@ -14,18 +14,18 @@ from lesiongen.tracking import StageRun, stage_run
 from lesiongen.validation.checks import CANONICAL_CHECKS, resolved
 from lesiongen.validation.columns import measured_table
 from lesiongen.validation.config import ValidateConfig
-from lesiongen.validation.derived import with_format_columns, with_scale_column
+from lesiongen.validation.derived import with_format_columns, with_table_columns
 from lesiongen.validation.findings import Finding, ValidationResult
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
+from lesiongen.validation.origin import REMOVED, check_origin
 from lesiongen.validation.pictures import flagged_images
-from lesiongen.validation.report import report_page
+from lesiongen.validation.report import JSON_NAME, report_page
 from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes, class_counts
 from lesiongen.validation.suite import Suite, run_suites
 
 __all__ = ["JSON_NAME", "REPORT_NAME", "RESULTS_NAME", "validate"]
 
 REPORT_NAME = "report.html"
-JSON_NAME = "validation.json"
 RESULTS_NAME = "validation_results.json"
 _ORDER = ("error", "warning", "info")
 
@@ -49,10 +49,11 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
     """
     dataset = Dataset.open(dataset_uri)
     with stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
-        table = with_scale_column(measured_table(dataset))
+        table = with_table_columns(measured_table(dataset))
         suites = _suites(config, table)
         found, results = run_suites(suites)
-        findings = sorted([*found, *check_sizes(config, table)], key=lambda finding: _ORDER.index(finding.severity))
+        found += [*check_sizes(config, table), *check_origin(config, dataset.manifest)]
+        findings = sorted(found, key=lambda finding: _ORDER.index(finding.severity))
         images = flagged_images(dataset, findings, allow_real_images=config.allow_real_images)
         page = render(report_page(dataset, table, _made(config, suites), findings, images))
         summary = _summary(dataset, table, findings)
@@ -74,9 +75,10 @@ def _suites(config: ValidateConfig, table: pd.DataFrame) -> list[Suite]:
 
 
 def _made(config: ValidateConfig, suites: list[Suite]) -> list[tuple[str, str]]:
-    sizes = [(check.name, check.about) for check in SIZE_CHECKS if config.severities.get(check.name) != "off"]
+    sizes = [(check.name, check.about) for check in SIZE_CHECKS]
+    others = [made for made in (*sizes, (REMOVED, "manifest")) if config.severities.get(made[0]) != "off"]
     rows = [(check.name, check.column) for suite in suites for check in suite.checks]
-    return list(dict.fromkeys([*rows, *sizes]))
+    return list(dict.fromkeys([*rows, *others]))
 
 
 def _summary(dataset: Dataset, table: pd.DataFrame, findings: list[Finding]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from lesiongen.dataset import SCHEMA
 from lesiongen.errors import DataError
 from lesiongen.validation import ValidateConfig
 from lesiongen.validation.checks import CANONICAL_CHECKS, resolved
-from lesiongen.validation.derived import with_format_columns, with_scale_column
+from lesiongen.validation.derived import with_format_columns, with_table_columns
 from lesiongen.validation.formats import FORMAT_SUITES, PublishedCounts, suite_of
 from lesiongen.validation.suite import Suite, run_suites
 
 SOUND = {
     "image_id": "sound", "diagnosis": "nv", "split": "train", "age": 40.0, "sex": "female", "image_type": "dermoscopic",
     "measured_tone": "light", "licence": "CC0-1.0", "mode": "RGB", "contrast": 30.0, "min_side": 256,
+    "file_format": "PNG", "sharpness": 6.1, "vignette_share": 0.19, "synthetic": False,
 }  # fmt: skip
 FAULTS = {
     "image_id_present": {"image_id": None},
@@ -31,6 +32,16 @@ FAULTS = {
     "licence_present": {"licence": None},
     "image_decodes": {"decode_problem": "truncated"},
     "image_is_rgb": {"mode": "CMYK"},
+    "image_format_known": {"file_format": "WEBP"},
+    "image_upright": {"orientation_pending": 6},
+    "image_without_private_metadata": {"private_metadata": "EXIF GPS"},
+    "image_sharp": {"sharpness": 5.9},
+    "image_without_vignette": {"vignette_share": 0.21},
+    "near_duplicate_across_splits": {"near_twin_in_other_split": "b (test)"},
+    "near_duplicate_within_split": {"near_twin_in_same_split": "b"},
+    "near_duplicate_with_other_diagnosis": {"near_twin_with_other_diagnosis": "b (mel)"},
+    "duplicate_across_sources": {"twin_in_other_source": "b (ddi)"},
+    "near_duplicate_across_sources": {"near_twin_in_other_source": "b (ddi)"},
     "image_not_blank": {"contrast": 1.9},
     "image_large_enough": {"min_side": 31},
     "duplicate_across_splits": {"twin_in_other_split": "b (test)"},
@@ -43,14 +54,19 @@ FAULTS = {
     "lesion_of_one_diagnosis": {"lesion_with_other_diagnosis": "b (mel)"},
     "synthetic_in_train_only": {"synthetic_outside_train": "test"},
 }
-DERIVED = {change for changes in FAULTS.values() for change in changes}
+DERIVED = {change for changes in FAULTS.values() for change in changes} | {"synthetic"}
 
 
 def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
     columns = [name for name in SCHEMA.names if name != "image"]
     columns += sorted({name for row in rows for name in row} | DERIVED - set(columns))
     table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)), dtype=object)
-    return table.where(table.notna(), None).astype({"age": float, "contrast": float, "min_side": float})
+    numbers = ("age", "contrast", "min_side", "sharpness", "vignette_share", "orientation_pending")
+    return (
+        table.where(table.notna(), None)
+        .astype(dict.fromkeys(numbers, float))
+        .assign(synthetic=table["synthetic"].eq(True))
+    )
 
 
 def judged(checks, table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
@@ -62,7 +78,7 @@ def test_every_canonical_check_fails_on_its_own_fault_alone():
     # Two sound rows share an image_id; the check of it is the only one that they fail.
     rows = [SOUND | {"image_id": name, **fault} for name, fault in FAULTS.items()]
     rows[0] = SOUND | {"image_id": None}
-    table = with_scale_column(table_of([SOUND, SOUND, *rows]))
+    table = with_table_columns(table_of([SOUND, SOUND, *rows]))
     checks = resolved(CANONICAL_CHECKS, ValidateConfig())
     found = judged(checks, table)
     assert found.pop("image_id_unique") == ("sound", "sound")
@@ -73,16 +89,24 @@ def test_every_canonical_check_fails_on_its_own_fault_alone():
 
 def test_what_is_not_recorded_is_no_fault():
     row = {"image_id": "a", "diagnosis": "nv", "split": "train", "licence": "CC0-1.0"}
-    assert judged(resolved(CANONICAL_CHECKS, ValidateConfig()), with_scale_column(table_of([row]))) == {}
+    assert judged(resolved(CANONICAL_CHECKS, ValidateConfig()), with_table_columns(table_of([row]))) == {}
+
+
+def test_a_synthetic_file_may_say_how_it_was_made():
+    rows = [
+        SOUND | {"image_id": name, "private_metadata": "text", "synthetic": name == "made"} for name in ("a", "made")
+    ]
+    table = with_table_columns(table_of(rows))
+    assert judged(resolved(CANONICAL_CHECKS, ValidateConfig()), table) == {"image_without_private_metadata": ("a",)}
 
 
 def test_a_threshold_comes_from_the_policy():
-    table = with_scale_column(table_of([SOUND]))
+    table = with_table_columns(table_of([SOUND]))
     assert judged(resolved(CANONICAL_CHECKS, ValidateConfig(min_side=257)), table) == {"image_large_enough": ("sound",)}
 
 
 def test_a_check_without_its_column_cannot_pass_in_silence():
-    table = with_scale_column(table_of([SOUND])).drop(columns="contrast")
+    table = with_table_columns(table_of([SOUND])).drop(columns="contrast")
     with pytest.raises(DataError, match="image_not_blank cannot be run: there is no column contrast"):
         judged(resolved(CANONICAL_CHECKS, ValidateConfig()), table)
 

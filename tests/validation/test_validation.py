@@ -41,8 +41,8 @@ def sound(number: int) -> Sample:
     )
 
 
-def publish(uri, samples: list[Sample]) -> str:
-    with DatasetWriter(str(uri), name="case") as writer:
+def publish(uri, samples: list[Sample], **origin: object) -> str:
+    with DatasetWriter(str(uri), name="case", origin=origin) as writer:
         for sample in samples:
             writer.add(sample)
     return str(uri)
@@ -92,6 +92,8 @@ EXPECTED = {
     "image_decodes": {"S20"},
     "image_not_blank": {"S21", "S25"},
     "image_large_enough": {"S22"},
+    "image_sharp": {"S21", "S22", "S25"},
+    "image_without_vignette": {"S25"},
     "image_is_rgb": {"S25"},
     "synthetic_in_train_only": {"S29"},
     "lesion_of_one_patient": {"S30", "S31"},
@@ -195,6 +197,15 @@ def test_a_synthetic_dataset_needs_no_test_split(tmp_path):
     samples = [replace(sound(number), split="train", provenance=provenance) for number in range(20)]
     uri = publish(tmp_path / "data", samples)
     assert validate(ValidateConfig(severities=NO_SIZES), uri).findings == []
+
+
+def test_what_ingest_removed_is_told(tmp_path):
+    uri = publish(tmp_path / "data", [sound(0)], removed_metadata={"XMP": 1, "EXIF GPS": 1200})
+    found = {finding.check: finding for finding in validate(ValidateConfig(), uri).findings}
+    assert found["private_metadata_removed"].parts == ("EXIF GPS: 1,200 images", "XMP: 1 image")
+    assert found["private_metadata_removed"].severity == "info"
+    quiet = ValidateConfig(severities={"private_metadata_removed": "off"})
+    assert "private_metadata_removed" not in {finding.check for finding in validate(quiet, uri).findings}
 
 
 def test_each_source_of_a_merged_dataset_is_judged_by_its_own_suite(tmp_path):
