@@ -97,8 +97,9 @@ def idefics3(folder):
 def save(model, processor, folder, chain=()):
     model.eval()
     with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())) * 0.1)
+        for place, weight in enumerate(model.parameters()):
+            if weight.dim() > 1:  # norms stay as they are, else nothing gets through
+                weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(place)) * 0.2)
         if chain:
             speak(model, chain)
     model.save_pretrained(folder)
@@ -111,7 +112,6 @@ def speak(model, chain):
     for layer in model.model.language_model.layers:
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
-    model.model.language_model.norm.weight.fill_(1.0)
     embedded = model.get_input_embeddings().weight
     for token, following in zip(chain, chain[1:], strict=False):
         model.lm_head.weight[following] = 5 * embedded[token] / embedded[token].norm()
