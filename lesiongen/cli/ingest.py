@@ -120,7 +120,7 @@ def _formats() -> list[str]:
     return list(FORMATS)
 
 
-def _columns(pairs: list[str] | None, file: Path | None) -> dict[str, str]:
+def _columns(pairs: list[str] | None, file: Path | None = None) -> dict[str, str]:
     """Joins --columns and --column; the latter win."""
     of_file = {str(canonical): str(own) for canonical, own in read_yaml(file).items()} if file else {}
     return {canonical.replace("-", "_"): own for canonical, own in (of_file | _pairs("column", pairs)).items()}
@@ -134,8 +134,8 @@ def _pairs(flag: str, pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or []:
         name, _, value = pair.partition("=")
         if not name or not value:
-            example = "diagnosis=label" if flag == "column" else "images=derm"
-            raise UsageError(f"--{flag} {pair}: write name=value, for example {example}")
+            form = "canonical=own, for example diagnosis=label" if flag == "column" else "name=value"
+            raise UsageError(f"--{flag} {pair}: write {form}")
         values[name.strip()] = value
     return values
 

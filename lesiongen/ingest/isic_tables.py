@@ -190,7 +190,7 @@ def _read_twins(storage: Storage, key: str, tables: Tables) -> None:
     """Gives images that ISIC 2020's list of duplicates binds one name, that of the first in order."""
     for row in _good_rows(storage, key, "image_name_1"):
         first, second = (_root(tables.twins, row.field(f"image_name_{number}").text) for number in (1, 2))
-        tables.twins[max(first, second)] = min(first, second)
+        tables.twins |= {max(first, second): min(first, second), min(first, second): min(first, second)}
     for image in list(tables.twins):
         tables.twins[image] = _root(tables.twins, image)
 

@@ -223,3 +223,105 @@ def _number(cell: str) -> str | float | None:
         return float(cell)
     except ValueError:
         return cell or None
+
+
+ISIC_2019_CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+PAD_COLUMNS = (
+    "patient_id,lesion_id,smoke,drink,background_father,background_mother,age,pesticide,gender,skin_cancer_history,"
+    "cancer_history,has_piped_water,has_sewage_system,fitspatrick,region,diameter_1,diameter_2,diagnostic,itch,grew,"
+    "hurt,changed,bleed,elevation,img_id,biopsed"
+).split(",")
+_PAD_BLANK = (
+    "smoke,drink,background_father,background_mother,pesticide,gender,skin_cancer_history,cancer_history,"
+    "has_piped_water,has_sewage_system,fitspatrick,diameter_1,diameter_2"
+).split(",")
+
+
+def ham10000(folder: Path, count: int = 18, *, changes: Changes | None = None) -> Path:
+    """HAM10000 as Kaggle hands it out: three photographs of a lesion."""
+    rows = [
+        {
+            "lesion_id": f"HAM_{number // 3:07}",
+            "image_id": f"ISIC_{number:07}",
+            "dx": ("nv", "mel", "bkl")[number // 3 % 3],
+            "dx_type": "histo",
+            "age": "45.0",
+            "sex": "female",
+            "localization": "back",
+        }
+        for number in range(count)
+    ]
+    write_csv(folder / "HAM10000_metadata.csv", tuple(rows[0]), _changed(rows, changes))
+    for number, row in enumerate(rows):
+        write_picture(folder / "HAM10000_images_part_1" / f"{row['image_id']}.jpg", seed=number)
+    return folder
+
+
+def one_hot(classes: Sequence[str], marked: str) -> dict[str, str]:
+    """A row of a challenge's table of diagnoses."""
+    return {name: "1.0" if name == marked else "0.0" for name in classes}
+
+
+def isic(folder: Path, count: int = 18, *, changes: Changes | None = None) -> Path:
+    """ISIC 2019: diagnoses as ones and zeros, and a table of metadata in which cells are blank."""
+    images = [f"ISIC_{number:07}{'_downsampled' if number % 2 else ''}" for number in range(count)]
+    rows = [
+        {"image": image, **one_hot(ISIC_2019_CLASSES, ISIC_2019_CLASSES[number % 8])}
+        for number, image in enumerate(images)
+    ]
+    about = [
+        {
+            "image": image,
+            "age_approx": ("", "55.0", "85")[number % 3],
+            "anatom_site_general": ("", "anterior torso")[number % 2],
+            "lesion_id": ("", f"BCN_{number // 4:07}")[number % 2],
+            "sex": ("", "female", "male")[number % 3],
+        }
+        for number, image in enumerate(images)
+    ]
+    write_csv(folder / "ISIC_2019_Training_GroundTruth.csv", tuple(rows[0]), _changed(rows, changes))
+    write_csv(folder / "ISIC_2019_Training_Metadata.csv", tuple(about[0]), about)
+    for number, image in enumerate(images):
+        write_picture(folder / "ISIC_2019_Training_Input" / f"{image}.jpg", seed=number)
+    return folder
+
+
+def pad_ufes_20(folder: Path, count: int = 18, *, changes: Changes | None = None) -> Path:
+    """PAD-UFES-20: lesions numbered by patient, blank interviews where there is no cancer, RGBA beside RGB."""
+    diagnoses = ("BCC", "ACK", "NEV", "SEK", "SCC", "MEL")
+    rows = []
+    for number in range(count):
+        patient, lesion = f"PAT_{number // 2}", str(number % 3)
+        row = dict.fromkeys(PAD_COLUMNS, "False") | {
+            "patient_id": patient,
+            "lesion_id": lesion,
+            "smoke": "UNK",
+            "background_father": ("BRASIL", "BRAZIL")[number % 2],
+            "age": "55",
+            "gender": ("FEMALE", "MALE")[number % 2],
+            "fitspatrick": f"{number % 6 + 1}.0",
+            "region": "LOWER LEG",
+            "diameter_1": "6.0",
+            "diagnostic": diagnoses[number % 6],
+            "img_id": f"{patient}_{lesion}_{number}.png",
+            "biopsed": str(number % 6 in (0, 4, 5)),
+        }
+        rows.append(row | (dict.fromkeys(_PAD_BLANK, "") if number % 6 == 2 else {}))
+    write_csv(folder / "metadata.csv", PAD_COLUMNS, _changed(rows, changes))
+    for number, row in enumerate(rows):
+        path = folder / "images" / f"imgs_part_{number % 3 + 1}" / row["img_id"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).convert("RGBA" if number % 2 else "RGB").save(path)
+    return folder
+
+
+def image_folder(folder: Path, count: int = 18, *, changes: Changes | None = None) -> Path:
+    """A folder with a table in the layout of the `datasets` library."""
+    rows = [
+        {"file_name": f"images/{number}.png", "diagnosis": ("nv", "mel", "bkl")[number % 3], "age": "45", "sex": "male"}
+        for number in range(count)
+    ]
+    write_csv(folder / "metadata.csv", tuple(rows[0]), _changed(rows, changes))
+    for number, row in enumerate(rows):
+        write_picture(folder / row["file_name"], seed=number)
+    return folder
