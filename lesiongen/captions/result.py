@@ -24,7 +24,7 @@ class CaptionCounts(BaseModel):
     Attributes:
         images: Number of images.
         budget: Longest caption in tokens.
-        covered: For each entry and source, the images that have it.
+        covered: For each entry and source, the images of which it has something to say.
         dropped: For each entry, the captions in which it did not fit.
         shortened: For each entry, the captions in which a part of it did not fit.
         checks: What the checks found, writer by writer.
@@ -49,7 +49,8 @@ class CaptionCounts(BaseModel):
         """Counts one image."""
         self.images += 1
         for name, entry in checked.report.entries():
-            self.covered.setdefault(name, Counter())[entry.source] += 1
+            if entry.value:
+                self.covered.setdefault(name, Counter())[entry.source] += 1
         self.dropped.update(composed.dropped)
         self.shortened.update(name for name in composed.shortened if name not in composed.dropped)
         self.checks.add(image_id, checked)
@@ -60,7 +61,7 @@ class CaptionCounts(BaseModel):
         self.lengths[composed.tokens] += 1
 
     def __add__(self, other: "CaptionCounts") -> "CaptionCounts":
-        names = self.covered.keys() | other.covered.keys()
+        names = sorted(self.covered.keys() | other.covered.keys())
         covered = {name: self.covered.get(name, Counter()) + other.covered.get(name, Counter()) for name in names}
         summed = {
             name: getattr(self, name) + getattr(other, name)

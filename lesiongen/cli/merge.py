@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, console, given, print_json
+
+if TYPE_CHECKING:
+    from lesiongen.dataset import Dataset
+    from lesiongen.references import DatasetReference
 
 __all__ = ["merge_command"]
 
@@ -42,18 +46,19 @@ def merge_command(
       lesiongen merge data/ham10000 data/isic2017 --output data/dermoscopy
 
       lesiongen merge data/ham10000 data/isic2017 --output data/dermoscopy --duplicates fail
+
+      lesiongen merge captioned-1 captioned-2 --output captioned
     """
     from lesiongen.config import parse_config
-    from lesiongen.dataset import Dataset, join_parts, part_of
+    from lesiongen.dataset import Dataset, part_of
     from lesiongen.dataset.merging import MERGE_PAGE_NAME, MergeConfig, merge
     from lesiongen.errors import UsageError
 
     opened = [Dataset.open(uri) for uri in datasets]
     if any(part_of(dataset) for dataset in opened):
-        if duplicates or real_images is not None:
-            raise UsageError("--duplicates and --real-images are of no use with the parts of one job")
-        joined = join_parts(opened, output, name=name or opened[0].manifest.name)
-        reference, report = joined.reference(), {}
+        if name or duplicates or real_images is not None:
+            raise UsageError("--name, --duplicates and --real-images are of no use with the parts of one job")
+        reference, report = _join(opened, output), {}
     else:
         chosen = {"name": name, "duplicates": duplicates and duplicates.value, "allow_real_images": real_images}
         result = merge(parse_config(MergeConfig, given(chosen)), datasets, output)
@@ -65,6 +70,23 @@ def merge_command(
     if report:
         _show(report)
         console.print(f"report: {reference.uri}/{MERGE_PAGE_NAME}", markup=False)
+
+
+def _join(parts: list["Dataset"], output: str) -> "DatasetReference":
+    """Publishes the parts of a job, with the report or the contact sheet that the stage writes of the whole."""
+    from lesiongen.dataset import join_parts
+
+    uris = [part.uri for part in parts]
+    stage = parts[0].manifest.origin.get("stage")
+    if stage == "caption":
+        from lesiongen.captions import join_captions
+
+        return join_captions(uris, output).dataset
+    if stage == "sample":
+        from lesiongen.diffusion import join_samples
+
+        return join_samples(uris, output).dataset
+    return join_parts(parts, output, name=parts[0].manifest.name).reference()
 
 
 def _show(report: Mapping[str, Any]) -> None:

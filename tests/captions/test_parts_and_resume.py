@@ -10,12 +10,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lesiongen.captions import CaptionConfig, caption, join_captions
 from lesiongen.captions import describing as describing_module
 from lesiongen.captions.describing import described, work_key
 from lesiongen.captions.journal import Journal
 from lesiongen.captions.writers import LOCAL_WRITERS, Written
+from lesiongen.cli.app import app
 from lesiongen.concepts import Report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Part, Sample
@@ -160,6 +162,21 @@ def test_killed_and_started_again_equals_undisturbed(tmp_path):
     subprocess.run(command, env=environment, check=True, capture_output=True)
     whole = caption(_config(), uri, str(tmp_path / "whole"))
     assert Dataset.open(str(output)).manifest.version == whole.dataset.version
+
+
+def test_the_commands_caption_in_shards_and_merge_them(tmp_path, small_pieces):
+    uri = _phantoms(tmp_path / "dataset", 9)
+    whole = caption(_config(name="ph"), uri, str(tmp_path / "whole"))
+    parts = [str(tmp_path / f"part{number}") for number in (1, 2)]
+    for number, output in enumerate(parts, start=1):
+        options = ["--output", output, "--tokenizer", "tiny", "--name", "ph", "--shard", f"{number}/2"]
+        assert CliRunner().invoke(app, ["caption", uri, *options]).exit_code == 0
+    result = CliRunner().invoke(app, ["merge", *parts, "--output", str(tmp_path / "out"), "--json"])
+    assert json.loads(result.stdout)["version"] == whole.dataset.version
+    reports = [json.loads((tmp_path / name / "caption_report.json").read_text()) for name in ("out", "whole")]
+    assert reports[0] == reports[1]
+    refused = CliRunner().invoke(app, ["merge", *parts, "--output", str(tmp_path / "other"), "--duplicates", "drop"])
+    assert "of no use with the parts of one job" in str(refused.exception)
 
 
 def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
