@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, Kind, Rejection
@@ -18,6 +16,7 @@ __all__ = ["TableRow", "read_table", "table_header"]
 
 HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
+LARGEST_WORKBOOK = 1 << 30
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -139,29 +138,35 @@ def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[Tab
 
 def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
     """Reads the first sheet, row by row; the header is the first row that names every required column."""
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, BadZipFile, KeyError, ParseError, ValueError, OSError) as error:
+        with ZipFile(path) as parts:
+            size = sum(part.file_size for part in parts.infolist())
+        if size > LARGEST_WORKBOOK:
+            raise DataError(f"{key} unpacks to {size} bytes, more than the {LARGEST_WORKBOOK} allowed")
+        yield from _sheet_rows(path, key, required)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged workbook fails in any of three libraries, each in its own way
         raise DataError(f"{key} is not an Excel workbook: {error}", hint="Save the table anew, or as CSV.") from error
+
+
+def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow]:
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
-        yield from _sheet_rows(book.worksheets[0], key, required)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
+        rows = enumerate(([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)), start=1)
+        first = list(islice(rows, HEADER_SOUGHT_IN))
+        at = next((at for at, (_, cells) in enumerate(first) if set(required) <= {cell.strip() for cell in cells}), 0)
+        header = [cell.strip() for cell in first[at][1]] if first else []
+        _check_header(key, [name for name in header if name], required)
+        for number, cells in chain(first[at + 1 :], rows):
+            if any(cells):
+                yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
     finally:
         book.close()
-
-
-def _sheet_rows(sheet: Any, key: str, required: Sequence[str]) -> Iterator[TableRow]:
-    sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
-    rows = enumerate(([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)), start=1)
-    first = list(islice(rows, HEADER_SOUGHT_IN))
-    at = next((at for at, (_, cells) in enumerate(first) if set(required) <= {cell.strip() for cell in cells}), 0)
-    header = [cell.strip() for cell in first[at][1]] if first else []
-    _check_header(key, [name for name in header if name], required)
-    for number, cells in chain(first[at + 1 :], rows):
-        if any(cells):
-            yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
 
 
 def _text(value: object) -> str:
