@@ -24,7 +24,7 @@ _CHUNK = 512
 # must keep it better.
 _SMOOTH_SIGMA, _FINE_SIGMA = 1.5, 1.5
 _LAID, _ALIGNED, _ALIKE = 0.7, 0.93, 0.92
-_FINE_ALIKE, _FINE_SAME = 0.8, 0.93
+_FINE_ALIKE, _FINE_SAME = 0.82, 0.93
 _COLOUR_SAME, _LUMINANCE_SAME = 5.0, 3.0
 
 _Floats = NDArray[np.float32]
