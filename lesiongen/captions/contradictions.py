@@ -17,7 +17,7 @@ from lesiongen.concepts.vocabulary import (
     TONES,
 )
 
-__all__ = ["across_entries", "denied_words", "difference", "within_entry"]
+__all__ = ["across_entries", "denied_words", "difference", "gravity", "within_entry"]
 
 TONE_TOLERANCE = 1
 """Classes by which a tone may differ: the classes are narrow, and a Fitzpatrick type is no colour."""
@@ -112,6 +112,13 @@ def difference(name: str, trusted: Entry, other: Entry) -> str | None:
     if _differ(name, trusted, other):
         return f"{trusted.source}: {', '.join(trusted.value)}; {other.source}: {', '.join(other.value)}"
     return None
+
+
+def gravity(name: str, trusted: Entry, other: Entry) -> float:
+    """Says how far two contradicting statements lie apart, in [0, 1]: of tones by classes, of all else one half."""
+    if name != "skin_tone" or not trusted.value or not other.value:
+        return 0.5
+    return _apart(trusted.value[0], other.value[0]) / (len(TONES) - 1)
 
 
 def _differ(name: str, trusted: Entry, other: Entry) -> bool:

@@ -93,7 +93,7 @@ def outlined(image: Image.Image, measurement: Measurement | None, side: int, out
 def _entries(item: Shown) -> Table:
     rows = []
     for name, entry in item.report.entries():
-        words = ", ".join(entry.value) or "nothing found"
+        words = ", ".join(entry.value) or "nothing stated"
         rows.append((name.replace("_", " "), words, entry.source, _numbers(entry.evidence), _fate(item.composed, name)))
     description = item.report.description
     if description is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lesiongen.captions.contradictions import denied_words, difference
+from lesiongen.captions.contradictions import denied_words, difference, gravity
 from lesiongen.captions.findings import CheckFinding, CheckName
 from lesiongen.concepts import ENTRIES, Entry, Report, Source
 from lesiongen.concepts.schema import absent_words
@@ -38,7 +38,7 @@ def _stack_entries(name: str, stated: Sequence[Entry]) -> tuple[Entry, list[Chec
             findings.append(_finding(name, source, entry, f"{source}: no {', no '.join(denied)}"))
             entry = entry.model_copy(update={"value": tuple(word for word in entry.value if word not in denied)})
         if speaks is not None and (reason := difference(name, speaks, entry)):
-            findings.append(_finding(name, speaks.source, entry, reason))
+            findings.append(_finding(name, speaks.source, entry, reason, gravity(name, speaks, entry)))
         absent |= {word: entry.source for word in absent_words(name, entry) if word not in absent}
         if speaks is None and entry.value:
             speaks = entry
@@ -46,12 +46,12 @@ def _stack_entries(name: str, stated: Sequence[Entry]) -> tuple[Entry, list[Chec
     return kept.model_copy(update={"evidence": {**dict.fromkeys(absent, 0.0), **kept.evidence}}), findings
 
 
-def _finding(name: str, trusted: Source, other: Entry, reason: str) -> CheckFinding:
+def _finding(name: str, trusted: Source, other: Entry, reason: str, weight: float = 0.5) -> CheckFinding:
     check: CheckName = "contradiction between writers"
     if trusted == "metadata":
         check = "contradiction with the metadata"
     if "measured" in (trusted, other.source):
         check = "contradiction with the measurement"
     return CheckFinding(
-        check=check, writer=other.source, entry=name, rule="keep the more trusted", detail=reason, weight=0.5
+        check=check, writer=other.source, entry=name, rule="keep the more trusted", detail=reason, weight=weight
     )

@@ -78,6 +78,14 @@ def test_when_two_sources_contradict(name, trusted, other, differs):
     assert (difference(name, trusted, other) is not None) is differs
 
 
+def test_tones_far_apart_weigh_more():
+    weights = []
+    for word in ("tan", "dark"):
+        _, findings = stack_reports([Report(skin_tone=_type("Fitzpatrick I")), Report(skin_tone=_entry(word, ita=1.0))])
+        weights += [finding.weight for finding in findings]
+    assert weights == [0.6, 1.0]
+
+
 @pytest.mark.parametrize(
     ("name", "entry", "gone"),
     [
