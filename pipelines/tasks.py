@@ -9,6 +9,7 @@ from pipelines.settings import CompileSettings
 __all__ = ["configure"]
 
 _SECRET_KEYS = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
+_MODEL_KEY = {"api-key": "LESIONGEN_VLM_API_KEY"}
 _SERVICE_KEYS = {
     "s3-endpoint": "AWS_ENDPOINT_URL",
     "s3-region": "AWS_REGION",
@@ -36,6 +37,9 @@ def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, 
     task.set_caching_options(stage not in _NEVER_CACHED and (stage != "ingest" or settings.cache_ingest))
     _set_resources(task, stage, settings)
     kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS)
+    if stage == "caption":
+        # Optional: few runs ask a model, and a server in the cluster may need no key.
+        kubernetes.use_secret_as_env(task, "lesiongen-vision-language", _MODEL_KEY, optional=True)
     # Optional: without an endpoint the S3 client means AWS, without an address of MLflow nothing is tracked.
     kubernetes.use_config_map_as_env(task, config_map_name=services, config_map_key_to_env=_SERVICE_KEYS, optional=True)
     # A field of the pod, not a parameter: the cache key of a step must not see the run that it belongs to.

@@ -162,6 +162,13 @@ def test_credentials_and_addresses_come_from_names_that_are_parameters(kubernete
         }  # fmt: skip
 
 
+def test_the_key_of_a_vision_language_model_is_optional_and_reaches_caption_alone(kubernetes: dict[str, Any]) -> None:
+    holders = [name for name, settings in kubernetes.items() if "LESIONGEN_VLM_API_KEY" in str(settings)]
+    assert holders and all(name.startswith("exec-caption") for name in holders)
+    [_, secret] = kubernetes["exec-caption"]["secretAsEnv"]
+    assert secret["optional"] is True
+
+
 def test_the_run_id_is_a_field_of_the_pod_and_no_argument(spec: dict[str, Any], kubernetes: dict[str, Any]) -> None:
     for step in STEPS:
         fields = kubernetes[f"exec-{step}"]["fieldPathAsEnv"]
