@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from lesiongen.captions.config import WriterName
-from lesiongen.concepts import Entry, Report, measure, measured_report, read_report
+from lesiongen.concepts import Entry, Report, by_experts, measure, measured_report, read_report
 from lesiongen.concepts.vocabulary import recorded_skin_type
 from lesiongen.dataset import Sample
 from lesiongen.errors import DataError
@@ -72,17 +72,16 @@ class Writer(Protocol):
 
 
 class _Expert:
-    """Keeps the entries of the dataset's own report that an expert made."""
+    """Keeps what experts contributed to the dataset's own report: entries, recorded absences, their own words."""
 
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
         return [Written(report=self._kept(sample)) for sample in samples]
 
     def _kept(self, sample: Sample) -> Report:
         try:
-            entries = read_report(sample.concepts).entries()
+            return by_experts(read_report(sample.concepts))
         except DataError as error:
             raise DataError(f"image_id = {sample.image_id}: {error}") from error
-        return Report(**{name: entry for name, entry in entries if entry.source == "expert"})
 
 
 class _Metadata:

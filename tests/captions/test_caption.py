@@ -97,6 +97,21 @@ def test_experts_are_kept_and_believed(dataset, tmp_path):
         assert "atypical network" in sample.caption
 
 
+def test_experts_absences_and_words_survive_captioning_twice(tmp_path):
+    marks = {"patterns": {"value": [], "source": "expert", "evidence": {"network": 0.0}},
+             "colour": {"value": [], "source": "expert", "evidence": {"purple": 0.0}},
+             "description": {"text": "A papule with scale. The patient Anna Miller.", "source": "expert"}}  # fmt: skip
+    uri = _write(tmp_path / "dataset", [_sample(0, concepts=json.dumps(marks))])
+    caption(_config(), uri, str(tmp_path / "once"))
+    result = caption(_config(), str(tmp_path / "once"), str(tmp_path / "twice"))
+    (sample,) = Dataset.open(str(tmp_path / "twice")).samples()
+    report = read_report(sample.concepts)
+    assert report.patterns.evidence == {"network": 0.0}
+    assert report.colour.source == "measured" and report.colour.evidence["purple"] == 0.0
+    assert report.description.text == "A papule with scale.", "personal data is taken out for good"
+    assert "patterns" not in result.counts.coverage()
+
+
 def test_the_same_seed_writes_the_same_captions(dataset, tmp_path):
     first, again, other = (str(tmp_path / name) for name in ("a", "b", "c"))
     for output, seed in ((first, 3), (again, 3), (other, 4)):
