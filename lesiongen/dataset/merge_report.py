@@ -151,11 +151,15 @@ def _result(summary: Mapping[str, Any]) -> list[Block]:
 
 
 def _classes(summary: Mapping[str, Any]) -> list[Block]:
-    rows = [[row[key] for key in ("source", "diagnosis", "split", "images", "dropped")] for row in summary["classes"]]
     splits = [[source, *counts.values(), sum(counts.values())] for source, counts in summary["sources"].items()]
+    rows: dict[tuple[str, str], list[Any]] = {}
+    for cell in summary["classes"]:
+        row = rows.setdefault((cell["source"], cell["diagnosis"]), [0] * (len(SPLITS) + 1))
+        row[SPLITS.index(cell["split"])] = cell["images"]
+        row[-1] += cell["dropped"]
     return [
         Table(["source", *SPLITS, "all"], splits),
-        Table(["source", "diagnosis", "split", "images", "left out"], rows),
+        Table(["source", "diagnosis", *SPLITS, "left out"], [[*key, *row] for key, row in rows.items()]),
     ]
 
 

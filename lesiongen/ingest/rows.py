@@ -42,7 +42,7 @@ class Rejection:
         return f"{where}{what}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """A column's name and what a row holds in it."""
 
@@ -60,7 +60,7 @@ class FieldError(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A row that its reader found in order; its image has not been opened yet.
 

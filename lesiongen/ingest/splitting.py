@@ -16,7 +16,7 @@ __all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoadedRow:
     """A row whose image has been read.
 
