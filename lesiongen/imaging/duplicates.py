@@ -24,7 +24,7 @@ _CHUNK = 512
 # must keep it better.
 _SMOOTH_SIGMA, _FINE_SIGMA = 1.5, 1.5
 _LAID, _ALIGNED, _ALIKE = 0.7, 0.93, 0.92
-_FINE_ALIKE, _FINE_SAME = 0.82, 0.93
+_FINE_AT_FIRST, _FINE_AFTER_A_STEP, _FINE_ALIKE, _FINE_SAME = 0.3, 0.55, 0.82, 0.93
 _COLOUR_SAME, _LUMINANCE_SAME = 5.0, 3.0
 
 _Floats = NDArray[np.float32]
@@ -74,8 +74,7 @@ def _confirmed(packed: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
     for block in _candidates(packed):
         for start in range(0, len(block), _CHUNK):
             chunk = block[start : start + _CHUNK]
-            chunk = chunk[_alike(coarse, chunk)]
-            yield from chunk[_same(packed, chunk)][:, :2]
+            yield from _same(packed, *_alike(coarse, chunk))
 
 
 def _candidates(packed: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
@@ -96,33 +95,40 @@ def _closest(pairs: NDArray[np.int32]) -> NDArray[np.int32]:
     return pairs[rank < _CANDIDATES]
 
 
-def _alike(coarse: _Floats, pairs: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Settles most candidates [n, 4] on pictures of half the side, at a tenth of the work."""
+def _alike(coarse: _Floats, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32], _Floats]:
+    """Settles most candidates [n, 4] on smooth pictures of half the side; returns the others, and how to align them."""
     fixed, moving = coarse[pairs[:, 0]], _turned(coarse[pairs[:, 1]], pairs[:, 2])
-    result = _correlation(fixed, moving) > _LAID
-    fixed, moving = fixed[result], moving[result]
-    aligned = warp(moving, align(fixed, moving, steps=2))
-    result[result] = _correlation(fixed, aligned) > _ALIGNED
-    return result
+    left = _correlation(fixed, moving) > _LAID
+    pairs, fixed, moving = pairs[left], fixed[left], moving[left]
+    shifts = align(fixed, moving, steps=2)
+    left = _correlation(fixed, warp(moving, shifts)) > _ALIGNED
+    return pairs[left], shifts[left]
 
 
-def _same(packed: NDArray[np.uint8], pairs: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Tells for candidates [n, 4] whether they show the same photograph."""
-    fixed, moving = packed[pairs[:, 0]], packed[pairs[:, 1]]
-    light, other = luminance(fixed), _turned(luminance(moving), pairs[:, 2])
-    shifts = align(blurred(light, _SMOOTH_SIGMA), blurred(other, _SMOOTH_SIGMA), steps=4)
-    shifts = align(light, other, steps=4, start=shifts)
-    tint_error = colours(fixed) - _turned(colours(moving), pairs[:, 2])
-    return _agree(light, warp(other, shifts), tint_error)
+def _same(packed: NDArray[np.uint8], pairs: NDArray[np.int32], shifts: _Floats) -> NDArray[np.int32]:
+    """Returns those of the candidates [n, 4] that show the same photograph, as pairs [n, 2]."""
+    light, other = luminance(packed[pairs[:, 0]]), _turned(luminance(packed[pairs[:, 1]]), pairs[:, 2])
+    # Aligned in part, a true pair agrees in part already; most others stop here.
+    for steps, least in ((0, _FINE_AT_FIRST), (1, _FINE_AFTER_A_STEP)):
+        shifts = align(light, other, steps=steps, start=shifts)
+        left = _fine(light, warp(other, shifts)) > least
+        pairs, light, other, shifts = pairs[left], light[left], other[left], shifts[left]
+    shifts = align(light, other, steps=3, start=shifts)
+    tint_error = colours(packed[pairs[:, 0]]) - _turned(colours(packed[pairs[:, 1]]), pairs[:, 2])
+    return pairs[_agree(light, warp(other, shifts), tint_error), :2]
 
 
 def _agree(light: _Floats, aligned: _Floats, tint_error: _Floats) -> NDArray[np.bool_]:
-    fine = _correlation(light - blurred(light, _FINE_SIGMA), aligned - blurred(aligned, _FINE_SIGMA))
-    broad = _correlation(light, aligned)
+    fine, broad = _fine(light, aligned), _correlation(light, aligned)
     same_tint = np.abs(tint_error[..., 2:-2, 2:-2]).mean(axis=(1, 2, 3)) <= _COLOUR_SAME
     same_light = np.abs(_inside(light - aligned).mean(axis=1)) <= _LUMINANCE_SAME
     fine_enough = np.where(same_tint & same_light, _FINE_ALIKE, _FINE_SAME)
     return np.asarray((fine > fine_enough) & (broad > _ALIKE))
+
+
+def _fine(light: _Floats, aligned: _Floats) -> _Floats:
+    """Returns the correlation of what is left without the broad light and dark."""
+    return _correlation(light - blurred(light, _FINE_SIGMA), aligned - blurred(aligned, _FINE_SIGMA))
 
 
 def _inside(pictures: _Floats) -> _Floats:
