@@ -11,7 +11,7 @@ from lesiongen.concepts import Source
 from lesiongen.dataset import DIAGNOSES, REFERENCE_DIAGNOSES, Sample
 from lesiongen.dataset.diagnosis_names import NAMES
 
-__all__ = ["TextProblem", "text_problems"]
+__all__ = ["FINDINGS", "TextProblem", "text_problems"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ _NAMED = re.compile(
     r"\b(?:[Pp]atient|[Nn]ame)(?:'s name)?(?:\s+is|:|\s+named|\s+called)?\s+[A-Z][a-z]+\s+[A-Z][a-z]+"
 )
 
-_FINDINGS = {
+FINDINGS = {
     "vascular", "scar", "abscess", "telangiectases", "hyperpigmentation", "milia", "striae", "hemorrhage", "hematoma",
     "miscellaneous", "melanosis", "inflammatory", "other", "abrasions ulcerations and physical injuries",
     "foreign body granuloma", "sun damaged skin", "lentigo", "keloid", "ak", "sk", "ack", "sek", "nev",
@@ -125,7 +125,7 @@ def _codes() -> dict[str, str]:
         _plain(name): diagnosis.code
         for diagnosis in DIAGNOSES.values()
         for name in (diagnosis.name, *NAMES[diagnosis.code])
-        if name not in _FINDINGS
+        if name not in FINDINGS
     }
     return dict(sorted(names.items(), key=lambda item: -len(item[0])))
 

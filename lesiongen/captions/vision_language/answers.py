@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from lesiongen.captions.free_text import FINDINGS
 from lesiongen.captions.vision_language.entries import most_words, words_of
 from lesiongen.concepts import VISUAL_ENTRIES
 from lesiongen.dataset.diagnosis_names import NAMES
@@ -16,6 +17,7 @@ from lesiongen.dataset.taxonomy import DIAGNOSES
 __all__ = ["Reading", "confidences", "named_diagnosis", "read_answer"]
 
 LONGEST = 20_000
+_JUDGEMENTS = {"benign", "malignant", "malignancy", "cancer", "cancerous", "carcinoma", "precancerous"}
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -109,9 +111,8 @@ def _report_words() -> re.Pattern[str]:
 
 @cache
 def _diagnoses() -> re.Pattern[str]:
-    names = {name for known in DIAGNOSES.values() for name in (known.name, known.phrase, *NAMES[known.code])}
-    # Short codes such as "ak" and "nv" name nothing to a model and occur within other text.
-    spelled = sorted((re.escape(name.lower()) for name in names if len(name) > 3), key=len, reverse=True)
+    names = {name.lower() for known in DIAGNOSES.values() for name in (known.name, known.phrase, *NAMES[known.code])}
+    spelled = sorted((re.escape(name) for name in (names | _JUDGEMENTS) - FINDINGS), key=len, reverse=True)
     return re.compile(rf"(?<![a-z])(?:{'|'.join(spelled)})(?:s|es)?(?![a-z])")
 
 
