@@ -1,0 +1,377 @@
+"""What goes wrong with real collections, tried on every format: the user is told where, and nothing half-made stays.
+
+Each miniature is harmed in one way. ``Case`` says for a format which table, column and image are harmed.
+"""
+
+import csv
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lesiongen.dataset import Dataset
+from lesiongen.errors import DataError
+from lesiongen.imaging import decode
+from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingest.formats import FORMATS, reader_for
+from lesiongen.ingest.rows import Rejection, Row
+from lesiongen.storage import LocalStorage, StoredObject
+
+from . import miniatures
+
+
+def fitzpatrick17k(folder: Path) -> Path:
+    columns = (
+        "md5hash,fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three_partition_label,qc,url,"
+        "url_alphanum"
+    )
+    labels = ("psoriasis", "melanoma", "basal cell carcinoma")
+    rows = [
+        dict.fromkeys(columns.split(","), "")
+        | {"md5hash": f"{number + 1:032x}", "fitzpatrick_scale": "3", "fitzpatrick_centaur": "-1"}
+        | {"label": labels[number % 3], "nine_partition_label": "inflammatory", "three_partition_label": "malignant"}
+        for number in range(12)
+    ]
+    table = folder.parent / "small.csv"
+    miniatures.write_csv(table, columns.split(","), rows)
+    return miniatures.fitzpatrick17k(folder, table, [row["md5hash"] for row in rows])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where a format is harmed.
+
+    Attributes:
+        format: Its name.
+        build: Writes its miniature.
+        table: The table of diagnoses.
+        names: Column that names the image.
+        diagnosis: A column that is needed for the diagnosis.
+        missing_is: Kind of a row whose image is not there.
+        stray_is: Whether an image that no row names is told.
+    """
+
+    format: str
+    build: Callable[[Path], Path]
+    table: str
+    names: str
+    diagnosis: str
+    missing_is: str = "rejected"
+    stray_is: str | None = "rejected"
+
+
+CASES = [
+    Case("ham10000", miniatures.ham10000, "HAM10000_metadata.csv", "image_id", "dx"),
+    Case("isic", miniatures.isic, "ISIC_2019_Training_GroundTruth.csv", "image", "MEL"),
+    Case("derm7pt", miniatures.derm7pt, "meta/meta.csv", "derm", "diagnosis"),
+    Case("fitzpatrick17k", fitzpatrick17k, "fitzpatrick17k.csv", "md5hash", "label", missing_is="missing"),
+    Case("ddi", partial(miniatures.ddi, copies=2), "ddi_metadata.csv", "DDI_file", "disease"),
+    Case("pad_ufes_20", miniatures.pad_ufes_20, "metadata.csv", "img_id", "diagnostic"),
+    Case("skincap", miniatures.skincap, "skincap_v240623.csv", "skincap_file_path", "disease"),
+    Case("image_folder", miniatures.image_folder, "metadata.csv", "file_name", "diagnosis"),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.format)
+def case(request) -> Case:
+    return request.param
+
+
+@pytest.fixture
+def source(case, tmp_path) -> Path:
+    return case.build(tmp_path / "source")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def change(path: Path, number: int, cells: Mapping[str, str]) -> None:
+    rows = rows_of(path)
+    rows[number] |= cells
+    miniatures.write_csv(path, tuple(rows[0]), rows)
+
+
+def image_of(case: Case, source: Path, number: int = 2) -> Path:
+    stem = Path(rows_of(source / case.table)[number][case.names]).stem
+    return next(path for path in source.rglob("*") if path.stem == stem and path.suffix in (".jpg", ".png"))
+
+
+def refused(case: Case, source: Path, tmp_path: Path, **config) -> str:
+    """Ingests what has to fail, and returns the message."""
+    before = sorted(path for path in tmp_path.rglob("*") if source not in path.parents)
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format=case.format, **config), str(source), str(tmp_path / "out"))
+    assert sorted(path for path in tmp_path.rglob("*") if source not in path.parents) == before
+    return str(caught.value)
+
+
+def accepted(case: Case, source: Path, tmp_path: Path, **config):
+    return ingest(IngestConfig(format=case.format, **config), str(source), str(tmp_path / "out"))
+
+
+def test_every_format_is_tried():
+    assert [case.format for case in CASES] == list(FORMATS)
+
+
+def test_the_unharmed_miniature_is_taken_whole(case, source, tmp_path):
+    result = accepted(case, source, tmp_path)
+    assert result.accepted >= 8
+    assert result.rejected == []
+
+
+def test_a_missing_table_is_named(case, source, tmp_path):
+    (source / case.table).unlink()
+    for further in source.rglob("*Metadata.csv"):
+        further.unlink()
+    shutil.rmtree(source / "meta", ignore_errors=True)
+    message = refused(case, source, tmp_path)
+    assert f"{source} holds n" in message
+    assert "--format" in message
+
+
+def test_a_missing_column_is_named(case, source, tmp_path):
+    path = source / case.table
+    rows = [{name: cell for name, cell in row.items() if name != case.diagnosis} for row in rows_of(path)]
+    miniatures.write_csv(path, tuple(rows[0]), rows)
+    message = refused(case, source, tmp_path)
+    assert case.table in message
+    assert case.diagnosis in message
+
+
+def test_another_delimiter_is_named(case, source, tmp_path):
+    path = source / case.table
+    rows = rows_of(path)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, tuple(rows[0]), delimiter=";")
+        table.writeheader()
+        table.writerows(rows)
+    assert f"{case.table} is separated by semicolons, not by commas" in refused(case, source, tmp_path)
+
+
+def test_a_byte_order_mark_does_not_matter(case, source, tmp_path):
+    path = source / case.table
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert accepted(case, source, tmp_path).rejected == []
+
+
+def test_an_unknown_label_is_named_with_row_and_value(case, source, tmp_path):
+    change(source / case.table, 3, {case.diagnosis: "moon rash"})
+    message = refused(case, source, tmp_path)
+    assert f"{case.table}, row 5" in message
+    assert f"{case.diagnosis} = 'moon rash'" in message
+
+
+def test_an_id_that_is_there_twice_is_named(case, source, tmp_path):
+    path = source / case.table
+    rows = rows_of(path)
+    miniatures.write_csv(path, tuple(rows[0]), [*rows, rows[4]])
+    message = refused(case, source, tmp_path)
+    assert f"{case.table}, row {len(rows) + 2}" in message
+
+
+def test_an_image_without_a_row_is_named(case, source, tmp_path):
+    miniatures.write_picture(image_of(case, source).with_name("stray.png"), seed=999)
+    assert "stray.png: no row of" in refused(case, source, tmp_path)
+
+
+def test_a_row_without_an_image_is_named_or_listed(case, source, tmp_path):
+    image = image_of(case, source)
+    image.unlink()
+    if case.missing_is == "rejected":
+        message = refused(case, source, tmp_path)
+        assert f"{case.table}, row 4, {case.names} = " in message
+    else:
+        result = accepted(case, source, tmp_path)
+        assert [(item.kind, item.row, item.column) for item in result.left_out] == [("missing", 4, case.names)]
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    miniatures.picture(7, (200, 150)).save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def text(path: Path) -> None:
+    path.write_text("this is no picture\n")
+
+
+def animated(path: Path) -> None:
+    miniatures.picture(1).save(path, "GIF", save_all=True, append_images=[miniatures.picture(2)])
+
+
+def bomb(path: Path) -> None:
+    Image.new("1", (9000, 9000)).save(path, "PNG")
+
+
+def link_outside(path: Path) -> None:
+    secret = next(parent for parent in path.parents if (parent / "source").is_dir()) / "secret"
+    path.rename(secret)
+    path.symlink_to(secret)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (emptied, "0 bytes"),
+        (cut, "truncated"),
+        (text, "not an image"),
+        (animated, "animated"),
+        (bomb, "too large: 9000x9000"),
+        (link_outside, "leads out of the source folder"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_named_and_can_be_left_out(case, source, tmp_path, harm, reason):
+    harm(image_of(case, source))
+    message = refused(case, source, tmp_path)
+    assert f"{case.table}, row 4, {case.names} = " in message
+    assert reason in message
+    assert "--on-error reject" in message
+    result = accepted(case, source, tmp_path, on_error="reject", max_rejected=0.2)
+    assert {item.row for item in result.rejected} == {4}
+    with (tmp_path / "out" / "rejected.csv").open(newline="") as file:
+        assert [(row["row"], row["column"]) for row in csv.DictReader(file)] == [
+            (str(item.row), item.column) for item in result.rejected
+        ]
+
+
+def cmyk(path: Path) -> None:
+    miniatures.picture(1).convert("CMYK").save(path, "JPEG")
+
+
+def wide_grey(path: Path) -> None:
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100).save(path, "PNG")
+
+
+def palette(path: Path) -> None:
+    miniatures.picture(1).convert("P").save(path, "PNG")
+
+
+def transparent(path: Path) -> None:
+    picture = miniatures.picture(1).convert("RGBA")
+    picture.putalpha(128)
+    picture.save(path, "PNG")
+
+
+def test_images_of_other_kinds_arrive_as_rgb(case, source, tmp_path):
+    expected = {}
+    for number, kind in enumerate((cmyk, wide_grey, palette, transparent), start=2):
+        path = image_of(case, source, number)
+        kind(path)
+        expected[number] = decode(path.read_bytes()).tobytes()
+    assert accepted(case, source, tmp_path).rejected == []
+    samples = list(Dataset.open(str(tmp_path / "out")).samples())
+    pixels = {decode(sample.image).tobytes() for sample in samples}
+    assert set(expected.values()) <= pixels
+    assert all(sample.image.startswith((b"\xff\xd8", b"\x89PNG")) for sample in samples)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..\\secret", "C:\\secret.png"])
+def test_a_name_that_leads_elsewhere_is_refused(case, source, tmp_path, name):
+    (tmp_path / "secret.png").write_bytes(image_of(case, source).read_bytes())
+    change(source / case.table, 2, {case.names: name})
+    message = refused(case, source, tmp_path, on_error="fail", max_missing=0)
+    assert f"row 4, {case.names} = " in message
+
+
+def test_names_are_unicode(case, source, tmp_path):
+    image = image_of(case, source)
+    name = "läsion é 皮肤"
+    row = rows_of(source / case.table)[2]
+    decomposed = "la\u0308sion e\u0301 皮肤"  # as macOS writes it
+    image.rename(image.with_name(decomposed + image.suffix))
+    change(source / case.table, 2, {case.names: row[case.names].replace(image.stem, name)})
+    for further in source.rglob("*Metadata.csv"):
+        further.write_text(further.read_text(encoding="utf-8").replace(image.stem, name), encoding="utf-8")
+    result = accepted(case, source, tmp_path, on_error="reject", max_rejected=0.2)
+    # Fitzpatrick17k's names are MD5 sums, so that there a name in letters is itself wrong.
+    assert bool(result.rejected) == (case.format == "fitzpatrick17k")
+
+
+def test_too_many_rejected_rows_leave_nothing(case, source, tmp_path):
+    for number in (2, 3, 4):
+        text(image_of(case, source, number))
+    message = refused(case, source, tmp_path, on_error="reject")
+    assert "At most 5% may be rejected (--max-rejected)" in message
+
+
+class Listed(LocalStorage):
+    """A folder with a table whose images are listed and never opened."""
+
+    def __init__(self, folder: Path, images: list[str]) -> None:
+        super().__init__(str(folder))
+        self.images = images
+
+    def list(self, prefix: str = ""):
+        yield from super().list(prefix)
+        yield from (StoredObject(name, 1000) for name in self.images)
+
+
+def test_a_hundred_thousand_rows_are_all_read(tmp_path):
+    chosen = CASES[0]
+    source = chosen.build(tmp_path / "source")
+    path = source / chosen.table
+    first = rows_of(path)[0]
+    rows = [first | {chosen.names: f"row{number}"} for number in range(100_000)]
+    miniatures.write_csv(path, tuple(first), rows)
+    storage = Listed(source, [f"row{number}.png" for number in range(100_000)])
+    reader = reader_for(IngestConfig(format=chosen.format))
+    assert sum(isinstance(item, Row) for item in reader.read(storage)) == 100_000
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "0", "1", "nan", "-1", "nv", "MEL", "melanoma", "../a.png", "000001.png", "55", "male", "VI"]),
+    st.text(st.characters(codec="utf-8"), max_size=10),
+)
+
+
+@pytest.fixture(scope="module")
+def miniature_of(tmp_path_factory) -> dict[str, Path]:
+    return {case.format: case.build(tmp_path_factory.mktemp(case.format) / "source") for case in CASES}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cells_make_rows_or_rejections_or_one_clear_error(miniature_of, case, data):
+    source = miniature_of[case.format]
+    path = source / case.table
+    whole, before = rows_of(path), path.read_bytes()
+    rows = [
+        row | {name: data.draw(CELLS) for name in data.draw(st.sets(st.sampled_from(list(row)), max_size=4))}
+        for row in whole[:4]
+    ]
+    try:
+        miniatures.write_csv(path, tuple(whole[0]), rows)
+        for item in reader_for(IngestConfig(format=case.format)).read(LocalStorage(str(source))):
+            assert isinstance(item, Row | Rejection)
+    except DataError as error:
+        assert str(error)
+    finally:
+        path.write_bytes(before)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=200), keep=st.integers(0, 400))
+def test_any_bytes_as_a_table_are_refused_in_words(miniature_of, case, content, keep):
+    source = miniature_of[case.format]
+    path = source / case.table
+    before = path.read_bytes()
+    try:
+        path.write_bytes(before[:keep] + content)
+        for item in reader_for(IngestConfig(format=case.format)).read(LocalStorage(str(source))):
+            assert isinstance(item, Row | Rejection)
+    except DataError as error:
+        assert str(error)
+    finally:
+        path.write_bytes(before)
