@@ -183,19 +183,19 @@ _LINKS = (
     ),
     Check(
         "near_duplicate_across_splits", "near_twin_in_other_split", "absent", "error",
-        "shows a photograph of another split again, changed a little in size, colours, coding, orientation or border",
+        "looks like a photograph of another split, changed a little in size, colours, coding, orientation or border",
         "A network recognises it as readily as the same pixels.",
         links=True,
     ),
     Check(
         "near_duplicate_within_split", "near_twin_in_same_split", "absent", "warning",
-        "shows a photograph of its split again, changed a little; it counts twice",
+        "looks like another photograph of its split, changed a little; it would count twice",
         "As with the same pixels: what is seen more often is copied more often.",
         links=True,
     ),
     Check(
         "near_duplicate_with_other_diagnosis", "near_twin_with_other_diagnosis", "absent", "warning",
-        "shows a photograph again that has another diagnosis; one of the labels is wrong",
+        "looks like a photograph with another diagnosis; if it is the same one, a label is wrong",
         "The model is taught both, and the caption of one of them is false.",
         links=True,
     ),
@@ -207,7 +207,7 @@ _LINKS = (
     ),
     Check(
         "near_duplicate_across_sources", "near_twin_in_other_source", "absent", "warning",
-        "shows a photograph of another source again, changed a little",
+        "looks like a photograph of another source, changed a little",
         "Collections borrow from one another, often resized; numbers and licences then count an image twice.",
         links=True,
     ),

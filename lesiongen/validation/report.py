@@ -37,7 +37,8 @@ def report_page(
     """
     page = Page(f"Validation of {dataset.manifest.name}", f"{dataset.uri} · version {dataset.manifest.version[:12]}")
     page.add(Section("Result", _result(table, findings)))
-    for finding in findings:
+    # The first section has named all of a short finding already.
+    for finding in (one for one in findings if one.rows or len(one.parts) > NAMED_PARTS):
         page.add(Section(f"{finding.severity.capitalize()}: {finding.check}", _details(finding, images)))
     page.add(Section("Classes", _classes(table)))
     page.add(Section("Subgroups", _subgroups(table)))
@@ -127,7 +128,7 @@ def _classes(table: pd.DataFrame) -> list[Block]:
     columns = ["diagnosis", *images.columns, "all"]
     return [
         Table(columns, _with_totals(images), "Images"),
-        Table(columns, _with_totals(lesions), "Lesions (images that belong together count once)"),
+        Table(columns, _with_totals(lesions), "Lesions or patients (images that belong together count once)"),
     ]
 
 

@@ -3,10 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
@@ -24,6 +25,24 @@ NO_SIZES = {check.name: "off" for check in SIZE_CHECKS}
 def picture(seed: int, side: int = 40) -> bytes:
     rng = np.random.default_rng(seed)
     return encode_png(Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)))
+
+
+def photograph(side: int, **options: object) -> bytes:
+    """One and the same smooth scene at any size, as a JPEG file."""
+    coarse = Image.fromarray(np.random.default_rng(7).integers(0, 255, (14, 14, 3), dtype=np.uint8))
+    file = BytesIO()
+    coarse.resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def sideways() -> bytes:
+    """A photograph as a phone stores it: lying on its side, and saying where it was taken."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.GPSInfo] = {1: "N"}
+    file = BytesIO()
+    Image.open(BytesIO(picture(33))).save(file, "JPEG", exif=exif, quality=95)
+    return file.getvalue()
 
 
 def sound(number: int) -> Sample:
@@ -68,8 +87,14 @@ def faulty() -> list[Sample]:
         22: {"image": picture(22, side=8)},
         25: {"image": encode_png(Image.new("L", (40, 40)).point(lambda _: 0)), "case_id": "C1"},
         28: {"case_id": "C1"},
+        26: {"image": picture(27), "source": "mine"},
+        27: {"source": "yours"},
         29: {"provenance": synthetic},
         30: {"lesion_id": "L31"},  # the lesion of another patient
+        31: {"image": photograph(64), "source": "mine"},
+        32: {"image": photograph(48, quality=60), "diagnosis": "bcc"},
+        33: {"image": sideways()},
+        34: {"image": photograph(80, quality=80), "source": "yours"},  # in test
         35: {"lesion_id": "L36", "patient_id": "P36", "diagnosis": "bkl"},
     }
     return [replace(sample, **changes.get(number, {})) for number, sample in enumerate(samples)]
@@ -77,7 +102,14 @@ def faulty() -> list[Sample]:
 
 EXPECTED = {
     "duplicate_across_splits": {"S0", "S3"},
-    "duplicate_within_split": {"S1", "S2", "S5"},
+    "duplicate_within_split": {"S1", "S2", "S5", "S26", "S27"},
+    "duplicate_across_sources": {"S26", "S27"},
+    "near_duplicate_across_splits": {"S31", "S32", "S34"},
+    "near_duplicate_within_split": {"S31", "S32"},
+    "near_duplicate_with_other_diagnosis": {"S31", "S32", "S34"},
+    "near_duplicate_across_sources": {"S31", "S34"},
+    "image_upright": {"S33"},
+    "image_without_private_metadata": {"S33"},
     "duplicate_with_other_diagnosis": {"S1", "S2", "S5"},
     "lesion_in_one_split": {"S6", "S8"},
     "patient_in_one_split": {"S6", "S8"},
