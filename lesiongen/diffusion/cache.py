@@ -68,7 +68,8 @@ class LatentCache:
         self.caption_of: NDArray[np.int64] = np.array(described["caption_of"], dtype=np.int64)
         self._mean = _mapped(folder / "mean.npy")
         self._deviation = _mapped(folder / "deviation.npy")
-        self._conditioning = {name: _mapped(folder / f"caption-{name}.npy") for name in described["conditioning"]}
+        self._of_caption = {name: _mapped(folder / f"caption-{name}.npy") for name in described["conditioning"]}
+        self._of_image = {name: _mapped(folder / f"image-{name}.npy") for name in described["image_conditioning"]}
 
     def __len__(self) -> int:
         return len(self.caption_of)
@@ -91,11 +92,12 @@ class LatentCache:
     def conditioning(
         self, images: NDArray[np.int64], dropped: NDArray[np.bool_] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Returns the caption embeddings of the images, the empty caption's where ``dropped``."""
+        """Returns what the denoiser is told: caption embeddings, the empty caption's where ``dropped``, and sizes."""
         rows = self.caption_of[images]
         if dropped is not None:
             rows = np.where(dropped, 0, rows)
-        return {name: torch.from_numpy(values[rows]) for name, values in self._conditioning.items()}
+        captions = {name: torch.from_numpy(values[rows]) for name, values in self._of_caption.items()}
+        return captions | {name: torch.from_numpy(values[images]) for name, values in self._of_image.items()}
 
     def weights(self, balance: float) -> NDArray[np.float64]:
         """How often to show each image: its diagnosis's count to the power of ``-balance``."""
@@ -139,11 +141,16 @@ def cached(
         building.mkdir(parents=True)
         captions = sorted(set(table["caption"]))
         names = _encode_captions(["", *captions], family.caption_encoder(device), building)
-        images = _images(dataset, split, set(kept), image_size)
+        sides: list[int] = []
+        images = _images(dataset, split, set(kept), image_size, sides)
         _encode_images(images, len(kept), family.image_encoder(device), orientations, building)
+        sizes = family.size_conditioning(sides, image_size)
+        for name, values in sizes.items():
+            np.save(building / f"image-{name}.npy", values.numpy())
         place = {caption: row for row, caption in enumerate(captions, start=1)}
         described = {
             "conditioning": names,
+            "image_conditioning": sorted(sizes),
             "caption_of": [place[caption] for caption in table["caption"]],
             "diagnoses": [value if isinstance(value, str) else None for value in table["diagnosis"]],
         }
@@ -169,7 +176,8 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 1,
+        "format": 2,
+        "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,
         "rows": rows,
@@ -212,10 +220,13 @@ def _encode_images(
             bar.advance(len(batch))
 
 
-def _images(dataset: Dataset, split: str, rows: set[int], size: int) -> Iterator[torch.Tensor]:
+def _images(dataset: Dataset, split: str, rows: set[int], size: int, sides: list[int]) -> Iterator[torch.Tensor]:
+    """Yields the pixels [3, size, size] in [-1, 1], and notes the side of each image's centre square."""
     for row, sample in enumerate(dataset.samples(split=split)):
         if row in rows:
-            pixels = to_array(square(decode(sample.image), size))
+            image = decode(sample.image)
+            sides.append(min(image.size))
+            pixels = to_array(square(image, size))
             yield torch.from_numpy(pixels).permute(2, 0, 1) * 2 - 1
 
 

@@ -5,7 +5,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -80,6 +80,19 @@ class ModelFamily(ABC):
     def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
         """Writes the denoiser's LoRA adapter in diffusers' own format."""
 
+    @abstractmethod
+    def load_pipeline(self) -> Any:
+        """Loads the whole diffusers pipeline, for drawing."""
+
+    def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
+        """Returns what the denoiser is told of images' sizes, one row for each; most families are told nothing.
+
+        Args:
+            sides: Side of each image's centre square before it is resized, in pixels.
+            image_size: Side that it is resized to.
+        """
+        return {}
+
     def save_pipeline(self, denoiser: torch.nn.Module, output: Path) -> None:
         """Writes the whole pipeline with this denoiser in the place of the folder's own."""
         output.mkdir(parents=True, exist_ok=True)
@@ -110,7 +123,7 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
     Raises:
         UsageError: It is no pipeline folder, or of no family known here.
     """
-    from lesiongen.diffusion import stable_diffusion  # noqa: F401  registers itself
+    from lesiongen.diffusion import stable_diffusion, stable_diffusion_xl  # noqa: F401  they register themselves
 
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ class Generator:
     """A diffusers pipeline that draws every image from a random stream of its own.
 
     Args:
-        pipeline: A ``StableDiffusionPipeline``.
+        pipeline: A diffusers text-to-image pipeline.
         version: Version of the model it was loaded from.
         image_size: Side of the images it was trained on; None where that is not known.
     """
@@ -97,14 +97,9 @@ def _base_pipeline(base: BaseReference, uri: str) -> Any:
 
 
 def _pipeline(folder: Path) -> Any:
-    from diffusers import StableDiffusionPipeline
-
     from lesiongen.diffusion.family import family_of
 
-    family_of(folder)  # refuses a model of another kind in plain words
-    return StableDiffusionPipeline.from_pretrained(
-        folder, use_safetensors=True, safety_checker=None, requires_safety_checker=False, local_files_only=True
-    )
+    return family_of(folder).load_pipeline()
 
 
 def _prepared(pipeline: Any) -> Any:

@@ -17,7 +17,7 @@ from lesiongen.diffusion.family import (
 )
 from lesiongen.errors import UsageError
 
-__all__ = ["StableDiffusion"]
+__all__ = ["StableDiffusion", "load_part", "warn_of_cut_captions"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ class StableDiffusion(ModelFamily):
         from transformers import CLIPTextModel, CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
-        encoder = _load(CLIPTextModel, self.folder / "text_encoder").to(device).eval()
+        encoder = load_part(CLIPTextModel, self.folder / "text_encoder").to(device).eval()
 
         @torch.inference_mode()
         def encode(captions: Sequence[str]) -> Conditioning:
-            _warn_of_cut_captions(tokenizer, captions)
+            warn_of_cut_captions(tokenizer, captions)
             tokens = tokenizer(
                 list(captions),
                 padding="max_length",
@@ -57,7 +57,7 @@ class StableDiffusion(ModelFamily):
         """Loads the VAE; mean and deviation come scaled as the denoiser expects its latents."""
         from diffusers import AutoencoderKL
 
-        vae = _load(AutoencoderKL, self.folder / "vae").to(device).eval()
+        vae = load_part(AutoencoderKL, self.folder / "vae").to(device).eval()
         vae.decoder = None  # most of its memory, and only needed to draw
         scale = vae.config.scaling_factor
         shift = vae.config.shift_factor or 0.0
@@ -73,7 +73,7 @@ class StableDiffusion(ModelFamily):
         """Loads the U-Net."""
         from diffusers import UNet2DConditionModel
 
-        unet: torch.nn.Module = _load(UNet2DConditionModel, self.folder / "unet")
+        unet: torch.nn.Module = load_part(UNet2DConditionModel, self.folder / "unet")
         return unet
 
     def predict(
@@ -89,21 +89,42 @@ class StableDiffusion(ModelFamily):
 
     def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
         """Writes ``pytorch_lora_weights.safetensors``, which ``pipeline.load_lora_weights`` reads."""
-        from diffusers import StableDiffusionPipeline
         from diffusers.utils import convert_state_dict_to_diffusers
         from peft.utils import get_peft_model_state_dict
 
         adapter = denoiser.peft_config["default"].to_dict()  # type: ignore[index, union-attr]
         adapter["target_modules"] = sorted(adapter["target_modules"])  # a set: its order changes
-        StableDiffusionPipeline.save_lora_weights(
+        self.pipeline_type().save_lora_weights(
             output,
             unet_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(denoiser)),
             unet_lora_adapter_metadata=adapter,
             safe_serialization=True,
         )
 
+    @staticmethod
+    def pipeline_type() -> Any:
+        """Returns diffusers' pipeline."""
+        from diffusers import StableDiffusionPipeline
 
-def _load(kind: Any, folder: Path) -> Any:
+        return StableDiffusionPipeline
+
+    def load_pipeline(self) -> Any:
+        """Loads the whole pipeline, without the safety checker, which takes skin for nudity."""
+        return self.pipeline_type().from_pretrained(
+            self.folder,
+            use_safetensors=True,
+            safety_checker=None,
+            requires_safety_checker=False,
+            local_files_only=True,
+        )
+
+
+def load_part(kind: Any, folder: Path) -> Any:
+    """Loads one model of a pipeline, frozen.
+
+    Raises:
+        UsageError: The folder holds no safetensors weights of this kind.
+    """
     try:
         with _without_bars():
             model = kind.from_pretrained(folder, use_safetensors=True)
@@ -129,7 +150,8 @@ def _without_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:
+def warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:
+    """Warns where captions are longer than the text encoder reads."""
     limit = tokenizer.model_max_length
     lengths = [len(ids) for ids in tokenizer(list(captions), verbose=False).input_ids]
     cut = sum(length > limit for length in lengths)

@@ -21,39 +21,78 @@ def _tokenizer():
     return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=24)
 
 
+def _text_config(tokenizer):
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=24, projection_dim=16,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+
+
+def _vae():
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1,
+        mid_block_add_attention=False, sample_size=SIZE,
+    )  # fmt: skip
+
+
+def _unet(width: int, **changes: object):
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=SIZE // 2, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=width, attention_head_dim=4,
+        **changes,
+    )  # fmt: skip
+
+
+def _schedule(prediction: str, zero_snr: bool):
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
+        clip_sample=False, steps_offset=1, rescale_betas_zero_snr=zero_snr,
+    )  # fmt: skip
+
+
 def build_pipeline(folder: Path, *, prediction: str = "epsilon", zero_snr: bool = False) -> Path:
-    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = _tokenizer()
-        text = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-                num_attention_heads=2, max_position_embeddings=24, projection_dim=16,
-                bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
+        pipeline = StableDiffusionPipeline(
+            text_encoder=CLIPTextModel(_text_config(tokenizer)), vae=_vae(), unet=_unet(16), tokenizer=tokenizer,
+            scheduler=_schedule(prediction, zero_snr), safety_checker=None, feature_extractor=None,
+            requires_safety_checker=False,
         )  # fmt: skip
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, layers_per_block=1,
-            mid_block_add_attention=False, sample_size=SIZE,
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def build_xl_pipeline(folder: Path) -> Path:
+    from diffusers import StableDiffusionXLPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tokenizer = _tokenizer()
+        told = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+        pipeline = StableDiffusionXLPipeline(
+            text_encoder=CLIPTextModel(_text_config(tokenizer)), tokenizer=tokenizer, tokenizer_2=tokenizer,
+            text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer)), vae=_vae(),
+            unet=_unet(32, projection_class_embeddings_input_dim=16 + 6 * 8, **told),
+            scheduler=_schedule("epsilon", False), add_watermarker=False,
         )  # fmt: skip
-        unet = UNet2DConditionModel(
-            sample_size=SIZE // 2, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=16, attention_head_dim=4,
-        )  # fmt: skip
-    scheduler = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
-        clip_sample=False, steps_offset=1, rescale_betas_zero_snr=zero_snr,
-    )  # fmt: skip
-    StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
+    pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
@@ -84,6 +123,11 @@ def build_dataset(
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
+
+
+@pytest.fixture(scope="session")
+def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_xl_pipeline(tmp_path_factory.mktemp("base") / "xl")
 
 
 @pytest.fixture(scope="session")
