@@ -41,7 +41,7 @@ class Fitzpatrick17kReader(Reader):
     licence = FITZPATRICK17K_LICENCE
     attribution = FITZPATRICK17K_ATTRIBUTION
     expects = (
-        "fitzpatrick17k.csv with its nine columns",
+        "fitzpatrick17k.csv with md5hash, the two skin types, the three levels of labels, qc, url",
         "images named by md5hash in any folder; those that are not there are listed in missing.csv",
         "optional: SkinCon's annotations_fitzpatrick17k.csv",
     )

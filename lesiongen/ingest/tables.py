@@ -43,7 +43,8 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
 
     Args:
         storage: Where the table lies.
-        key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, anything else is CSV.
+        key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, ``.tab`` and ``.tsv`` are separated by
+            tabs, anything else is CSV.
         required: Columns that must be there.
 
     Raises:
@@ -66,7 +67,7 @@ def table_header(storage: Storage, key: str) -> list[str]:
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:
-            return [name.strip() for name in next(csv.reader(file), [])]
+            return [name.strip() for name in next(csv.reader(file, delimiter=_delimiter(path)), [])]
         except csv.Error:
             return []
 
@@ -75,7 +76,7 @@ def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRo
     try:
         # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
+            rows = csv.reader(file, delimiter=_delimiter(path))
             header = [name.strip() for name in next(rows, [])]
             _check_header(key, header, required)
             for cells in rows:
@@ -88,6 +89,10 @@ def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRo
         ) from error
     except csv.Error as error:
         raise DataError(f"{key}, row {rows.line_num}: {error}", hint="Save the table as plain CSV.") from error
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if path.suffix.lower() in (".tab", ".tsv") else ","
 
 
 def _csv_row(key: str, line: int, header: list[str], cells: list[str]) -> TableRow | Rejection:
@@ -153,9 +158,9 @@ def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[Ta
 def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow]:
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
-        sheet = book.worksheets[0]
+    # Opened here: a workbook that fails to load would leave its file open.
+    with path.open("rb") as file:
+        sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
         rows = enumerate(([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)), start=1)
         first = list(islice(rows, HEADER_SOUGHT_IN))
@@ -165,8 +170,6 @@ def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[Table
         for number, cells in chain(first[at + 1 :], rows):
             if any(cells):
                 yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
-    finally:
-        book.close()
 
 
 def _text(value: object) -> str:

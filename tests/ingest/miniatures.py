@@ -119,6 +119,32 @@ def fitzpatrick17k_rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def small_fitzpatrick17k(folder: Path, count: int = 24, *, changes: Changes | None = None, without: int = 0) -> Path:
+    """Fitzpatrick17k with a generated table, for machines without the real one; the last images can be left out."""
+    labels = (
+        ("psoriasis", "inflammatory", "non-neoplastic"),
+        ("basal cell carcinoma morpheiform", "malignant epidermal", "malignant"),
+        ("nevocytic nevus", "benign melanocyte", "benign"),
+        ("neurofibromatosis", "genodermatoses", "non-neoplastic"),
+    )
+    rows = [
+        {
+            "md5hash": f"{number + 1:032x}",
+            "fitzpatrick_scale": ("3", "-1", "6")[number % 3],
+            "fitzpatrick_centaur": ("3", "2", "-1")[number % 3],
+            **dict(zip(("label", "nine_partition_label", "three_partition_label"), labels[number % 4], strict=True)),
+            "qc": "3 Wrongly labelled" if number == 7 else "",
+            "url": "" if number == count - 1 else f"https://example.org/{number}.jpg",
+            "url_alphanum": f"httpsexampleorg{number}jpg.jpg",
+        }
+        for number in range(count)
+    ]
+    for number, row in enumerate(rows[: count - without]):
+        write_picture(folder / "images" / f"{row['md5hash']}.jpg", seed=number)
+    write_csv(folder / "fitzpatrick17k.csv", tuple(rows[0]), _changed(rows, changes))
+    return folder
+
+
 def skincon_table(path: Path, images: Sequence[str], changes: Changes | None = None) -> None:
     """SkinCon's table of a collection, with its unnamed first column."""
     rows = [{"": str(number), "ImageID": name, **_skincon(number)} for number, name in enumerate(images)]

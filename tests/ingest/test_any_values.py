@@ -30,16 +30,13 @@ cells = st.one_of(
 
 
 def _write(folder, name):
-    if name == "fitzpatrick17k":
-        columns = (
-            "md5hash fitzpatrick_scale fitzpatrick_centaur label nine_partition_label three_partition_label qc url"
-        )
-        row = ["0" * 32, "3", "-1", "psoriasis", "inflammatory", "non-neoplastic", "", "https://example.org/a.jpg"]
-        miniatures.write_picture(folder / f"{row[0]}.png", seed=1)
-        miniatures.write_csv(folder / TABLES[name], columns.split(), [dict(zip(columns.split(), row, strict=True))])
-    else:
-        {"derm7pt": lambda: miniatures.derm7pt(folder, 1), "ddi": lambda: miniatures.ddi(folder),
-         "skincap": lambda: miniatures.skincap(folder)}[name]()  # fmt: skip
+    writers = {
+        "derm7pt": lambda: miniatures.derm7pt(folder, 1),
+        "ddi": lambda: miniatures.ddi(folder),
+        "fitzpatrick17k": lambda: miniatures.small_fitzpatrick17k(folder, 2),
+        "skincap": lambda: miniatures.skincap(folder),
+    }
+    writers[name]()
     for path in folder.rglob("*_indexes.csv"):
         path.unlink()
     with (folder / TABLES[name]).open(newline="", encoding="utf-8") as file:

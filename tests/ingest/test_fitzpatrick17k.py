@@ -1,4 +1,4 @@
-"""Fitzpatrick17k's real table, with generated images for some of its rows."""
+"""Fitzpatrick17k's real table where it is at hand, and a generated one; the images are generated."""
 
 import csv
 from collections import Counter
@@ -32,6 +32,20 @@ def samples_of(source, output, **config):
 
 def one_of_each(rows, column):
     return list({row[column]: row["md5hash"] for row in rows}.values())
+
+
+def test_a_small_collection_arrives_with_what_is_missing_listed(tmp_path):
+    samples, result = samples_of(miniatures.small_fitzpatrick17k(tmp_path / "f", without=4), tmp_path / "out")
+    assert Counter(sample.diagnosis for sample in samples.values()) == {
+        "inflammatory": 5, "bcc": 5, "nv": 5, "genodermatosis": 4,
+    }  # fmt: skip
+    assert Counter(sample.skin_tone for sample in samples.values()) == {"3": 7, None: 6, "6": 6}
+    assert Counter(item.kind for item in result.left_out) == {"missing": 4, "excluded": 1}
+    missing = (tmp_path / "out" / "missing.csv").read_text()
+    assert "the table's link is https://example.org/22.jpg" in missing
+    assert "the table has no link either" in missing
+    with pytest.raises(DataError, match="4 of 23 rows"):
+        samples_of(tmp_path / "f", tmp_path / "few", max_missing=0.1)
 
 
 def test_every_label_arrives_and_what_is_not_there_is_listed(table, rows, tmp_path):
@@ -133,13 +147,8 @@ def test_skincons_marks_come_from_its_own_table(table, rows, tmp_path):
         ("qc", "9 Unsure", "is none of blank"),
     ],
 )
-def test_a_wrong_value_is_named(rows, tmp_path, column, value, message):
-    changed = [dict(row) for row in rows[:5]]
-    source = tmp_path / "f"
-    for row in changed:
-        miniatures.write_picture(source / f"{row['md5hash']}.jpg", seed=int(row["md5hash"][:7], 16))
-    changed[3][column] = value
-    miniatures.write_csv(source / "fitzpatrick17k.csv", tuple(rows[0]), changed)
+def test_a_wrong_value_is_named(tmp_path, column, value, message):
+    source = miniatures.small_fitzpatrick17k(tmp_path / "f", changes={3: {column: value}})
     with pytest.raises(DataError) as caught:
         samples_of(source, tmp_path / "out")
     assert f"fitzpatrick17k.csv, row 5, {column} = {value!r}" in str(caught.value)
