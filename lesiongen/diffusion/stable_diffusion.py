@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,7 +29,7 @@ class StableDiffusion(ModelFamily):
     name = "stable-diffusion"
     pipeline_class = "StableDiffusionPipeline"
     denoiser_part = "unet"
-    caption_parts = ("tokenizer", "text_encoder")
+    caption_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder")
     image_parts = ("vae",)
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
