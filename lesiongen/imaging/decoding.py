@@ -4,14 +4,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lesiongen.errors import DataError
 
-__all__ = ["MAX_PIXELS", "ImageError", "decode"]
+__all__ = ["MAX_PIXELS", "Decoded", "ImageError", "decode", "decode_file"]
 
 MAX_PIXELS = 50_000_000
 # A closed list: Pillow's other readers include formats that start programs (EPS).
@@ -35,6 +36,23 @@ class ImageError(DataError):
         self.detail = detail
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded image, and what its file is.
+
+    Attributes:
+        image: RGB, upright, fully in memory.
+        file_format: ``JPEG``, ``PNG``, ...
+        mode: Colour mode as stored.
+        orientation: EXIF orientation as stored, 1 where there is none.
+    """
+
+    image: Image.Image
+    file_format: str
+    mode: str
+    orientation: int
+
+
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decodes an image file to RGB, upright, fully in memory.
 
@@ -49,14 +67,21 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ImageError: The bytes are empty, no image, truncated, damaged, too large, animated, or in a colour
             mode that has no plain meaning as RGB.
     """
+    return decode_file(data, max_pixels=max_pixels).image
+
+
+def decode_file(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decodes an image file as `decode` does, and says what the file is."""
     if not data:
         raise ImageError("empty", "the file has 0 bytes")
     image = _open(data, max_pixels)
+    file_format, mode = image.format or "", image.mode
     try:
         image.load()
         with _quiet():
-            upright = ImageOps.exif_transpose(image)
-            return _to_rgb(upright)
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            ImageOps.exif_transpose(image, in_place=True)
+            return Decoded(_to_rgb(image), file_format, mode, orientation if orientation in range(2, 9) else 1)
     except ImageError:
         raise
     except Exception as error:  # hostile bytes make Pillow raise nearly anything; all of it means "unusable"

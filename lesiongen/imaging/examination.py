@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
-from PIL import ExifTags, Image
-
-from lesiongen.imaging.decoding import ImageError, decode
+from lesiongen.imaging.decoding import ImageError, decode_file
 from lesiongen.imaging.encoding import content_digest
 from lesiongen.imaging.fingerprints import Fingerprint, fingerprint, luminance, pack
 from lesiongen.imaging.preprocessing import reduced
@@ -52,22 +49,20 @@ class Examination:
 def examine(data: bytes) -> Examination:
     """Decodes an image file fully and examines it; a file that cannot be used is a result, not an exception."""
     try:
-        image = decode(data)
+        decoded = decode_file(data)
     except ImageError as error:
         return Examination(decode_problem=str(error))
-    with Image.open(BytesIO(data)) as stored:
-        orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
-        file_format, mode = stored.format, stored.mode
+    image = decoded.image
     # Sharpness and the fingerprint need no more than this.
     smaller = reduced(image, SHARPNESS_SIDE)
     found = fingerprint(smaller)
     light = luminance(pack([found]))[0]
     return Examination(
-        file_format=file_format,
-        mode=mode,
+        file_format=decoded.file_format,
+        mode=decoded.mode,
         width=image.width,
         height=image.height,
-        orientation_pending=str(orientation) if orientation in range(2, 9) else None,
+        orientation_pending=str(decoded.orientation) if decoded.orientation > 1 else None,
         private_metadata=", ".join(private_metadata(data)) or None,
         contrast=contrast(light),
         sharpness=sharpness(smaller),

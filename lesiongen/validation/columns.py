@@ -16,10 +16,10 @@ from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
 from lesiongen.validation.links import NEAR_GROUP, with_links
 
-__all__ = ["measured_table"]
+__all__ = ["examined_images", "measured_table"]
 
 _BATCH_IMAGES, _BATCH_BYTES = 64, 4 << 20
-SMALL = 16 << 20
+SMALL = 8 << 20
 """Bytes of a dataset that one process has examined before others have started."""
 _FROM_PIXELS = tuple(field.name for field in fields(Examination) if field.name != "fingerprint")
 
@@ -32,7 +32,7 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     Raises:
         DataError: The dataset was changed after it was published.
     """
-    measured, prints = _examined(dataset)
+    measured, prints = examined_images(dataset)
     table = pd.concat([dataset.metadata(), measured], axis=1)
     table["min_side"] = table[["width", "height"]].min(axis=1)
     table["concepts_problem"] = _unreadable(table["concepts"])
@@ -43,7 +43,12 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     return with_links(table)
 
 
-def _examined(dataset: Dataset) -> tuple[pd.DataFrame, list[Fingerprint | None]]:
+def examined_images(dataset: Dataset) -> tuple[pd.DataFrame, list[Fingerprint | None]]:
+    """Decodes and examines every image, on all cores unless the dataset is small.
+
+    Returns:
+        A row for each sample, in order, with the columns of `Examination`; and the fingerprints.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in _FROM_PIXELS}
     prints: list[Fingerprint | None] = []
     size = sum(shard.bytes for shard in dataset.manifest.shards)

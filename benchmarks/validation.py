@@ -1,0 +1,185 @@
+"""How fast validation's image checks are, as a share of what a bare process pool needs to decode the same images.
+
+The limit reads the same files from a local folder and decodes them with Pillow alone, in forked processes on all cores.
+The checks read the images from a published dataset, decode them and examine them, in processes that they start. The
+processor time of a process and its children says what remains where other programs share the cores.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import machine, paired, spread, table, versions
+from PIL import Image
+
+from lesiongen.imaging import content_digest, decode, fingerprint
+from lesiongen.imaging.examination import examine
+from lesiongen.imaging.preprocessing import reduced
+from lesiongen.imaging.private_metadata import private_metadata
+from lesiongen.imaging.quality import SHARPNESS_SIDE, sharpness
+
+if TYPE_CHECKING:
+    from lesiongen.dataset import Dataset
+
+CHUNK = 64
+PROFILED = 200
+
+
+def decode_files(paths: list[str]) -> int:
+    """Decodes files with Pillow and nothing else."""
+    for path in paths:
+        with Image.open(path) as image:
+            image.load()
+    return len(paths)
+
+
+def bare_pool(paths: list[str]) -> None:
+    """Decodes all files on all cores."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("fork")) as pool:
+        if sum(pool.map(decode_files, chunks)) != len(paths):
+            raise RuntimeError("not every file was decoded")
+
+
+def like_ham(source: Path, count: int) -> list[bytes]:
+    """Returns JPEGs of 600 x 450 pixels with the grain and the coding of a camera, made from its 200 x 150."""
+    paths = sorted(source.iterdir())
+    rng = np.random.default_rng(0)
+    grain = rng.normal(0, 4, (4, 450, 600, 3))
+    files = []
+    for number in range(count):
+        with Image.open(paths[number % len(paths)]) as image:
+            pixels = np.asarray(image.convert("RGB").resize((600, 450), Image.Resampling.BICUBIC)) + grain[number % 4]
+        buffer = BytesIO()
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=95, subsampling=0)
+        files.append(buffer.getvalue())
+    return files
+
+
+def repeated(source: Path, count: int) -> list[bytes]:
+    """Returns the files of a set, again and again until there are enough."""
+    files = [path.read_bytes() for path in sorted(source.iterdir())]
+    return [files[number % len(files)] for number in range(count)]
+
+
+def publish(files: list[bytes], folder: Path) -> tuple["Dataset", list[str]]:
+    """Writes the files as a dataset and as a folder."""
+    from lesiongen.dataset import Dataset, DatasetWriter, Sample
+
+    (folder / "files").mkdir(parents=True)
+    with DatasetWriter(str(folder / "dataset"), name="benchmark") as writer:
+        for number, data in enumerate(files):
+            (folder / "files" / f"{number:05d}").write_bytes(data)
+            writer.add(Sample(image=data, image_id=str(number), diagnosis="nv", split="train"))
+    return Dataset.open(str(folder / "dataset")), [str(path) for path in sorted((folder / "files").iterdir())]
+
+
+def compare(files: list[bytes], pairs: int) -> list[str]:
+    """Returns a row of the table: the limit, the checks, and the ratio of each round in time and in processor time."""
+    # Imported here: the processes that the checks start import this file, and should not wait for pandas.
+    from lesiongen.validation.columns import examined_images
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset, paths = publish(files, Path(folder))
+        processor: dict[str, list[float]] = {"limit": [], "checks": []}
+
+        def counted(name: str, run: Callable[[], object]) -> Callable[[], None]:
+            def work() -> None:
+                before = processor_time()
+                run()
+                processor[name].append(processor_time() - before)
+
+            return work
+
+        cases = {
+            "limit": counted("limit", lambda: bare_pool(paths)),
+            "checks": counted("checks", lambda: examined_images(dataset)),
+        }
+        seconds = paired(cases, pairs)
+    size = sum(map(len, files)) / len(files) / 1000
+    # The first run of each warmed up.
+    shares = [ratios(seconds), ratios({name: values[1:] for name, values in processor.items()})]
+    return [f"{size:.0f} kB", str(len(files)), *(spread(seconds[name]) for name in seconds), *map(spread, shares)]
+
+
+def processor_time() -> float:
+    """Returns the processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def ratios(seconds: dict[str, list[float]]) -> list[float]:
+    """Returns the limit as a share of the checks, round by round."""
+    return [limit / checks for limit, checks in zip(seconds["limit"], seconds["checks"], strict=True)]
+
+
+def profile(files: list[bytes]) -> list[str]:
+    """Returns milliseconds an image in one process: decoding with Pillow alone, and each part of the examination."""
+    files = files[:PROFILED]
+    images = [decode(data) for data in files]
+    small = [reduced(image, SHARPNESS_SIDE) for image in images]
+    parts: list[tuple[Callable[[object], object], list]] = [
+        (lambda data: Image.open(BytesIO(data)).load(), files),
+        (examine, files),
+        (decode, files),
+        (lambda image: reduced(image, SHARPNESS_SIDE), images),
+        (fingerprint, small),
+        (sharpness, small),
+        (content_digest, images),
+        (private_metadata, files),
+    ]
+    return [f"{statistics.median(milliseconds(work, items) for _ in range(5)):.2f}" for work, items in parts]
+
+
+def milliseconds(work: Callable[[object], object], items: list) -> float:
+    """Returns the processor time that one item takes."""
+    started = time.process_time()
+    for item in items:
+        work(item)
+    return (time.process_time() - started) / len(items) * 1000
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the three real sets")
+    parser.add_argument("--images", type=int, default=2000, help="images of each kind")
+    parser.add_argument("--pairs", type=int, default=5, help="rounds")
+    arguments = parser.parse_args()
+    kinds = {
+        "600 x 450, like HAM10000": like_ham(arguments.data / "ham10000_subset" / "images", arguments.images),
+        "256 x 256, ISIC 2017": repeated(arguments.data / "isic2017" / "images", arguments.images),
+    }
+    rows = [[kind, *compare(files, arguments.pairs)] for kind, files in kinds.items()]
+    print(f"{machine()}\n{versions('numpy', 'pillow', 'pyarrow')}\n")
+    print(
+        table(
+            [
+                "images",
+                "file",
+                "n",
+                "bare decoding, s",
+                "image checks, s",
+                "ratio (1 is the limit)",
+                "ratio of processor time",
+            ],
+            rows,
+        )
+    )
+    parts = ["Pillow alone", "examine", "decode", "reduce", "fingerprint", "sharpness", "digest", "metadata"]
+    print("\nMilliseconds of processor time an image in one process\n")
+    print(table(["images", *parts], [[kind, *profile(files)] for kind, files in kinds.items()]))
+
+
+if __name__ == "__main__":
+    main()
