@@ -25,6 +25,10 @@ class Spent:
     answer_tokens: int = 0
     cost: float = 0.0
 
+    def __str__(self) -> str:
+        tokens = self.prompt_tokens + self.answer_tokens
+        return f"{self.requests:,} requests, {tokens:,} tokens, cost {self.cost:.4f}"
+
     def plus(self, requests: int, prompt_tokens: int, answer_tokens: int, config: VisionLanguageConfig) -> "Spent":
         """Returns the sum."""
         cost = (prompt_tokens * config.price_input + answer_tokens * config.price_output) / 1e6
@@ -78,7 +82,7 @@ class Budget:
                     return wanted
                 if not self._open:
                     raise BudgetReached(
-                        f"{problem}; spent so far: {_told(self._spent)}",
+                        f"{problem}; spent so far: {self._spent}",
                         hint="What was answered is in the cache: raise the limit and run again to ask for the rest.",
                     )
                 self._changed.wait()
@@ -115,8 +119,3 @@ class Budget:
         if config.max_cost is not None and total.cost > config.max_cost:
             return f"max_cost = {config.max_cost} could be exceeded by the next request"
         return None
-
-
-def _told(spent: Spent) -> str:
-    tokens = spent.prompt_tokens + spent.answer_tokens
-    return f"{spent.requests:,} requests, {tokens:,} tokens, cost {spent.cost:.4f}"

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set
 
 from lesiongen.captions.vision_language.backend import Answer
 from lesiongen.captions.vision_language.budget import Budget
@@ -86,6 +86,7 @@ class Endpoint:
                             yield places[future], answer
             finally:
                 stop.set()
+        logger.info("%s so far: %s", self._host, self.budget.spent)
         if failure is not None:
             raise failure
 
@@ -94,14 +95,14 @@ class Endpoint:
         if stop.is_set():
             return None
         try:
-            return self._ask(client, question)
+            return self._ask(client, question, stop)
         except BaseException:
             stop.set()
             raise
 
     def _check_sight(self, client: httpx.Client) -> None:
         for colour in SHOWN:
-            said = self._ask(client, card(colour)).text
+            said = self._ask(client, card(colour), threading.Event()).text
             if not sees(colour, said):
                 raise UsageError(
                     f"{self._config.model} at {self._host} does not see images: shown {colour}, it said {said[:80]!r}",
@@ -117,9 +118,9 @@ class Endpoint:
             timeout=self._config.timeout, headers=headers, trust_env=not is_loopback(self._url), follow_redirects=False
         )
 
-    def _ask(self, client: httpx.Client, question: Question) -> Answer:
+    def _ask(self, client: httpx.Client, question: Question, stop: threading.Event) -> Answer:
         tries = Retrying(
-            stop=stop_after_attempt(self._config.attempts),
+            stop=stop_after_attempt(self._config.attempts) | stop_when_event_set(stop),
             retry=retry_if_exception_type(Passing),
             wait=self._wait,
             sleep=self._clock.sleep,
@@ -129,7 +130,7 @@ class Endpoint:
             return tries(self._try, client, question)
         except Passing as error:
             raise ServiceError(
-                f"{error} ({self._config.attempts} attempts)",
+                f"{error} ({tries.statistics['attempt_number']} attempts)",
                 hint="Is the server up, and does it serve this model? Run again later: answered images are not asked "
                 "again.",
             ) from None
@@ -214,8 +215,14 @@ def request_body(question: Question, config: VisionLanguageConfig, dialect: Dial
 
 
 def _key(url: str) -> str | None:
-    """Reads the endpoint's key. OpenAI's own is sent to OpenAI alone."""
+    """Reads the endpoint's key. OpenAI's own is sent to OpenAI alone.
+
+    Raises:
+        UsageError: It has signs that no header can hold; the message does not repeat it.
+    """
     key = os.environ.get(KEY_VARIABLE)
     if not key and urlsplit(url).hostname == OPENAI_HOST:
         key = os.environ.get("OPENAI_API_KEY")
+    if key and not (key.strip().isascii() and key.strip().isprintable()):
+        raise UsageError(f"The key for {host_of(url)} has signs that no key has", hint="Was it copied in full?")
     return key.strip() if key else None

@@ -26,13 +26,11 @@ class Passing(Exception):
 
     Attributes:
         wait: Seconds that the server asks to wait.
-        tokens_unknown: Whether the server may have counted tokens before it failed.
     """
 
-    def __init__(self, message: str, *, wait: float | None = None, tokens_unknown: bool = False) -> None:
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
-        self.tokens_unknown = tokens_unknown
 
 
 class Reply(NamedTuple):
@@ -82,7 +80,7 @@ def read_reply(response: httpx.Response, host: str) -> Reply:
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise Passing(f"{host} answered with no chat completion", tokens_unknown=True) from None
+        raise Passing(f"{host} answered with no chat completion") from None
     if choice.get("finish_reason") == "content_filter":
         refusal = refusal or "stopped by the endpoint's content filter"
     text = content if isinstance(content, str) else ""

@@ -191,6 +191,14 @@ def test_openais_key_is_sent_to_openai_alone(server, configure, lesions, time, m
     assert server.keys == [None]
 
 
+def test_a_damaged_key_is_named_and_not_repeated(configure, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_VLM_API_KEY", "sk-\u2026abc")
+    config = configure()
+    with pytest.raises(UsageError, match="signs that no key has") as error:
+        Endpoint(config, config.url)
+    assert "abc" not in str(error.value)
+
+
 def test_a_proxy_of_the_environment_is_not_used_for_this_machine(server, writer, lesions, unused_endpoint, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", unused_endpoint)
     assert writer(attempts=1).write(*lesions(1))[0].report.colour

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lesiongen.captions.vision_language import VisionLanguageConfig
+from lesiongen.captions.vision_language import VisionLanguageConfig, local_model
 from lesiongen.captions.vision_language.local_model import LocalModel
 from lesiongen.captions.vision_language.question import Question
 from lesiongen.captions.vision_language.writer import VisionLanguageWriter
@@ -88,6 +88,13 @@ def test_a_second_run_does_not_generate(folders, tmp_path, monkeypatch):
     first = VisionLanguageWriter(settings).write([sample(1), sample(2)], [picture(1), picture(2)])
     monkeypatch.setattr(LocalModel, "_generate", None)
     assert VisionLanguageWriter(settings).write([sample(1), sample(2)], [picture(1), picture(2)]) == first
+
+
+def test_half_precision_answers_too(folders, monkeypatch):
+    monkeypatch.setattr(local_model, "_precision", lambda device: torch.bfloat16)
+    settings = config(folders["speaking"], max_answer_tokens=32)
+    [part] = VisionLanguageWriter(settings).write([sample()], [picture()])
+    assert part.report.shape.value == ("oval",)
 
 
 def test_pickles_are_not_read(folders, tmp_path):
