@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from lesiongen.validation.checks import Check
+from lesiongen.validation.config import Severity
 
 __all__ = ["FORMAT_SUITES", "FormatSuite", "PublishedCounts", "suite_of"]
 
@@ -66,9 +67,9 @@ def _clinical() -> Check:
     )  # fmt: skip
 
 
-def _image_type_recorded() -> Check:
+def _image_type_recorded(severity: Severity) -> Check:
     return Check(
-        "image_type", "image_type", "present", "error", "is recorded as neither dermoscopic nor clinical",
+        "image_type", "image_type", "present", severity, "is recorded as neither dermoscopic nor clinical",
         "The collection holds both, and captions and measurements depend on it.",
     )  # fmt: skip
 
@@ -136,7 +137,7 @@ _HAM10000 = FormatSuite(
 _ISIC = FormatSuite(
     ("isic*",),
     (
-        _image_type_recorded(),
+        _image_type_recorded("warning"),
         Check(
             "age", "age", "between", "warning", "has an age over 90",
             "The archive and the challenges give ages up to 85 or 90 for reasons of privacy.",
@@ -149,7 +150,7 @@ _DERM7PT = FormatSuite(
     ("derm7pt",),
     (
         _present("case", "case_id", "case_id", "A case's two images must stay together."),
-        _image_type_recorded(),
+        _image_type_recorded("error"),
         Check(
             "both_images",
             "case_lacks_image",
@@ -166,7 +167,14 @@ _DERM7PT = FormatSuite(
             "has an expert's pattern that is no value of the seven-point checklist",
             "Captions would state what no expert has said.",
         ),
-        _present("official_split", "official_split", "official split", "The authors assign every case to a split."),
+        Check(
+            "official_split",
+            "official_split",
+            "present",
+            "warning",
+            "has no official split",
+            "The authors assign every case to one; without their three tables the split cannot be kept.",
+        ),
         _no_tone("derm7pt"),
         _published(),
     ),

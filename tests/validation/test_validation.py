@@ -16,7 +16,9 @@ from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate
+from lesiongen.validation.formats import FORMAT_SUITES, suite_of
 from lesiongen.validation.sizes import SIZE_CHECKS
+from tests.ingest import miniatures
 
 SPLIT_OF = ("train", "train", "train", "validation", "test")
 NO_SIZES = {check.name: "off" for check in SIZE_CHECKS}
@@ -258,6 +260,18 @@ def test_each_source_of_a_merged_dataset_is_judged_by_its_own_suite(tmp_path):
     again = validate(ValidateConfig(severities=off), str(tmp_path / "data"))
     assert [(finding.check, finding.severity) for finding in again.findings] == [("ddi.image_type", "info")]
     assert again.passed
+
+
+@pytest.mark.parametrize("name", FORMAT_SUITES)
+def test_what_a_reader_yields_passes_the_suite_of_its_format(name, tmp_path):
+    source = tmp_path / "source"
+    getattr(miniatures, "small_fitzpatrick17k" if name == "fitzpatrick17k" else name)(source)
+    config = IngestConfig(format=name, unknown_diagnosis="keep", on_error="reject", max_rejected=0.5)
+    ingest(config, str(source), str(tmp_path / "data"))
+    result = validate(ValidateConfig(), str(tmp_path / "data"), str(tmp_path / "report"))
+    suites = json.loads((tmp_path / "report" / "validation_results.json").read_text())
+    assert [suite_of(source) for source in suites] == [None, name], "the suite has run"
+    assert [finding.check for finding in result.findings if finding.check.startswith(f"{name}.")] == []
 
 
 def test_report_and_results_are_in_mlflow_also_where_the_dataset_fails(stack_environment, tmp_path):
