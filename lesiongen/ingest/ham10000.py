@@ -10,8 +10,8 @@ from lesiongen.storage import Storage
 
 __all__ = ["Ham10000Reader"]
 
-# Kaggle names it so; the Harvard Dataverse leaves the suffix out.
-TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata")
+# Kaggle names it so; the Harvard Dataverse leaves the suffix out, or separates by tabs.
+TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 
 
 class Ham10000Reader(Reader):

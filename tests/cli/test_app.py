@@ -87,6 +87,14 @@ def test_the_name_of_a_column_is_plain_text():
             _columns([pair])
 
 
+def test_columns_come_from_a_file_and_flags_win(tmp_path):
+    (tmp_path / "columns.yaml").write_text("diagnosis: label\nimage-type: kind\n")
+    assert _columns(["diagnosis=dx"], tmp_path / "columns.yaml") == {"diagnosis": "dx", "image_type": "kind"}
+    (tmp_path / "columns.yaml").write_text("- diagnosis\n")
+    with pytest.raises(UsageError, match=r"columns\.yaml holds no mapping"):
+        _columns([], tmp_path / "columns.yaml")
+
+
 def test_a_resumed_run_takes_no_other_flags(tmp_path):
     home = ["--home", str(tmp_path)]
     for flags in (["--set", "finetune.steps=1"], ["--source", "x"], ["--config", str(tmp_path / "run.yaml")]):

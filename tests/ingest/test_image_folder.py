@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
@@ -183,3 +185,72 @@ def test_a_blank_patient_does_not_part_a_lesion(make_folder, tmp_path):
     table = Dataset.open(str(tmp_path / "out")).metadata(["lesion_id", "split"])
     assert set(table["lesion_id"]) == {f"L{number}" for number in range(30)} | {"A/1", "B/1"}
     assert (table.groupby("lesion_id")["split"].nunique() == 1).all()
+
+
+def test_folders_named_by_diagnosis_need_no_table(make_folder, tmp_path):
+    names = ["train/melanoma/a.png", "train/nevus/b.png", "test/nevus/c.png"]
+    source = make_folder("", names)
+    (source / "metadata.csv").unlink()
+    samples = samples_of(source, tmp_path / "out", keep_official_split=True)
+    assert {name: (sample.diagnosis, sample.split) for name, sample in samples.items()} == {
+        "train/melanoma/a": ("mel", "train"),
+        "train/nevus/b": ("nv", "train"),
+        "test/nevus/c": ("nv", "test"),
+    }
+    (source / "d.png").write_bytes((source / names[0]).read_bytes())
+    (source / "train" / "nevus" / "e.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        samples_of(source, tmp_path / "again")
+    assert "d.png: lies in no folder" in str(caught.value)
+    assert "train/nevus/e.png: the image file is empty" in str(caught.value)
+
+
+def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_path):
+    table = "photo,histology\na,nevus\nb,melanoma\n"
+    source = make_folder(table, NAMES[:2], table_name="export 2024.csv")
+    columns = {"file_name": "photo", "diagnosis": "histology"}
+    options = {"table": "export 2024.csv", "match": "stem"}
+    samples = samples_of(source, tmp_path / "out", columns=columns, options=options)
+    assert {name: sample.diagnosis for name, sample in samples.items()} == {"images/a": "nv", "images/b": "mel"}
+    with pytest.raises(DataError, match="holds none of labels.csv"):
+        samples_of(source, tmp_path / "o", columns=columns, options={"table": "labels.csv"})
+    with pytest.raises(UsageError, match="option match = 'suffix' is none of path, name, stem"):
+        samples_of(source, tmp_path / "p", options={"match": "suffix"})
+    with pytest.raises(UsageError, match="option 'images': the format image_folder has no such option"):
+        samples_of(source, tmp_path / "q", options={"images": "derm"})
+
+
+def test_a_rows_own_licence_wins_and_the_whole_has_the_strictest(make_folder, tmp_path):
+    table = "file_name,dx,licence,attribution\nimages/a.png,nv,CC BY-NC 4.0,Ward 7\nimages/b.png,mel,,\n"
+    samples = samples_of(make_folder(table, NAMES[:2]), tmp_path / "out", licence="CC BY 4.0", attribution="Clinic")
+    assert (samples["images/a"].licence, samples["images/a"].attribution) == ("CC BY-NC 4.0", "Ward 7")
+    assert (samples["images/b"].licence, samples["images/b"].attribution) == ("CC BY 4.0", "Clinic")
+    manifest = Dataset.open(str(tmp_path / "out")).manifest
+    assert (manifest.licence, manifest.attribution) == ("CC BY-NC 4.0", "Ward 7; Clinic")
+
+
+def test_what_was_removed_from_the_files_is_counted_and_listed(make_folder, tmp_path):
+    source = make_folder("file_name,dx\nimages/a.png,nv\nimages/b.png,mel\n", NAMES[:2])
+    exif = Image.Exif()
+    exif[0x013B] = "Dr. Anna Muster"
+    with Image.open(source / NAMES[0]) as image:
+        image.load()
+    image.save(source / NAMES[0], exif=exif)
+    result = ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    assert result.removed_metadata == {"EXIF name": 1}
+    assert Dataset.open(str(tmp_path / "out")).manifest.origin["removed_metadata"] == {"EXIF name": 1}
+    listed = (tmp_path / "out" / "removed_metadata.csv").read_text()
+    assert listed.splitlines() == ["file,image_id,removed", "images/a.png,images/a,EXIF name"]
+
+
+def test_near_duplicates_share_a_split(make_folder, tmp_path):
+    rows = [f"{number}.png,nv\n{number}-turned.jpg,nv\n" for number in range(12)]
+    source = make_folder("file_name,dx\n" + "".join(rows))
+    for number in range(12):
+        coarse = np.random.default_rng(number).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((160, 160), Image.Resampling.BICUBIC)
+        image.save(source / f"{number}.png")
+        image.rotate(90).resize((100, 100)).save(source / f"{number}-turned.jpg", quality=70)
+    samples = samples_of(source, tmp_path / "out", split_fractions=(0.4, 0.3, 0.3))
+    assert len({sample.split for sample in samples.values()}) == 3
+    assert all(samples[str(number)].split == samples[f"{number}-turned"].split for number in range(12))

@@ -232,6 +232,10 @@ def test_the_table_as_the_dataverse_names_it(make_ham, tmp_path):
     source = make_ham()
     (source / "HAM10000_metadata.csv").rename(source / "HAM10000_metadata")
     assert ingest(HAM, str(source), str(tmp_path / "out")).accepted == 36
+    tabs = (source / "HAM10000_metadata").read_text().replace(",", "\t")
+    (source / "HAM10000_metadata").unlink()
+    (source / "HAM10000_metadata.tab").write_text(tabs)
+    assert ingest(HAM, str(source), str(tmp_path / "tabs")).accepted == 36
 
 
 def test_doubled_image_folders_are_one_and_different_images_of_one_name_are_refused(make_ham, tmp_path):
