@@ -1,23 +1,32 @@
 """The colours of a lesion in the ABCD rule's six names, and the tone of the skin around it."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import erfc
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.concepts.vocabulary import COLOURS, TONES
 
-__all__ = ["colour_shares", "skin_ita", "tone_of"]
+__all__ = ["SkinTone", "colour_shares", "skin_ita", "skin_tone", "tone_of"]
 
 Lab = NDArray[np.float32]
 
-PROTOTYPES = {
-    "white": (76.0, 8.0, 10.0),
-    "red": (52.0, 28.0, 15.0),
-    "light brown": (53.0, 15.0, 24.0),
-    "dark brown": (34.0, 14.0, 17.0),
-    "blue-gray": (44.0, 1.0, -4.0),
-    "black": (17.0, 4.0, 3.0),
-}
-"""A CIELAB place for each colour on light skin; the names are the ABCD rule's (Stolz et al. 1994), the places ours."""
+PROTOTYPES = (
+    ("white", (76.0, 8.0, 10.0)),
+    ("red", (52.0, 28.0, 15.0)),
+    ("red", (35.0, 30.0, 11.0)),
+    ("light brown", (53.0, 15.0, 24.0)),
+    ("dark brown", (34.0, 14.0, 17.0)),
+    ("blue-gray", (44.0, 1.0, -4.0)),
+    ("black", (17.0, 4.0, 3.0)),
+)
+"""CIELAB places of the colours on light skin, red as erythema and as the dark red of lacunae; the names are the ABCD
+rule's (Stolz et al. 1994), the places ours."""
+
+NUMBERS = np.array([COLOURS.index(name) for name, _ in PROTOTYPES] + [len(COLOURS)])
+WHITE = [number for number, (name, _) in enumerate(PROTOTYPES) if name == "white"]
 
 REFERENCE_SKIN = (70.0, 11.0, 15.0)
 CAST_REMOVED = 0.7
@@ -25,6 +34,13 @@ CAST_REMOVED = 0.7
 
 ITA_LIMITS = (55.0, 41.0, 28.0, 10.0, -30.0)
 """Degrees above which skin is very light, light, intermediate, tan, brown (Del Bino and Bernerd 2013)."""
+
+LIGHT_UNCERTAINTY = 4.0
+"""Degrees by which exposure and white balance shift the angle: five per cent of either, on disturbed phantoms."""
+
+SPREAD_OF_ONE = 6.0
+LEAST_SKIN = 0.04
+GRID = 6
 
 LEAST_YELLOW = 5.0
 SKIN_HUES = (25.0, 95.0)
@@ -43,13 +59,68 @@ def colour_shares(pixels: Lab, skin: Lab) -> dict[str, float]:
     scale = np.array([(REFERENCE_SKIN[0] / max(float(skin[0]), 15.0)) ** 0.6, 1, 1], dtype=np.float32)
     cast = np.append(0, CAST_REMOVED * (skin - np.array(REFERENCE_SKIN, dtype=np.float32))[1:]).astype(np.float32)
     adjusted, own = pixels * scale - cast, skin * scale - cast
-    places = np.array([*PROTOTYPES.values(), own], dtype=np.float32)
+    places = np.array([*(place for _, place in PROTOTYPES), own], dtype=np.float32)
     squared = ((adjusted[:, None, :] - places[None]) ** 2).sum(axis=2)
     too_dark_for_white = pixels[:, 0] <= skin[0]
-    squared[too_dark_for_white, COLOURS.index("white")] = np.inf
-    counts = np.bincount(squared.argmin(axis=1), minlength=len(places))[: len(COLOURS)]
+    squared[np.ix_(too_dark_for_white, WHITE)] = np.inf
+    counts = np.bincount(NUMBERS[squared.argmin(axis=1)], minlength=len(COLOURS) + 1)[: len(COLOURS)]
     shares = counts / max(int(counts.sum()), 1)
     return {name: float(share) for name, share in zip(COLOURS, shares, strict=True)}
+
+
+@dataclass(frozen=True)
+class SkinTone:
+    """The individual typology angle of skin in degrees, its standard uncertainty, and what it says of the classes.
+
+    ``chances`` holds the classes of at least five per cent, the likeliest first, for an angle that is normally
+    distributed; the first is ``name``.
+    """
+
+    ita: float
+    uncertainty: float
+    chances: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """The likeliest class."""
+        return next(iter(self.chances))
+
+
+def skin_tone(lab: Lab, skin: NDArray[np.bool_]) -> SkinTone | None:
+    """Measures the tone of the skin in view; None where there is too little, or a cast makes it meaningless.
+
+    The angle is that of the skin's median colour. Its uncertainty joins the standard error over the patches of a grid,
+    which do not agree where the light slants or the skin is blotched, with `LIGHT_UNCERTAINTY`.
+
+    Args:
+        lab: CIELAB [h, w, 3].
+        skin: Where skin is seen [h, w].
+    """
+    if skin.mean() < LEAST_SKIN:
+        return None
+    ita = skin_ita(np.median(lab[skin], axis=0))
+    if ita is None:
+        return None
+    angles = [angle for patch in _patches(lab, skin) if (angle := skin_ita(patch)) is not None]
+    error = float(np.std(angles)) / np.sqrt(len(angles)) if len(angles) > 1 else SPREAD_OF_ONE
+    uncertainty = float(np.hypot(error, LIGHT_UNCERTAINTY))
+    return SkinTone(ita, uncertainty, _chances(ita, uncertainty))
+
+
+def _patches(lab: Lab, skin: NDArray[np.bool_]) -> Iterator[Lab]:
+    """Yields the median colour of each patch of a grid that holds enough skin."""
+    for rows in np.array_split(np.arange(skin.shape[0]), GRID):
+        for columns in np.array_split(np.arange(skin.shape[1]), GRID):
+            window = np.ix_(rows, columns)
+            if skin[window].mean() > 0.25:
+                yield np.median(lab[window][skin[window]], axis=0)
+
+
+def _chances(ita: float, uncertainty: float) -> dict[str, float]:
+    above = [1.0, *(0.5 * erfc((limit - ita) / (uncertainty * 2**0.5)) for limit in reversed(ITA_LIMITS)), 0.0]
+    shares = -np.diff(above)[::-1]
+    kept = {name: float(share) for name, share in zip(TONES, shares, strict=True) if share >= 0.05}
+    return dict(sorted(kept.items(), key=lambda item: -item[1]))
 
 
 def skin_ita(skin: Lab) -> float | None:

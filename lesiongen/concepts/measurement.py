@@ -7,16 +7,24 @@ from PIL import Image
 from scipy import ndimage
 
 from lesiongen.concepts import outline
-from lesiongen.concepts.colour import colour_shares, skin_ita, tone_of
-from lesiongen.concepts.segmentation import Mask, Segmentation, segment, without_fine_structure
+from lesiongen.concepts.border import irregularity, trace_border
+from lesiongen.concepts.colour import SkinTone, colour_shares, skin_tone
+from lesiongen.concepts.segmentation import Mask, Plane, Segmentation, segment, without_fine_structure
+from lesiongen.concepts.texture import texture
 from lesiongen.imaging import square
 
 __all__ = ["Measurement", "measure"]
 
 WORKING_SIDES = (96, 128)
-"""Pictures are measured with a side of at least and at most so many pixels: outlines need no more."""
+"""Pictures are measured with a side of at least and at most so many pixels: regions need no more."""
 
-SUBSTANTIAL = 0.08
+BORDER_SIDE = 256
+"""The border alone is looked at in a picture of up to so many pixels."""
+
+LEAST_BORDER = 0.5
+"""Share of the rays from a lesion's middle that must cross a visible border."""
+
+SUBSTANTIAL = 0.1
 """Share of the lesion from which a colour counts."""
 
 RIM = 0.06
@@ -26,12 +34,19 @@ LARGEST_CONTACT = 0.2
 """Share of the picture's edge beyond which a lesion counts as cut off, and its outline as not measurable."""
 
 
+LEAST_SKIN = 0.04
+NEAR = 0.22
+"""Distance from the lesion, in picture sides, up to which skin tells its tone."""
+
+NO_SURFACE = {"texture": "a picture shows the structure of the colours, not what the surface feels like"}
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What could be measured; None where the image does not allow it, with the reason in ``not_measurable``.
 
     ``area_share`` of the visible picture; ``asymmetry`` about two axes, larger first, each in [0, 1];
-    ``irregularity`` and ``border_width`` in lesion radii; ``colours`` by share, largest first; ``ita`` in degrees.
+    ``irregularity`` and ``border_width`` in lesion radii; ``colours`` by share, largest first; ``texture`` by measure.
     ``lesion`` is the mask [side, side] over the picture's centre square.
     """
 
@@ -42,49 +57,78 @@ class Measurement:
     irregularity: float | None = None
     border_width: float | None = None
     colours: dict[str, float] = field(default_factory=dict)
-    ita: float | None = None
-    tone: str | None = None
+    texture: dict[str, float] = field(default_factory=dict)
+    skin_tone: SkinTone | None = None
     not_measurable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ita(self) -> float | None:
+        """The individual typology angle of the skin in degrees."""
+        return self.skin_tone.ita if self.skin_tone else None
+
+    @property
+    def tone(self) -> str | None:
+        """The likeliest class of the skin's tone."""
+        return self.skin_tone.name if self.skin_tone else None
 
 
 def measure(image: Image.Image) -> Measurement:
-    """Measures area, outline, colours and skin tone of the lesion in a close-up.
+    """Measures area, outline, border, colours, structure and skin tone of the lesion in a close-up.
 
     What is measured is the picture's centre square, which is what a generator is trained on and draws.
     """
-    found = segment(square(image, int(np.clip(min(image.size), *WORKING_SIDES))))
-    skin = np.median(found.lab[found.skin], axis=0) if found.skin.mean() > 0.04 else None
-    ita = skin_ita(skin) if skin is not None else None
-    reasons = {} if ita is not None else {"skin_tone": "too little skin in view, or its colours are not natural"}
-    tone = tone_of(ita) if ita is not None else None
-    if found.problem is not None or skin is None:
-        reasons |= {"lesion": found.problem or "no skin around the lesion"}
-        return Measurement(found.lesion, ita=ita, tone=tone, not_measurable=reasons)
-    contact = outline.frame_contact(found.lesion)
-    if contact > LARGEST_CONTACT:
-        reasons |= {"outline": f"the lesion reaches {contact:.0%} of the picture's edge"}
-    shape = _shape(found) if contact <= LARGEST_CONTACT else {}
+    picture = square(image, int(np.clip(min(image.size), WORKING_SIDES[0], BORDER_SIDE)))
+    side = min(picture.size[0], WORKING_SIDES[1])
+    found = segment(picture.resize((side, side), Image.Resampling.BOX) if side < picture.size[0] else picture)
+    tone = skin_tone(found.lab, _skin_near(found))
+    reasons = dict(NO_SURFACE)
+    if tone is None:
+        reasons["skin_tone"] = "too little skin in view, or its colours are not natural: the light has a cast"
+    if found.problem is not None or found.skin.mean() <= LEAST_SKIN:
+        reasons = {"lesion": found.problem or "no skin around the lesion", **reasons}
+        return Measurement(found.lesion, skin_tone=tone, not_measurable=reasons)
+    structure = texture(found.lab[..., 0], found.lesion, found.hidden)
     return Measurement(
         found.lesion,
         area_share=float(found.lesion.sum() / found.visible.sum()),
-        colours=_colours(found, skin),
-        ita=ita,
-        tone=tone,
+        colours=_colours(found, np.median(found.lab[found.skin], axis=0)),
+        texture=structure or {},
+        skin_tone=tone,
+        **_outline(found, picture, reasons),  # type: ignore[arg-type]
         not_measurable=reasons,
-        **shape,  # type: ignore[arg-type]
     )
 
 
-def _shape(found: Segmentation) -> dict[str, object]:
+def _skin_near(found: Segmentation) -> Mask:
+    """The skin that nothing lies over, and of it what is near the lesion: corners are often badly lit."""
+    bare = found.skin & ~found.hidden
+    if found.lesion.any():
+        reach = NEAR * max(found.lesion.shape)
+        near: Mask = bare & (ndimage.distance_transform_edt(~found.lesion) < reach)
+        if near.mean() > LEAST_SKIN:
+            return near
+    return bare
+
+
+def _outline(found: Segmentation, picture: Image.Image, reasons: dict[str, str]) -> dict[str, object]:
+    """The form and the border; adds to the reasons where the picture does not show them."""
+    contact = outline.frame_contact(found.lesion)
+    if contact > LARGEST_CONTACT:
+        reasons["outline"] = f"the lesion reaches {contact:.0%} of the picture's edge"
+        return {}
+    border = trace_border(np.asarray(picture), found.lesion, found.lab, found.hidden)
+    if border.share < LEAST_BORDER or border.width is None:
+        reasons["outline"] = f"only {border.share:.0%} of the outline stands out from the skin"
+        return {}
     return {
         "elongation": outline.elongation(found.lesion),
         "asymmetry": outline.fold_asymmetry(found.lesion),
-        "irregularity": outline.border_irregularity(found.lesion),
-        "border_width": outline.border_width(found.lesion, np.linalg.norm(found.residual, axis=-1), found.contrast),
+        "irregularity": irregularity(border.radii),
+        "border_width": border.width,
     }
 
 
-def _colours(found: Segmentation, skin: np.ndarray) -> dict[str, float]:
+def _colours(found: Segmentation, skin: Plane) -> dict[str, float]:
     radius = np.sqrt(found.lesion.sum() / np.pi)
     inner = ndimage.distance_transform_edt(found.lesion) > RIM * radius
     shares = colour_shares(without_fine_structure(found.lab)[inner], skin)

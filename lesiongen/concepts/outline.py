@@ -1,16 +1,13 @@
-"""Measures of a lesion's outline: asymmetry, elongation, irregularity and sharpness of the border."""
+"""Measures of a lesion's form: asymmetry about two axes, elongation, contact with the picture's edge."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-__all__ = ["border_irregularity", "border_width", "elongation", "fold_asymmetry", "frame_contact"]
+__all__ = ["elongation", "fold_asymmetry", "frame_contact"]
 
 Mask = NDArray[np.bool_]
-Plane = NDArray[np.float32]
 
 FOLD_ANGLES = 18
-RAYS = 128
 
 
 def _centred(lesion: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -50,34 +47,6 @@ def elongation(lesion: Mask) -> float:
     points, _ = _centred(lesion)
     spread = np.linalg.eigvalsh(np.cov(points.T) + np.eye(2) / 12)
     return float(np.sqrt(spread[1] / spread[0]))
-
-
-def border_irregularity(lesion: Mask) -> float:
-    """Returns the deviation of the outline's radius beyond its fourth harmonic, over the mean radius.
-
-    Low harmonics are the lesion's overall form (place, ellipse, lopsidedness); what is left is the raggedness of the
-    border (Fourier descriptors, Zahn and Roskies 1972).
-    """
-    _, middle = _centred(lesion)
-    reach = float(np.hypot(*lesion.shape))
-    turns = np.arange(RAYS) * 2 * np.pi / RAYS
-    steps = np.arange(0, reach, 0.5)
-    rows = middle[1] + steps[None, :] * np.sin(turns)[:, None]
-    columns = middle[0] + steps[None, :] * np.cos(turns)[:, None]
-    soft = ndimage.gaussian_filter(lesion.astype(np.float32), 0.7)
-    along = ndimage.map_coordinates(soft, [rows, columns], order=1, mode="constant")
-    radii = along.sum(axis=1) * 0.5
-    waves = np.abs(np.fft.rfft(radii)) / RAYS
-    ragged = np.sqrt(2 * (waves[5:25] ** 2).sum())
-    return float(ragged / max(waves[0], 1e-9))
-
-
-def border_width(lesion: Mask, distance: Plane, contrast: float) -> float:
-    """Returns how wide the passage from skin to lesion is, in lesion radii: contrast over the slope at the border."""
-    slope = ndimage.gaussian_gradient_magnitude(distance, 1.0)
-    edge = lesion ^ ndimage.binary_erosion(lesion)
-    radius = np.sqrt(lesion.sum() / np.pi)
-    return float(contrast / max(float(slope[edge].mean()), 1e-6) / radius)
 
 
 def frame_contact(lesion: Mask) -> float:

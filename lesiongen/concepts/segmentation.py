@@ -1,6 +1,7 @@
 """Finds the lesion in a close-up of skin: what lies over the skin masked, the light evened out, Otsu, refined."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,23 +28,23 @@ PRIOR = 0.05
 
 MINIMAL_CONTRAST = 2.2
 MINIMAL_AREA = 0.006
+SAMPLES = 1500
 MAXIMAL_AREA = 0.92
 FIRST_LIGHTER, LIGHTER = 0.3, 0.7
-"""How much, before and after the light was evened out over the skin around, a difference towards the light counts: lesions
-are darker or redder than skin, the middle of a lit field is lighter."""
+"""How much a difference towards the light counts, before and after the light was evened out over the skin around:
+lesions are darker or redder than skin, but so is the rim of a lit field beside its middle."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
     """Where the lesion and the skin are, as masks [h, w].
 
-    ``lab`` is CIELAB [h, w, 3] after hair was filled in, ``residual`` its difference from the skin under even light.
+    ``lab`` is CIELAB [h, w, 3] after hair was filled in.
     ``hidden`` is what hair, marks, ink and glints cover. ``contrast`` is the mean colour difference between lesion
     and skin. ``problem`` says why no lesion was found; ``lesion`` is then empty.
     """
 
     lab: Plane
-    residual: Plane
     lesion: Mask
     skin: Mask
     visible: Mask
@@ -81,7 +82,7 @@ def segment(image: Image.Image) -> Segmentation:
     if problem is not None:
         lesion = np.zeros_like(lesion)
     skin = seen & ~_wider(lesion)
-    return Segmentation(lab, lab - (smooth - residual), lesion, skin, seen, lines, contrast, problem)
+    return Segmentation(lab, lesion, skin, seen, lines, contrast, problem)
 
 
 def without_fine_structure(lab: Plane) -> Plane:
@@ -120,12 +121,11 @@ def _skin_surface(lab: Plane, skin: Mask) -> Plane:
 
     Fitted robustly (iteratively reweighted, Tukey's biweight), the curvature damped.
     """
-    height, width = skin.shape
-    rows, columns = (places[::3] for places in np.nonzero(skin))
-    everywhere = _terms(*np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"))
+    everywhere = _terms(*skin.shape)
+    rows, columns = np.nonzero(skin)
+    rows, columns = (places[:: max(len(rows) // SAMPLES, 1)] for places in (rows, columns))
     terms = everywhere[rows, columns]
     damping = np.diag([0, 0, 0, 1, 1, 1]) * 0.02 * len(rows)
-    surface = np.empty_like(lab)
     samples = lab[rows, columns].astype(np.float64)
     weights = _start(samples)
     for _ in range(4):
@@ -135,16 +135,20 @@ def _skin_surface(lab: Plane, skin: Mask) -> Plane:
         away = np.sqrt(((samples - terms @ fitted) ** 2).sum(axis=1))
         limit = 3.0 * max(float(np.median(away)), 1.0)
         weights = np.clip(1 - (away / limit) ** 2, 0, 1) ** 2
-    surface[:] = everywhere @ fitted
+    surface: Plane = (everywhere @ fitted).astype(np.float32)
     return surface
 
 
 def _start(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = np.abs(samples - np.median(samples, axis=0)).sum(axis=1)
-    return (spread <= np.quantile(spread, 0.7)).astype(np.float64)
+    near: NDArray[np.float64] = (spread <= np.quantile(spread, 0.7)).astype(np.float64)
+    return near
 
 
-def _terms(down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+@lru_cache(maxsize=8)
+def _terms(height: int, width: int) -> NDArray[np.float64]:
+    ticks = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    down, across = np.meshgrid(*ticks, indexing="ij")
     return np.stack([np.ones_like(down), down, across, down**2, across**2, down * across], axis=-1)
 
 
@@ -186,7 +190,7 @@ BINS = np.array([16, 12, 12])
 REACH = np.array([[-48.0, -20.0, -24.0], [16.0, 28.0, 18.0]])
 """Range of the difference from the skin in L, a and b that the colour histograms resolve."""
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
@@ -199,9 +203,8 @@ def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
     side = max(lesion.shape)
     for _ in range(ROUNDS):
         odds = _log_odds(codes, lesion & seen, seen & ~lesion)
-        near = ndimage.distance_transform_edt(lesion) - ndimage.distance_transform_edt(~lesion)
-        prior = np.clip(near / (PRIOR * side), -2, 2)
-        evidence = ndimage.gaussian_filter(odds, side / 128 * 1.5) + prior
+        near = ndimage.gaussian_filter(lesion.astype(np.float32), PRIOR * side, truncate=2.0)
+        evidence = ndimage.gaussian_filter(odds, side / 128 * 1.5, truncate=3.0) + 4 * near - 2
         found = _region(seen & (evidence > 0), np.maximum(evidence, 0))
         if found.mean() < MINIMAL_AREA:
             break

@@ -52,7 +52,7 @@ def draw_disturbance(seed: int, index: int) -> Disturbance:
         motion=float(rng.uniform(0.0, 0.012)),
         direction=float(rng.uniform(0, np.pi)),
         noise=float(rng.uniform(2.0, 8.0)),
-        hairs=int(rng.integers(6, 26)),
+        hairs=int(rng.integers(4, 16)),
         light_hairs=bool(rng.random() < LIGHT_HAIRS),
         seed=derive_seed(seed, "disturbance noise", index),
     )
@@ -85,12 +85,10 @@ def _trail(conditions: Disturbance, side: int) -> Field:
     """The path of a moving camera as a kernel that sums to one."""
     reach = max(int(np.ceil(conditions.motion * side / 2)), 1)
     ticks = np.arange(-reach, reach + 1, dtype=np.float32)
-    along = ticks[None, :] * np.float32(np.cos(conditions.direction)) + ticks[:, None] * np.float32(
-        np.sin(conditions.direction)
-    )
-    across = ticks[:, None] * np.float32(np.cos(conditions.direction)) - ticks[None, :] * np.float32(
-        np.sin(conditions.direction)
-    )
+    cosine, sine = np.float32(np.cos(conditions.direction)), np.float32(np.sin(conditions.direction))
+    along = ticks[None, :] * cosine + ticks[:, None] * sine
+    across = ticks[:, None] * cosine - ticks[None, :] * sine
     outside = np.maximum(np.abs(along) - conditions.motion * side / 2, 0)
-    kernel: Field = np.clip(1 - np.hypot(outside, across), 0, 1)
-    return kernel / kernel.sum()
+    kernel = np.clip(1 - np.hypot(outside, across), 0, 1)
+    shares: Field = kernel / kernel.sum()
+    return shares

@@ -24,6 +24,7 @@ COLOURS = {
 """CIELAB of the ABCD rule's six colours, as painted on the lightest skin."""
 
 LIGHTEST_SKIN = 73.0
+WHITER = 8.0
 RIM_TO_CENTRE = ("light brown", "red", "dark brown", "blue-gray", "black", "white")
 
 
@@ -82,6 +83,12 @@ def _dim(colour: tuple[float, float, float], skin_light: float) -> tuple[float, 
     return colour[0] * share**0.75, colour[1] * share**0.35, colour[2] * share**0.35
 
 
+def _painted(name: str, skin_light: float) -> tuple[float, float, float]:
+    """A colour of the ABCD rule on this skin; white is what is lighter than the skin around it (Stolz et al. 1994)."""
+    light, red, yellow = _dim(COLOURS[name], skin_light)
+    return (max(light, skin_light + WHITER) if name == "white" else light), red, yellow
+
+
 def _lesion(concepts: PhantomConcepts, frame: LesionFrame, skin_light: float) -> Field:
     rng = _stream(concepts, "lesion", "colours")
     lab = _regions(concepts, frame, rng, skin_light)
@@ -105,9 +112,9 @@ def _regions(concepts: PhantomConcepts, frame: LesionFrame, rng: np.random.Gener
     cuts = np.quantile(field[frame.depth > 0][::7], np.cumsum([concepts.colour_shares[i] for i in order])[:-1])
     lab = np.empty((side, side, 3), dtype=np.float32)
     wobble = rng.normal(0, (2.2, 1.6, 1.6), (len(order), 3))
-    lab[:] = np.add(_dim(COLOURS[concepts.colours[order[0]]], skin_light), wobble[0])
+    lab[:] = np.add(_painted(concepts.colours[order[0]], skin_light), wobble[0])
     for number, cut in enumerate(cuts, start=1):
-        colour = np.add(_dim(COLOURS[concepts.colours[order[number]]], skin_light), wobble[number])
+        colour = np.add(_painted(concepts.colours[order[number]], skin_light), wobble[number])
         _paint(lab, smoothstep(field, cut - 0.09, cut + 0.09), tuple(colour))
     return lab
 
@@ -144,8 +151,7 @@ def _blood(concepts: PhantomConcepts, frame: LesionFrame, lab: Field, skin_light
 
 def _on_skin(concepts: PhantomConcepts, frame: LesionFrame, skin: Field, lesion: Field) -> Field:
     rng = _stream(concepts, "lesion", "border")
-    edge = frame.depth + np.float32(0.15 * concepts.softness) * smooth_noise(rng, skin.shape[0], 10)
-    cover = smoothstep(edge, -concepts.softness, concepts.softness)[..., None]
+    cover = smoothstep(frame.depth, -concepts.softness, concepts.softness)[..., None]
     skin[..., 1] += 2.5 * smoothstep(frame.depth, -0.5, 0.1)
     lab: Field = skin + cover * (lesion + np.float32(0.5) * (skin - skin.mean(axis=(0, 1))) - skin)
     if concepts.streaks != "absent":
