@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": "validate",
     "inspect": "inspect",
     "merge": "merge",
+    "copy": "copy",
     "caption": "caption",
     "finetune": "finetune",
     "sample": "sample",
@@ -32,7 +33,9 @@ COMMANDS = {
     "down": "stack",
     "status": "stack",
 }
-STAGES = set("ingest validate inspect merge caption finetune sample evaluate register promote rollback history".split())
+STAGES = set(
+    "ingest validate inspect merge copy caption finetune sample evaluate register promote rollback history".split()
+)
 """Commands that use the local servers where they run and no others are named."""
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 

@@ -1,0 +1,78 @@
+"""Copying a dataset as it is, byte by byte: between folders and S3, and going on where it was interrupted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lesiongen.dataset.manifest import MANIFEST_NAME, Shard
+from lesiongen.dataset.reader import Dataset
+from lesiongen.errors import DataError, UsageError
+from lesiongen.progress import progress
+from lesiongen.storage import LocalStorage, Storage, file_digest, open_storage
+
+__all__ = ["copy_dataset"]
+
+
+def copy_dataset(uri: str, output: str) -> Dataset:
+    """Copies the shards, each checked against its digest, then the manifest.
+
+    Shards that an interrupted copy has left whole are not copied again, and of a large one only the missing parts.
+
+    Args:
+        uri: The dataset.
+        output: Folder or prefix: a new one, or that of an interrupted copy of the same dataset.
+
+    Raises:
+        UsageError: The output holds another dataset, or Parquet files of something else.
+        DataError: A shard is not the one that was published.
+    """
+    dataset = Dataset.open(uri)
+    source, target = open_storage(uri), open_storage(output)
+    if target.exists(MANIFEST_NAME):
+        there = Dataset.open(output)
+        if there.manifest.version != dataset.manifest.version:
+            raise UsageError(f"{target.uri} already holds another dataset", hint="Choose another output.")
+        return there
+    _refuse_others(target, dataset.manifest.shards)
+    with progress("Copying", total=len(dataset.manifest.shards), unit="shards") as bar:
+        for shard in dataset.manifest.shards:
+            _copy_shard(source, target, shard)
+            bar.advance()
+    target.write_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME))
+    return Dataset.open(output)
+
+
+def _refuse_others(target: Storage, shards: Sequence[Shard]) -> None:
+    names = {shard.name for shard in shards}
+    others = [item.key for item in target.list() if item.key.endswith(".parquet") and item.key not in names]
+    if others:
+        raise UsageError(
+            f"{target.uri} holds Parquet files of something else ({others[0]})",
+            hint="Choose another output: readers would take them for a part of the dataset.",
+        )
+
+
+def _copy_shard(source: Storage, target: Storage, shard: Shard) -> None:
+    if isinstance(target, LocalStorage):
+        path = target.root / shard.name
+        if not path.is_file() or _digest(path) != shard.sha256:
+            source.download_file(shard.name, path)
+            _check(path, shard, source)
+        return
+    with source.fetch(shard.name) as path:
+        _check(path, shard, source)
+        there = next((item for item in target.list(shard.name) if item.key == shard.name), None)
+        if there is None or not target.is_copy(there, path):
+            target.upload_file(path, shard.name)
+
+
+def _check(path: Path, shard: Shard, source: Storage) -> None:
+    if (digest := _digest(path)) != shard.sha256:
+        raise DataError(
+            f"{source.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
+            hint="Copy the dataset again from where it was published.",
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream)
