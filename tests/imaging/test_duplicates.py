@@ -92,3 +92,26 @@ def test_close_pairs_are_those_of_a_plain_count(lesions):
     found = np.concatenate(list(close_pairs(codes, distance=30)))
     assert {tuple(row[:3]): row[3] for row in found.tolist()} == expected
     assert len(expected) >= len(lesions)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("isic2017", {("ISIC_0012127", "ISIC_0012970"), ("ISIC_0000222", "ISIC_0014846")}),
+        ("ham10000_subset", set()),
+        ("pad_ufes_20_subset", set()),
+    ],
+)
+def test_real_photographs(shared_data, name, known):
+    paths = sorted((shared_data / name / "images").iterdir())
+    names = {each for pair in known for each in pair}
+    paths = [path for number, path in enumerate(paths) if number % 12 == 0 or path.stem in names or len(paths) < 500]
+    images = [decode(path.read_bytes()) for path in paths]
+    rng = np.random.default_rng(1)
+    planted = rng.choice(len(images), 100, replace=False).tolist()
+    copies = [all_of_it(images[number], rng) for number in planted]
+    found = near_duplicates([fingerprint(image) for image in [*images, *copies]])
+    among = {(paths[first].stem, paths[second].stem) for first, second in found if second < len(images)}
+    assert among == known
+    pairs = {(number, len(images) + copy) for copy, number in enumerate(planted)}
+    assert len(pairs & set(found)) >= 95
