@@ -86,7 +86,7 @@ def ingest_command(
     Examples:
       lesiongen ingest --format ham10000 --source HAM10000 --output data/ham10000
 
-      lesiongen ingest --format image_folder --source photos --output data/photos --column diagnosis=label
+      lesiongen ingest --format image_folder --source photos.zip --output data/photos --column diagnosis=label
     """
     from lesiongen.config import parse_config
     from lesiongen.ingest import IngestConfig, ingest
@@ -109,7 +109,8 @@ def ingest_command(
     if as_json:
         rows = {"rejected": result.rejected, "left_out": result.left_out}
         listed = {name: [vars(item) for item in items] for name, items in rows.items()}
-        print_json(result.dataset.model_dump() | {"accepted": result.accepted} | listed)
+        counts = {"accepted": result.accepted, "removed_metadata": result.removed_metadata}
+        print_json(result.dataset.model_dump() | counts | listed)
     else:
         _show(result)
 
@@ -150,3 +151,6 @@ def _show(result: "IngestResult") -> None:
     for kind, name in LEFT_OUT_NAMES.items():
         if kind in kinds:
             console.print(f"  {kinds.count(kind):,} rows {kind}, see {name} beside it", markup=False)
+    if result.removed_metadata:
+        kinds_removed = ", ".join(f"{kind} {count:,}" for kind, count in result.removed_metadata.items())
+        console.print(f"  removed from image files: {kinds_removed}", markup=False)
