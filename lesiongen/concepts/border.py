@@ -52,7 +52,7 @@ def trace_border(pixels: NDArray[np.uint8], lesion: Mask, filled: Plane, hidden:
 
     Along every ray the colours are projected on the line from the skin's to the lesion's colour near it; the outline
     lies where as much is lesion as the projection adds up to (the moment-preserving edge, Tabatabai and Mitchell
-    1984), and its width is the height of the passage over its slope, as in Day and Barbour's (2000) edge gradient.
+    1984), and its width is the rise distance of the edge (as in ISO 12233, between its quarters).
 
     Args:
         pixels: sRGB bytes [h, w, 3], of the lesion's picture or a larger copy of it.

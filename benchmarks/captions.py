@@ -1,0 +1,74 @@
+"""How many measured captions a second the caption stage writes, and where the time of a measurement goes.
+
+    python benchmarks/captions.py --images 400 --size 256
+
+Publishes phantoms as a dataset, captions it with the writers ``metadata`` and ``measured`` (the whole stage: reading,
+decoding, measuring, composing, writing), and profiles `lesiongen.concepts.measure` alone.
+"""
+
+import argparse
+import cProfile
+import io
+import pstats
+import tempfile
+import time
+from pathlib import Path
+
+from harness import machine, paired, spread, table, versions
+from PIL import Image
+
+from lesiongen.captions import CaptionConfig, caption
+from lesiongen.concepts import measure
+from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.phantoms import PhantomConfig, write_phantoms
+
+
+def main() -> None:
+    """Reads the arguments and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=400, help="how many pictures")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
+    parser.add_argument("--pairs", type=int, default=3, help="rounds")
+    arguments = parser.parse_args()
+    print(f"{machine()}; {versions('numpy', 'scipy', 'scikit-image', 'pillow')}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_phantoms(PhantomConfig(n=arguments.images, size=arguments.size, seed=7002), place / "phantoms")
+        pictures = [Image.open(path).convert("RGB") for path in sorted((place / "phantoms" / "images").glob("*.png"))]
+        ingest(IngestConfig(format="image_folder"), str(place / "phantoms"), str(place / "dataset"))
+        cases = {
+            "measure alone, one process": lambda: [measure(picture) for picture in pictures],
+            "the caption stage": lambda: _captioned(place),
+        }
+        rows = []
+        for name, seconds in paired(cases, arguments.pairs).items():
+            rows.append([name, spread([arguments.images / value for value in seconds], ".1f")])
+        print(table(["case", "images a second, median (least to greatest)"], rows))
+        print(f"\n{_profile(pictures[:100])}")
+
+
+def _captioned(place: Path) -> None:
+    config = CaptionConfig(writers=("metadata", "measured"), tokenizer="tiny")
+    caption(config, str(place / "dataset"), str(place / f"captioned-{time.perf_counter_ns()}"))
+
+
+def _profile(pictures: list[Image.Image]) -> str:
+    """The functions of this project in which a measurement spends its time, with what they call."""
+    profile = cProfile.Profile()
+    profile.runcall(lambda: [measure(picture) for picture in pictures])
+    statistics = pstats.Stats(profile, stream=io.StringIO()).get_stats_profile().func_profiles
+    own = [
+        (name, entry)
+        for name, entry in statistics.items()
+        if "lesiongen/concepts" in entry.file_name and name != "measure"
+    ]
+    own.sort(key=lambda item: -item[1].cumtime)
+    rows = [
+        [f"{Path(entry.file_name).stem}.{name}", f"{1000 * entry.cumtime / len(pictures):.1f}"]
+        for name, entry in own[:14]
+    ]
+    return table(["function", "ms an image, with what it calls"], rows)
+
+
+if __name__ == "__main__":
+    main()
