@@ -22,7 +22,7 @@ from lesiongen.errors import Interrupted, ServiceError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["StageRun", "finish_pipeline_run", "mlflow_client", "service_errors", "stage_run", "without_password"]
+__all__ = ["StageRun", "finish_pipeline_run", "joined_run", "mlflow_client", "service_errors", "stage_run", "without_password"]
 
 logger = logging.getLogger(__name__)
 PARENT_TAG = "lesiongen.pipeline_run"
@@ -150,6 +150,11 @@ def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = Non
         run.end("FINISHED")
     except ServiceError as error:  # the stage's output stands; a run left open is no reason to lose it
         logger.warning("The run %s was not closed: %s", run.run_id, error)
+
+
+def joined_run(run_id: str | None) -> StageRun:
+    """Gives a run that another process has opened and will close; one that does nothing without an id."""
+    return StageRun() if run_id is None else _TrackedRun(mlflow_client(), run_id)
 
 
 def finish_pipeline_run(pipeline_run: str, *, succeeded: bool) -> None:

@@ -6,9 +6,6 @@ memory-mapped, so that memory does not grow with the dataset.
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from lesiongen.dataset import Dataset
+from lesiongen.diffusion.cache_place import FINISHED, CachePlace
 from lesiongen.diffusion.family import CaptionEncoder, ImageEncoder, ModelFamily
 from lesiongen.diffusion.model_folder import folder_digest
 from lesiongen.errors import DataError
@@ -63,7 +61,8 @@ class LatentCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        described = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+        self.folder = folder
+        described = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         self.diagnoses: list[str | None] = described["diagnoses"]
         self.caption_of: NDArray[np.int64] = np.array(described["caption_of"], dtype=np.int64)
         self._mean = _mapped(folder / "mean.npy")
@@ -113,10 +112,10 @@ def cached(
     image_size: int,
     orientations: Orientations,
     device: torch.device,
-    root: Path,
+    place: CachePlace,
     rows: Sequence[int] | None = None,
 ) -> LatentCache:
-    """Encodes one split of a dataset, or finds it already encoded below ``root``.
+    """Encodes one split of a dataset, or finds it already encoded.
 
     Args:
         dataset: A captioned dataset.
@@ -125,7 +124,7 @@ def cached(
         image_size: Side of the square images, in pixels.
         orientations: Each is encoded from the pixels, because a VAE does not commute with mirroring.
         device: Where the encoders run.
-        root: Folder of caches; an entry is named by the digest of all that it depends on.
+        place: Where caches are kept; an entry is named by the digest of all that it depends on.
         rows: Rows of the split to keep; None: all.
 
     Raises:
@@ -135,29 +134,26 @@ def cached(
     kept = list(range(len(table))) if rows is None else sorted(rows)
     table = table.iloc[kept]
     _check(table, dataset.uri, split)
-    folder = root / _key(dataset, split, family, image_size, orientations, kept)
-    if not (folder / "cache.json").is_file():
-        building = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
-        building.mkdir(parents=True)
+
+    def build(folder: Path) -> None:
         captions = sorted(set(table["caption"]))
-        names = _encode_captions(["", *captions], family.caption_encoder(device), building)
+        names = _encode_captions(["", *captions], family.caption_encoder(device), folder)
         sides: list[int] = []
         images = _images(dataset, split, set(kept), image_size, sides)
-        _encode_images(images, len(kept), family.image_encoder(device), orientations, building)
+        _encode_images(images, len(kept), family.image_encoder(device), orientations, folder)
         sizes = family.size_conditioning(sides, image_size)
         for name, values in sizes.items():
-            np.save(building / f"image-{name}.npy", values.numpy())
-        place = {caption: row for row, caption in enumerate(captions, start=1)}
+            np.save(folder / f"image-{name}.npy", values.numpy())
+        row_of = {caption: row for row, caption in enumerate(captions, start=1)}
         described = {
             "conditioning": names,
             "image_conditioning": sorted(sizes),
-            "caption_of": [place[caption] for caption in table["caption"]],
+            "caption_of": [row_of[caption] for caption in table["caption"]],
             "diagnoses": [value if isinstance(value, str) else None for value in table["diagnosis"]],
         }
-        (building / "cache.json").write_text(json.dumps(described), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(building, folder)
-    return LatentCache(folder)
+        (folder / FINISHED).write_text(json.dumps(described), encoding="utf-8")
+
+    return LatentCache(place.entry(_key(dataset, split, family, image_size, orientations, kept), build))
 
 
 def _check(table: Any, uri: str, split: str) -> None:

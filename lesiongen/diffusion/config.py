@@ -67,6 +67,9 @@ class FinetuneConfig(StageConfig):
     max_nonfinite: int = Field(default=25, ge=1)
     """Steps in a row with a non-finite gradient after which the run fails."""
 
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes that share each step's images, one for each GPU or share of the cores; they learn what one would."""
+
     checkpoint_every: int = Field(default=7_500, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     validation_every: int = Field(default=500, ge=1)
@@ -82,6 +85,11 @@ class FinetuneConfig(StageConfig):
         if self.base == TINY_BASE and self.base_model.image_size != self.image_size:
             raise ValueError(
                 f"base_model.image_size = {self.base_model.image_size} differs from image_size = {self.image_size}"
+            )
+        if self.accumulation % self.processes and self.batch_size % self.processes:
+            raise ValueError(
+                f"processes = {self.processes} share neither accumulation = {self.accumulation} passes "
+                f"nor batch_size = {self.batch_size} images evenly"
             )
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps = {self.warmup_steps} leaves nothing of steps = {self.steps}")

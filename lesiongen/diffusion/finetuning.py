@@ -5,29 +5,28 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base import Base, base_version, prepared_base
-from lesiongen.diffusion.cache import LatentCache, Orientations, cached
+from lesiongen.diffusion.cache import Orientations, cached
+from lesiongen.diffusion.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
-from lesiongen.diffusion.family import ModelFamily, family_of
-from lesiongen.diffusion.learner import precision_for
+from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.model_folder import MANIFEST, publish
 from lesiongen.diffusion.save import loss_curve, save_model
 from lesiongen.diffusion.stopping import stop_request
 from lesiongen.diffusion.trainer import History, Trainer
+from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, trainer_of
 from lesiongen.errors import UsageError
+from lesiongen.launch import LocalLauncher
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import open_storage
@@ -37,8 +36,8 @@ __all__ = ["FinetuneResult", "finetune"]
 
 logger = logging.getLogger(__name__)
 # What these say changes neither the weights nor their meaning, so a restart may change them.
-_FREE = {"preset", "name", "checkpoint_every", "keep_checkpoints", "validation_every", "validation_images",
-         "log_every", "max_nonfinite"}  # fmt: skip
+_FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "validation_every",
+         "validation_images", "log_every", "max_nonfinite"}  # fmt: skip
 TRAINING_FORMAT = 1
 """Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
@@ -91,24 +90,31 @@ def finetune(
     if open_storage(output).exists(MANIFEST):
         raise UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
     dataset = Dataset.open(dataset_uri)
-    place = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints").child(_fingerprint(config, dataset))
+    root = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
+    place = root.child(_fingerprint(config, dataset))
     store = CheckpointStore(place, config.keep_checkpoints)
     saved = store.newest() if resume else None
+    resumed_from = saved.step if saved is not None else None
     with (
         stop_request() as stop,
         stage_run("finetune", config.model_dump(mode="json"), _run_id(saved)) as run,
         prepared_base(config, dataset_uri, place.child("base")) as base,
-        _workspace() as workspace,
+        cache_place(root.child("caches") if checkpoints else None) as caches,
     ):
-        accelerator = _accelerator(config)
-        family = family_of(base.folder, config.prediction)
-        training, held_out = _encoded(config, dataset, family, accelerator.device, workspace)
-        trainer = Trainer(config, family, training, held_out, accelerator, store, run)
-        resumed_from = _begin(trainer, saved, run, resume)
-        del saved  # as large as the model and its optimizer
+        if not resume:
+            store.clear()
+        job = _job(config, dataset, base, caches, place.uri, run)
         with stop.deferred():
-            history = trainer.train(stop)
-        model = _published(config, base, family, trainer, dataset, output)
+            if config.processes > 1:
+                del saved
+                train_in_processes(job, LocalLauncher(), stop)
+                trainer = trainer_of(job, run, store.newest())
+            else:
+                trainer = trainer_of(job, run, saved)
+                del saved  # as large as the model and its optimizer
+                trainer.train(stop)
+        history = trainer.history
+        model = _published(config, base, trainer, dataset, output)
         _report(run, history, model)
     return FinetuneResult(
         model=model,
@@ -131,15 +137,6 @@ def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _begin(trainer: Trainer, saved: Checkpoint | None, run: StageRun, resume: bool) -> int | None:
-    if not resume:
-        trainer.checkpoints.clear()
-    if saved is not None:
-        trainer.resume(saved)
-    trainer.history.run_id, trainer.history.pipeline_run = run.run_id, _pipeline_run()
-    return saved.step if saved is not None else None
-
-
 def _run_id(saved: Checkpoint | None) -> str | None:
     """Names the MLflow run to go on with; the run of another pipeline run is that one's record, and stays as it is."""
     if saved is None or saved.state["history"]["pipeline_run"] != _pipeline_run():
@@ -152,49 +149,36 @@ def _pipeline_run() -> str | None:
     return os.environ.get("LESIONGEN_PIPELINE_RUN") or None
 
 
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    """Gives the folder of caches: that of LESIONGEN_CACHE, which is kept and reused, or a temporary one."""
-    if kept := os.environ.get("LESIONGEN_CACHE"):
-        yield Path(kept)
-        return
-    with tempfile.TemporaryDirectory(prefix="lesiongen-cache-") as name:
-        yield Path(name)
-
-
-def _accelerator(config: FinetuneConfig) -> Accelerator:
-    precision = precision_for(config.precision)
-    # accelerate keeps the first precision of a process for ever; another run may want another.
-    AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
-
-
-def _encoded(
-    config: FinetuneConfig, dataset: Dataset, family: ModelFamily, device: torch.device, root: Path
-) -> tuple[LatentCache, LatentCache | None]:
-    orientations = Orientations(config.flip, config.rotations)
-    training = cached(
-        dataset, "train", family, image_size=config.image_size, orientations=orientations, device=device, root=root
-    )
+def _job(
+    config: FinetuneConfig, dataset: Dataset, base: Base, caches: CachePlace, checkpoints: str, run: StageRun
+) -> TrainingJob:
+    """Encodes the images and captions, and writes down where everything lies."""
+    family = family_of(base.folder, config.prediction)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encode = partial(cached, dataset, family=family, image_size=config.image_size, device=device, place=caches)
+    training = encode("train", orientations=Orientations(config.flip, config.rotations))
     available = dataset.reference().splits.get("validation", 0)
-    count = min(config.validation_images, available)
-    if not count:
+    held_out = None
+    if count := min(config.validation_images, available):
+        chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)[:count]
+        held_out = encode("validation", orientations=Orientations(False, False), rows=chosen.tolist())
+    else:
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
-        return training, None
-    chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)[:count]
-    held_out = cached(
-        dataset, "validation", family, image_size=config.image_size, orientations=Orientations(False, False),
-        device=device, root=root, rows=chosen.tolist(),
-    )  # fmt: skip
-    return training, held_out
+    return TrainingJob(
+        config=config,
+        base=base.folder,
+        training=training.folder,
+        held_out=held_out.folder if held_out else None,
+        checkpoints=checkpoints,
+        run_id=run.run_id,
+        pipeline_run=_pipeline_run(),
+    )
 
 
-def _published(
-    config: FinetuneConfig, base: Base, family: ModelFamily, trainer: Trainer, dataset: Dataset, output: str
-) -> ModelReference:
+def _published(config: FinetuneConfig, base: Base, trainer: Trainer, dataset: Dataset, output: str) -> ModelReference:
     with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
         folder = Path(name)
-        save_model(folder, config, base, family, trainer.learner, trainer.history, dataset)
+        save_model(folder, config, base, trainer.family, trainer.learner, trainer.history, dataset)
         return publish(folder, output)
 
 

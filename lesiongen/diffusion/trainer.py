@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -103,17 +104,29 @@ class Trainer:
 
     def step(self) -> bool:
         """Takes one optimizer step; returns false where its gradient was not finite and was dropped."""
-        step, losses = self.history.step, []
-        for pass_ in range(self.config.accumulation):
-            places = range(pass_ * self.config.batch_size, (pass_ + 1) * self.config.batch_size)
-            loss = self._loss(step, places)
-            self.accelerator.backward(loss / self.config.accumulation)
+        step, passes = self.history.step, self._passes()
+        losses = []
+        for places in passes:
+            # Gradients travel between processes once a step, with the last pass.
+            with nullcontext() if places == passes[-1] else self.accelerator.no_sync(self.learner.denoiser):
+                loss = self._loss(step, places)
+                self.accelerator.backward(loss / len(passes))
             losses.append(loss.detach())
         finite = self.learner.update(step)
-        mean = float(torch.stack(losses).mean())
+        mean = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
         self.history.losses.append(mean if math.isfinite(mean) else None)
         self.history.step += 1
         return finite
+
+    def _passes(self) -> list[range]:
+        """This process's places in a step's global batch: whole passes where they divide, else a share of each."""
+        config, rank, world = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        size = config.batch_size
+        if config.accumulation % world == 0:
+            return [range(start * size, (start + 1) * size) for start in range(rank, config.accumulation, world)]
+        share = size // world
+        starts = range(rank * share, config.images_per_step, size)
+        return [range(start, start + share) for start in starts]
 
     def held_out_loss(self) -> float | None:
         """Mean squared error on the held-out images, at timesteps and with noise that never change.
@@ -191,20 +204,27 @@ class Trainer:
 
     def _after_step(self, bar: Progress, stop: StopRequest) -> None:
         config, history = self.config, self.history
-        last = history.step == config.steps
+        last, stopping = history.step == config.steps, self._stopping(stop)
         if self.held_out is not None and (last or history.step % config.validation_every == 0):
             self._validate()
         if last or history.step % config.log_every == 0:
             self._log_metrics()
         bar.advance(1, note=self._note())
-        if last or stop.requested or history.step % config.checkpoint_every == 0:
+        if last or stopping or history.step % config.checkpoint_every == 0:
             self.save()
-        if stop.requested and not last:
+        if stopping and not last:
             raise Interrupted(
-                f"Stopped by {stop.requested} after step {history.step} of {config.steps}; "
+                f"Stopped by {stop.requested or 'another process'} after step {history.step} of {config.steps}; "
                 f"the state is saved in {self.checkpoints.storage.uri}",
                 hint="Start the same command again to go on from there.",
             )
+
+    def _stopping(self, stop: StopRequest) -> bool:
+        """Whether any process was asked to stop: all of them have to save and end at the same step."""
+        if self.accelerator.num_processes == 1:
+            return stop.requested is not None
+        asked = torch.tensor(float(stop.requested is not None), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _validate(self) -> None:
         loss, step = self.held_out_loss(), self.history.step
@@ -221,7 +241,9 @@ class Trainer:
         return f"{'loss not finite' if loss is None else f'loss {loss:.4f}'} · {rate:.1f} images/s"
 
     def save(self) -> None:
-        """Writes a checkpoint of this very state."""
+        """Writes a checkpoint of this very state; of several processes, which are all in it, the first does."""
+        if not self.accelerator.is_main_process:
+            return
         state = {"learner": self.learner.state(), "history": asdict(self.history)}
         self.checkpoints.save(self.history.step, self.learner.tensors(), state)
 

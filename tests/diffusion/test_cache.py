@@ -4,6 +4,7 @@ import torch
 
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.cache import Orientations, cached, orient
+from lesiongen.diffusion.cache_place import CachePlace
 from lesiongen.diffusion.family import family_of
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
@@ -16,7 +17,7 @@ CPU = torch.device("cpu")
 def _cache(uri, folder, root, *, split="train", flip=True, rotations=False, rows=None):
     return cached(
         Dataset.open(uri), split, family_of(folder), image_size=SIZE, orientations=Orientations(flip, rotations),
-        device=CPU, root=root, rows=rows,
+        device=CPU, place=CachePlace(root), rows=rows,
     )  # fmt: skip
 
 

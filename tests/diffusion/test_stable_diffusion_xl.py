@@ -9,6 +9,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.cache import Orientations, cached
+from lesiongen.diffusion.cache_place import CachePlace
 from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.model_folder import read_manifest
 from lesiongen.diffusion.sample_config import SampleConfig
@@ -48,7 +49,7 @@ def test_the_cache_tells_each_image_its_own_size(xl_folder, tmp_path):
             writer.add(Sample(image=picture, image_id=str(number), diagnosis="nv", split="train", caption="nevus"))
     cache = cached(
         Dataset.open(str(tmp_path / "set")), "train", family_of(xl_folder), image_size=SIZE,
-        orientations=Orientations(False, False), device=CPU, root=tmp_path / "cache",
+        orientations=Orientations(False, False), device=CPU, place=CachePlace(tmp_path / "cache"),
     )  # fmt: skip
     told = cache.conditioning(np.array([1, 0]))
     assert told["size"].tolist() == [[20, 20, 0, 0, SIZE, SIZE], [30, 30, 0, 0, SIZE, SIZE]]

@@ -1,0 +1,97 @@
+"""Training itself: what it reads lies ready in folders, so that one process or several can do it alike."""
+
+import sys
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from pydantic import BaseModel, ConfigDict
+
+from lesiongen.diffusion.cache import LatentCache
+from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
+from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.learner import precision_for
+from lesiongen.diffusion.stopping import StopRequest, stop_request
+from lesiongen.diffusion.trainer import Trainer
+from lesiongen.launch import Job, Launcher, worker
+from lesiongen.storage import open_storage
+from lesiongen.tracking import StageRun, joined_run
+
+__all__ = ["TrainingJob", "checkpoints_of", "train_in_processes", "trainer_of"]
+
+
+class TrainingJob(BaseModel):
+    """All that a process needs to train: places, no objects.
+
+    Attributes:
+        config: The run's configuration.
+        base: Folder of the base model.
+        training: Folder of the encoded training images.
+        held_out: Folder of the encoded held-out images, where there are any.
+        checkpoints: Where checkpoints go; the newest one is what training goes on from.
+        run_id: MLflow run that the first process logs to.
+        pipeline_run: Pipeline run that it belongs to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: FinetuneConfig
+    base: Path
+    training: Path
+    held_out: Path | None
+    checkpoints: str
+    run_id: str | None = None
+    pipeline_run: str | None = None
+
+
+def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Trainer:
+    """Builds the trainer of a job, in the state of a checkpoint where there is one."""
+    config = job.config
+    trainer = Trainer(
+        config,
+        family_of(job.base, config.prediction),
+        LatentCache(job.training),
+        LatentCache(job.held_out) if job.held_out else None,
+        _accelerator(config),
+        checkpoints_of(job),
+        run,
+    )
+    if saved is not None:
+        trainer.resume(saved)
+    trainer.history.run_id, trainer.history.pipeline_run = job.run_id, job.pipeline_run
+    return trainer
+
+
+def checkpoints_of(job: TrainingJob) -> CheckpointStore:
+    """Returns the checkpoints of a job."""
+    return CheckpointStore(open_storage(job.checkpoints), job.config.keep_checkpoints)
+
+
+def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) -> None:
+    """Trains to the end in several processes; the last checkpoint holds what they have learnt.
+
+    Raises:
+        Interrupted: A stop was requested; the state is saved.
+        LesionGenError: Training diverged, or a process failed.
+    """
+    launched = Job(__name__, job.model_dump_json(), job.config.processes)
+    launcher.run(launched, lambda: stop.requested is not None)
+
+
+def _accelerator(config: FinetuneConfig) -> Accelerator:
+    precision = precision_for(config.precision)
+    # accelerate keeps the first precision of a process for ever; another run may want another.
+    AcceleratorState._reset_state(reset_partial_state=False)
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+
+
+def _train(specification: str) -> None:
+    job = TrainingJob.model_validate_json(specification)
+    with worker() as rank, stop_request() as stop, stop.deferred():
+        run = joined_run(job.run_id if rank == 0 else None)
+        trainer_of(job, run, checkpoints_of(job).newest()).train(stop)
+
+
+if __name__ == "__main__":
+    _train(sys.argv[1])

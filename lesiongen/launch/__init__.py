@@ -1,0 +1,7 @@
+"""Running one job in several processes: on this host, and by the same interface elsewhere."""
+
+from lesiongen.launch.job import Job, Launcher
+from lesiongen.launch.local import LocalLauncher
+from lesiongen.launch.worker import worker
+
+__all__ = ["Job", "Launcher", "LocalLauncher", "worker"]

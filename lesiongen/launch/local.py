@@ -1,0 +1,96 @@
+"""Several processes on this host, by torchrun."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import joblib
+import psutil
+
+from lesiongen.errors import LesionGenError
+from lesiongen.launch.job import Job, Launcher
+from lesiongen.launch.worker import FOLDER, LAUNCHER, error_of, launcher_mark
+
+__all__ = ["LocalLauncher"]
+
+logger = logging.getLogger(__name__)
+POLL_SECONDS = 0.2
+TAIL_LINES = 20
+
+
+class LocalLauncher(Launcher):
+    """Runs the processes of a job on this host, the cores shared among them."""
+
+    def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
+        """Starts torchrun and waits for it; see `Launcher.run`."""
+        with tempfile.TemporaryDirectory(prefix="lesiongen-job-") as name:
+            folder = Path(name)
+            # In a session of its own: Ctrl-C in a terminal must reach the processes once, through us.
+            agent = subprocess.Popen(_command(job), env=_environment(job, folder), start_new_session=True)
+            try:
+                _wait(agent, folder, stop_requested)
+            finally:
+                _end(agent, folder)
+            if agent.returncode != 0:
+                raise error_of(folder) or _failure(folder, agent.returncode)
+
+
+def _command(job: Job) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [*torchrun, f"--nproc-per-node={job.processes}", "--module", job.module, job.specification]
+
+
+def _environment(job: Job, folder: Path) -> dict[str, str]:
+    threads = max(joblib.cpu_count() // job.processes, 1)
+    own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), "OMP_NUM_THREADS": str(threads)}
+    # torchrun says on standard error how it starts; what matters is in the processes' own words.
+    return {**os.environ, **own, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+def _wait(agent: "subprocess.Popen[bytes]", folder: Path, stop_requested: Callable[[], bool]) -> None:
+    passed_on = False
+    while agent.poll() is None:
+        if stop_requested() and not passed_on:
+            # Not to torchrun: it would give its processes half a minute, and a checkpoint may take longer.
+            passed_on = _signal(folder, signal.SIGTERM)
+        time.sleep(POLL_SECONDS)
+
+
+def _end(agent: "subprocess.Popen[bytes]", folder: Path) -> None:
+    if agent.poll() is None:
+        agent.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            agent.wait(timeout=5)
+    _signal(folder, signal.SIGKILL)
+    if agent.poll() is None:
+        agent.kill()
+    agent.wait()
+
+
+def _signal(folder: Path, number: signal.Signals) -> bool:
+    """Sends a signal to the processes that have started and still run."""
+    reached = False
+    for path in folder.glob("pid-*"):
+        with suppress(psutil.NoSuchProcess, ValueError):
+            process = psutil.Process(int(path.read_text()))
+            if process.environ().get(FOLDER) == str(folder):  # another one may have taken the pid
+                process.send_signal(number)
+                reached = True
+    return reached
+
+
+def _failure(folder: Path, code: int) -> LesionGenError:
+    for path in sorted(folder.glob("failure-*.txt")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return LesionGenError("A process of the job failed:\n" + "\n".join(lines[-TAIL_LINES:]))
+    return LesionGenError(
+        f"A process of the job ended without a word (torchrun's exit code {code})",
+        hint="It was killed, perhaps for want of memory. Start the same command again to go on.",
+    )

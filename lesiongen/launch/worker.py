@@ -1,0 +1,83 @@
+"""The inside of a launched process: its log, its errors, and its end when nobody waits for it any more."""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from lesiongen import errors
+from lesiongen.errors import LesionGenError
+
+__all__ = ["FOLDER", "LAUNCHER", "error_of", "launcher_mark", "worker"]
+
+FOLDER = "LESIONGEN_JOB_FOLDER"
+"""Names the folder where the processes of a job leave their pids, logs and errors."""
+LAUNCHER = "LESIONGEN_JOB_LAUNCHER"
+"""Pid and start of the process that waits for the job."""
+POLL_SECONDS = 1.0
+
+
+@contextmanager
+def worker() -> Iterator[int]:
+    """Surrounds the work of one process of a job, and gives its number; 0 is the first.
+
+    A LesionGenError is left behind for the launcher to raise. Processes but the first write to a log of their own.
+    The process ends when its launcher was killed: a job that nobody waits for would go on in secret.
+
+    Raises:
+        SystemExit: The work failed; the error's own exit code, or 1.
+    """
+    rank, folder = int(os.environ["RANK"]), Path(os.environ[FOLDER])
+    (folder / f"pid-{rank}").write_text(str(os.getpid()))
+    threading.Thread(target=_end_with, args=(os.environ[LAUNCHER],), daemon=True).start()
+    if rank:
+        log = os.open(folder / f"log-{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+    try:
+        yield rank
+    except LesionGenError as error:
+        content = {"kind": type(error).__name__, "message": str(error.args[0]), "hint": error.hint}
+        _leave(folder / f"error-{rank}.json", json.dumps(content))
+        sys.exit(error.exit_code)
+    except Exception:
+        _leave(folder / f"failure-{rank}.txt", traceback.format_exc())
+        raise
+
+
+def launcher_mark() -> str:
+    """Returns what tells this process from every other, a later one with the same pid included."""
+    return f"{os.getpid()} {psutil.Process().create_time()}"
+
+
+def error_of(folder: Path) -> LesionGenError | None:
+    """Returns the first error that a process of the job left behind, as what it was."""
+    for path in sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        error: LesionGenError = getattr(errors, content["kind"])(content["message"], hint=content["hint"])
+        return error
+    return None
+
+
+def _leave(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _end_with(launcher: str) -> None:
+    pid, created = launcher.split()
+    while True:
+        try:
+            if psutil.Process(int(pid)).create_time() != float(created):
+                os._exit(1)
+        except psutil.NoSuchProcess:
+            os._exit(1)
+        time.sleep(POLL_SECONDS)
