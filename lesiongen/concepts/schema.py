@@ -35,6 +35,9 @@ SOURCES: tuple[Source, ...] = ("expert", "metadata", "measured", "vision-languag
 ENTRIES = tuple(MEANINGS)
 """The reference method's entries, in its order."""
 
+_FINDINGS = ("colour", "texture", "patterns", "elevation", "additional")
+"""The entries in which experts mark what they looked for, as present or absent."""
+
 _SENTENCE_END = re.compile(r"(?<=[.!?;])(?<!\b(?:Mr|Dr|Ms|No|no|Nr)\.)(?<!\bMrs\.)(?<!\bProf\.)\s+(?=[A-Z])|\n+")
 _AGE = re.compile(r"\d{1,3} years")
 _LONGEST_WORDS = 80
@@ -182,8 +185,13 @@ class Report(BaseModel):
 
 
 def absent_words(name: str, entry: Entry) -> tuple[str, ...]:
-    """Returns the words of an entry's vocabulary that its evidence marks as absent."""
-    known = {*VOCABULARIES.get(name, ()), *(STRUCTURES if name == "patterns" else ())}
+    """Returns the words of an entry's vocabulary that its evidence marks as absent.
+
+    Only findings are marked so: a 0 beside a tone, say, is a share.
+    """
+    if name not in _FINDINGS:
+        return ()
+    known = {*VOCABULARIES[name], *(STRUCTURES if name == "patterns" else ())}
     return tuple(word for word, number in entry.evidence.items() if number == 0 and word in known)
 
 

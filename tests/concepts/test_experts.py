@@ -81,7 +81,7 @@ def test_experts_are_found_again_in_a_report_that_others_completed():
         colour=Entry(value=("red",), source="measured", evidence={"red": 1.0, "black": 0.0}),
         shape_variability=Entry(value=("symmetric",), source="measured", evidence={"smaller": 0.0}),
         texture=Entry(value=("scaly",), source="expert"),
-        skin_tone=Entry(value=("light",), source="measured", evidence={"ita": 45}),
+        skin_tone=Entry(value=("light",), source="measured", evidence={"ita": 45, "dark": 0.0}),
     )
     assert by_experts(completed) == Report(
         colour=Entry(value=(), source="expert", evidence={"black": 0.0}), texture=completed.texture
