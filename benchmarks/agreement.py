@@ -20,7 +20,7 @@ from lesiongen.phantoms import PhantomConcepts, PhantomConfig, disturb, draw_con
 from lesiongen.phantoms.shape import lesion_frame
 
 TONE_WEIGHTS = (2.0, 2.0, 2.0, 1.5, 1.2, 1.0)
-DRAWS = 1000
+DRAWS = 300
 
 Pair = tuple[PhantomConcepts, Measurement]
 Statistic = Callable[[NDArray[np.float64]], float]
