@@ -15,7 +15,7 @@ from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.stack import private_folder
 from pipelines.presets import Preset, preset
-from pipelines.source import folder_revision
+from pipelines.source import source_revision
 
 __all__ = ["RunFolder", "RunRequest"]
 
@@ -51,7 +51,7 @@ class RunRequest(BaseModel):
         """Returns the arguments of the pipeline.
 
         Raises:
-            UsageError: The source is no folder, or ``config`` names a stage that does not exist.
+            UsageError: The source does not exist, or ``config`` names a stage that does not exist.
         """
         chosen = preset(self.preset)
         self._check_config()
@@ -77,12 +77,12 @@ class RunRequest(BaseModel):
 
     def _check_source(self) -> None:
         if "://" not in self.source and not Path(self.source).exists():
-            raise UsageError(f"The source {self.source} does not exist.", hint="Give a folder or an s3:// prefix.")
+            raise UsageError(f"The source {self.source} does not exist.", hint="Give a folder, an archive or an s3:// address.")
 
     def _revision(self) -> str:
         if self.source_revision is not None:
             return self.source_revision
-        return "" if "://" in self.source else folder_revision(Path(self.source))
+        return "" if "://" in self.source else source_revision(Path(self.source))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The ``lesiongen`` command: registers every command and turns errors into plain words."""
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -74,6 +75,8 @@ def _common(
 
       lesiongen pipeline run --source phantoms --format image_folder --preset demo
     """
+    # Libraries warn of parts that are not used here; what matters to the user is said by us.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("lesiongen", "components", "pipelines"):

@@ -15,7 +15,7 @@ from pipelines.checks import check_arguments
 from pipelines.local import _servers
 from pipelines.presets import PRESETS, preset
 from pipelines.runs import RunFolder, RunRequest
-from pipelines.source import folder_revision
+from pipelines.source import source_revision
 from pipelines.summary import summarise
 
 
@@ -46,12 +46,20 @@ def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
 
 
 def test_the_revision_of_a_folder_follows_its_files(source: Path) -> None:
-    before = folder_revision(source)
-    assert before == folder_revision(source)
+    before = source_revision(source)
+    assert before == source_revision(source)
     (source / "new.png").write_bytes(b"x")
-    added = folder_revision(source)
+    added = source_revision(source)
     os.utime(source / "new.png", ns=(1, 1))
-    assert len({before, added, folder_revision(source)}) == 3
+    assert len({before, added, source_revision(source)}) == 3
+
+
+def test_the_revision_of_an_archive_follows_the_file(tmp_path: Path) -> None:
+    archive = tmp_path / "images.zip"
+    archive.write_bytes(b"one")
+    before = source_revision(archive)
+    archive.write_bytes(b"three")
+    assert before != source_revision(archive)
 
 
 def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
