@@ -22,7 +22,15 @@ from lesiongen.errors import Interrupted, ServiceError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["StageRun", "finish_pipeline_run", "joined_run", "mlflow_client", "service_errors", "stage_run", "without_password"]
+__all__ = [
+    "StageRun",
+    "finish_pipeline_run",
+    "joined_run",
+    "mlflow_client",
+    "service_errors",
+    "stage_run",
+    "without_password",
+]
 
 logger = logging.getLogger(__name__)
 PARENT_TAG = "lesiongen.pipeline_run"
@@ -50,6 +58,9 @@ class StageRun:
 
     def log_file(self, path: Path | str, folder: str | None = None) -> None:
         """Logs a file, within a folder of the run."""
+
+    def log_text(self, text: str, name: str) -> None:
+        """Logs a text, such as a page, as a file."""
 
     def log_json(self, value: object, name: str) -> None:
         """Logs a value as a JSON file."""
@@ -96,9 +107,12 @@ class _TrackedRun(StageRun):
         with service_errors():
             self.client.log_artifact(self.run_id, str(path), folder)
 
-    def log_json(self, value: object, name: str) -> None:
+    def log_text(self, text: str, name: str) -> None:
         with service_errors():
-            self.client.log_text(self.run_id, json.dumps(value, indent=2, default=str), name)
+            self.client.log_text(self.run_id, text, name)
+
+    def log_json(self, value: object, name: str) -> None:
+        self.log_text(json.dumps(value, indent=2, default=str), name)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         from mlflow.entities import RunTag

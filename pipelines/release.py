@@ -61,17 +61,19 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
         def shared(
             count: int,
             stage: str,
-            component: Callable[..., Any],
-            join: Callable[..., Any],
+            component: _Component,
+            join: _Component,
+            output: str,
             *after: Any,
             **arguments: Any,
         ) -> Any:
             """Runs a stage as one step, or as several side by side whose parts are joined."""
             if count == 1:
-                return run(stage, component, part="", **arguments).after(*after).output
+                return run(stage, component, part="", **arguments).after(*after).outputs[output]
             with dsl.ParallelFor([f"{number}/{count}" for number in range(1, count + 1)]) as part:
                 task = run(stage, component, part=part, **arguments).after(*after)
-            return run(f"join_{stage}s", join, parts=dsl.Collected(task.output), root=root, name=name).output
+            parts = dsl.Collected(task.outputs[output])
+            return run(f"join_{stage}s", join, parts=parts, root=root, name=name).outputs[output]
 
         with dsl.ExitHandler(run("finish", finish, name=name)):
             where = {"root": root, "name": name}
@@ -81,12 +83,12 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
             ).output  # fmt: skip
             checked = run("validate", validate, dataset=ingested, config=validate_config, **where)
             dataset = shared(
-                settings.caption_parts, "caption", caption, join_captions, checked, dataset=ingested,
+                settings.caption_parts, "caption", caption, join_captions, "captioned", checked, dataset=ingested,
                 seed=seed, config=caption_config, **where,
             )  # fmt: skip
             model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output
             synthetic = shared(
-                settings.sample_parts, "sample", sample, join_samples, dataset=dataset, model=model,
+                settings.sample_parts, "sample", sample, join_samples, "synthetic", dataset=dataset, model=model,
                 seed=seed, config=sample_config, **where,
             )  # fmt: skip
             evaluated = run(

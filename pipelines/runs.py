@@ -77,7 +77,9 @@ class RunRequest(BaseModel):
 
     def _check_source(self) -> None:
         if "://" not in self.source and not Path(self.source).exists():
-            raise UsageError(f"The source {self.source} does not exist.", hint="Give a folder, an archive or an s3:// address.")
+            raise UsageError(
+                f"The source {self.source} does not exist.", hint="Give a folder, an archive or an s3:// address."
+            )
 
     def _revision(self) -> str:
         if self.source_revision is not None:

@@ -16,12 +16,13 @@ def caption(
     part: str,
     dataset: dsl.Input[dsl.Dataset],
     captioned: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
 ) -> None:
     """Gives every image its report and the caption written from it.
 
     ``part`` is empty, or names one of several jobs that share the dataset: ``2/4``.
     """
-    from components.step import publish, step, uri_of
+    from components.step import copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
     from lesiongen.storage import unique_prefix
@@ -35,3 +36,4 @@ def caption(
         work = f"{root.rstrip('/')}/work/captions"
         wanted = Part.parse(part) if part else None
         publish(stage.caption(settings, uri_of(dataset), prefix, part=wanted, work=work).dataset, captioned)
+        copy_report(prefix, report, page=stage.PAGE_NAME)

@@ -13,9 +13,10 @@ def join_captions(
     name: str,
     parts: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
     captioned: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
 ) -> None:
     """Makes one dataset of the parts that several ``caption`` steps have written."""
-    from components.step import publish, step, uri_of
+    from components.step import copy_report, publish, step, uri_of
     from lesiongen.storage import unique_prefix
 
     with step("join_captions"):
@@ -23,3 +24,4 @@ def join_captions(
 
         prefix = unique_prefix(root, "datasets", f"{name}-captioned")
         publish(stage.join_captions([uri_of(part) for part in parts], prefix).dataset, captioned)
+        copy_report(prefix, report, page=stage.PAGE_NAME)

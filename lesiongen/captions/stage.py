@@ -114,7 +114,9 @@ def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: Cap
     run.log_json(content, REPORT_NAME)
     run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
     pictures = _outlined(captioned, worst_images(counts), allow_real_images=captioner.config.allow_real_images)
-    storage.write_text(PAGE_NAME, render(caption_page(captioner.config.name, counts, pictures)))
+    page = render(caption_page(captioner.config.name, counts, pictures))
+    storage.write_text(PAGE_NAME, page)
+    run.log_text(page, PAGE_NAME)
     preview = None
     if shown := _shown(captioner, captioned):
         storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown, captioner.budget)))

@@ -27,9 +27,11 @@ def encode_png(image: Image.Image, metadata: Mapping[str, object] | None = None)
 
 
 def encode_jpeg(image: Image.Image, *, quality: int = 92) -> bytes:
-    """Encodes an image as JPEG without colour subsampling (colour carries the diagnosis)."""
+    """Encodes an image as JPEG without colour subsampling (colour carries the diagnosis), and nothing beside it."""
     buffer = BytesIO()
-    image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0)
+    plain = image.convert("RGB")
+    plain.info = {}  # Pillow writes a comment that the image came with
+    plain.save(buffer, format="JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 

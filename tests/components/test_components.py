@@ -14,8 +14,8 @@ NAMES = sorted(path.parent.name for path in (ROOT / "components").glob("*/compon
 ARTIFACTS = {
     "ingest": ({}, {"dataset": "system.Dataset"}),
     "validate": ({"dataset": "system.Dataset"}, {"report": "system.HTML"}),
-    "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset"}),
-    "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset"}),
+    "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
+    "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
     "join_samples": ({"parts": "system.Dataset"}, {"synthetic": "system.Dataset"}),
     "merge": (
         {"first": "system.Dataset", "second": "system.Dataset"},

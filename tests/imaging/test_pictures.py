@@ -51,6 +51,12 @@ def test_png_carries_its_metadata_and_is_deterministic():
         assert image.text["prompt"] == metadata["prompt"]
 
 
+def test_jpeg_carries_no_comment_of_the_image_that_it_was():
+    image = Image.new("RGB", (8, 8))
+    image.info["comment"] = b"patient 17"
+    assert b"patient 17" not in encode_jpeg(image)
+
+
 def test_jpeg_stays_close():
     smooth = noise(4, 4).resize((64, 64), Image.Resampling.BICUBIC)
     assert np.abs(to_array(decode(encode_jpeg(smooth))) - to_array(smooth)).mean() < 0.02
