@@ -14,6 +14,7 @@ from components.join_captions.component import join_captions
 from components.join_samples.component import join_samples
 from components.promote.component import promote
 from components.register.component import register
+from components.require_passed.component import require_passed
 from components.sample.component import sample
 from components.validate.component import validate
 from pipelines.presets import Preset
@@ -81,9 +82,10 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 "ingest", ingest, source=source, source_revision=source_revision, format=format,
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
-            checked = run("validate", validate, dataset=ingested, config=validate_config, **where)
+            verdict = run("validate", validate, dataset=ingested, config=validate_config, **where).outputs["verdict"]
+            passed = run("require_passed", require_passed, verdict=verdict)
             dataset = shared(
-                settings.caption_parts, "caption", caption, join_captions, "captioned", checked, dataset=ingested,
+                settings.caption_parts, "caption", caption, join_captions, "captioned", passed, dataset=ingested,
                 seed=seed, config=caption_config, **where,
             )  # fmt: skip
             model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output

@@ -35,6 +35,7 @@ def _resources() -> dict[str, Resources]:
     return {
         "ingest": Resources(**_MIDDLE),
         "validate": Resources(**_MIDDLE, retries=0),
+        "require_passed": Resources(**_SMALL, retries=0, timeout_hours=1),
         "caption": Resources(**_MIDDLE),
         "join_captions": Resources(**_MIDDLE),
         "join_samples": Resources(**_MIDDLE),

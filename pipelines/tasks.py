@@ -15,7 +15,7 @@ _SERVICE_KEYS = {
     "s3-region": "AWS_REGION",
     "mlflow-uri": "MLFLOW_TRACKING_URI",
 }
-_NEVER_CACHED = frozenset({"register", "promote", "finish"})
+_NEVER_CACHED = frozenset({"require_passed", "register", "promote", "finish"})
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, no file of ours
 _RUN_LABEL = "metadata.labels['pipeline/runid']"
 

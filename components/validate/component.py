@@ -14,9 +14,10 @@ def validate(
     config: dict[str, Any],
     dataset: dsl.Input[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    verdict: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Checks a dataset; the step fails, naming the rows, where the dataset does not pass."""
-    from components.step import copy_report, step, uri_of
+    """Checks a dataset and reports what is wrong with it; ``require-passed`` stops the pipeline where it has to."""
+    from components.step import copy_report, publish_result, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
@@ -27,4 +28,4 @@ def validate(
         settings = parse_config(stage.ValidateConfig, config)
         result = stage.validate(settings, uri_of(dataset), prefix)
         copy_report(prefix, report, passed=result.passed)
-        stage.require_passed(result)
+        publish_result(stage.verdict_of(result), verdict)

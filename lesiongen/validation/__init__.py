@@ -1,7 +1,7 @@
 """Validation: metadata, images, and rows against one another, before anything is trained on them."""
 
 from lesiongen.validation.config import Severity, ValidateConfig
-from lesiongen.validation.findings import Finding, ValidationResult, require_passed
+from lesiongen.validation.findings import Finding, ValidationResult, Verdict, require_passed, verdict_of
 from lesiongen.validation.policy import ALL_CHECKS, CHECK_NAMES, default_policy
 from lesiongen.validation.stage import JSON_NAME, REPORT_NAME, RESULTS_NAME, validate
 
@@ -16,6 +16,8 @@ __all__ = [
     "ValidateConfig",
     "ValidationResult",
     "default_policy",
+    "Verdict",
     "require_passed",
     "validate",
+    "verdict_of",
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict
+
 from lesiongen.errors import DataError
 from lesiongen.references import DatasetReference
 from lesiongen.validation.config import Severity
 
-__all__ = ["Finding", "ValidationResult", "require_passed"]
+__all__ = ["Finding", "ValidationResult", "Verdict", "require_passed", "verdict_of"]
 
 LISTED = 20
 
@@ -56,14 +58,26 @@ class ValidationResult:
     report: str | None = None
 
 
-def require_passed(result: ValidationResult) -> None:
-    """Does nothing for a dataset that passed.
+class Verdict(BaseModel):
+    """Whether a dataset may be used, and why not; small enough to be handed from step to step.
 
-    Raises:
-        DataError: It did not; the message names the checks and the rows.
+    Attributes:
+        passed: Whether it may.
+        message: The checks that it did not pass, and the rows; empty where it passed.
+        hint: Where to read more.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passed: bool
+    message: str = ""
+    hint: str = ""
+
+
+def verdict_of(result: ValidationResult) -> Verdict:
+    """Puts the errors of a validation into words."""
     if result.passed:
-        return
+        return Verdict(passed=True)
     errors = [finding for finding in result.findings if finding.severity == "error"]
     lines = [f"{result.dataset.uri} did not pass {len(errors)} of the checks"]
     for finding in errors:
@@ -72,4 +86,14 @@ def require_passed(result: ValidationResult) -> None:
         lines += [f"    {detail}" for detail in details[:LISTED]]
         lines += [f"    and {len(details) - LISTED:,} more"] if len(details) > LISTED else []
     hint = f"The report: {result.report}" if result.report else "Correct them at the source and ingest again."
-    raise DataError("\n".join(lines), hint=hint)
+    return Verdict(passed=False, message="\n".join(lines), hint=hint)
+
+
+def require_passed(verdict: Verdict) -> None:
+    """Does nothing for a dataset that passed.
+
+    Raises:
+        DataError: It did not; the message names the checks and the rows.
+    """
+    if not verdict.passed:
+        raise DataError(verdict.message, hint=verdict.hint)

@@ -41,7 +41,7 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
             the others go beside it.
 
     Returns:
-        The findings; a dataset with errors is a result, not an exception (`require_passed` makes it one).
+        The findings; errors are a result, not an exception (`verdict_of` and `require_passed` make them one).
 
     Raises:
         StorageError: There is no dataset.

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
 ARTIFACTS = {
     "ingest": ({}, {"dataset": "system.Dataset"}),
-    "validate": ({"dataset": "system.Dataset"}, {"report": "system.HTML"}),
+    "validate": ({"dataset": "system.Dataset"}, {"report": "system.HTML", "verdict": "system.Artifact"}),
+    "require_passed": ({"verdict": "system.Artifact"}, {}),
     "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
     "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
     "join_samples": ({"parts": "system.Dataset"}, {"synthetic": "system.Dataset"}),

@@ -1,4 +1,4 @@
-"""The validate step, run as its executor runs it, on a dataset that passes or does not as the policy decides."""
+"""The validate step and the one that stops, run as their executor runs them, as the policy decides."""
 
 import json
 import subprocess
@@ -15,14 +15,17 @@ from lesiongen.references import write_reference
 PROGRAM = """
 import json, sys
 from types import SimpleNamespace
+from components.require_passed.component import require_passed
 from components.validate.component import validate
 
 root, dataset, page, config = sys.argv[1:]
-report = SimpleNamespace(path=page, metadata={})
+report, verdict = (SimpleNamespace(path=path, metadata={}) for path in (page, f"{page}.json"))
+validate.python_func(
+    root=root, name="case", config=json.loads(config), dataset=SimpleNamespace(path=dataset), report=report,
+    verdict=verdict,
+)
 try:
-    validate.python_func(
-        root=root, name="case", config=json.loads(config), dataset=SimpleNamespace(path=dataset), report=report
-    )
+    require_passed.python_func(verdict=verdict)
 finally:
     print("METADATA", json.dumps(report.metadata))
 """
@@ -40,13 +43,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("severity", ["error", "warning"])
-def test_an_error_stops_the_step_and_leaves_the_page_as_an_artifact(
+def test_an_error_stops_the_pipeline_and_leaves_the_page_as_an_artifact(
     dataset: Path, tmp_path: Path, severity: str
 ) -> None:
     config = json.dumps({"severities": {"licence_present": severity}})
     arguments = [str(tmp_path / "root"), str(dataset), str(tmp_path / "out" / "report"), config]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False)
-    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR [validate]")]
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR [require_passed]")]
     metadata = json.loads(done.stdout.rpartition("METADATA ")[2])
     assert done.returncode == (1 if severity == "error" else 0), done.stderr
     assert metadata["passed"] is (severity != "error")

@@ -44,7 +44,7 @@ def test_data_that_do_not_pass_stop_the_pipeline_with_the_rows_named(
     stack_environment: dict[str, str], phantoms: Path, s3_root: str, tmp_path: Path
 ) -> None:
     strict = {"min_side": 512, "severities": {"image_large_enough": "error"}}
-    with pytest.raises(LesionGenError, match="stopped at validate: .* did not pass") as failure:
+    with pytest.raises(LesionGenError, match="stopped at require-passed: .* did not pass") as failure:
         _run(phantoms, tmp_path, s3_root, config={"validate": strict})
     first_row = (phantoms / "metadata.csv").read_text().splitlines()[1].split(",")[0].split("/")[-1].split(".")[0]
     assert first_row in str(failure.value)

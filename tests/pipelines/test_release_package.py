@@ -12,7 +12,7 @@ from lesiongen.errors import UsageError
 from pipelines.compiling import compile_pipeline
 from pipelines.settings import STAGES, CompileSettings, Resources
 
-STEPS = (*STAGES, "finish")
+STEPS = (*STAGES, "require-passed", "finish")
 GPU = "nvidia.com/gpu"
 
 
@@ -92,6 +92,7 @@ def test_the_resource_matrix(spec: dict[str, Any]) -> None:
         "ingest": (*middle, None), "validate": (*middle, None), "caption": (*middle, None),
         "finetune": (*large, (GPU, "1")), "sample": (*large, (GPU, "1")), "evaluate": (*large, None),
         "register": (*small, None), "promote": (*small, None), "finish": (*small, None),
+        "require-passed": (*small, None),
     }  # fmt: skip
     assert {step: _resources(_container(spec, step)) for step in STEPS} == expected
 
@@ -131,7 +132,7 @@ def test_retries(tmp_path: Path, spec: dict[str, Any]) -> None:
         return {step: task.get("retryPolicy", {}).get("maxRetryCount", 0) for step, task in _tasks(spec).items()}
 
     assert counts(spec) == {
-        "ingest": 2, "validate": 0, "caption": 2, "finetune": 3, "sample": 2, "evaluate": 2,
+        "ingest": 2, "validate": 0, "require-passed": 0, "caption": 2, "finetune": 3, "sample": 2, "evaluate": 2,
         "register": 1, "promote": 0, "finish": 0,
     }  # fmt: skip
     assert not any(counts(_compile(tmp_path, retry=False)[0]).values())
@@ -139,7 +140,8 @@ def test_retries(tmp_path: Path, spec: dict[str, Any]) -> None:
 
 def test_a_failed_validation_stops_all_that_follows(spec: dict[str, Any]) -> None:
     tasks = _tasks(spec)
-    assert set(tasks["caption"]["dependentTasks"]) == {"ingest", "validate"}
+    assert set(tasks["require-passed"]["dependentTasks"]) == {"validate"}
+    assert set(tasks["caption"]["dependentTasks"]) == {"ingest", "require-passed"}
     assert set(tasks["promote"]["dependentTasks"]) == {"register"}
     assert set(tasks["evaluate"]["dependentTasks"]) == {"caption", "sample"}
 
@@ -212,7 +214,7 @@ def test_captioning_and_sampling_are_shared_by_as_many_steps_as_are_asked_for(tm
     }
     # Nothing is captioned that did not pass.
     assert loops == {
-        ("1/3", "2/3", "3/3"): ["ingest", "validate"],
+        ("1/3", "2/3", "3/3"): ["ingest", "require-passed"],
         ("1/2", "2/2"): ["finetune", "join-captions"],
     }
     assert not {"caption", "sample"} & set(tasks)

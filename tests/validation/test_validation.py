@@ -15,7 +15,7 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.tracking import mlflow_client
-from lesiongen.validation import ValidateConfig, require_passed, validate
+from lesiongen.validation import ValidateConfig, require_passed, validate, verdict_of
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
 from lesiongen.validation.sizes import SIZE_CHECKS
 from tests.ingest import miniatures
@@ -162,7 +162,7 @@ def test_errors_come_first_and_stop_the_work(checked):
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
     assert not result.passed
     with pytest.raises(DataError) as caught:
-        require_passed(result)
+        require_passed(verdict_of(result))
     assert "S20: truncated" in str(caught.value)
     assert "licence_present" not in str(caught.value)
     assert str(report) in str(caught.value)
@@ -207,7 +207,7 @@ def test_a_sound_dataset_passes_and_says_what_it_is_too_small_for(tmp_path):
     uri = publish(tmp_path / "data", [sound(number) for number in range(40)])
     result = validate(ValidateConfig(), uri)
     assert result.passed
-    require_passed(result)
+    require_passed(verdict_of(result))
     assert result.report is None
     assert not [finding for finding in result.findings if finding.rows]
     parts = {finding.check: finding.parts for finding in result.findings}

@@ -1,0 +1,1 @@
+"""Step: a dataset that did not pass its checks stops the pipeline."""
