@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -11,11 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.errors import DataError, UsageError
+from lesiongen.model_files import model_files
 from lesiongen.references import ModelReference
 from lesiongen.storage import open_storage
 
 __all__ = [
+    "HUB_FILES",
     "MANIFEST",
     "BaseReference",
     "FileDigest",
@@ -31,14 +32,15 @@ __all__ = [
 
 MANIFEST = "_model.json"
 _LIBRARIES = ("accelerate", "diffusers", "lesiongen", "peft", "torch", "transformers")
-_PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+_TEXT_ENCODERS, _TOKENIZERS = ("text_encoder", "text_encoder_2"), ("tokenizer", "tokenizer_2")
+_PARTS = ("scheduler", *_TEXT_ENCODERS, *_TOKENIZERS, "unet", "vae")
 # Exact names: a hub repository also holds pickles, other precisions and a safety checker.
-_HUB_FILES = [
+HUB_FILES = [
     "model_index.json",
     *(f"{part}/*.json" for part in _PARTS),
-    "tokenizer/*.txt",
-    "text_encoder/model.safetensors",
-    "text_encoder/model-*-of-*.safetensors",
+    *(f"{part}/*.txt" for part in _TOKENIZERS),
+    *(f"{part}/model.safetensors" for part in _TEXT_ENCODERS),
+    *(f"{part}/model-*-of-*.safetensors" for part in _TEXT_ENCODERS),
     *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
     *(f"{part}/diffusion_pytorch_model-*-of-*.safetensors" for part in ("unet", "vae")),
 ]
@@ -184,14 +186,8 @@ def local_model(uri: str, revision: str | None = None) -> Iterator[Path]:
         UsageError: There is no model there.
         DataError: A file is missing or damaged.
     """
-    if uri.startswith("s3://"):
-        with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
-            open_storage(uri).download_folder(Path(name), description="Fetching the model")
-            yield _checked(Path(name), uri)
-    elif Path(uri).is_dir():
-        yield _checked(Path(uri), uri)
-    else:
-        yield _checked(_from_hub(uri, revision), uri)
+    with model_files(uri, revision, HUB_FILES) as folder:
+        yield _checked(folder, uri)
 
 
 def _checked(folder: Path, uri: str) -> Path:
@@ -204,21 +200,6 @@ def _checked(folder: Path, uri: str) -> Path:
             hint="Give a folder or s3:// prefix written by finetune, a diffusers pipeline, or a hub id.",
         )
     return folder
-
-
-def _from_hub(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
-    except HFValidationError as error:
-        raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise StorageError(
-            f"{name} is no folder here, and the hub did not give it: {type(error).__name__}",
-            hint="Check the name and the network, or download the model and give its folder.",
-        ) from error
 
 
 def _files(folder: Path) -> list[Path]:

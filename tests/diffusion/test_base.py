@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from lesiongen.diffusion.base import base_version, prepared_base
-from lesiongen.diffusion.model_folder import local_model, read_manifest
+from lesiongen.diffusion.model_folder import HUB_FILES, local_model, read_manifest
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import open_storage
 
@@ -29,6 +29,20 @@ def test_a_hub_id_is_resolved_and_pinned_to_its_commit(hub_cache, config, pipeli
         assert (base.reference.uri, base.reference.revision, base.built) == ("owner/name", COMMIT, False)
         assert (base.folder / "unet" / "config.json").is_file()
     assert base_version(from_hub) == base_version(config) == base.reference.version
+
+
+@pytest.mark.parametrize("family", ["pipeline_folder", "xl_folder"])
+def test_all_that_a_family_needs_is_fetched_from_the_hub_and_nothing_else(family, request):
+    from huggingface_hub.utils import filter_repo_objects
+
+    folder = request.getfixturevalue(family)
+    held = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    other = [
+        "unet/diffusion_pytorch_model.bin",
+        "safety_checker/model.safetensors",
+        "text_encoder/model.fp16.safetensors",
+    ]
+    assert list(filter_repo_objects([*held, *other], allow_patterns=HUB_FILES)) == held
 
 
 def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):

@@ -1,13 +1,13 @@
 """Brings a local model's files here: configuration, tokenizer and safetensors, never pickles or code."""
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import file_digest, open_storage, readable
+from lesiongen.errors import UsageError
+from lesiongen.model_files import model_files
+from lesiongen.storage import file_digest, readable
 
 __all__ = ["files_digest", "local_files"]
 
@@ -26,14 +26,8 @@ def local_files(name: str, revision: str | None) -> Iterator[Path]:
         UsageError: There is no model there.
         StorageError: It cannot be fetched.
     """
-    if name.startswith("s3://"):
-        with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as folder:
-            open_storage(name).download_folder(Path(folder), description="Fetching the model")
-            yield _checked(Path(folder), name)
-    elif Path(name).is_dir():
-        yield _checked(Path(name), name)
-    else:
-        yield _checked(_from_hub(name, revision), name)
+    with model_files(name, revision, _WANTED) as folder:
+        yield _checked(folder, name)
 
 
 def files_digest(folder: Path) -> str:
@@ -57,18 +51,3 @@ def _checked(folder: Path, name: str) -> Path:
             hint="Other weights are pickles, which can run code; convert them with save_pretrained.",
         )
     return folder
-
-
-def _from_hub(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
-    except HFValidationError as error:
-        raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise StorageError(
-            f"{name} is no folder here, and the hub did not give it: {type(error).__name__}",
-            hint="Check the name and the network, or download the model and give its folder.",
-        ) from error
