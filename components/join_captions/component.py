@@ -19,7 +19,7 @@ def join_captions(
     from components.step import copy_report, publish, step, uri_of
     from lesiongen.storage import unique_prefix
 
-    with step("join_captions"):
+    with step("join-captions"):
         from lesiongen import captions as stage
 
         prefix = unique_prefix(root, "datasets", f"{name}-captioned")

@@ -18,7 +18,7 @@ def join_samples(
     from components.step import publish, step, uri_of
     from lesiongen.storage import unique_prefix
 
-    with step("join_samples"):
+    with step("join-samples"):
         from lesiongen import diffusion as stage
 
         prefix = unique_prefix(root, "datasets", f"{name}-synthetic")

@@ -15,7 +15,7 @@ def require_passed(verdict: dsl.Input[dsl.Artifact]) -> None:
 
     from components.step import step
 
-    with step("require_passed"):
+    with step("require-passed"):
         from lesiongen import validation as stage
 
         stage.require_passed(stage.Verdict.model_validate_json(Path(verdict.path).read_text(encoding="utf-8")))

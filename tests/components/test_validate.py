@@ -49,7 +49,7 @@ def test_an_error_stops_the_pipeline_and_leaves_the_page_as_an_artifact(
     config = json.dumps({"severities": {"licence_present": severity}})
     arguments = [str(tmp_path / "root"), str(dataset), str(tmp_path / "out" / "report"), config]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False)
-    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR [require_passed]")]
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR [require-passed]")]
     metadata = json.loads(done.stdout.rpartition("METADATA ")[2])
     assert done.returncode == (1 if severity == "error" else 0), done.stderr
     assert metadata["passed"] is (severity != "error")
