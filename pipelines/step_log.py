@@ -13,6 +13,7 @@ _COLOUR = re.compile(r"\x1b\[\d+m")
 _EXECUTING = re.compile(r"Executing task '([\w-]+)'")
 _FINISHED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 _CACHED = re.compile(r"Task ([\w-]+) cache hit")
+_ERROR = re.compile(re.escape(ERROR_PREFIX).replace(re.escape("{stage}"), r"([\w-]+)") + "(.*)")
 _INDENT = "    "
 _TAIL_LINES = 25
 
@@ -30,7 +31,8 @@ class StepLog:
         """The error lines of every step that failed; the last lines of its output where it gave none."""
         self._screen, self._file = screen, file.open("a", encoding="utf-8")
         self._pending = ""
-        self._stage, self._started, self._speaking = "", 0.0, False
+        self._stage, self._speaking = "", False
+        self._running: dict[str, list[float]] = {}
         self._tail: list[str] = []
 
     def write(self, text: str) -> int:
@@ -68,23 +70,26 @@ class StepLog:
             self._from_step(line.removeprefix(_INDENT))
 
     def _begin(self, stage: str) -> None:
-        self._stage, self._started, self._speaking, self._tail = stage, time.monotonic(), False, []
+        self._stage, self._speaking, self._tail = stage, False, []
+        self._running.setdefault(stage, []).append(time.monotonic())
         self._say(f"{stage} ...")
 
     def _end(self, stage: str, status: str) -> None:
-        took = time.monotonic() - self._started
+        # Steps of one name run side by side: which of them ended is not said.
+        started = self._running.get(stage) or [time.monotonic()]
+        took = time.monotonic() - started.pop(0)
         if status == "SUCCESS":
             self._say(f"{stage}: done in {took:.0f} s")
         else:
             # A traceback stands on the screen already, unless the step ended before its first word.
             self.errors.setdefault(stage, self._tail[-1 if self._speaking else -_TAIL_LINES :])
             self._say(f"{stage}: FAILED after {took:.0f} s")
-        self._stage = ""
+        if not any(self._running.values()):
+            self._stage = ""
 
     def _from_step(self, line: str) -> None:
-        prefix = ERROR_PREFIX.format(stage=self._stage)
-        if line.startswith(prefix):
-            self.errors.setdefault(self._stage, []).append(line.removeprefix(prefix))
+        if found := _ERROR.match(line):
+            self.errors.setdefault(found[1], []).append(found[2])
         elif line == STARTED.format(stage=self._stage):
             self._speaking, self._tail = True, []
         else:

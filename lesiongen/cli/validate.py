@@ -34,7 +34,7 @@ def validate_command(
     print_policy: Annotated[
         bool,
         typer.Option(
-            "--print-policy", is_eager=True, callback=_print_policy, help="Print the default policy, commented, and end."
+            "--print-policy", is_eager=True, callback=_print_policy, help="Print the default policy, commented."
         ),
     ] = False,
     real_images: Annotated[

@@ -33,8 +33,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "nv": (
         "nev", "nevus", "naevus", "nevi", "benign melanocyte", "melanocytic naevus", "melanocytic naevi",
-        "nevocytic nevus", "congenital nevus", "halo nevus", "blue nevus", "clark nevus", "combined nevus", "dermal nevus",
-        "compound nevus", "junctional nevus", "recurrent nevus", "dysplastic nevus", "atypical nevus",
+        "nevocytic nevus", "congenital nevus", "halo nevus", "blue nevus", "clark nevus", "combined nevus",
+        "dermal nevus", "compound nevus", "junctional nevus", "recurrent nevus", "dysplastic nevus", "atypical nevus",
         "reed or spitz nevus", "spitz nevus", "reed nevus", "nevus spilus", "pigmented spindle cell nevus of reed",
     ),
     "vasc": (

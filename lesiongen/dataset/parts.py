@@ -48,7 +48,7 @@ class Part:
             UsageError: There are more parts than rows.
         """
         if total < self.count:
-            raise UsageError(f"Part {self}: there are {total} to share", hint=f"Take {total} parts or fewer.")
+            raise UsageError(f"Part {self}: there are {total} to share", hint="Take fewer parts.")
         return range(total * (self.number - 1) // self.count, total * self.number // self.count)
 
 

@@ -74,7 +74,7 @@ def sample(
         DataError: A diagnosis has no captioned training image, or the model is damaged.
     """
     source = Dataset.open(dataset) if dataset is not None else None
-    planned = _part(batches(requests(config, source), config.batch_size), part)
+    planned = _planned(config, source, part)
     which = {ORIGIN_KEY: str(part)} if part else {}
     with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri, **which}) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale)
@@ -111,10 +111,17 @@ def join_samples(parts: Sequence[str], output: str) -> SampleResult:
         return _publish(run, join_parts(datasets, output, name=datasets[0].manifest.name))
 
 
-def _part(planned: list[list[Request]], part: Part | None) -> list[list[Request]]:
-    """Parts share batches, not images: each image is drawn in the company that it has in the whole."""
-    rows = part.rows(len(planned)) if part else range(len(planned))
-    return planned[rows.start : rows.stop]
+def _planned(config: SampleConfig, source: Dataset | None, part: Part | None) -> list[list[Request]]:
+    """Parts share batches, not images: each image is drawn in the company that it has in the whole.
+
+    Where there are fewer batches than parts, batches are made smaller.
+    """
+    wanted = requests(config, source)
+    if part is None:
+        return batches(wanted, config.batch_size)
+    shared = batches(wanted, max(min(config.batch_size, len(wanted) // part.count), 1))
+    rows = part.rows(len(shared))
+    return shared[rows.start : rows.stop]
 
 
 def _samples(

@@ -193,6 +193,16 @@ def test_joined_parts_are_what_one_job_draws(drawn, pipeline_folder, dataset_uri
         assert np.array_equal(sheet, whole)
 
 
+def test_many_parts_of_a_small_plan_take_smaller_batches(pipeline_folder, dataset_uri, tmp_path):
+    config = CONFIG.model_copy(update={"batch_size": 32})
+    for number in (1, 2, 3):
+        output = str(tmp_path / f"part{number}")
+        drawn = sample(config, str(pipeline_folder), output, dataset=dataset_uri, part=Part(number, 3))
+        assert drawn.dataset.rows == 2
+    with pytest.raises(UsageError, match="Part 1/7: there are 6 to share"):
+        sample(config, str(pipeline_folder), str(tmp_path / "none"), dataset=dataset_uri, part=Part(1, 7))
+
+
 def test_a_second_attempt_draws_only_what_is_missing(drawn, pipeline_folder, dataset_uri, tmp_path, monkeypatch):
     plain, seen = Generator.draw, []
 

@@ -57,6 +57,19 @@ def test_a_failed_step_is_remembered_with_its_own_words(log: StepLog, screen: io
     assert "validate: FAILED after 0 s" in screen.getvalue()
 
 
+def test_steps_side_by_side_are_told_by_their_own_words(log: StepLog, screen: io.StringIO) -> None:
+    _begin(log, "caption")
+    _begin(log, "caption")
+    log.write(
+        "    Step caption started\n    ERROR [caption] part 1 is damaged\n    Step caption started\n    50 images\n"
+    )
+    _end(log, "caption", "FAILURE")
+    log.write("    60 images\n    ERROR [caption] part 2 is damaged\n")
+    _end(log, "caption", "FAILURE")
+    assert log.errors == {"caption": ["part 1 is damaged", "part 2 is damaged"]}
+    assert "    60 images" in screen.getvalue().splitlines()
+
+
 def test_a_step_that_fails_without_a_word_is_remembered_with_its_last_line(log: StepLog) -> None:
     _begin(log, "finetune")
     log.write("    Step finetune started\n    Traceback (most recent call last):\n    KeyError: 'x'\n")
