@@ -15,7 +15,15 @@ from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import Fingerprint, ImageError, content_digest, decode, duplicate_groups, fingerprint
+from lesiongen.imaging import (
+    Fingerprint,
+    FingerprintFile,
+    ImageError,
+    content_digest,
+    decode,
+    duplicate_groups,
+    fingerprint,
+)
 from lesiongen.parallel import in_processes
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
@@ -149,8 +157,8 @@ def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _fingerprints(datasets: Sequence[Dataset], total: int) -> tuple[list[Fingerprint], list[str]]:
-    prints: list[Fingerprint] = []
+def _fingerprints(datasets: Sequence[Dataset], total: int) -> tuple[FingerprintFile, list[str]]:
+    prints = FingerprintFile()
     digests: list[str] = []
     with progress("Looking for duplicates", total=total, unit="images") as bar:
         processes = 1 if total < FEW_IMAGES else None

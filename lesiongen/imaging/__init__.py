@@ -4,13 +4,14 @@ from lesiongen.imaging.contact_sheet import contact_sheet
 from lesiongen.imaging.decoding import MAX_PIXELS, ImageError, decode
 from lesiongen.imaging.duplicates import duplicate_groups, near_duplicates
 from lesiongen.imaging.encoding import content_digest, encode_jpeg, encode_png
-from lesiongen.imaging.fingerprints import Fingerprint, fingerprint
+from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint
 from lesiongen.imaging.preprocessing import square, to_array
 from lesiongen.imaging.similarity import nearest
 
 __all__ = [
     "MAX_PIXELS",
     "Fingerprint",
+    "FingerprintFile",
     "ImageError",
     "contact_sheet",
     "content_digest",

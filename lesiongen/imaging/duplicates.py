@@ -1,6 +1,8 @@
 """Images that show the same photograph: resized, coded again, mirrored, turned or cropped a little."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,20 +37,21 @@ def near_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
 
     Perceptual hashes propose pairs; each pair is then laid exactly over one another, and is a duplicate when its fine
     structure (what is left without the broad light and dark of any lesion) and its colours agree. Time grows with the
-    square of the number of images, a few seconds for 20,000; memory grows with the number.
+    square of the number of images, a few seconds for 20,000; memory by some 200 bytes for each image, where ``prints``
+    holds the fingerprints elsewhere.
 
     Returns:
         Pairs of positions, the smaller first, in order. Images with equal fingerprints are each paired with the first
         of them only, and only that one with others: 1,000 black images make 999 pairs.
     """
-    if not prints:
-        return []
     firsts: dict[bytes, int] = {}
-    originals = [firsts.setdefault(each.planes, number) for number, each in enumerate(prints)]
+    originals = [
+        firsts.setdefault(hashlib.blake2b(each.planes, digest_size=16).digest(), number)
+        for number, each in enumerate(prints)
+    ]
     equal = {(first, copy) for copy, first in enumerate(originals) if first != copy}
-    distinct = np.fromiter(firsts.values(), dtype=np.int64)
-    pairs = _confirmed(pack([prints[number] for number in distinct]))
-    found = {(int(distinct[first]), int(distinct[second])) for first, second in pairs}
+    distinct = _Chosen(prints, np.fromiter(firsts.values(), dtype=np.int64))
+    found = {(int(distinct.numbers[first]), int(distinct.numbers[second])) for first, second in _confirmed(distinct)}
     return sorted(equal | found)
 
 
@@ -68,19 +71,40 @@ def duplicate_groups(prints: Sequence[Fingerprint]) -> NDArray[np.int32]:
     return np.asarray(labels, dtype=np.int32)
 
 
-def _confirmed(packed: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
-    """Yields the pairs, int32 [2], that pass the pixel check."""
-    coarse = _in_chunks(_coarse, packed)
-    for block in _candidates(packed):
+class _Chosen:
+    """Some of the fingerprints, packed when they are looked at: all of them at once would take the most memory."""
+
+    def __init__(self, prints: Sequence[Fingerprint], numbers: NDArray[np.int64]) -> None:
+        self.numbers = numbers
+        self._prints = prints
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def packed(self, places: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Returns the fingerprints at these places, uint8 [n, 1312]."""
+        return pack([self._prints[int(self.numbers[place])] for place in places])
+
+    def measured(self, measure: Callable[[NDArray[np.uint8]], NDArray[Any]], *, axis: int = 0) -> NDArray[Any]:
+        """Measures all fingerprints, some at a time."""
+        starts = range(0, max(len(self), 1), _CHUNK)
+        chunks = [measure(self.packed(np.arange(start, min(start + _CHUNK, len(self))))) for start in starts]
+        return np.concatenate(chunks, axis=axis)
+
+
+def _confirmed(prints: _Chosen) -> Iterator[tuple[int, int]]:
+    """Yields the pairs that pass the pixel check."""
+    for block in _candidates(prints):
         for start in range(0, len(block), _CHUNK):
             chunk = block[start : start + _CHUNK]
-            yield from _same(packed, *_alike(coarse, chunk))
+            for first, second in _same(prints, *_alike(prints, chunk)):
+                yield int(first), int(second)
 
 
-def _candidates(packed: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
-    tints = _in_chunks(lambda chunk: colours(chunk)[..., 2:-2, 2:-2].mean(axis=(2, 3)), packed)
-    lights = _in_chunks(lambda chunk: luminance(chunk)[..., 4:-4, 4:-4].mean(axis=(1, 2)), packed)
-    for pairs in close_pairs(hashes(packed), distance=_NEAR_BITS):
+def _candidates(prints: _Chosen) -> Iterator[NDArray[np.int32]]:
+    tints = prints.measured(lambda packed: colours(packed)[..., 2:-2, 2:-2].mean(axis=(2, 3)))
+    lights = prints.measured(lambda packed: luminance(packed)[..., 4:-4, 4:-4].mean(axis=(1, 2)))
+    for pairs in close_pairs(prints.measured(hashes, axis=2), distance=_NEAR_BITS):
         first, second, _, bits = pairs.T
         alike = np.abs(tints[first] - tints[second]).max(axis=1) <= _COLOUR_AGREES
         alike &= np.abs(lights[first] - lights[second]) <= _LUMINANCE_AGREES
@@ -95,9 +119,10 @@ def _closest(pairs: NDArray[np.int32]) -> NDArray[np.int32]:
     return pairs[rank < _CANDIDATES]
 
 
-def _alike(coarse: _Floats, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32], _Floats]:
+def _alike(prints: _Chosen, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32], _Floats]:
     """Settles most candidates [n, 4] on smooth pictures of half the side; returns the others, and how to align them."""
-    fixed, moving = coarse[pairs[:, 0]], _turned(coarse[pairs[:, 1]], pairs[:, 2])
+    fixed, moving = (_coarse(prints.packed(pairs[:, column])) for column in (0, 1))
+    moving = _turned(moving, pairs[:, 2])
     left = _correlation(fixed, moving) > _LAID
     pairs, fixed, moving = pairs[left], fixed[left], moving[left]
     shifts = align(fixed, moving, steps=2)
@@ -105,16 +130,18 @@ def _alike(coarse: _Floats, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32]
     return pairs[left], shifts[left]
 
 
-def _same(packed: NDArray[np.uint8], pairs: NDArray[np.int32], shifts: _Floats) -> NDArray[np.int32]:
+def _same(prints: _Chosen, pairs: NDArray[np.int32], shifts: _Floats) -> NDArray[np.int32]:
     """Returns those of the candidates [n, 4] that show the same photograph, as pairs [n, 2]."""
-    light, other = luminance(packed[pairs[:, 0]]), _turned(luminance(packed[pairs[:, 1]]), pairs[:, 2])
+    light = luminance(prints.packed(pairs[:, 0]))
+    other = _turned(luminance(prints.packed(pairs[:, 1])), pairs[:, 2])
     # Aligned in part, a true pair agrees in part already; most others stop here.
     for steps, least in ((0, _FINE_AT_FIRST), (1, _FINE_AFTER_A_STEP)):
         shifts = align(light, other, steps=steps, start=shifts)
         left = _fine(light, warp(other, shifts)) > least
         pairs, light, other, shifts = pairs[left], light[left], other[left], shifts[left]
     shifts = align(light, other, steps=3, start=shifts)
-    tint_error = colours(packed[pairs[:, 0]]) - _turned(colours(packed[pairs[:, 1]]), pairs[:, 2])
+    tints, others = (colours(prints.packed(pairs[:, column])) for column in (0, 1))
+    tint_error = tints - _turned(others, pairs[:, 2])
     return pairs[_agree(light, warp(other, shifts), tint_error), :2]
 
 
@@ -160,8 +187,3 @@ def _coarse(packed: NDArray[np.uint8]) -> _Floats:
     half = SIDE // 2
     smooth = blurred(luminance(packed), _SMOOTH_SIGMA)
     return np.asarray(smooth.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)), dtype=np.float32)
-
-
-def _in_chunks(measure: Callable[[NDArray[np.uint8]], _Floats], packed: NDArray[np.uint8]) -> _Floats:
-    """Measures some fingerprints at a time: as float32 all of them would take four times their memory."""
-    return np.concatenate([measure(packed[start : start + _CHUNK]) for start in range(0, len(packed), _CHUNK)])

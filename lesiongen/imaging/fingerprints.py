@@ -1,7 +1,10 @@
 """What is kept of an image to recognise it again: its luminance and its colours, small."""
 
+import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +12,16 @@ from PIL import Image
 
 from lesiongen.imaging.preprocessing import reduced
 
-__all__ = ["COLOUR_SIDE", "SIDE", "Fingerprint", "colours", "fingerprint", "luminance", "pack"]
+__all__ = [
+    "COLOUR_SIDE",
+    "SIDE",
+    "Fingerprint",
+    "FingerprintFile",
+    "colours",
+    "fingerprint",
+    "luminance",
+    "pack",
+]
 
 SIDE = 32
 """Pixels a side of the luminance that is kept."""
@@ -34,6 +46,38 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     small = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
+
+
+class FingerprintFile(Sequence[Fingerprint]):
+    """Fingerprints in a temporary file: memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="lesiongen-")  # noqa: SIM115 - it lives as long as this object
+        self._count = 0
+        weakref.finalize(self, self._file.close)
+
+    def append(self, mark: Fingerprint) -> None:
+        """Adds a fingerprint."""
+        self._file.seek(self._count * _BYTES)
+        self._file.write(mark.planes)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Fingerprint: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Fingerprint]: ...
+
+    def __getitem__(self, index: int | slice) -> Fingerprint | list[Fingerprint]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        self._file.seek(index % self._count * _BYTES)
+        return Fingerprint(self._file.read(_BYTES))
 
 
 def pack(prints: Sequence[Fingerprint]) -> NDArray[np.uint8]:

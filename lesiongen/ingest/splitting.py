@@ -22,13 +22,11 @@ class LoadedRow:
 
     Attributes:
         row: The row.
-        fingerprint: Its image's.
         place: Where its image's bytes are put aside.
         removed: What was removed from the image's file.
     """
 
     row: Row
-    fingerprint: Fingerprint
     place: slice
     removed: tuple[str, ...]
 
@@ -40,8 +38,13 @@ def diagnosis_of(row: Row) -> str:
     return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
 
 
-def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow]) -> list[str | None]:
+def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequence[Fingerprint]) -> list[str | None]:
     """Assigns each row to a split, by lesion, patient, case and near-duplicates; synthetic images only to train.
+
+    Args:
+        config: Seed, shares, and whether the published split is kept.
+        loaded: The rows.
+        prints: The fingerprint of each row's image.
 
     Returns:
         None for a synthetic image that belongs together with a real one outside train: it has no place.
@@ -57,7 +60,7 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow]) -> list[str | 
         }
         for item in loaded
     )
-    table["content_digest"] = duplicate_groups([item.fingerprint for item in loaded])
+    table["content_digest"] = duplicate_groups(prints)
     if config.keep_official_split and table["official_split"].isna().all():
         raise UsageError("keep_official_split is asked for, but no row of the source has a published split")
     synthetic = pd.Series([is_synthetic(item.row.values.get("provenance")) for item in loaded])

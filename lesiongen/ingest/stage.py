@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
 from lesiongen.errors import DataError, UsageError
+from lesiongen.imaging import FingerprintFile
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
@@ -82,14 +83,15 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
         rows, left_out = _read_rows(config, reader, storage)
         check_rejections(config, storage.uri, len(rows), left_out)
         drawn = _draw(config, rows)
-        loaded, unusable = _load_images(storage, drawn, spool)
+        prints = FingerprintFile()
+        loaded, unusable = _load_images(storage, drawn, spool, prints)
         # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.
         judged = [*left_out, *unusable] if drawn is rows else unusable
         check_rejections(config, storage.uri, len(loaded), judged)
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        for item, split in zip(loaded, split_rows(config, loaded), strict=True):
+        for item, split in zip(loaded, split_rows(config, loaded, prints), strict=True):
             if split is None:
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
@@ -168,13 +170,17 @@ def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.image_id in kept]
 
 
-def _load_images(storage: Storage, rows: Sequence[Row], spool: Spool) -> tuple[list[LoadedRow], list[Rejection]]:
+def _load_images(
+    storage: Storage, rows: Sequence[Row], spool: Spool, prints: FingerprintFile
+) -> tuple[list[LoadedRow], list[Rejection]]:
+    """Reads every image; its bytes and its fingerprint are put aside."""
     loaded: list[LoadedRow] = []
     rejected: list[Rejection] = []
     with progress("Reading images", total=len(rows), unit="images") as bar:
         for row, picture in _pictures(storage, rows):
             if isinstance(picture, Picture):
-                loaded.append(LoadedRow(row, picture.fingerprint, spool.put(picture.data), picture.removed))
+                prints.append(picture.fingerprint)
+                loaded.append(LoadedRow(row, spool.put(picture.data), picture.removed))
             else:
                 rejected.append(picture)
             bar.advance()

@@ -10,7 +10,7 @@ import pandas as pd
 from lesiongen.concepts import read_report
 from lesiongen.dataset import Dataset, is_synthetic
 from lesiongen.errors import DataError
-from lesiongen.imaging import Fingerprint, duplicate_groups
+from lesiongen.imaging import FingerprintFile, duplicate_groups
 from lesiongen.imaging.examination import Examination, examine_all
 from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
@@ -27,7 +27,7 @@ _FROM_PIXELS = tuple(field.name for field in fields(Examination) if field.name !
 def measured_table(dataset: Dataset) -> pd.DataFrame:
     """Reads every sample once and returns the metadata with the derived columns, one row for each, in order.
 
-    Images are decoded on all cores. Memory holds the table, 1,312 bytes for each image, and a few images.
+    Images are decoded on all cores. Memory holds the table and a few images.
 
     Raises:
         DataError: The dataset was changed after it was published.
@@ -39,18 +39,18 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     table["synthetic"] = [is_synthetic(provenance) for provenance in table["provenance"]]
     outside = table["synthetic"] & (table["split"] != "train")
     table["synthetic_outside_train"] = table["split"].where(outside, None)
-    table[NEAR_GROUP] = _near_groups(prints)
+    table[NEAR_GROUP] = _near_groups(prints, table["decode_problem"].isna())
     return with_links(table)
 
 
-def examined_images(dataset: Dataset) -> tuple[pd.DataFrame, list[Fingerprint | None]]:
+def examined_images(dataset: Dataset) -> tuple[pd.DataFrame, FingerprintFile]:
     """Decodes and examines every image, on all cores unless the dataset is small.
 
     Returns:
-        A row for each sample, in order, with the columns of `Examination`; and the fingerprints.
+        A row for each sample, in order, with the columns of `Examination`; and the fingerprints of those that decode.
     """
     columns: dict[str, list[Any]] = {name: [] for name in _FROM_PIXELS}
-    prints: list[Fingerprint | None] = []
+    prints = FingerprintFile()
     size = sum(shard.bytes for shard in dataset.manifest.shards)
     batches = _batches(sample.image for sample in dataset.samples())
     with progress("Checking images", total=len(dataset), unit="images") as bar:
@@ -58,7 +58,8 @@ def examined_images(dataset: Dataset) -> tuple[pd.DataFrame, list[Fingerprint | 
             for examination in batch:
                 for name, values in columns.items():
                     values.append(getattr(examination, name))
-                prints.append(examination.fingerprint)
+                if examination.fingerprint is not None:
+                    prints.append(examination.fingerprint)
             bar.advance(len(batch))
     return pd.DataFrame({name: _column(values) for name, values in columns.items()}), prints
 
@@ -93,11 +94,10 @@ def _report_problem(concepts: str) -> str | None:
     return None
 
 
-def _near_groups(prints: list[Fingerprint | None]) -> pd.Series:
+def _near_groups(prints: FingerprintFile, decoded: pd.Series) -> pd.Series:
     """Returns the group of each image that looks like another one; NaN for all others."""
-    known = [number for number, each in enumerate(prints) if each is not None]
-    groups = duplicate_groups([each for each in prints if each is not None])
+    groups = duplicate_groups(prints)
     counts = np.bincount(groups, minlength=1)[groups] if len(groups) else groups
-    result = pd.Series(np.nan, index=range(len(prints)))
-    result.iloc[known] = np.where(counts > 1, groups, np.nan)
+    result = pd.Series(np.nan, index=decoded.index)
+    result[decoded] = np.where(counts > 1, groups, np.nan)
     return result
