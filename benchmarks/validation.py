@@ -22,7 +22,8 @@ import numpy as np
 from harness import machine, paired, spread, table, versions
 from PIL import Image
 
-from lesiongen.imaging import content_digest, decode, fingerprint
+from lesiongen.imaging import decode, fingerprint
+from lesiongen.imaging.encoding import pixel_hash
 from lesiongen.imaging.examination import examine
 from lesiongen.imaging.preprocessing import reduced
 from lesiongen.imaging.private_metadata import private_metadata
@@ -135,7 +136,7 @@ def profile(files: list[bytes]) -> list[str]:
         (lambda image: reduced(image, SHARPNESS_SIDE), images),
         (fingerprint, small),
         (sharpness, small),
-        (content_digest, images),
+        (pixel_hash, images),
         (private_metadata, files),
     ]
     return [f"{statistics.median(milliseconds(work, items) for _ in range(5)):.2f}" for work, items in parts]

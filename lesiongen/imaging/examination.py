@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lesiongen.imaging.decoding import ImageError, decode_file
-from lesiongen.imaging.encoding import content_digest
+from lesiongen.imaging.encoding import pixel_hash
 from lesiongen.imaging.fingerprints import Fingerprint, fingerprint, luminance, pack
 from lesiongen.imaging.preprocessing import reduced
 from lesiongen.imaging.private_metadata import private_metadata
@@ -28,7 +28,7 @@ class Examination:
         contrast: Standard deviation of the grey values (0 to 255) of the fingerprint.
         sharpness: See `lesiongen.imaging.quality.sharpness`.
         vignette_share: Share of the picture that is dark and joined to a corner.
-        digest: SHA-256 of the pixels.
+        digest: Hash of size and pixels; equal for equal pictures.
         fingerprint: By which near-duplicates are found.
     """
 
@@ -67,7 +67,7 @@ def examine(data: bytes) -> Examination:
         contrast=contrast(light),
         sharpness=sharpness(smaller),
         vignette_share=vignette_share(light),
-        digest=content_digest(image),
+        digest=pixel_hash(image),
         fingerprint=found,
     )
 
