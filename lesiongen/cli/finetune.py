@@ -30,6 +30,10 @@ def finetune_command(
     method: Annotated[Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that share each step's images, one for each GPU or part of the cores."),
+    ] = None,
     values: Values = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")
@@ -48,11 +52,21 @@ def finetune_command(
       lesiongen finetune captioned --output generator --preset tiny
 
       lesiongen finetune captioned --output s3://bucket/models/mel --preset reference_lora --set rank=16
+
+      lesiongen finetune captioned --output generator --preset reference_lora --processes 2
     """
     from lesiongen.diffusion import finetune
     from lesiongen.diffusion.presets import preset as preset_named
 
-    chosen = given({"base": base, "method": method and method.value, "steps": steps, "seed": seed})
+    chosen = given(
+        {
+            "base": base,
+            "method": method and method.value,
+            "steps": steps,
+            "seed": seed,
+            "processes": processes,
+        }
+    )
     config = preset_named(preset, **set_values(values), **chosen)
     result = finetune(config, dataset, output, checkpoints=checkpoints, resume=resume)
     if as_json:

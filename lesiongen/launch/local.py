@@ -16,11 +16,10 @@ import psutil
 
 from lesiongen.errors import LesionGenError
 from lesiongen.launch.job import Job, Launcher
-from lesiongen.launch.worker import FOLDER, LAUNCHER, error_of, launcher_mark
+from lesiongen.launch.worker import FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark
 
 __all__ = ["LocalLauncher"]
 
-logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 TAIL_LINES = 20
 
@@ -39,7 +38,7 @@ class LocalLauncher(Launcher):
             finally:
                 _end(agent, folder)
             if agent.returncode != 0:
-                raise error_of(folder) or _failure(folder, agent.returncode)
+                raise error_of(folder, stopping=stop_requested()) or _failure(folder, agent.returncode)
 
 
 def _command(job: Job) -> list[str]:
@@ -49,7 +48,8 @@ def _command(job: Job) -> list[str]:
 
 def _environment(job: Job, folder: Path) -> dict[str, str]:
     threads = max(joblib.cpu_count() // job.processes, 1)
-    own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), "OMP_NUM_THREADS": str(threads)}
+    level = logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel())
+    own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), LEVEL: level, "OMP_NUM_THREADS": str(threads)}
     # torchrun says on standard error how it starts; what matters is in the processes' own words.
     return {**os.environ, **own, "TORCH_CPP_LOG_LEVEL": "ERROR"}
 

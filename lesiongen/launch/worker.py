@@ -1,6 +1,7 @@
 """The inside of a launched process: its log, its errors, and its end when nobody waits for it any more."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -13,12 +14,14 @@ from pathlib import Path
 import psutil
 
 from lesiongen import errors
-from lesiongen.errors import LesionGenError
+from lesiongen.errors import Interrupted, LesionGenError
 
-__all__ = ["FOLDER", "LAUNCHER", "error_of", "launcher_mark", "worker"]
+__all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "worker"]
 
 FOLDER = "LESIONGEN_JOB_FOLDER"
 """Names the folder where the processes of a job leave their pids, logs and errors."""
+LEVEL = "LESIONGEN_JOB_LOG_LEVEL"
+"""How much the processes log: as much as their launcher."""
 LAUNCHER = "LESIONGEN_JOB_LAUNCHER"
 """Pid and start of the process that waits for the job."""
 POLL_SECONDS = 1.0
@@ -35,6 +38,8 @@ def worker() -> Iterator[int]:
         SystemExit: The work failed; the error's own exit code, or 1.
     """
     rank, folder = int(os.environ["RANK"]), Path(os.environ[FOLDER])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("lesiongen").setLevel(os.environ.get(LEVEL, "INFO"))
     (folder / f"pid-{rank}").write_text(str(os.getpid()))
     threading.Thread(target=_end_with, args=(os.environ[LAUNCHER],), daemon=True).start()
     if rank:
@@ -57,12 +62,18 @@ def launcher_mark() -> str:
     return f"{os.getpid()} {psutil.Process().create_time()}"
 
 
-def error_of(folder: Path) -> LesionGenError | None:
-    """Returns the first error that a process of the job left behind, as what it was."""
+def error_of(folder: Path, *, stopping: bool) -> LesionGenError | None:
+    """Returns the first error that a process of the job left behind, as what it was.
+
+    Args:
+        folder: The job's.
+        stopping: Whether the processes were asked to stop; else one that says so was only ended after another failed.
+    """
     for path in sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns):
         content = json.loads(path.read_text(encoding="utf-8"))
         error: LesionGenError = getattr(errors, content["kind"])(content["message"], hint=content["hint"])
-        return error
+        if stopping or not isinstance(error, Interrupted):
+            return error
     return None
 
 

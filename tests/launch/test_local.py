@@ -1,0 +1,101 @@
+"""Processes on this host: errors arrive as what they are, a stop reaches everyone, nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lesiongen.errors import DataError, Interrupted, LesionGenError
+from lesiongen.launch import Job, LocalLauncher
+
+MODULE = """
+import json, os, signal, sys, time
+from pathlib import Path
+from lesiongen.errors import DataError, Interrupted
+from lesiongen.launch import worker
+
+told = json.loads(sys.argv[1])
+with worker() as rank:
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    Path(told["folder"], f"ran-{rank}").write_text(f"{os.environ['WORLD_SIZE']} {os.getpid()}")
+    if told["do"] == "refuse" and rank == 1:
+        raise DataError("row 7 is wrong", hint="Correct it.")
+    if told["do"] == "break" and rank == 1:
+        raise KeyError("lost")
+    if told["do"] == "die" and rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while told["do"] != "end" and not stopped:
+        time.sleep(0.05)
+    if stopped:
+        raise Interrupted("stopped after step 3")
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    (tmp_path / "a_job.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def launch(do, stop=lambda: False):
+        LocalLauncher().run(Job("a_job", json.dumps({"do": do, "folder": str(tmp_path)}), 2), stop)
+
+    return launch
+
+
+def _pids(folder: Path) -> list[int]:
+    return [int(path.read_text().split()[1]) for path in folder.glob("ran-*")]
+
+
+def _gone(pids: list[int], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_job_runs_in_as_many_processes_as_are_asked_for(run, tmp_path):
+    run("end")
+    assert sorted(path.name for path in tmp_path.glob("ran-*")) == ["ran-0", "ran-1"]
+    assert {path.read_text().split()[0] for path in tmp_path.glob("ran-*")} == {"2"}
+
+
+def test_an_error_of_one_process_is_raised_as_it_is_and_ends_the_others(run, tmp_path):
+    with pytest.raises(DataError, match="row 7 is wrong\nCorrect it.") as raised:
+        run("refuse")
+    assert raised.value.exit_code == 1
+    assert _gone(_pids(tmp_path), 10)
+
+
+@pytest.mark.parametrize(("do", "message"), [("break", "KeyError: 'lost'"), ("die", "ended without a word")])
+def test_a_process_that_fails_or_dies_is_told(run, tmp_path, do, message):
+    with pytest.raises(LesionGenError, match=message):
+        run(do)
+    assert _gone(_pids(tmp_path), 10)
+
+
+def test_a_stop_reaches_the_processes_which_save_their_state(run, tmp_path):
+    with pytest.raises(Interrupted, match="stopped after step 3"):
+        run("wait", stop=lambda: len(_pids(tmp_path)) == 2)
+    assert _gone(_pids(tmp_path), 10)
+
+
+def test_processes_end_with_a_killed_launcher(tmp_path):
+    (tmp_path / "a_job.py").write_text(MODULE)
+    told = json.dumps({"do": "wait", "folder": str(tmp_path)})
+    program = f"from lesiongen.launch import *; LocalLauncher().run(Job('a_job', {told!r}, 2), lambda: False)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as launcher:
+        until = time.monotonic() + 60
+        while len(_pids(tmp_path)) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        launcher.send_signal(signal.SIGKILL)
+    pids = _pids(tmp_path)
+    assert len(pids) == 2
+    assert _gone(pids, 20)
