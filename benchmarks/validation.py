@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CHUNK = 64
 PROFILED = 200
+DISTINCT = 1000
 
 
 def decode_files(paths: list[str]) -> int:
@@ -58,13 +59,13 @@ def like_ham(source: Path, count: int) -> list[bytes]:
     rng = np.random.default_rng(0)
     grain = rng.normal(0, 4, (4, 450, 600, 3))
     files = []
-    for number in range(count):
+    for number in range(min(count, DISTINCT)):
         with Image.open(paths[number % len(paths)]) as image:
             pixels = np.asarray(image.convert("RGB").resize((600, 450), Image.Resampling.BICUBIC)) + grain[number % 4]
         buffer = BytesIO()
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=95, subsampling=0)
         files.append(buffer.getvalue())
-    return files
+    return [files[number % len(files)] for number in range(count)]
 
 
 def repeated(source: Path, count: int) -> list[bytes]:
@@ -154,7 +155,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the three real sets")
-    parser.add_argument("--images", type=int, default=2000, help="images of each kind")
+    parser.add_argument("--images", type=int, default=6000, help="images of each kind")
     parser.add_argument("--pairs", type=int, default=5, help="rounds")
     arguments = parser.parse_args()
     kinds = {

@@ -33,7 +33,9 @@ def sharpness(image: Image.Image) -> float:
     """
     small = reduced(image, SHARPNESS_SIDE).convert("L")
     scale = SHARPNESS_SIDE / min(small.size)
-    small = small.resize((round(small.width * scale), round(small.height * scale)), Image.Resampling.BOX)
+    # Enlarged, the pixels of a small image must not become edges.
+    way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    small = small.resize((round(small.width * scale), round(small.height * scale)), way)
     # The rim may be a vignette's edge, which is sharp in any photograph.
     top, left = small.height // 8, small.width // 8
     values = np.asarray(small, dtype=np.float32)[top : small.height - top, left : small.width - left]

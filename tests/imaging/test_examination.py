@@ -107,6 +107,8 @@ def test_sharpness_falls_with_blur_and_not_with_size(lesion):
         assert sharpness(lesion.resize((side, side), Image.Resampling.LANCZOS)) == pytest.approx(sharp, rel=0.25)
     assert sharpness(Image.new("RGB", (300, 200), "red")) == 0
     assert sharpness(Image.new("RGB", (1, 1))) == 0
+    tiny = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    assert sharpness(Image.fromarray(tiny)) < 8
 
 
 def test_the_rim_of_a_dermatoscope_is_measured_and_dark_lesions_are_not():
