@@ -52,10 +52,12 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
     """
     if data.startswith(PNG_START):
         kinds = [_CHUNKS.get(name) for name, _ in png_chunks(data)]
-        whole = data.endswith(_PNG_END)
+        whole = _ends_with_picture(data, _PNG_END, 0)
     elif data.startswith(b"\xff\xd8"):
-        kinds = [_kind_of_segment(*segment) for segment in jpeg_segments(data)]
-        whole = data.rstrip(b"\0").endswith(_JPEG_END)
+        segments = list(jpeg_segments(data))
+        kinds = [_kind_of_segment(*segment) for segment in segments]
+        # A thumbnail within a segment has an end of its own: what counts is the first one after the segments.
+        whole = _ends_with_picture(data.rstrip(b"\0"), _JPEG_END, 2 + sum(4 + len(body) for _, body in segments))
     else:
         kinds, whole = list(_kinds_by_pillow(data)), True
     details = list(_exif_kinds(data)) if "EXIF" in kinds else []
@@ -64,6 +66,12 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
 
 
 _AFTER = "data after the picture"
+
+
+def _ends_with_picture(data: bytes, end: bytes, start: int) -> bool:
+    """Tells whether the first end of a picture is the file's: a second picture behind it ends alike."""
+    found = data.find(end, start)
+    return found >= 0 and found + len(end) == len(data)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

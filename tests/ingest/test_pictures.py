@@ -60,7 +60,7 @@ GPS[0x013B] = "Dr. Anna Muster"
         (saved(RED, "JPEG") + b"patient 4711", ("data after the picture",)),
         (saved(RED, "PNG") + b"patient 4711", ("data after the picture",)),
         (saved(RED, "JPEG", exif=EXIF), ()),
-        (saved(RED, "MPO", save_all=True, append_images=[SECOND]), ()),
+        (saved(RED, "MPO", save_all=True, append_images=[SECOND]), ("data after the picture",)),
     ],
 )
 def test_what_is_not_picture_is_removed_and_named_and_the_picture_keeps_its_bytes(data, removed):
