@@ -16,6 +16,8 @@ ID_COLUMNS = ("lesion_id", "patient_id", "case_id")
 _STRICTEST_FIRST = tuple(reversed(SPLITS))
 _NO_COLLECTION = "image_folder"
 """What ingest names a source whose user gave it no name."""
+_ISIC = ("isic", "ham10000")
+"""How the names of one archive's collections begin: a lesion or patient has the same id in all of them."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ def scopes(table: pd.DataFrame) -> pd.Series:
     return table["source"].where(named, table["name"])
 
 
+def _id_scopes(source: pd.Series) -> pd.Series:
+    """Returns within what an id of a lesion, patient or case has its meaning, given the `scopes` of the rows."""
+    return source.map(lambda name: "isic" if name.startswith(_ISIC) else name)
+
+
 def plan_merge(table: pd.DataFrame, clusters: NDArray[np.int32], *, drop: bool) -> MergePlan:
     """Decides which rows are kept so that no photograph, lesion or patient comes to stand in two splits.
 
     Images belong together when they show one photograph (a cluster), or share a lesion, patient or case of one
-    collection. Where such a group reaches over several datasets, it stays in the strictest of its splits (test, then
-    validation, then train); its images in other splits are dropped. Of a photograph that several datasets show, the
-    images of the dataset that was named first are kept.
+    collection; those of the ISIC, HAM10000 included, count as one. Where such a group reaches over several datasets,
+    it stays in the strictest of its splits (test, then validation, then train); its images in other splits are
+    dropped. Of a photograph that several datasets show, the images of the dataset that was named first are kept.
 
     Args:
         table: Columns ``dataset``, ``name``, ``image_id``, ``diagnosis``, ``split``, ``source`` and `ID_COLUMNS`; index
@@ -86,7 +93,8 @@ def _across(table: pd.DataFrame, clusters: NDArray[np.int32]) -> pd.Series:
 
 
 def _bound_groups(table: pd.DataFrame) -> pd.Series:
-    scoped = {column: (table["source"] + "/" + table[column]) for column in ID_COLUMNS}
+    scope = _id_scopes(table["source"])
+    scoped = {column: (scope + "/" + table[column]) for column in ID_COLUMNS}
     shown = table["cluster"].where(table["cluster"] >= 0)
     return pd.Series(groups(table.assign(cluster=shown, **scoped), ("cluster", *ID_COLUMNS)), index=table.index)
 
@@ -106,8 +114,9 @@ def _renamed(table: pd.DataFrame, kept: pd.Series) -> tuple[pd.DataFrame, dict[s
     named, renamed = table.copy(), {}
     for column in ("image_id", *ID_COLUMNS):
         rows = table[kept & table[column].notna()]
-        collides = rows.groupby(column)["source"].transform("nunique") > 1
-        named.loc[rows.index[collides], column] = (rows["source"] + "/" + rows[column])[collides]
+        scope = rows["source"] if column == "image_id" else _id_scopes(rows["source"])
+        collides = scope.groupby(rows[column]).transform("nunique") > 1
+        named.loc[rows.index[collides], column] = (scope + "/" + rows[column])[collides]
         if column == "image_id":
             twice = named.loc[rows.index, column].duplicated(keep=False)
             named.loc[rows.index[twice], column] = (rows["name"] + "/" + rows[column])[twice]

@@ -119,6 +119,20 @@ def test_a_patient_of_one_collection_in_two_datasets_is_not_parted(collection, m
     assert dict(table["split"]) == {"2": "validation"}
 
 
+@pytest.mark.parametrize(
+    ("sources", "column"),
+    [(("isic2020", "isic_archive"), "patient_id"), (("ham10000", "isic2018"), "lesion_id")],
+)
+def test_ids_of_the_isic_archive_mean_the_same_in_all_of_its_collections(collection, merged, sources, column):
+    a = collection("a", [{"image_id": "1", "seed": 1, "source": sources[0], column: "I", "split": "train"}])
+    rows = [{"image_id": "2", "seed": 2, "source": sources[1], column: "I", "split": "test"}]
+    table, report = merged(a, collection("b", rows))
+
+    assert dict(table["split"]) == {"2": "test"}
+    assert dict(table["source"]) == {"2": sources[1]}
+    assert (report["leaks"], report["leaks_kept"]) == (1, 0)
+
+
 def test_all_is_kept_where_asked_and_the_leak_is_said(collection, merged):
     a = collection("a", [{"image_id": "1", "seed": 1, "diagnosis": "nv"}])
     b = collection("b", [{"image_id": "1", "seed": 1, "diagnosis": "mel", "split": "test"}])
