@@ -69,7 +69,7 @@ class ArchiveStorage(Storage):
         super().__init__(uri)
         self._lock = threading.Lock()
         try:
-            members = {_checked_key(uri, member.name): member for member in self._members(file)}
+            members = _by_key(uri, self._members(file))
         except _DAMAGE as error:
             raise DataError(f"{uri} is damaged, or is no such archive: {error}", hint="Fetch it again.") from error
         check_expansion(uri, sum(member.size for member in members.values()), bytes_stored)
@@ -138,7 +138,6 @@ class ZipStorage(ArchiveStorage):
 
     def _members(self, file: BinaryIO) -> Iterator[Member]:
         archive = zipfile.ZipFile(file)
-        names: set[str] = set()
         for info in _bounded(self.uri, archive.infolist()):
             if info.is_dir():
                 continue
@@ -151,9 +150,6 @@ class ZipStorage(ArchiveStorage):
                 raise DataError(
                     f"{self.uri}: the member {name!r} is encrypted", hint="Unpack it with its password, into a folder."
                 )
-            if name in names:
-                _refuse(self.uri, name, "is there twice")
-            names.add(name)
             yield Member(name, info.file_size, partial(_inflated, archive, info))
 
 
@@ -161,16 +157,12 @@ class TarStorage(ArchiveStorage):
     """A tar archive that is not compressed."""
 
     def _members(self, file: BinaryIO) -> Iterator[Member]:
-        names: set[str] = set()
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for info in _bounded(self.uri, archive):
                 if info.isdir():
                     continue
                 if not info.isreg() or info.issparse():
                     _refuse(self.uri, info.name, "is a link, a device or a sparse file")
-                if info.name in names:
-                    _refuse(self.uri, info.name, "is there twice")
-                names.add(info.name)
                 yield Member(info.name, info.size, partial(_section, file, info.offset_data, info.size))
                 archive.members = []  # type: ignore[attr-defined]  # else it keeps every header that it has passed
             # tarfile takes a cut or garbled header for the end; the true end is a block of zeros.
@@ -221,6 +213,16 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         except UnicodeError:
             return name
     return name
+
+
+def _by_key(uri: str, members: Iterable[Member]) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for member in members:
+        key = _checked_key(uri, member.name)  # "./a.png" and "a.png" are one file
+        if key in found:
+            _refuse(uri, member.name, "is there twice")
+        found[key] = member
+    return found
 
 
 def _checked_key(uri: str, name: str) -> str:

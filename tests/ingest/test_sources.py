@@ -130,6 +130,12 @@ def test_a_link_in_a_zip_and_an_encrypted_member_are_refused(tmp_path):
         pass
 
 
+def test_one_name_in_two_spellings_is_refused(tmp_path):
+    path = a_zip(tmp_path / "twice.zip", {"a.png": b"1", "./a.png": b"2"})
+    with pytest.raises(DataError, match=r"'\./a\.png' is there twice"), open_source(str(path)):
+        pass
+
+
 def test_one_name_twice_is_refused(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
         for data in (b"1", b"2"):
