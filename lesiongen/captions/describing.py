@@ -16,6 +16,12 @@ from lesiongen.parallel import in_processes
 
 __all__ = ["described", "work_key"]
 
+PACE_AND_LIMITS = {
+    "allow_upload", "concurrency", "requests_per_minute", "timeout", "attempts", "max_requests", "max_tokens",
+    "max_cost", "price_input", "price_output", "image_tokens",
+}  # fmt: skip
+"""What decides whether and how fast a model is asked, not what it states."""
+
 PIECE_ROWS = 64
 FEWEST_PIECES = 3
 """Pieces below which starting processes takes longer than the work itself."""
@@ -50,11 +56,12 @@ def described(
 
 def work_key(config: CaptionConfig, dataset_version: str) -> str:
     """Names the writers' work on a dataset: what they state depends on nothing else."""
+    model = config.vision_language
     content = {
         "release": __version__,
         "dataset": dataset_version,
         "writers": sorted(config.writers),
-        "vision_language": config.vision_language.model_dump(mode="json") if config.vision_language else None,
+        "vision_language": model.model_dump(mode="json", exclude=PACE_AND_LIMITS) if model else None,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 

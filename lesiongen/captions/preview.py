@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lesiongen.concepts import Composed, Measurement, Report
+from lesiongen.concepts.measurement import NO_SURFACE
 from lesiongen.dataset import Sample, diagnosis_phrase
 from lesiongen.imaging import square
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table
@@ -59,7 +60,9 @@ def _blocks(item: Shown, budget: int) -> list[Block]:
 def _caption(measurement: Measurement | None) -> str:
     if measurement is None:
         return ""
-    return "; ".join(f"{what}: {why}" for what, why in measurement.not_measurable.items())
+    # What no picture allows says nothing of this one.
+    reasons = {what: why for what, why in measurement.not_measurable.items() if what not in NO_SURFACE}
+    return "; ".join(f"{what.replace('_', ' ')}: {why}" for what, why in reasons.items())
 
 
 def _pair(item: Shown) -> Image.Image:

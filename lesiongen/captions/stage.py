@@ -70,8 +70,9 @@ def caption(
 
         origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
         captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
+        result = _report(run, captioner, captioned, captioner.counts)
         journal.clear()
-        return _report(run, captioner, captioned, captioner.counts)
+        return result
 
 
 def join_captions(parts: Sequence[str], output: str) -> CaptionResult:

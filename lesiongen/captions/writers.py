@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lesiongen.captions.config import WriterName
 from lesiongen.concepts import Entry, Report, by_experts, measure, measured_report, read_report
@@ -88,9 +88,16 @@ class _Metadata:
     """Takes age, sex, site and the recorded skin tone from the table."""
 
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
-        return [
-            Written(report=Report(patient=_patient(sample), skin_tone=_recorded_tone(sample))) for sample in samples
-        ]
+        return [Written(report=self._recorded(sample)) for sample in samples]
+
+    def _recorded(self, sample: Sample) -> Report:
+        try:
+            return Report(patient=_patient(sample), skin_tone=_recorded_tone(sample))
+        except ValidationError as error:
+            raise DataError(
+                f"image_id = {sample.image_id}: site = {sample.site!r}: {error.errors()[0]['msg']}",
+                hint="A site is a place of the body in at most 80 printable signs; correct the table and ingest again.",
+            ) from error
 
 
 def _patient(sample: Sample) -> Entry | None:

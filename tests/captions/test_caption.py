@@ -205,3 +205,12 @@ def test_refuses_wrong_values(values, message):
 def test_refuses_a_budget_beyond_the_text_encoder(dataset, tmp_path):
     with pytest.raises(UsageError, match="at most 48"):
         caption(_config(max_tokens=77), dataset, str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("site", ["x" * 81, "male", "ba\u200bck"])
+def test_a_site_that_no_report_can_hold_is_an_error_that_names_the_image(site):
+    from lesiongen.captions.writers import LOCAL_WRITERS
+
+    sample = Sample(image=b"", image_id="a-1", diagnosis="nv", split="train", sex="female", site=site)
+    with pytest.raises(DataError, match="image_id = a-1: site = "):
+        LOCAL_WRITERS["metadata"].write([sample], [])

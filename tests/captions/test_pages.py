@@ -74,3 +74,12 @@ def test_the_outline_is_drawn_around_the_lesion_alone():
     assert (0, 230, 60) in {colour for _, colour in drawn.getcolors(96 * 96)}
     assert drawn.getpixel((0, 0)) == (0, 0, 0)
     assert outlined(image, None, 96).getpixel((0, 0)) == image.getpixel((0, 0))
+
+
+def test_the_preview_gives_no_reason_that_every_image_has():
+    from lesiongen.captions.preview import _caption
+    from lesiongen.concepts import measure
+
+    plain = measure(Image.new("RGB", (128, 128), (200, 150, 130)))
+    assert "texture" in plain.not_measurable
+    assert "texture" not in _caption(plain) and "lesion: " in _caption(plain)

@@ -184,3 +184,15 @@ def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
     caption(_config(), uri, str(tmp_path / "part1"), part=Part(1, 2))
     with pytest.raises(UsageError, match="part 1/2, and 1 parts"):
         join_captions([str(tmp_path / "part1")], str(tmp_path / "joined"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_cost": 2.0}, {"concurrency": 8}, {"attempts": 9}, {"allow_upload": ("clinic",)}]
+)
+def test_a_raised_limit_goes_on_with_the_same_work(change):
+    model = {"model": "m", "url": "http://localhost:1/v1", "cache": "c", "price_input": 1.0, "max_cost": 1.0}
+    keys = [
+        work_key(_config(writers=("measured", "vision-language"), vision_language=fields), "v")
+        for fields in (model, {**model, **change}, {**model, "model": "other"})
+    ]
+    assert keys[0] == keys[1] != keys[2]

@@ -1,5 +1,6 @@
 """When the next request may be sent, and how long to wait after one that failed."""
 
+import math
 import random
 import threading
 import time
@@ -56,9 +57,11 @@ def retry_after(header: str | None) -> float | None:
     if not header:
         return None
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
     except ValueError:
         pass
+    else:
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError):

@@ -38,3 +38,10 @@ def test_threads_share_one_pace():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: pace.wait(), range(5)))
     assert sorted(slept) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("header", ["nan", "inf", "-inf"])
+def test_a_retry_after_that_is_no_time_is_ignored(header):
+    from lesiongen.captions.vision_language.pacing import retry_after
+
+    assert retry_after(header) is None
