@@ -75,6 +75,7 @@ EDITIONS = (
     Edition("archive", "isic_id", ("isic_id", "diagnosis")),
     Edition("archive", "isic_id", ("isic_id", "diagnosis_1")),
 )
+_OF_HAM10000 = {"dx_type", "localization"}
 _KEYS = ("image", "image_id", "image_name", "isic_id")
 _ABOUT_IMAGES = {"lesion_id", "patient_id", "age_approx", "age_approximate", "sex", "anatom_site_general"}
 _SPLIT_IN_NAME = re.compile(r"(?<![a-z])(training|train|validation|test)(?![a-z])", re.IGNORECASE)
@@ -148,6 +149,9 @@ def find_tables(storage: Storage, keys: list[str], wanted: str) -> Tables:
 
 
 def _edition(header: list[str]) -> Edition | None:
+    # HAM10000's own table has all that ISIC 2017 needs, but other images under another licence.
+    if _OF_HAM10000 <= set(header):
+        return None
     return next((edition for edition in EDITIONS if set(edition.needs) <= set(header)), None)
 
 

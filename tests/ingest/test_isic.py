@@ -228,3 +228,11 @@ def test_a_refused_value_of_the_metadata_names_the_metadatas_row(tmp_path):
     path.write_text(path.read_text().replace("55.0", "550", 1))
     with pytest.raises(DataError, match=r"ISIC_2019_Training_Metadata\.csv, row 3, age_approx = '550'"):
         ingested(source, tmp_path / "out")
+
+
+def test_ham10000_is_not_taken_for_isic_2017(tmp_path):
+    row = {"lesion_id": "HAM_1", "image_id": "ISIC_1", "dx": "nv", "dx_type": "histo", "age": "60", "sex": "male",
+           "localization": "back"}  # fmt: skip
+    table(with_images(tmp_path / "source", "ISIC_1") / "HAM10000_metadata.csv", row)
+    with pytest.raises(DataError, match="holds no table of diagnoses"):
+        ingested(tmp_path / "source", tmp_path / "out")
