@@ -150,7 +150,7 @@ def find_tables(storage: Storage, keys: list[str], wanted: str) -> Tables:
 
 def _edition(header: list[str]) -> Edition | None:
     # HAM10000's own table has all that ISIC 2017 needs, but other images under another licence.
-    if _OF_HAM10000 <= set(header):
+    if set(header) >= _OF_HAM10000:
         return None
     return next((edition for edition in EDITIONS if set(edition.needs) <= set(header)), None)
 
