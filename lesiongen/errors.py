@@ -6,6 +6,7 @@ __all__ = [
     "LesionGenError",
     "ServiceError",
     "StorageError",
+    "Unreachable",
     "UsageError",
 ]
 
@@ -41,6 +42,10 @@ class DataError(LesionGenError):
 
 class StorageError(LesionGenError):
     """An object or a folder cannot be reached, read or written."""
+
+
+class Unreachable(StorageError):
+    """A storage does not answer now; it may in a while."""
 
 
 class ServiceError(LesionGenError):

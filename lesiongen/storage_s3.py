@@ -20,7 +20,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from lesiongen.errors import StorageError, UsageError
+from lesiongen.errors import StorageError, Unreachable, UsageError
 from lesiongen.storage import LocalStorage, Storage, StoredObject, readable
 from lesiongen.storage_parts import download, etag_of, part_bytes, upload
 
@@ -98,7 +98,7 @@ class S3Storage(Storage):
             return StorageError(f"{uri}: the S3 credentials cannot be used ({error})", hint=hint)
         if not isinstance(error, ClientError):
             hint = "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
-            return StorageError(f"{uri}: the S3 server at {endpoint} cannot be reached ({error})", hint=hint)
+            return Unreachable(f"{uri}: the S3 server at {endpoint} cannot be reached ({error})", hint=hint)
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket" or (code in _MISSING and not self._bucket_exists()):
             return StorageError(
@@ -110,7 +110,8 @@ class S3Storage(Storage):
         if code in _REFUSED:
             hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
             return StorageError(f"{uri}: the S3 server at {endpoint} refused the access key ({code})", hint=hint)
-        return StorageError(f"{uri}: the S3 server at {endpoint} answered {code}: {error}")
+        kind = Unreachable if _status(error) >= 500 or code == "SlowDown" else StorageError
+        return kind(f"{uri}: the S3 server at {endpoint} answered {code}: {error}")
 
     def _bucket_exists(self) -> bool:
         try:
@@ -187,6 +188,10 @@ class S3Storage(Storage):
                 return
             with LocalStorage(str(path.parent)).replacing(path.name) as temporary:
                 client.download_file(self.bucket, self._name(key), str(temporary))
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 class RangeReader(io.RawIOBase):

@@ -5,23 +5,26 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from lesiongen.errors import StorageError
+from lesiongen.patience import outlast
 from lesiongen.storage import Storage
 
-__all__ = ["Checkpoint", "CheckpointStore"]
+__all__ = ["Checkpoint", "CheckpointStore", "Tensors"]
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 STATE = "state.json"
 _STEP = re.compile(r"^step-(\d{8})/")
+_Result = TypeVar("_Result")
 
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]
 """Named tensors by group (``weights``, ``optimizer``, ``average``); each group is one file."""
@@ -42,30 +45,35 @@ class CheckpointStore:
     Args:
         storage: A place of this run's own.
         keep: Number of checkpoints to keep; older ones are deleted.
+        patience: Seconds that a storage which cannot be reached is waited for.
     """
 
-    def __init__(self, storage: Storage, keep: int) -> None:
-        self.storage, self.keep = storage, keep
+    def __init__(self, storage: Storage, keep: int, patience: float = 0.0) -> None:
+        self.storage, self.keep, self.patience = storage, keep, patience
 
     def save(self, step: int, tensors: Tensors, state: Mapping[str, Any]) -> None:
-        """Writes a checkpoint: its files first, the manifest with their digests last."""
+        """Writes a checkpoint: its files first, the manifest with their digests last; then deletes older ones.
+
+        Raises:
+            StorageError: It could not be written; the checkpoints before it are as they were.
+        """
         place = self.storage.child(_name(step))
         # A damaged checkpoint of the same step must not vouch for half of the new one.
-        place.delete(MANIFEST)
+        self._outlast(partial(place.delete, MANIFEST))
         digests: dict[str, str] = {}
         with tempfile.TemporaryDirectory(prefix="lesiongen-checkpoint-") as name:
             for group, values in tensors.items():
                 path = Path(name) / f"{group}.safetensors"
                 save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
                 digests[path.name] = _digest(path)
-                place.upload_file(path, path.name)
+                self._outlast(partial(place.upload_file, path, path.name))
                 path.unlink()  # the next group may be as large
         content = json.dumps(dict(state), allow_nan=False).encode()
         digests[STATE] = hashlib.sha256(content).hexdigest()
-        place.write_bytes(STATE, content)
-        place.write_json(MANIFEST, {"step": step, "files": digests})
+        self._outlast(partial(place.write_bytes, STATE, content))
+        self._outlast(partial(place.write_json, MANIFEST, {"step": step, "files": digests}))
         logger.info("Checkpoint of step %d in %s", step, place.uri)
-        self._rotate(step)
+        self._outlast(partial(self._rotate, step))
 
     def newest(self) -> Checkpoint | None:
         """Reads the newest whole checkpoint, found from the storage alone; None where there is none.
@@ -75,6 +83,17 @@ class CheckpointStore:
         Raises:
             StorageError: The storage cannot be reached or read, which says nothing of the checkpoints in it.
         """
+        return self._outlast(self._newest)
+
+    def clear(self) -> None:
+        """Deletes all checkpoints of the run."""
+        for step in self._steps():
+            self._delete(step)
+
+    def _outlast(self, work: Callable[[], _Result]) -> _Result:
+        return outlast(work, self.patience)
+
+    def _newest(self) -> Checkpoint | None:
         for step in sorted(self._steps(), reverse=True):
             try:
                 return self._read(step)
@@ -83,11 +102,6 @@ class CheckpointStore:
             except OSError as error:
                 raise StorageError(f"{self.storage.uri}/{_name(step)} cannot be read: {error}") from error
         return None
-
-    def clear(self) -> None:
-        """Deletes all checkpoints of the run."""
-        for step in self._steps():
-            self._delete(step)
 
     def _read(self, step: int) -> Checkpoint:
         place = self.storage.child(_name(step))

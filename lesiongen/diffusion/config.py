@@ -72,6 +72,8 @@ class FinetuneConfig(StageConfig):
 
     checkpoint_every: int = Field(default=7_500, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    storage_patience: float = Field(default=300.0, ge=0)
+    """Seconds that checkpoints wait for a storage which cannot be reached; training goes on until the next is due."""
     validation_every: int = Field(default=500, ge=1)
     """Steps between two measurements of the held-out loss."""
     validation_images: int = Field(default=64, ge=0)

@@ -36,8 +36,8 @@ __all__ = ["FinetuneResult", "finetune"]
 
 logger = logging.getLogger(__name__)
 # What these say changes neither the weights nor their meaning, so a restart may change them.
-_FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "validation_every",
-         "validation_images", "log_every", "max_nonfinite"}  # fmt: skip
+_FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "storage_patience",
+         "validation_every", "validation_images", "log_every", "max_nonfinite"}  # fmt: skip
 TRAINING_FORMAT = 1
 """Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
@@ -92,7 +92,7 @@ def finetune(
     dataset = Dataset.open(dataset_uri)
     root = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
     place = root.child(_fingerprint(config, dataset))
-    store = CheckpointStore(place, config.keep_checkpoints)
+    store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
     saved = store.newest() if resume else None
     resumed_from = saved.step if saved is not None else None
     with (

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from lesiongen.diffusion.cache import LatentCache, Orientations
+from lesiongen.diffusion.checkpoint_writer import CheckpointWriter
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.draws import DataOrder, draw
@@ -71,7 +72,8 @@ class Trainer:
         run: StageRun,
     ) -> None:
         self.config, self.family, self.training, self.held_out = config, family, training, held_out
-        self.accelerator, self.checkpoints, self.run = accelerator, checkpoints, run
+        self.accelerator, self.run = accelerator, run
+        self.checkpoints = CheckpointWriter(checkpoints)
         self.learner = Learner(config, family, accelerator)
         self.order = DataOrder(config.seed, training.weights(config.balance))
         self.orientations = Orientations(config.flip, config.rotations)
@@ -93,10 +95,11 @@ class Trainer:
         Raises:
             Interrupted: A stop was requested; a checkpoint has been written.
             LesionGenError: The gradient was not finite for too many steps in a row.
+            StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
         remaining = self.config.steps - self.history.step
-        with progress("Fine-tuning", total=remaining, unit="steps") as bar:
+        with self.checkpoints, progress("Fine-tuning", total=remaining, unit="steps") as bar:
             while self.history.step < self.config.steps:
                 self._guard(self.step())
                 self._after_step(bar, stop)
@@ -213,9 +216,10 @@ class Trainer:
         if last or stopping or history.step % config.checkpoint_every == 0:
             self.save()
         if stopping and not last:
+            self.checkpoints.wait()
             raise Interrupted(
                 f"Stopped by {stop.requested or 'another process'} after step {history.step} of {config.steps}; "
-                f"the state is saved in {self.checkpoints.storage.uri}",
+                f"the state is saved in {self.checkpoints.store.storage.uri}",
                 hint="Start the same command again to go on from there.",
             )
 
@@ -241,7 +245,7 @@ class Trainer:
         return f"{'loss not finite' if loss is None else f'loss {loss:.4f}'} · {rate:.1f} images/s"
 
     def save(self) -> None:
-        """Writes a checkpoint of this very state; of several processes, which are all in it, the first does."""
+        """Begins to write a checkpoint of this very state; of several processes, all in it, the first does."""
         if not self.accelerator.is_main_process:
             return
         state = {"learner": self.learner.state(), "history": asdict(self.history)}

@@ -65,7 +65,8 @@ def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Tra
 
 def checkpoints_of(job: TrainingJob) -> CheckpointStore:
     """Returns the checkpoints of a job."""
-    return CheckpointStore(open_storage(job.checkpoints), job.config.keep_checkpoints)
+    config = job.config
+    return CheckpointStore(open_storage(job.checkpoints), config.keep_checkpoints, config.storage_patience)
 
 
 def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) -> None:
