@@ -17,7 +17,7 @@ DOCKER ?= docker
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test lint image test-containers clean
+.PHONY: help demo test lint image test-containers test-faults clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -36,8 +36,8 @@ $(DEMO)/phantoms: | $(INSTALLED)
 demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on generated lesions (12 minutes on 2 cores)
 	$(BIN)/lesiongen pipeline run --source $(DEMO)/phantoms --format image_folder --preset demo --name phantoms
 
-test: lint ## lint, types, layers and all tests but those in containers
-	$(BIN)/pytest -m 'not containers'
+test: lint ## lint, types, layers and all tests but those in containers and of faults
+	$(BIN)/pytest -m 'not containers and not faults'
 
 lint: $(INSTALLED) ## lint, formatting, types and layers
 	$(BIN)/ruff check .
@@ -51,6 +51,9 @@ image: ## build the container image with the Docker Engine at hand
 
 test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop
 	$(BIN)/pytest -m containers --timeout 1500
+
+test-faults: $(INSTALLED) ## trainings and servers are killed, and what comes of them is compared (8 minutes)
+	$(BIN)/pytest -m faults
 
 clean: ## remove what the targets made, but not the data of the embedded servers
 	rm -rf .venv build dist wheelhouse .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from lesiongen.dataset import Dataset
 from lesiongen.diffusion.cache_place import FINISHED, CachePlace
 from lesiongen.diffusion.family import CaptionEncoder, ImageEncoder, ModelFamily
 from lesiongen.diffusion.model_folder import folder_digest
+from lesiongen.diffusion.subgroups import SUBGROUPS, Subgroup, with_subgroups
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 from lesiongen.progress import progress
@@ -63,7 +65,7 @@ class LatentCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         described = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        self.diagnoses: list[str | None] = described["diagnoses"]
+        self._groups: dict[str, list[str | None]] = described["groups"]
         self.caption_of: NDArray[np.int64] = np.array(described["caption_of"], dtype=np.int64)
         self._mean = _mapped(folder / "mean.npy")
         self._deviation = _mapped(folder / "deviation.npy")
@@ -98,10 +100,16 @@ class LatentCache:
         captions = {name: torch.from_numpy(values[rows]) for name, values in self._of_caption.items()}
         return captions | {name: torch.from_numpy(values[images]) for name, values in self._of_image.items()}
 
-    def weights(self, balance: float) -> NDArray[np.float64]:
-        """How often to show each image: its diagnosis's count to the power of ``-balance``."""
-        _, classes, counts = np.unique([str(name) for name in self.diagnoses], return_inverse=True, return_counts=True)
-        return np.asarray(counts[classes].astype(np.float64) ** -balance)
+    def weights(self, balance: float, by: Sequence[Subgroup] = ()) -> NDArray[np.float64]:
+        """How often to show each image: the count of its cell to the power of ``-balance``.
+
+        Args:
+            balance: 0: images are seen as often as one another; 1: cells are.
+            by: A cell is a diagnosis in one subgroup of these; images of which it is not known are a subgroup too.
+        """
+        cells = pd.DataFrame({name: self._groups[name] for name in ("diagnosis", *by)})
+        counts = cells.groupby(list(cells), dropna=False)["diagnosis"].transform("size")
+        return np.asarray(counts.to_numpy(dtype=np.float64) ** -balance)
 
 
 def cached(
@@ -130,7 +138,7 @@ def cached(
     Raises:
         DataError: The split is empty, or an image has no caption.
     """
-    table = dataset.metadata(columns=["image_id", "caption", "diagnosis"], split=split)
+    table = with_subgroups(dataset, split)
     kept = list(range(len(table))) if rows is None else sorted(rows)
     table = table.iloc[kept]
     _check(table, dataset.uri, split)
@@ -149,7 +157,7 @@ def cached(
             "conditioning": names,
             "image_conditioning": sorted(sizes),
             "caption_of": [row_of[caption] for caption in table["caption"]],
-            "diagnoses": [value if isinstance(value, str) else None for value in table["diagnosis"]],
+            "groups": {name: _texts(table[name]) for name in ("diagnosis", *SUBGROUPS)},
         }
         (folder / FINISHED).write_text(json.dumps(described), encoding="utf-8")
 
@@ -172,7 +180,7 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 2,
+        "format": 3,
         "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,
@@ -240,6 +248,10 @@ def _batches(images: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
 def _created(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     array: NDArray[np.float32] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     return array
+
+
+def _texts(values: "pd.Series[Any]") -> list[str | None]:
+    return [str(value) if pd.notna(value) else None for value in values]
 
 
 def _mapped(path: Path) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.diffusion.base_config import TinyBaseConfig
+from lesiongen.diffusion.subgroups import Subgroup
 
 __all__ = ["TINY_BASE", "FinetuneConfig"]
 
@@ -44,6 +45,8 @@ class FinetuneConfig(StageConfig):
     """Shows every image turned by 0, 90, 180 or 270 degrees: a lesion has no upright."""
     balance: float = Field(default=0.0, ge=0.0, le=1.0)
     """0: images are seen as often as one another; 1: diagnoses are; between: class counts to that power."""
+    balance_by: tuple[Subgroup, ...] = ()
+    """What is balanced besides diagnoses: each diagnosis in each of these subgroups counts as a class."""
     caption_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the images shown with the empty caption, which guidance needs when sampling."""
 
@@ -77,6 +80,12 @@ class FinetuneConfig(StageConfig):
     validation_every: int = Field(default=500, ge=1)
     """Steps between two measurements of the held-out loss."""
     validation_images: int = Field(default=64, ge=0)
+    validation_pictures: int = Field(default=4, ge=0)
+    """Captions of held-out images that are drawn with each held-out loss, for the tracking server; 0: none."""
+    picture_steps: int = Field(default=20, ge=1)
+    """Denoising steps of these pictures."""
+    picture_guidance: float = Field(default=2.0, ge=1.0)
+    """Guidance of these pictures."""
     log_every: int = Field(default=25, ge=1)
     seed: int = 0
 

@@ -81,8 +81,12 @@ class ModelFamily(ABC):
         """Writes the denoiser's LoRA adapter in diffusers' own format."""
 
     @abstractmethod
-    def load_pipeline(self) -> Any:
-        """Loads the whole diffusers pipeline, for drawing."""
+    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
+        """Loads the whole diffusers pipeline, for drawing.
+
+        Args:
+            denoiser: In the place of the folder's own, which is then not loaded.
+        """
 
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
         """Returns what the denoiser is told of images' sizes, one row for each; most families are told nothing.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
@@ -37,7 +38,8 @@ __all__ = ["FinetuneResult", "finetune"]
 logger = logging.getLogger(__name__)
 # What these say changes neither the weights nor their meaning, so a restart may change them.
 _FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "storage_patience",
-         "validation_every", "validation_images", "log_every", "max_nonfinite"}  # fmt: skip
+         "validation_every", "validation_images", "validation_pictures", "picture_steps", "picture_guidance",
+         "log_every", "max_nonfinite"}  # fmt: skip
 TRAINING_FORMAT = 1
 """Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
@@ -158,9 +160,10 @@ def _job(
     encode = partial(cached, dataset, family=family, image_size=config.image_size, device=device, place=caches)
     training = encode("train", orientations=Orientations(config.flip, config.rotations))
     available = dataset.reference().splits.get("validation", 0)
+    chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)
     held_out = None
     if count := min(config.validation_images, available):
-        chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)[:count]
+        chosen = chosen[:count]
         held_out = encode("validation", orientations=Orientations(False, False), rows=chosen.tolist())
     else:
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
@@ -169,10 +172,19 @@ def _job(
         base=base.folder,
         training=training.folder,
         held_out=held_out.folder if held_out else None,
+        prompts=_prompts(dataset, chosen, config.validation_pictures),
         checkpoints=checkpoints,
         run_id=run.run_id,
         pipeline_run=_pipeline_run(),
     )
+
+
+def _prompts(dataset: Dataset, rows: NDArray[np.int64], count: int) -> tuple[tuple[str, str], ...]:
+    """Chooses captions of held-out images: one of each diagnosis, then a second of each, and so on."""
+    table = dataset.metadata(columns=["diagnosis", "caption"], split="validation").iloc[rows].dropna()
+    turns = table.groupby("diagnosis").cumcount()
+    chosen = table.assign(turn=turns).sort_values(["turn", "diagnosis"], kind="stable").head(count)
+    return tuple(zip(chosen["diagnosis"], chosen["caption"], strict=True))
 
 
 def _published(config: FinetuneConfig, base: Base, trainer: Trainer, dataset: Dataset, output: str) -> ModelReference:

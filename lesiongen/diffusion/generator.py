@@ -13,7 +13,7 @@ from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Generator", "load_generator"]
+__all__ = ["Generator", "load_generator", "prepared"]
 
 
 class Generator:
@@ -76,13 +76,13 @@ def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
         if manifest is None or manifest.method != "lora":
             if lora_scale != 1.0:
                 raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
-            return Generator(_prepared(_pipeline(folder)), version, size)
+            return Generator(prepared(_pipeline(folder)), version, size)
         if manifest.base is None:
             raise DataError(f"{uri} holds an adapter, but its manifest names no base")
         pipeline = _base_pipeline(manifest.base, uri)
         pipeline.load_lora_weights(folder, weight_name="pytorch_lora_weights.safetensors")
         pipeline.fuse_lora(lora_scale=lora_scale)
-        return Generator(_prepared(pipeline), version, size)
+        return Generator(prepared(pipeline), version, size)
 
 
 def _base_pipeline(base: BaseReference, uri: str) -> Any:
@@ -102,7 +102,8 @@ def _pipeline(folder: Path) -> Any:
     return family_of(folder).load_pipeline()
 
 
-def _prepared(pipeline: Any) -> Any:
+def prepared(pipeline: Any) -> Any:
+    """Brings a pipeline to the device and memory layout in which it draws fastest."""
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     for part in (pipeline.unet, pipeline.vae):

@@ -9,15 +9,14 @@ import pandas as pd
 
 from lesiongen.concepts.text import reference_prompts
 from lesiongen.dataset import Dataset
-from lesiongen.dataset.age_bands import age_bands
 from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
 from lesiongen.diffusion.sample_config import BALANCE, PlanEntry, SampleConfig
+from lesiongen.diffusion.subgroups import with_subgroups
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Request", "batches", "requests"]
 
-_COLUMNS = ("image_id", "diagnosis", "caption", "measured_tone", "skin_tone", "sex", "site", "image_type", "age")
 _Choice = TypeVar("_Choice", int, float)
 
 
@@ -57,7 +56,7 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
             the plan does not have.
         DataError: A diagnosis or subgroup of the plan has no captioned training image.
     """
-    table = _training_images(dataset)
+    table = with_subgroups(dataset, "train") if dataset is not None else None
     if table is None and (config.captions == "dataset" or config.plan == BALANCE):
         wanted = "plan = balance" if config.plan == BALANCE else "captions = dataset"
         raise UsageError(
@@ -80,13 +79,6 @@ def batches(wanted: Sequence[Request], size: int) -> list[list[Request]]:
     for request in wanted:
         groups.setdefault((request.guidance_scale, request.steps), []).append(request)
     return [group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)]
-
-
-def _training_images(dataset: Dataset | None) -> pd.DataFrame | None:
-    if dataset is None:
-        return None
-    table = dataset.metadata(columns=_COLUMNS, split="train")
-    return table.assign(age_band=age_bands(table["age"]))
 
 
 def _entries(config: SampleConfig, table: pd.DataFrame | None) -> list[PlanEntry]:

@@ -5,13 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
+from lesiongen.diffusion.subgroups import Subgroup
 
-__all__ = ["BALANCE", "PlanEntry", "SampleConfig", "Subgroup"]
+__all__ = ["BALANCE", "PlanEntry", "SampleConfig"]
 
 BALANCE = "balance"
-Subgroup = Literal["measured_tone", "skin_tone", "sex", "age_band", "site", "image_type"]
-"""What subgroups of a plan can be told by: columns of the dataset, and the band of age."""
-
 _Scale = Annotated[float, Field(ge=1.0)]
 _Steps = Annotated[int, Field(ge=1)]
 Scales = _Scale | Annotated[tuple[_Scale, ...], Field(min_length=1)]

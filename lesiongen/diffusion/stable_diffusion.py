@@ -17,7 +17,7 @@ from lesiongen.diffusion.family import (
 )
 from lesiongen.errors import UsageError
 
-__all__ = ["StableDiffusion", "load_part", "warn_of_cut_captions"]
+__all__ = ["StableDiffusion", "load_part", "warn_of_cut_captions", "without_bars"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,15 +108,18 @@ class StableDiffusion(ModelFamily):
 
         return StableDiffusionPipeline
 
-    def load_pipeline(self) -> Any:
+    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
         """Loads the whole pipeline, without the safety checker, which takes skin for nudity."""
-        return self.pipeline_type().from_pretrained(
-            self.folder,
-            use_safetensors=True,
-            safety_checker=None,
-            requires_safety_checker=False,
-            local_files_only=True,
-        )
+        own = {} if denoiser is None else {self.denoiser_part: denoiser}
+        with without_bars():
+            return self.pipeline_type().from_pretrained(
+                self.folder,
+                **own,
+                use_safetensors=True,
+                safety_checker=None,
+                requires_safety_checker=False,
+                local_files_only=True,
+            )
 
 
 def load_part(kind: Any, folder: Path) -> Any:
@@ -126,7 +129,7 @@ def load_part(kind: Any, folder: Path) -> Any:
         UsageError: The folder holds no safetensors weights of this kind.
     """
     try:
-        with _without_bars():
+        with without_bars():
             model = kind.from_pretrained(folder, use_safetensors=True)
     except OSError as error:
         raise UsageError(
@@ -138,16 +141,19 @@ def load_part(kind: Any, folder: Path) -> Any:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
+    """Keeps the libraries' own progress bars, of files already here, out of ours."""
+    from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    shown = [module for module in (diffusers_logging, transformers_logging) if module.is_progress_bar_enabled()]
+    for module in shown:
+        module.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+        for module in shown:
+            module.enable_progress_bar()
 
 
 def warn_of_cut_captions(tokenizer: Any, captions: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lesiongen.diffusion.family import CaptionEncoder, Conditioning, register_family
-from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, warn_of_cut_captions
+from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, warn_of_cut_captions, without_bars
 
 __all__ = ["StableDiffusionXL"]
 
@@ -73,11 +73,13 @@ class StableDiffusionXL(StableDiffusion):
 
         return StableDiffusionXLPipeline
 
-    def load_pipeline(self) -> Any:
+    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
         """Loads the whole pipeline; images are marked in their metadata, not by a watermark in their pixels."""
-        return self.pipeline_type().from_pretrained(
-            self.folder, use_safetensors=True, add_watermarker=False, local_files_only=True
-        )
+        own = {} if denoiser is None else {self.denoiser_part: denoiser}
+        with without_bars():
+            return self.pipeline_type().from_pretrained(
+                self.folder, **own, use_safetensors=True, add_watermarker=False, local_files_only=True
+            )
 
 
 def _tokens(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:

@@ -20,6 +20,7 @@ from lesiongen.diffusion.family import ModelFamily
 from lesiongen.diffusion.learner import Learner, learning_rate
 from lesiongen.diffusion.objective import loss_per_image, min_snr_weights, signal_to_noise, target
 from lesiongen.diffusion.stopping import StopRequest
+from lesiongen.diffusion.validation_pictures import ValidationPictures
 from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.progress import Progress, progress
 from lesiongen.seeds import derive_seed
@@ -59,6 +60,7 @@ class Trainer:
         accelerator: Device and precision.
         checkpoints: Where checkpoints go.
         run: Where metrics go.
+        pictures: Draws pictures with each held-out loss.
     """
 
     def __init__(
@@ -70,12 +72,13 @@ class Trainer:
         accelerator: Accelerator,
         checkpoints: CheckpointStore,
         run: StageRun,
+        pictures: ValidationPictures,
     ) -> None:
         self.config, self.family, self.training, self.held_out = config, family, training, held_out
-        self.accelerator, self.run = accelerator, run
+        self.accelerator, self.run, self.pictures = accelerator, run, pictures
         self.checkpoints = CheckpointWriter(checkpoints)
         self.learner = Learner(config, family, accelerator)
-        self.order = DataOrder(config.seed, training.weights(config.balance))
+        self.order = DataOrder(config.seed, training.weights(config.balance, config.balance_by))
         self.orientations = Orientations(config.flip, config.rotations)
         self.timesteps: int = family.noise_schedule.config.num_train_timesteps
         self.history = History()
@@ -208,7 +211,7 @@ class Trainer:
     def _after_step(self, bar: Progress, stop: StopRequest) -> None:
         config, history = self.config, self.history
         last, stopping = history.step == config.steps, self._stopping(stop)
-        if self.held_out is not None and (last or history.step % config.validation_every == 0):
+        if last or history.step % config.validation_every == 0:
             self._validate()
         if last or history.step % config.log_every == 0:
             self._log_metrics()
@@ -231,6 +234,13 @@ class Trainer:
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _validate(self) -> None:
+        if self.held_out is not None:
+            self._note_held_out_loss()
+        if self.pictures.wanted:
+            with self.learner.averaged() as denoiser, self.accelerator.autocast():
+                self.pictures.draw(denoiser, self.history.step)
+
+    def _note_held_out_loss(self) -> None:
         loss, step = self.held_out_loss(), self.history.step
         self.history.held_out.append((step, loss))
         if loss is None:

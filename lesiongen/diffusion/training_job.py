@@ -14,6 +14,7 @@ from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.learner import precision_for
 from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import Trainer
+from lesiongen.diffusion.validation_pictures import ValidationPictures
 from lesiongen.launch import Job, Launcher, worker
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
@@ -29,6 +30,7 @@ class TrainingJob(BaseModel):
         base: Folder of the base model.
         training: Folder of the encoded training images.
         held_out: Folder of the encoded held-out images, where there are any.
+        prompts: (diagnosis, caption) of each picture that is drawn as training goes on.
         checkpoints: Where checkpoints go; the newest one is what training goes on from.
         run_id: MLflow run that the first process logs to.
         pipeline_run: Pipeline run that it belongs to.
@@ -40,6 +42,7 @@ class TrainingJob(BaseModel):
     base: Path
     training: Path
     held_out: Path | None
+    prompts: tuple[tuple[str, str], ...] = ()
     checkpoints: str
     run_id: str | None = None
     pipeline_run: str | None = None
@@ -48,14 +51,16 @@ class TrainingJob(BaseModel):
 def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Trainer:
     """Builds the trainer of a job, in the state of a checkpoint where there is one."""
     config = job.config
+    family = family_of(job.base, config.prediction)
     trainer = Trainer(
         config,
-        family_of(job.base, config.prediction),
+        family,
         LatentCache(job.training),
         LatentCache(job.held_out) if job.held_out else None,
         _accelerator(config),
         checkpoints_of(job),
         run,
+        ValidationPictures(config, family, job.prompts, run),
     )
     if saved is not None:
         trainer.resume(saved)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -72,9 +73,21 @@ def test_it_is_found_again_by_content(dataset_uri, pipeline_folder, tmp_path, mo
 def test_weights_balance_the_diagnoses(dataset_uri, pipeline_folder, tmp_path):
     cache = _cache(dataset_uri, pipeline_folder, tmp_path)
     assert np.ptp(cache.weights(0.0)) == 0
-    weights = cache.weights(1.0)
-    totals = {name: sum(w for w, d in zip(weights, cache.diagnoses, strict=True) if d == name) for name in ("nv", "df")}
+    diagnoses = Dataset.open(dataset_uri).metadata(columns=["diagnosis"], split="train")["diagnosis"]
+    totals = pd.Series(cache.weights(1.0)).groupby(diagnoses).sum()
     assert totals["nv"] == pytest.approx(totals["df"])
+
+
+def test_weights_balance_the_diagnoses_in_their_subgroups(pipeline_folder, tmp_path):
+    uri = build_dataset(tmp_path / "set", {"train": 20}, tones=("light", "light", "dark", None))
+    cache = _cache(uri, pipeline_folder, tmp_path / "cache")
+    table = Dataset.open(uri).metadata(columns=["diagnosis", "measured_tone"], split="train").fillna("unknown")
+    cells = [table["diagnosis"], table["measured_tone"]]
+    totals = pd.Series(cache.weights(1.0, ["measured_tone"])).groupby(cells).sum()
+    assert len(totals) > 5
+    assert np.ptp(totals) == pytest.approx(0.0)
+    half = pd.Series(cache.weights(0.5, ["measured_tone"])).groupby(cells).sum()
+    np.testing.assert_allclose(half, table.groupby(["diagnosis", "measured_tone"]).size() ** 0.5)
 
 
 def test_images_without_a_caption_are_named(pipeline_folder, tmp_path):

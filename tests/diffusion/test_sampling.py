@@ -22,7 +22,6 @@ from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 from .conftest import SIZE, build_dataset
 
 # diffusers' DPMSolverMultistepScheduler.set_timesteps hands a torch tensor to numpy.array.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 CONFIG = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=4)
 

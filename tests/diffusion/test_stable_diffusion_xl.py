@@ -17,7 +17,6 @@ from lesiongen.imaging import encode_png
 
 from .conftest import SIZE
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 CPU = torch.device("cpu")
 CAPTIONS = ["melanoma, dark", ""]
 
