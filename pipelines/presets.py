@@ -56,7 +56,7 @@ def _demo() -> Preset:
     )
 
 
-def _reference(name: str) -> Callable[[], Preset]:
+def _pretrained(name: str) -> Callable[[], Preset]:
     def bundle() -> Preset:
         finetune = _finetune(name)
         return Preset(
@@ -83,11 +83,12 @@ PRESETS: dict[str, Callable[[], Preset]] = {
     "tiny": _tiny,
     "demo": _demo,
     "miniature": _miniature,
-    "reference_lora": _reference("reference_lora"),
-    "reference_full": _reference("reference_full"),
+    "improved_lora": _pretrained("improved_lora"),
+    "reference_lora": _pretrained("reference_lora"),
+    "reference_full": _pretrained("reference_full"),
 }
 """``tiny``: real images on a laptop; ``demo``: generated lesions in minutes; ``miniature``: shows that all works;
-``reference_…``: the reference method's training of Stable Diffusion 1.4, for a GPU."""
+``reference_…``: the reference method's training of Stable Diffusion 1.4, ``improved_lora``: ours of it, for a GPU."""
 
 
 def preset(name: str) -> Preset:

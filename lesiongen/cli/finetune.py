@@ -21,7 +21,7 @@ def finetune_command(
     dataset: Annotated[str, typer.Argument(help="A captioned dataset: a folder or s3:// prefix.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the model.")],
     preset: Annotated[
-        str, typer.Option(help="reference_lora, reference_full, tiny, demo or miniature.")
+        str, typer.Option(help="improved_lora, reference_lora, reference_full, tiny, demo or miniature.")
     ] = "reference_lora",
     base: Annotated[
         str | None,

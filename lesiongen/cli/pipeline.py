@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Compile the pipelines and run them
 
 Image = Annotated[str, typer.Option(help="Container image of every step.")]
 Preset = Annotated[
-    str, typer.Option(help="Stage configurations: tiny, demo, miniature, reference_lora or reference_full.")
+    str, typer.Option(help="Stages' settings: tiny, demo, miniature, improved_lora, reference_lora, reference_full.")
 ]
 CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
 SampleParts = Annotated[int, typer.Option(help="Steps that share the drawing of images, likewise.")]

@@ -67,6 +67,8 @@ class FinetuneConfig(StageConfig):
     """``auto``: bf16 where the GPU has it, else fp16. On a CPU always fp32: half precision is slower there."""
     gradient_checkpointing: bool = True
     """Trades a second forward pass for memory."""
+    compile: bool = False
+    """Compiles the denoiser with torch.compile: minutes at the start for faster steps; needs a C++ compiler."""
     max_nonfinite: int = Field(default=25, ge=1)
     """Steps in a row with a non-finite gradient after which the run fails."""
 

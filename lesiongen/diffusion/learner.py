@@ -62,6 +62,8 @@ class Learner:
         # Convolutions are a fifth faster in this layout on CPUs, and no slower on GPUs.
         denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         denoiser.train()
+        if config.compile:
+            denoiser.compile()  # in place: the names of the weights stay
         optimizer = torch.optim.AdamW(
             [parameter for parameter in denoiser.parameters() if parameter.requires_grad],
             lr=config.learning_rate,

@@ -8,7 +8,7 @@ from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
 from lesiongen.errors import UsageError
 
-__all__ = ["PRESETS", "demo", "miniature", "preset", "reference_full", "reference_lora", "tiny"]
+__all__ = ["PRESETS", "demo", "improved_lora", "miniature", "preset", "reference_full", "reference_lora", "tiny"]
 
 
 def reference_lora() -> FinetuneConfig:
@@ -38,6 +38,41 @@ def reference_full() -> FinetuneConfig:
     lora = reference_lora().model_dump()
     changes = {"preset": "reference_full", "method": "full", "learning_rate": 1e-5, "ema": True}
     return FinetuneConfig(**{**lora, **changes, "max_grad_norm": 1.0})
+
+
+def improved_lora() -> FinetuneConfig:
+    """The reference's LoRA run, as we would do it; base, rank, steps and images a step are the same.
+
+    - Learning rate 1e-4 with warm-up and a cosine: the reference's 5e-6 is a rate for all weights; an adapter that
+      starts at zero hardly moves (Hu et al. 2021 train theirs at 1e-4 and above).
+    - Min-SNR weights, gamma 5, against timesteps that pull in opposite directions (Hang et al. 2023).
+    - A tenth of the captions left out: guidance when sampling leans on the empty caption (Ho and Salimans 2022).
+    - Diagnoses in their tones balanced by the square root of their counts: the rare are seen more often, without one
+      picture being learnt by heart for its class.
+    - Turned as well as mirrored: a lesion has no upright, and eight views of a picture memorise less than two.
+    - The average of the weights over some thousand steps is published: it forgives the last steps' noise.
+    - bf16 where the GPU has it: fp16 overflows without need. Batches of four in the place of four passes.
+    - A checkpoint every 500 steps: it costs next to nothing and a lost node half an hour at most.
+    """
+    changes = {
+        "preset": "improved_lora",
+        "learning_rate": 1e-4,
+        "schedule": "cosine",
+        "warmup_steps": 500,
+        "snr_gamma": 5.0,
+        "caption_dropout": 0.1,
+        "balance": 0.5,
+        "balance_by": ("measured_tone",),
+        "rotations": True,
+        "ema": True,
+        "ema_decay": 0.999,
+        "precision": "auto",
+        "batch_size": 4,
+        "accumulation": 1,
+        "prediction": None,
+        "checkpoint_every": 500,
+    }
+    return reference_lora().model_copy(update=changes)
 
 
 def tiny() -> FinetuneConfig:
@@ -97,7 +132,7 @@ def miniature() -> FinetuneConfig:
 
 
 PRESETS: dict[str, Callable[[], FinetuneConfig]] = {
-    function.__name__: function for function in (reference_lora, reference_full, tiny, demo, miniature)
+    function.__name__: function for function in (improved_lora, reference_lora, reference_full, tiny, demo, miniature)
 }
 
 

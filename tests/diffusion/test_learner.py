@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
+from lesiongen.diffusion import finetune
 from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.learner import Learner, precision_for
 
@@ -79,3 +82,23 @@ def test_a_gpu_trains_in_the_half_precision_that_it_has(monkeypatch, bf16, expec
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
     assert precision_for("auto") == expected
     assert precision_for("fp32") == "fp32"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own, of torch.jit
+def test_a_compiled_denoiser_learns_the_same(config, dataset_uri, tmp_path, monkeypatch):
+    """Traced as for the real compiler, which takes minutes, but run as it is."""
+    compiled, compile_module = [], torch.nn.Module.compile
+
+    def trace(module):
+        compiled.append(module)
+        compile_module(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    plain = config.model_copy(update={"method": "lora", "steps": 3})
+    one = finetune(plain, dataset_uri, str(tmp_path / "one"))
+    assert not compiled
+    two = finetune(plain.model_copy(update={"compile": True}), dataset_uri, str(tmp_path / "two"))
+    assert len(compiled) == 1
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-4)
+    weights = [load_file(tmp_path / name / "pytorch_lora_weights.safetensors") for name in ("one", "two")]
+    assert weights[0].keys() == weights[1].keys()

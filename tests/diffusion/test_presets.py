@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from lesiongen.diffusion import FinetuneConfig
 from lesiongen.diffusion.learner import learning_rate
-from lesiongen.diffusion.presets import PRESETS, preset, reference_full, reference_lora
+from lesiongen.diffusion.presets import PRESETS, improved_lora, preset, reference_full, reference_lora
 from lesiongen.errors import UsageError
 
 
@@ -25,6 +25,12 @@ def test_the_reference_runs_have_the_published_numbers():
         assert (config.precision, config.gradient_checkpointing, config.checkpoint_every) == ("fp16", True, 7_500)
         assert config.flip
         assert config.snr_gamma is None
+
+
+def test_the_improved_run_sees_as_many_images_of_the_same_base_as_the_reference():
+    ours, reference = improved_lora(), reference_lora()
+    for name in ("base", "method", "rank", "steps", "images_per_step", "image_size"):
+        assert getattr(ours, name) == getattr(reference, name)
 
 
 def test_overrides_are_checked():
