@@ -21,7 +21,7 @@ from lesiongen.diffusion.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.model_folder import MANIFEST, publish
+from lesiongen.diffusion.model_folder import ModelManifest, publish, published
 from lesiongen.diffusion.save import loss_curve, save_model
 from lesiongen.diffusion.stopping import stop_request
 from lesiongen.diffusion.trainer import History, Trainer
@@ -73,7 +73,8 @@ def finetune(
 
     The ``validation`` split only measures the held-out loss; ``test`` is never read. A run is known by its
     configuration, dataset, base and version of this code: started again with the same, it goes on from its newest
-    checkpoint, and on a CPU ends with the very weights of a run that was never stopped.
+    checkpoint, and on a CPU ends with the very weights of a run that was never stopped. Where it has ended already,
+    what it published is found again.
 
     Args:
         config: What and how to train.
@@ -85,17 +86,21 @@ def finetune(
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DataError: An image has no caption, or the dataset no training images.
-        UsageError: The base is no model, or the output is taken.
+        UsageError: The base is no model, or the output holds another training's model.
         StorageError: Dataset, base or checkpoints cannot be reached; no checkpoint is lost.
         LesionGenError: Training diverged.
     """
-    if open_storage(output).exists(MANIFEST):
-        raise UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
+    before = published(output)
+    if before is not None and not resume:
+        raise _taken(output)
     dataset = Dataset.open(dataset_uri)
+    fingerprint = _fingerprint(config, dataset)
     root = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
-    place = root.child(_fingerprint(config, dataset))
+    place = root.child(fingerprint)
     store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
     saved = store.newest() if resume else None
+    if before is not None and not _ended_with(before[0], fingerprint, saved, config.steps):
+        raise _taken(output)
     resumed_from = saved.step if saved is not None else None
     with (
         stop_request() as stop,
@@ -116,7 +121,7 @@ def finetune(
                 del saved  # as large as the model and its optimizer
                 trainer.train(stop)
         history = trainer.history
-        model = _published(config, base, trainer, dataset, output)
+        model = before[1] if before else _published(config, base, trainer, dataset, fingerprint, output)
         _report(run, history, model)
     return FinetuneResult(
         model=model,
@@ -127,6 +132,15 @@ def finetune(
         resumed_from=resumed_from,
         checkpoints=place.uri,
     )
+
+
+def _taken(output: str) -> UsageError:
+    return UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
+
+
+def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint | None, steps: int) -> bool:
+    """Tells whether a model is what this very training ended with, killed perhaps before it could say so."""
+    return model.training.get("fingerprint") == fingerprint and saved is not None and saved.step == steps
 
 
 def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
@@ -187,10 +201,12 @@ def _prompts(dataset: Dataset, rows: NDArray[np.int64], count: int) -> tuple[tup
     return tuple(zip(chosen["diagnosis"], chosen["caption"], strict=True))
 
 
-def _published(config: FinetuneConfig, base: Base, trainer: Trainer, dataset: Dataset, output: str) -> ModelReference:
+def _published(
+    config: FinetuneConfig, base: Base, trainer: Trainer, dataset: Dataset, fingerprint: str, output: str
+) -> ModelReference:
     with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
         folder = Path(name)
-        save_model(folder, config, base, trainer.family, trainer.learner, trainer.history, dataset)
+        save_model(folder, config, base, trainer.family, trainer.learner, trainer.history, dataset, fingerprint)
         return publish(folder, output)
 
 

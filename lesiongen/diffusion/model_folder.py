@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import model_files
 from lesiongen.references import ModelReference
-from lesiongen.storage import open_storage
+from lesiongen.storage import Storage, open_storage
 
 __all__ = [
     "HUB_FILES",
@@ -26,6 +26,7 @@ __all__ = [
     "local_model",
     "model_version",
     "publish",
+    "published",
     "read_manifest",
     "write_manifest",
 ]
@@ -76,7 +77,7 @@ class ModelManifest(_Frozen):
     prediction: str
     image_size: int
     training: dict[str, Any]
-    """Configuration, dataset version, steps and losses."""
+    """Configuration, fingerprint, dataset version, steps and losses."""
     libraries: dict[str, str]
     files: dict[str, FileDigest]
 
@@ -114,12 +115,7 @@ def read_manifest(folder: Path) -> ModelManifest | None:
         DataError: The manifest cannot be understood.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        return ModelManifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise DataError(f"{path} is no model manifest: {error}") from error
+    return _parsed(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 def model_version(folder: Path) -> str:
@@ -155,8 +151,7 @@ def publish(folder: Path, output: str) -> ModelReference:
     Raises:
         UsageError: Something is already published there.
     """
-    manifest = read_manifest(folder)
-    if manifest is None:
+    if not (folder / MANIFEST).is_file():
         raise DataError(f"{folder} holds no {MANIFEST}")
     target = open_storage(output)
     if target.exists(MANIFEST):
@@ -165,6 +160,24 @@ def publish(folder: Path, output: str) -> ModelReference:
     (folder / MANIFEST).unlink()
     target.upload_folder(folder, description="Publishing the model")
     target.write_bytes(MANIFEST, content)
+    return _reference(target, content)
+
+
+def published(output: str) -> tuple[ModelManifest, ModelReference] | None:
+    """Finds what was published under a URI before; None where nothing was.
+
+    Raises:
+        DataError: The manifest cannot be understood.
+    """
+    target = open_storage(output)
+    if not target.exists(MANIFEST):
+        return None
+    content = target.read_bytes(MANIFEST)
+    return _parsed(content, f"{target.uri}/{MANIFEST}"), _reference(target, content)
+
+
+def _reference(target: Storage, content: bytes) -> ModelReference:
+    manifest = _parsed(content, target.uri)
     return ModelReference(
         uri=target.uri,
         version=hashlib.sha256(content).hexdigest(),
@@ -172,6 +185,13 @@ def publish(folder: Path, output: str) -> ModelReference:
         method=manifest.method,
         base=manifest.base.uri if manifest.base else "",
     )
+
+
+def _parsed(content: bytes, name: str) -> ModelManifest:
+    try:
+        return ModelManifest.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(f"{name} is no model manifest: {error}") from error
 
 
 @contextmanager

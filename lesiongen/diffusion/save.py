@@ -26,6 +26,7 @@ def save_model(
     learner: Learner,
     history: History,
     dataset: Dataset,
+    fingerprint: str,
 ) -> ModelManifest:
     """Writes the trained model to a new folder: a whole pipeline, or an adapter that names its base.
 
@@ -51,6 +52,7 @@ def save_model(
         image_size=config.image_size,
         training={
             "config": config.model_dump(mode="json"),
+            "fingerprint": fingerprint,
             "dataset": {"uri": reference.uri, "version": reference.version},
             "base_trained_on_own_images": base.built,
             "steps": history.step,

@@ -293,15 +293,27 @@ def test_what_is_no_base_model_is_refused(config, dataset_uri, tmp_path):
 
 
 def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp_path):
-    finetune(config, dataset_uri, str(tmp_path / "model"))
-    with pytest.raises(UsageError, match="already holds a model"):
-        finetune(config, dataset_uri, str(tmp_path / "model"))
+    model = str(tmp_path / "model")
+    finetune(config, dataset_uri, model)
+    for other, resume in ((config.model_copy(update={"seed": 99}), True), (config, False)):
+        with pytest.raises(UsageError, match="already holds a model"):
+            finetune(other, dataset_uri, model, resume=resume)
     (tmp_path / "model" / "vae" / "config.json").write_text("{}")
     with pytest.raises(DataError, match=r"vae/config.json differs"), local_model(str(tmp_path / "model")):
         pass
     (tmp_path / "model" / MANIFEST).write_text("{}")
     with pytest.raises(DataError, match="no model manifest"), local_model(str(tmp_path / "model")):
         pass
+
+
+def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path):
+    """A run may be killed after its last write and before it could say so."""
+    model = str(tmp_path / "model")
+    first = finetune(config, dataset_uri, model)
+    again = finetune(config, dataset_uri, model)
+    assert again.model == first.model
+    assert again.losses == first.losses
+    assert again.resumed_from == config.steps
 
 
 def test_the_result_is_plain(config, dataset_uri, tmp_path):
