@@ -20,6 +20,7 @@ class _Kept(StageConfig):
     schema_version: int = 1
     text: str
     pieces: tuple[tuple[str, float], ...] = ()
+    refusal: str | None = None
 
 
 class AnswerCache:
@@ -41,7 +42,7 @@ class AnswerCache:
     def keep(self, key: str, answer: Answer) -> None:
         """Writes an answer down."""
         if self._storage is not None:
-            kept = _Kept(text=answer.text, pieces=answer.pieces)
+            kept = _Kept(text=answer.text, pieces=answer.pieces, refusal=answer.refusal)
             self._storage.write_text(_path(key), kept.model_dump_json() + "\n")
 
     def _get(self, key: str) -> Answer | None:
@@ -52,7 +53,7 @@ class AnswerCache:
         except ValidationError:
             logger.warning("%s/%s is damaged and is asked again", self._storage.uri, _path(key))
             return None
-        return Answer(kept.text, kept.pieces)
+        return Answer(kept.text, kept.pieces, kept.refusal)
 
 
 def _path(key: str) -> str:

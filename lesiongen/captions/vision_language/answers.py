@@ -3,9 +3,11 @@
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from lesiongen.captions.free_text import FINDINGS
@@ -17,6 +19,8 @@ from lesiongen.dataset.taxonomy import DIAGNOSES
 __all__ = ["Reading", "confidences", "named_diagnosis", "read_answer"]
 
 LONGEST = 20_000
+_MOST_BRACES = 50
+"""Beginnings of an object that are tried, of an answer that is made of them."""
 _JUDGEMENTS = {"benign", "malignant", "malignancy", "cancer", "cancerous", "carcinoma", "precancerous"}
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 
@@ -47,14 +51,20 @@ def read_answer(text: str, entries: Sequence[str]) -> Reading:
     text = _THOUGHT.sub("", text)[:LONGEST]
     if disease := named_diagnosis(text):
         return Reading({}, (f"names a diagnosis: {disease}",), "the answer names a diagnosis", diagnosis=True)
-    content = _json_object(text)
+    content = _json_object(text, entries)
     if content is None:
         return Reading({}, ("no JSON object",), "the answer is no complete JSON object")
+    # Once more, for names that the object spells by escapes.
+    if disease := named_diagnosis(json.dumps(content, ensure_ascii=False)):
+        return Reading({}, (f"names a diagnosis: {disease}",), "the answer names a diagnosis", diagnosis=True)
     words: dict[str, tuple[str, ...]] = {}
     refused = [f"unasked key: {_short(key)}" for key in content if key not in entries]
     answered = 0
     for name in entries:
-        if content.get(name) is None:
+        if name not in content:
+            continue
+        if content[name] is None:
+            answered += 1
             continue
         chosen, problem = _chosen(name, content[name])
         answered += problem is None
@@ -83,22 +93,32 @@ def _short(text: str) -> str:
     return ascii(text if len(text) <= 40 else text[:37] + "...")
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
-    """Returns the first object of the text that is complete."""
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        content: dict[str, Any]
-        content, _ = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
+def _json_object(text: str, entries: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the first complete object, at any depth, that has one of the entries; else the first complete one."""
+    decoder = json.JSONDecoder(object_pairs_hook=_without_repetition)
+    found: list[dict[str, Any]] = []
+    for brace in islice(re.finditer(r"\{", text), _MOST_BRACES):
+        try:
+            content, _ = decoder.raw_decode(text, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        if not content.keys().isdisjoint(entries):
+            return dict(content)
+        found.append(content)
+    return found[0] if found else None
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key is given twice: which is meant cannot be known")
     return content
 
 
 def named_diagnosis(text: str) -> str | None:
     """Returns a diagnosis that a text names, or None; the report's own words are none (milia-like cysts)."""
-    found = _diagnoses().search(_report_words().sub(" ", text.lower()))
+    plain = unicodedata.normalize("NFKC", text).lower()
+    found = _diagnoses().search(_report_words().sub(" ", plain))
     return found.group(0) if found else None
 
 

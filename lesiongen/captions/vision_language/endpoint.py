@@ -147,9 +147,7 @@ class Endpoint:
             response = self._paid(client, question, dialect)
             if isinstance(response, Reply):
                 return response.answer
-            complaint = complaint_of(response)
-            if self._key:
-                complaint = complaint.replace(self._key, "...")
+            complaint = complaint_of(response, self._key)
             plainer = dialect.without(complaint) if response.status_code in (400, 422) else None
             if plainer is None:
                 raise failure_of(response, self._host, complaint)

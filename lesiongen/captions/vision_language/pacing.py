@@ -13,6 +13,7 @@ __all__ = ["Clock", "Pace", "backoff", "retry_after"]
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
+LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Pace:
 def backoff(attempt: int, asked: float | None, clock: Clock) -> float:
     """Returns the seconds to wait after the given failed attempt (1 is the first).
 
-    Exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), and never less than the server asks.
+    Exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), and never less than the server asks,
+    up to five minutes: one that asks for an hour is tried again sooner, and then given up.
     """
     spread = clock.jitter(0.0, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1)))
-    return spread if asked is None else asked + spread
+    return spread if asked is None else min(asked, LONGEST_ASKED) + spread
 
 
 def retry_after(header: str | None) -> float | None:

@@ -41,8 +41,8 @@ class Reply(NamedTuple):
     answer_tokens: int | None
 
 
-def complaint_of(response: httpx.Response) -> str:
-    """Returns what a refusing server says, on one line and bounded."""
+def complaint_of(response: httpx.Response, key: str | None) -> str:
+    """Returns what a refusing server says, on one line and bounded, without the key that it may repeat."""
     try:
         error = response.json()
     except ValueError:
@@ -51,7 +51,9 @@ def complaint_of(response: httpx.Response) -> str:
         error = error.get("error", error)
     if isinstance(error, dict):
         error = " ".join(str(error[key]) for key in ("message", "param", "code") if error.get(key)) or error
-    return " ".join(str(error).split())[:400]
+    said = " ".join(str(error).split())
+    # Before the cut, which could leave a part of it.
+    return (said.replace(key, "...") if key else said)[:400]
 
 
 def failure_of(response: httpx.Response, host: str, complaint: str) -> Passing | LesionGenError:

@@ -38,7 +38,8 @@ class VisionLanguageWriter:
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
         """Writes the visual entries of every image.
 
-        An answer that cannot be used is asked for once more; what remains unusable is named in ``refused``.
+        An answer that cannot be used is asked for once more; what remains unusable is named in ``refused``, and kept
+        like the others: the same question would bring it again.
 
         Raises:
             UsageError: An image may not leave this machine (nothing was sent), or the model cannot be used.
@@ -54,15 +55,15 @@ class VisionLanguageWriter:
         keys = [question.key(self._backend.model) for question in questions]
         answers = dict(enumerate(self._cache.find(keys)))
         asked = {place: questions[place] for place, answer in answers.items() if answer is None}
-        answers |= self._ask(asked, keys, self._backend)
+        answers |= self._ask(asked, keys, self._backend, last=False)
         again = {place: mended for place in asked if (mended := _again(questions[place], answers[place]))}
-        answers |= self._ask(again, keys, self._backend)
+        answers |= self._ask(again, keys, self._backend, last=True)
         return [_written(question, answers[place]) for place, question in enumerate(questions)]
 
     def _ask(
-        self, questions: Mapping[int, Question], keys: Sequence[str], backend: Backend
+        self, questions: Mapping[int, Question], keys: Sequence[str], backend: Backend, *, last: bool
     ) -> dict[int, Answer | None]:
-        """Asks the model, and keeps each usable answer as soon as it is there."""
+        """Asks the model, and keeps each answer as soon as it is there, unless it is asked for once more."""
         if not questions:
             return {}
         places = list(questions)
@@ -70,7 +71,7 @@ class VisionLanguageWriter:
         for turn, answer in backend.answer(list(questions.values())):
             place = places[turn]
             found[place] = answer
-            if _problem(questions[place], answer) is None:
+            if last or _again(questions[place], answer) is None:
                 self._cache.keep(keys[place], answer)
         return found
 
@@ -84,10 +85,6 @@ def load_backend(config: VisionLanguageConfig) -> Backend:
     from lesiongen.captions.vision_language.local_model import LocalModel
 
     return LocalModel(config)
-
-
-def _problem(question: Question, answer: Answer) -> str | None:
-    return answer.refusal or read_answer(answer.text, question.entries).problem
 
 
 def _again(question: Question, answer: Answer | None) -> Question | None:

@@ -29,7 +29,8 @@ def test_the_wait_is_drawn_from_a_growing_range_that_ends_at_a_minute():
     assert backoff(3, None, clock) == 2.0
     assert backoff(3, 10.0, clock) == 12.0, "never less than the server asks"
     assert backoff(30, None, clock) == 30.0
-    assert drawn == [(0.0, 4.0), (0.0, 4.0), (0.0, 60.0)]
+    assert backoff(1, 3600.0, clock) == 300.5, "an hour is too long to wait"
+    assert drawn == [(0.0, 4.0), (0.0, 4.0), (0.0, 60.0), (0.0, 1.0)]
 
 
 def test_threads_share_one_pace():

@@ -68,18 +68,48 @@ def test_what_cannot_be_used_is_asked_once_more_with_the_reason(server, writer, 
     assert len(server.requests) == 2, "what was mended is kept"
 
 
-def test_what_stays_unusable_is_refused_and_not_kept(server, writer, lesions):
+def test_what_stays_unusable_is_refused_and_not_asked_again(server, writer, lesions):
     server.replies = [Reply(body=completion("no"))] * 2
     [part] = writer().write(*lesions(1))
     assert not words(part) and part.refused == ("no JSON object",)
+    assert writer().write(*lesions(1)) == [part]
     assert len(server.requests) == 2
-    assert writer().write(*lesions(1))[0].report.colour
 
 
 def test_a_refusal_is_not_argued_with(server, writer, lesions):
     server.replies = [Reply(body=completion(None, refusal="I cannot help with medical images."))]
     [part] = writer().write(*lesions(1))
     assert part.refused == ("the model refused: I cannot help with medical images.",)
+    assert writer().write(*lesions(1)) == [part]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        'Of its {shape} I am sure: {"shape": ["oval"]}',
+        '{"report": {"shape": ["oval"]}}',
+        '{"colour": null, "shape": ["oval"]}',
+    ],
+)
+def test_an_object_is_found_wherever_it_stands(server, writer, lesions, answer):
+    server.replies = [Reply(body=completion(answer))]
+    [part] = writer().write(*lesions(1))
+    assert words(part) == {"shape": ("oval",)}
+    assert len(server.requests) == 1
+
+
+def test_a_key_that_is_given_twice_is_asked_for_once_more(server, writer, lesions):
+    server.replies = [Reply(body=completion('{"shape": ["oval"], "shape": ["round"]}'))]
+    [part] = writer().write(*lesions(1))
+    assert words(part)["shape"] == ("oval",)
+    assert len(server.requests) == 2
+
+
+def test_an_answer_may_see_nothing_at_all(server, writer, lesions):
+    server.replies = [Reply(body=completion('{"shape": null}'))]
+    [part] = writer().write(*lesions(1))
+    assert not words(part) and not part.refused
     assert len(server.requests) == 1
 
 
@@ -89,6 +119,7 @@ def test_a_refusal_is_not_argued_with(server, writer, lesions):
         GOOD | {"diagnosis": ["melanoma"]},
         GOOD | {"additional": ["features of a basal cell carcinoma"]},
         GOOD | {"patterns": ["Seborrheic Keratosis"]},
+        GOOD | {"patterns": ["\uff4delanoma"]},
     ],
 )
 def test_an_answer_that_names_a_diagnosis_states_nothing(server, writer, lesions, answer):
