@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.diffusion.model_folder import BaseReference, local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.sample_config import SampleConfig
@@ -107,5 +108,5 @@ def prepared(pipeline: Any) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     for part in (pipeline.unet, pipeline.vae):
-        part.to(memory_format=torch.channels_last)
+        channels_last(part)
     return pipeline

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily
+from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Learner", "learning_rate", "precision_for"]
@@ -59,8 +60,7 @@ class Learner:
             denoiser.requires_grad_(True)
         if config.gradient_checkpointing:
             denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
-        # Convolutions are a fifth faster in this layout on CPUs, and no slower on GPUs.
-        denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(denoiser)
         denoiser.train()
         if config.compile:
             denoiser.compile()  # in place: the names of the weights stay

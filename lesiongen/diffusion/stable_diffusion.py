@@ -15,6 +15,7 @@ from lesiongen.diffusion.family import (
     ModelFamily,
     register_family,
 )
+from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.errors import UsageError
 
 __all__ = ["StableDiffusion", "load_part", "warn_of_cut_captions", "without_bars"]
@@ -59,6 +60,7 @@ class StableDiffusion(ModelFamily):
 
         vae = load_part(AutoencoderKL, self.folder / "vae").to(device).eval()
         vae.decoder = None  # most of its memory, and only needed to draw
+        channels_last(vae)
         scale = vae.config.scaling_factor
         shift = vae.config.shift_factor or 0.0
 

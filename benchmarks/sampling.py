@@ -1,0 +1,101 @@
+"""Batched sampling beside a plain diffusers pipeline called image by image, and its memory for N and 4 N images.
+
+    python benchmarks/sampling.py
+
+Both draw from the same model with random weights, at the same size, guidance, steps and scheduler. The peak of memory
+is that of the whole sampling stage, in a process of its own for each number of images.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import machine, paired, spread, table, versions
+from reduced_model import build_model
+
+from lesiongen.diffusion.generator import load_generator
+from lesiongen.diffusion.plan import Request
+from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.diffusion.sampling import sample
+
+PROMPT = "melanoma, dark brown, irregular border"
+
+
+def speed(model: Path, given: argparse.Namespace) -> str:
+    """Returns the table of images a second."""
+    config = SampleConfig(per_class=1, image_size=given.size, steps=given.steps)
+    ours = load_generator(str(model))
+    ours.set_scheduler(config.scheduler)
+    plan = [Request(row, "mel", PROMPT, config.guidance_scale, given.steps) for row in range(given.batch)]
+    plain = _plain(model)
+
+    def one_by_one() -> None:
+        for row in range(given.batch):
+            plain(prompt=PROMPT, num_inference_steps=given.steps, guidance_scale=config.guidance_scale,
+                  generator=torch.Generator().manual_seed(row), height=given.size, width=given.size)  # fmt: skip
+
+    seconds = paired({"lesiongen": lambda: ours.draw(plan, config), "plain": one_by_one}, given.pairs)
+    rows = [[name, spread([given.batch / value for value in values])] for name, values in seconds.items()]
+    ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["lesiongen"], strict=True)]
+    return f"{table(['case', 'images a second'], rows)}\n\nSpeed over plain: {spread(ratios)}."
+
+
+def _plain(model: Path) -> Any:
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, timestep_spacing="trailing", final_sigmas_type="zero"
+    )
+    return pipeline
+
+
+def peak(model: Path, output: Path, given: argparse.Namespace, count: int) -> float:
+    """Returns the peak of resident memory, in MiB, of drawing so many images."""
+    command = [sys.executable, __file__, "--stage", str(model), str(output), "--count", str(count),
+               "--size", str(given.size), "--steps", "2", "--batch", str(given.batch)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr[-3000:])
+    return float(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measures and prints; as the process of a stage only draws, and prints its peak."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--count", type=int, default=16, help="N: memory is measured for it and four times as many")
+    parser.add_argument("--real", action="store_true", help="the published widths of Stable Diffusion 1.x")
+    parser.add_argument("--stage", nargs=2, metavar=("MODEL", "OUTPUT"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stage:
+        config = SampleConfig(plan={"mel": given.count}, captions="reference", image_size=given.size,
+                              steps=given.steps, batch_size=given.batch)  # fmt: skip
+        sample(config, *given.stage)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+        return
+    print(f"{machine()}; {versions('torch', 'diffusers')}; {given.size} px, {given.steps} steps, "
+          f"batch {given.batch}\n")  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        model = build_model(Path(name) / "model", real=given.real)
+        print(speed(model, given))
+        few, many = ([peak(model, Path(name) / f"{count}-{turn}", given, count) for turn in range(2)]
+                     for count in (given.count, 4 * given.count))  # fmt: skip
+    ratio = statistics.median(many) / statistics.median(few)
+    print(f"\nPeak memory: {spread(few, '.0f')} MiB for {given.count} images, {spread(many, '.0f')} MiB for "
+          f"{4 * given.count}: {ratio:.2f} times.")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
