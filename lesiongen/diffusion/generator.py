@@ -81,8 +81,9 @@ def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
         if manifest.base is None:
             raise DataError(f"{uri} holds an adapter, but its manifest names no base")
         pipeline = _base_pipeline(manifest.base, uri)
-        pipeline.load_lora_weights(folder, weight_name="pytorch_lora_weights.safetensors")
-        pipeline.fuse_lora(lora_scale=lora_scale)
+        # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
+        pipeline.unet.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
+        pipeline.unet.fuse_lora(lora_scale=lora_scale)
         return Generator(prepared(pipeline), version, size)
 
 

@@ -90,7 +90,8 @@ class Trainer:
         history = dict(saved.state["history"])
         history["held_out"] = [(step, loss) for step, loss in history["held_out"]]
         self.history = History(**history)
-        logger.info("Resuming from the checkpoint of step %d", saved.step)
+        if saved.step < self.config.steps:
+            logger.info("Resuming from the checkpoint of step %d", saved.step)
 
     def train(self, stop: StopRequest) -> History:
         """Runs the remaining steps.
