@@ -47,8 +47,9 @@ def rows_of(method: str, job: dict[str, object], given: argparse.Namespace) -> l
 
 
 def _size(place: str) -> int:
-    """Returns the bytes of the checkpoint that is left."""
-    return sum(item.size for item in open_storage(place).list() if "/step-" in item.key)
+    """Returns the bytes of one of the checkpoints that are left."""
+    files = [item for item in open_storage(place).list() if "/step-" in item.key]
+    return sum(item.size for item in files) // len({item.key.rpartition("/")[0] for item in files})
 
 
 def main() -> None:
