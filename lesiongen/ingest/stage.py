@@ -1,6 +1,6 @@
 """The ingest stage: a collection becomes a dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -132,7 +132,8 @@ def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[
             rows[checked.image_id] = checked
         else:
             rejected.append(checked)
-    return _one_patient_a_lesion(list(rows.values())), rejected
+    kept, ambiguous = _one_patient_a_lesion(rows.values())
+    return kept, rejected + ambiguous
 
 
 def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rejection:
@@ -148,18 +149,29 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
     return row
 
 
-def _one_patient_a_lesion(rows: list[Row]) -> list[Row]:
-    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each)."""
+def _one_patient_a_lesion(rows: Collection[Row]) -> tuple[list[Row], list[Rejection]]:
+    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each).
+
+    A row of such a number that names no patient may belong to any of them, and would leak from one split to another:
+    it is rejected.
+    """
     patients: dict[object, set[object]] = {}
     for row in rows:
         # A blank is no second patient: the row may well belong to the one that is named.
         if patient := row.values.get("patient_id"):
             patients.setdefault(row.values.get("lesion_id"), set()).add(patient)
+    kept, rejected = [], []
     for row in rows:
         lesion, patient = row.values.get("lesion_id"), row.values.get("patient_id")
-        if lesion and patient and len(patients[lesion]) > 1:
+        shared = bool(lesion) and len(patients.get(lesion, ())) > 1
+        if shared and not patient:
+            reason = f"names no patient, and several patients have a lesion {lesion}: it could not be kept with its own"
+            rejected.append(row.reject(None, reason))
+            continue
+        if shared:
             row.values["lesion_id"] = f"{patient}/{lesion}"
-    return rows
+        kept.append(row)
+    return kept, rejected
 
 
 def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
