@@ -8,8 +8,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from threading import Thread
 from typing import TypeVar
 
-import joblib
-
 __all__ = ["in_processes"]
 
 _Item = TypeVar("_Item")
@@ -33,7 +31,10 @@ def in_processes(
         processes: How many; by default one for each core that this process may use, a container's limit included.
             With one, nothing is started.
     """
-    count = joblib.cpu_count() if processes is None else processes
+    # The processes import this file, and need neither joblib nor what it imports.
+    from joblib import cpu_count
+
+    count = cpu_count() if processes is None else processes
     if count == 1:
         yield from map(work, items)
         return

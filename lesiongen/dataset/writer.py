@@ -32,9 +32,11 @@ class _ShardFile:
         self.rows = 0
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
-        # The images are compressed already; dictionaries keep the repeated texts small.
+        # The images are compressed already: it would save a hundredth, and cost as much as hashing to undo.
+        # Dictionaries keep the repeated texts small.
         text_columns = [field.name for field in SCHEMA if field.type == pa.string()]
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=text_columns)
+        compressed = dict.fromkeys((name for name in SCHEMA.names if name != "image"), "zstd")
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression=compressed, use_dictionary=text_columns)
 
     def add(self, sample: Sample) -> None:
         self._pending.append(sample_to_row(sample))
