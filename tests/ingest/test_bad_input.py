@@ -157,6 +157,29 @@ def test_another_delimiter_is_named(case, source, tmp_path):
     assert f"{case.table} is separated by semicolons, not by commas" in refused(case, source, tmp_path)
 
 
+@pytest.mark.parametrize("closing", ["", 'x"y'])
+def test_a_quote_that_nothing_closes_takes_no_rows_with_it(case, source, tmp_path, closing):
+    path = source / case.table
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells, _, last = lines[3].rpartition(",")
+    lines[3] = f'{cells},"{last}'
+    lines[6] += closing
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert f"{case.table}, row 4: a quote opens in this row" in refused(case, source, tmp_path, on_error="reject")
+
+
+def test_a_quoted_cell_of_several_lines_is_one_cell_and_rows_are_counted_by_lines(tmp_path):
+    source = miniatures.image_folder(tmp_path / "source")
+    rows = rows_of(source / "metadata.csv")
+    rows[1]["caption"], rows[3]["diagnosis"] = 'a "dark" lesion,\nof two colours', "moon rash"
+    columns = tuple(dict.fromkeys([*rows[0], "caption"]))
+    miniatures.write_csv(source / "metadata.csv", columns, [dict.fromkeys(columns, "") | row for row in rows])
+    config = IngestConfig(format="image_folder", unknown_diagnosis="reject", on_error="reject", max_rejected=0.5)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert [(item.row, item.value) for item in result.rejected] == [(6, "moon rash")]
+    assert list(Dataset.open(str(tmp_path / "out")).metadata(["caption"])["caption"].dropna()) == [rows[1]["caption"]]
+
+
 def test_a_byte_order_mark_does_not_matter(case, source, tmp_path):
     path = source / case.table
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
