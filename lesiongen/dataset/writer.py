@@ -58,8 +58,8 @@ class _ShardFile:
 class DatasetWriter:
     """Writes samples as a dataset; used as a context manager.
 
-    The shards are built beside and published when the block ends well; the manifest comes last, and after an error
-    nothing is visible at ``output``.
+    The shards are built beside and published when the block ends well, then the documents; the manifest comes last, and
+    after an error nothing is visible at ``output``.
 
     Args:
         output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
@@ -68,6 +68,10 @@ class DatasetWriter:
         attribution: Whom to name.
         origin: How it was made (stage, configuration, versions read), kept in the manifest.
         shard_rows: Rows in a shard.
+
+    Attributes:
+        documents: Texts to lie beside the shards, by name; None for one that this dataset does not have, of which an
+            attempt that died may have left its own.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class DatasetWriter:
         self.name, self.licence, self.attribution = name, licence, attribution
         self.origin = dict(origin or {})
         self.shard_rows = shard_rows
+        self.documents: dict[str, str | None] = {}
         self.manifest: DatasetManifest | None = None
         self._open: dict[str, _ShardFile] = {}
         self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
@@ -150,6 +155,7 @@ class DatasetWriter:
             if name not in there or not self.storage.is_copy(there[name], file.path):
                 self.storage.upload_file(file.path, name)
             shards.append(_describe(file, split, name))
+        self._publish_documents()
         manifest = DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -163,6 +169,13 @@ class DatasetWriter:
         )
         self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
         self.manifest = manifest
+
+    def _publish_documents(self) -> None:
+        for name, text in self.documents.items():
+            if text is None:
+                self.storage.delete(name)
+            else:
+                self.storage.write_text(name, text)
 
     def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
         return {

@@ -11,8 +11,8 @@ from lesiongen.imaging import FingerprintFile
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
-from lesiongen.ingest.rejections import check_rejections, write_rejections
-from lesiongen.ingest.removed_metadata import removed_counts, write_removed
+from lesiongen.ingest.rejections import check_rejections, left_out_tables
+from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
 from lesiongen.ingest.sources import open_source
 from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
@@ -96,8 +96,7 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        write_rejections(writer.storage, left_out)
-        write_removed(writer.storage, loaded)
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),

@@ -5,6 +5,7 @@ Each miniature is harmed in one way. ``Case`` says for a format which table, col
 
 import csv
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, StorageError
 from lesiongen.imaging import decode
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.ingest.formats import FORMATS, reader_for
@@ -327,6 +328,47 @@ def test_too_many_rejected_rows_leave_nothing(case, source, tmp_path):
         text(image_of(case, source, number))
     message = refused(case, source, tmp_path, on_error="reject")
     assert "At most 5% may be rejected (--max-rejected)" in message
+
+
+def test_a_run_that_fails_by_many_rows_says_where_all_of_them_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = [{"file_name": f"{number}.png", "diagnosis": "nv"} for number in range(30)]
+    miniatures.write_csv(source / "metadata.csv", ("file_name", "diagnosis"), rows)
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format="image_folder", on_error="reject"), str(source), str(tmp_path / "out"))
+    (table,) = tmp_path.glob("lesiongen-rows-*.csv")
+    assert f"and 10 more; {table} lists all" in str(caught.value)
+    assert [(row["row"], row["value"]) for row in rows_of(table)] == [
+        (str(number + 2), f"{number}.png") for number in range(30)
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_earlier_attempt(tmp_path, monkeypatch):
+    source = miniatures.image_folder(tmp_path / "source")
+    config = IngestConfig(format="image_folder", on_error="reject", max_rejected=0.5)
+    damaged = source / rows_of(source / "metadata.csv")[0]["file_name"]
+    sound = damaged.read_bytes()
+    damaged.write_bytes(b"")
+
+    def fail(*arguments):
+        raise StorageError("the disk is full")
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(LocalStorage, "upload_file", fail)
+        ingest(config, str(source), str(out))
+    assert not list(out.rglob("*"))
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(LocalStorage, "write_json", fail)
+        ingest(config, str(source), str(out))
+    assert (out / "rejected.csv").exists()
+    assert not (out / "_dataset.json").exists()
+    damaged.write_bytes(sound)
+    assert ingest(config, str(source), str(out)).rejected == []
+    assert not (out / "rejected.csv").exists()
 
 
 class Listed(LocalStorage):
