@@ -39,9 +39,14 @@ def in_processes(
         yield from map(work, items)
         return
     # Forked children would share the locks of threads that they do not have.
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
+    )
     pending: deque[Future[_Result]] = deque()
     try:
+        # They start while the first item is being made, which may take as long.
+        for _ in range(count):
+            pool.submit(int)
         for item in items:
             pending.append(pool.submit(work, item))
             if len(pending) > AHEAD * count:
@@ -52,8 +57,11 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever: it holds both ends of the pipe."""
+def _end_with_parent(_: Callable[[_Item], _Result]) -> None:
+    """A worker whose parent was killed would wait for work for ever: it holds both ends of the pipe.
+
+    That it is given the work has its module imported before there is any.
+    """
     Thread(target=_wait_for_parent, daemon=True).start()
 
 
