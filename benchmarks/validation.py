@@ -28,6 +28,7 @@ from lesiongen.imaging.examination import examine_all
 from lesiongen.imaging.preprocessing import reduced
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.imaging.quality import SHARPNESS_SIDE, sharpness
+from lesiongen.parallel import in_processes
 
 if TYPE_CHECKING:
     from lesiongen.dataset import Dataset
@@ -125,6 +126,13 @@ def ratios(seconds: dict[str, list[float]]) -> list[float]:
     return [limit / checks for limit, checks in zip(seconds["limit"], seconds["checks"], strict=True)]
 
 
+def starting() -> float:
+    """Returns the seconds of processor time that starting the processes takes, with nothing for them to do."""
+    before = processor_time()
+    list(in_processes(examine_all, [[]]))
+    return processor_time() - before
+
+
 def profile(files: list[bytes]) -> list[str]:
     """Returns milliseconds an image in one process: decoding with Pillow alone, and each part of the examination."""
     files = files[:PROFILED]
@@ -182,6 +190,7 @@ def main() -> None:
     parts = ["Pillow alone", "examine", "decode", "reduce", "fingerprint", "sharpness", "digest", "metadata"]
     print("\nMilliseconds of processor time an image in one process\n")
     print(table(["images", *parts], [[kind, *profile(files)] for kind, files in kinds.items()]))
+    print(f"\nStarting the processes: {spread([starting() for _ in range(arguments.pairs)])} s of processor time")
 
 
 if __name__ == "__main__":
