@@ -24,10 +24,11 @@ from PIL import Image
 
 from lesiongen.imaging import decode, fingerprint
 from lesiongen.imaging.encoding import pixel_hash
-from lesiongen.imaging.examination import examine
+from lesiongen.imaging.examination import examine_all
 from lesiongen.imaging.preprocessing import reduced
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.imaging.quality import SHARPNESS_SIDE, sharpness
+from lesiongen.parallel import in_processes
 
 if TYPE_CHECKING:
     from lesiongen.dataset import Dataset
@@ -125,6 +126,13 @@ def ratios(seconds: dict[str, list[float]]) -> list[float]:
     return [limit / checks for limit, checks in zip(seconds["limit"], seconds["checks"], strict=True)]
 
 
+def starting() -> float:
+    """Returns the seconds of processor time that starting the processes takes, with nothing for them to do."""
+    before = processor_time()
+    list(in_processes(examine_all, [[]]))
+    return processor_time() - before
+
+
 def profile(files: list[bytes]) -> list[str]:
     """Returns milliseconds an image in one process: decoding with Pillow alone, and each part of the examination."""
     files = files[:PROFILED]
@@ -132,7 +140,7 @@ def profile(files: list[bytes]) -> list[str]:
     small = [reduced(image, SHARPNESS_SIDE) for image in images]
     parts: list[tuple[Callable[[object], object], list]] = [
         (lambda data: Image.open(BytesIO(data)).load(), files),
-        (examine, files),
+        (examine_all, [files]),
         (decode, files),
         (lambda image: reduced(image, SHARPNESS_SIDE), images),
         (fingerprint, small),
@@ -140,15 +148,16 @@ def profile(files: list[bytes]) -> list[str]:
         (pixel_hash, images),
         (private_metadata, files),
     ]
-    return [f"{statistics.median(milliseconds(work, items) for _ in range(5)):.2f}" for work, items in parts]
+    taken = [statistics.median(milliseconds(work, items) for _ in range(5)) for work, items in parts]
+    return [f"{all_of_them / len(files):.2f}" for all_of_them in taken]
 
 
 def milliseconds(work: Callable[[object], object], items: list) -> float:
-    """Returns the processor time that one item takes."""
+    """Returns the processor time that all items take."""
     started = time.process_time()
     for item in items:
         work(item)
-    return (time.process_time() - started) / len(items) * 1000
+    return (time.process_time() - started) * 1000
 
 
 def main() -> None:
@@ -181,6 +190,7 @@ def main() -> None:
     parts = ["Pillow alone", "examine", "decode", "reduce", "fingerprint", "sharpness", "digest", "metadata"]
     print("\nMilliseconds of processor time an image in one process\n")
     print(table(["images", *parts], [[kind, *profile(files)] for kind, files in kinds.items()]))
+    print(f"\nStarting the processes: {spread([starting() for _ in range(arguments.pairs)])} s of processor time")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from threading import Thread
 from typing import TypeVar
 
-import joblib
-
 __all__ = ["in_processes"]
 
 _Item = TypeVar("_Item")
@@ -33,14 +31,22 @@ def in_processes(
         processes: How many; by default one for each core that this process may use, a container's limit included.
             With one, nothing is started.
     """
-    count = joblib.cpu_count() if processes is None else processes
+    # The processes import this file, and need neither joblib nor what it imports.
+    from joblib import cpu_count
+
+    count = cpu_count() if processes is None else processes
     if count == 1:
         yield from map(work, items)
         return
     # Forked children would share the locks of threads that they do not have.
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
+    )
     pending: deque[Future[_Result]] = deque()
     try:
+        # They start while the first item is being made, which may take as long.
+        for _ in range(count):
+            pool.submit(int)
         for item in items:
             pending.append(pool.submit(work, item))
             if len(pending) > AHEAD * count:
@@ -51,8 +57,11 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever: it holds both ends of the pipe."""
+def _end_with_parent(_: Callable[[_Item], _Result]) -> None:
+    """A worker whose parent was killed would wait for work for ever: it holds both ends of the pipe.
+
+    That it is given the work has its module imported before there is any.
+    """
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "LocalStorage",
     "Storage",
     "StoredObject",
+    "as_json",
     "file_digest",
     "in_parallel",
     "open_storage",
@@ -121,7 +122,7 @@ class Storage(ABC):
 
     def write_json(self, key: str, value: object) -> None:
         """Writes a value as indented JSON."""
-        self.write_text(key, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        self.write_text(key, as_json(value))
 
     def delete_all(self) -> None:
         """Deletes every object below this storage."""
@@ -269,6 +270,11 @@ def unique_prefix(root: str, *parts: str) -> str:
     """Returns ``root/part/…/<UTC time>-<8 hex digits>``, a prefix that was never used before."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     return "/".join([root.rstrip("/"), *parts, f"{stamp}-{secrets.token_hex(4)}"])
+
+
+def as_json(value: object) -> str:
+    """Returns a value as indented JSON, the way in which it is stored."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def file_digest(source: BinaryIO) -> str:

@@ -41,6 +41,23 @@ def test_few_items_are_drawn_ahead():
     results.close()
 
 
+def test_processes_start_before_the_first_item_is_there():
+    def items():
+        deadline = time.monotonic() + 20
+        while len(children()) - before < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        started.append(len(children()) - before)
+        yield 1
+
+    def children():
+        return psutil.Process().children()
+
+    list(in_processes(_square, range(2), processes=2))  # the tracker of resources stays
+    before, started = len(children()), []
+    assert [square for square, _ in in_processes(_square, items(), processes=2)] == [1]
+    assert started == [2]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_arrives_as_it_was_raised(processes):
     with pytest.raises(DataError, match="three is refused"):

@@ -28,6 +28,7 @@ from lesiongen.parallel import in_processes
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
+from lesiongen.storage import as_json
 from lesiongen.tracking import stage_run
 
 __all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult", "merge"]
@@ -100,8 +101,8 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
             for sample in _kept(datasets, plan):
                 writer.add(sample)
             pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
-            writer.storage.write_json(MERGE_REPORT_NAME, summary)
-            writer.storage.write_text(MERGE_PAGE_NAME, render(merge_page(config.name, summary, pictures)))
+            writer.documents[MERGE_REPORT_NAME] = as_json(summary)
+            writer.documents[MERGE_PAGE_NAME] = render(merge_page(config.name, summary, pictures))
         merged = Dataset.open(output).reference()
         run.log_json(summary, MERGE_REPORT_NAME)
         run.log_metrics({"images": merged.rows, "dropped": len(summary["dropped"])})

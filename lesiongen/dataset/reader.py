@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -159,6 +160,16 @@ class Dataset:
         return [found[image_id] for image_id in image_ids]
 
     def _samples_of(self, shard: Shard, rows: range) -> Iterator[Sample]:
+        with self.fetched(shard) as path, pq.ParquetFile(path) as file:
+            yield from _rows_of(file, rows)
+
+    @contextmanager
+    def fetched(self, shard: Shard) -> Iterator[Path]:
+        """Gives a local path of a shard, whose digest is checked first.
+
+        Raises:
+            DataError: The shard is not the one that was published.
+        """
         with self._storage.fetch(shard.name) as path:
             with path.open("rb") as stream:
                 digest = file_digest(stream)
@@ -167,8 +178,7 @@ class Dataset:
                     f"{self.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
                     hint="Copy the dataset again from where it was published.",
                 )
-            with pq.ParquetFile(path) as file:
-                yield from _rows_of(file, rows)
+            yield path
 
 
 def _within(rows: range | None, first: int, count: int) -> range:

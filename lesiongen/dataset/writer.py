@@ -32,9 +32,11 @@ class _ShardFile:
         self.rows = 0
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
-        # The images are compressed already; dictionaries keep the repeated texts small.
+        # The images are compressed already: it would save a hundredth, and cost as much as hashing to undo.
+        # Dictionaries keep the repeated texts small.
         text_columns = [field.name for field in SCHEMA if field.type == pa.string()]
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=text_columns)
+        compressed = dict.fromkeys((name for name in SCHEMA.names if name != "image"), "zstd")
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression=compressed, use_dictionary=text_columns)
 
     def add(self, sample: Sample) -> None:
         self._pending.append(sample_to_row(sample))
@@ -56,8 +58,8 @@ class _ShardFile:
 class DatasetWriter:
     """Writes samples as a dataset; used as a context manager.
 
-    The shards are built beside and published when the block ends well; the manifest comes last, and after an error
-    nothing is visible at ``output``.
+    The shards are built beside and published when the block ends well, then the documents; the manifest comes last, and
+    after an error nothing is visible at ``output``.
 
     Args:
         output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
@@ -66,6 +68,10 @@ class DatasetWriter:
         attribution: Whom to name.
         origin: How it was made (stage, configuration, versions read), kept in the manifest.
         shard_rows: Rows in a shard.
+
+    Attributes:
+        documents: Texts to lie beside the shards, by name; None for one that this dataset does not have, of which an
+            attempt that died may have left its own.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class DatasetWriter:
         self.name, self.licence, self.attribution = name, licence, attribution
         self.origin = dict(origin or {})
         self.shard_rows = shard_rows
+        self.documents: dict[str, str | None] = {}
         self.manifest: DatasetManifest | None = None
         self._open: dict[str, _ShardFile] = {}
         self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
@@ -148,6 +155,7 @@ class DatasetWriter:
             if name not in there or not self.storage.is_copy(there[name], file.path):
                 self.storage.upload_file(file.path, name)
             shards.append(_describe(file, split, name))
+        self._publish_documents()
         manifest = DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,6 +169,13 @@ class DatasetWriter:
         )
         self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
         self.manifest = manifest
+
+    def _publish_documents(self) -> None:
+        for name, text in self.documents.items():
+            if text is None:
+                self.storage.delete(name)
+            else:
+                self.storage.write_text(name, text)
 
     def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
         return {

@@ -9,6 +9,8 @@ import xxhash
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from lesiongen.imaging.pixels import pixels
+
 __all__ = ["content_digest", "encode_jpeg", "encode_png", "pixel_hash"]
 
 
@@ -48,4 +50,4 @@ def pixel_hash(image: Image.Image) -> str:
 
     As good as `content_digest` where nobody forges images, at a twentieth of the time.
     """
-    return f"{image.width}x{image.height}:{xxhash.xxh3_128_hexdigest(image.tobytes())}"
+    return f"{image.width}x{image.height}:{xxhash.xxh3_128_hexdigest(pixels(image).data)}"

@@ -42,7 +42,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    small = reduced(image, 2 * SIDE).convert("RGB")
+    small = reduced(image if image.mode == "RGB" else image.convert("RGB"), 2 * SIDE)
     small = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
@@ -61,6 +61,12 @@ class FingerprintFile(Sequence[Fingerprint]):
         self._file.seek(self._count * _BYTES)
         self._file.write(mark.planes)
         self._count += 1
+
+    def extend(self, packed: NDArray[np.uint8]) -> None:
+        """Adds packed fingerprints, uint8 [n, 1312]."""
+        self._file.seek(self._count * _BYTES)
+        self._file.write(packed.tobytes())
+        self._count += len(packed)
 
     def __len__(self) -> int:
         return self._count

@@ -5,13 +5,10 @@ from io import BytesIO
 
 from PIL import ExifTags, Image
 
-__all__ = ["JPEG_FRAMES", "JPEG_SCAN", "PNG_START", "jpeg_segments", "png_chunks", "private_metadata"]
+from lesiongen.imaging.file_pieces import JPEG_START, PNG_START, jpeg_pieces, png_pieces
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
-JPEG_FRAMES = {0xC0, 0xC1, 0xC2}
-JPEG_SCAN = 0xDA
-_JPEG_END = b"\xff\xd9"
-_PNG_END = b"IEND\xaeB`\x82"
+__all__ = ["private_metadata"]
+
 _EXIF = b"Exif\0\0"
 _SEGMENTS = {
     (0xE1, _EXIF): "EXIF",
@@ -42,6 +39,9 @@ _TAGS: Mapping[int, str] = {
 }
 
 
+_AFTER = "data after the picture"
+
+
 def private_metadata(data: bytes) -> tuple[str, ...]:
     """Names what an image file carries that could identify a person, each kind once.
 
@@ -50,49 +50,25 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
     ``date`` and ``data after the picture`` (a phone's further views, among others). Colour profiles, the resolution
     and the orientation identify nobody. The pixels are not decoded.
     """
-    if data.startswith(PNG_START):
-        kinds = [_CHUNKS.get(name) for name, _ in png_chunks(data)]
-        whole = _ends_with_picture(data, _PNG_END, 0)
-    elif data.startswith(b"\xff\xd8"):
-        segments = list(jpeg_segments(data))
-        kinds = [_kind_of_segment(*segment) for segment in segments]
-        # A thumbnail within a segment has an end of its own: what counts is the first one after the segments.
-        whole = _ends_with_picture(data.rstrip(b"\0"), _JPEG_END, 2 + sum(4 + len(body) for _, body in segments))
-    else:
-        kinds, whole = list(_kinds_by_pillow(data)), True
+    look = _kinds_of_pieces if data.startswith((PNG_START, JPEG_START)) else _kinds_by_pillow
+    kinds = list(look(data))
     details = list(_exif_kinds(data)) if "EXIF" in kinds else []
-    named = [*details, *(kind for kind in kinds if kind and kind != "EXIF"), *(() if whole else [_AFTER])]
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys([*details, *(kind for kind in kinds if kind != "EXIF")]))
 
 
-_AFTER = "data after the picture"
-
-
-def _ends_with_picture(data: bytes, end: bytes, start: int) -> bool:
-    """Tells whether the first end of a picture is the file's: a second picture behind it ends alike."""
-    found = data.find(end, start)
-    return found >= 0 and found + len(end) == len(data)
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the chunks of a PNG file: the name and the first 32 bytes of each."""
-    at = len(PNG_START)
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + min(length, 32)]
-        at += length + 12
-
-
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields the segments of a JPEG file up to the first scan: the marker and the body of each."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        yield marker, data[at + 4 : at + 2 + length]
-        if marker == JPEG_SCAN:
-            return
-        at += 2 + length
+def _kinds_of_pieces(data: bytes) -> Iterator[str]:
+    end = 0
+    try:
+        for name, place in png_pieces(data) if data.startswith(PNG_START) else jpeg_pieces(data):
+            body = data[place.start + 4 : min(place.start + 36, place.stop)]
+            if kind := _CHUNKS.get(name) if isinstance(name, bytes) else _kind_of_segment(name, body):
+                yield kind
+            end = place.stop
+    except ValueError:
+        end = 0  # A picture without an end: what follows it cannot be told from it.
+    # Some programs fill their files up with zeros.
+    if data[end:].strip(b"\0"):
+        yield _AFTER
 
 
 def _kind_of_segment(marker: int, body: bytes) -> str | None:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesiongen.imaging.pixels import pixels
 from lesiongen.imaging.preprocessing import reduced
 
 __all__ = ["SHARPNESS_SIDE", "contrast", "sharpness", "vignette_share"]
@@ -13,9 +14,9 @@ SHARPNESS_SIDE = 128
 _DARK = 48
 
 
-def contrast(light: NDArray[np.float32]) -> float:
-    """Returns the standard deviation of grey values (0 to 255) of a small picture."""
-    return float(light.std())
+def contrast(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the standard deviation of the grey values (0 to 255) of small pictures [n, side, side], float32 [n]."""
+    return np.asarray(light.std(axis=(1, 2)))
 
 
 def sharpness(image: Image.Image) -> float:
@@ -32,34 +33,43 @@ def sharpness(image: Image.Image) -> float:
         sizes stays within a quarter.
     """
     small = reduced(image, SHARPNESS_SIDE).convert("L")
-    scale = SHARPNESS_SIDE / min(small.size)
-    # Enlarged, the pixels of a small image must not become edges.
-    way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    small = small.resize((round(small.width * scale), round(small.height * scale)), way)
+    if (scale := SHARPNESS_SIDE / min(small.size)) != 1:
+        # Enlarged, the pixels of a small image must not become edges.
+        way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+        small = small.resize((round(small.width * scale), round(small.height * scale)), way)
     # The rim may be a vignette's edge, which is sharp in any photograph.
     top, left = small.height // 8, small.width // 8
-    values = np.asarray(small, dtype=np.float32)[top : small.height - top, left : small.width - left]
+    values = pixels(small)[top : small.height - top, left : small.width - left].astype(np.int16)
     around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
-    return float((around - 4 * values[1:-1, 1:-1]).var())
+    edges = (around - 4 * values[1:-1, 1:-1]).ravel().astype(np.float32)
+    # The mean is nearly 0, so that the difference of squares loses nothing.
+    return float(edges @ edges / edges.size - (edges.sum() / edges.size) ** 2)
 
 
-def vignette_share(light: NDArray[np.float32]) -> float:
-    """Returns the share of a picture [side, side] that is dark and joined to a corner, as the rim of a dermatoscope is.
+def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns how much of a picture is dark and joined to a corner, as the rim of a dermatoscope is.
 
     Args:
-        light: Grey values, 0 to 255; dark is below 48.
+        light: Grey values of small pictures [n, side, side], 0 to 255; dark is below 48.
+
+    Returns:
+        Share of each picture, float64 [n].
     """
+    side = light.shape[-1]
     dark = light < _DARK
+    cornered = np.flatnonzero(dark[:, :: side - 1, :: side - 1].any(axis=(1, 2)))
+    dark = dark[cornered]
     reached = np.zeros_like(dark)
-    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-        reached[row, column] = dark[row, column]
+    reached[:, :: side - 1, :: side - 1] = dark[:, :: side - 1, :: side - 1]
     count = 0
     while (now := int(reached.sum())) > count:
         count = now
         wider = reached.copy()
-        wider[1:] |= reached[:-1]
-        wider[:-1] |= reached[1:]
         wider[:, 1:] |= reached[:, :-1]
         wider[:, :-1] |= reached[:, 1:]
+        wider[..., 1:] |= reached[..., :-1]
+        wider[..., :-1] |= reached[..., 1:]
         reached = wider & dark
-    return count / dark.size
+    result = np.zeros(len(light))
+    result[cornered] = reached.mean(axis=(1, 2))
+    return result

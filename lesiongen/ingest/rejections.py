@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from typing import get_args
@@ -9,9 +10,8 @@ from typing import get_args
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Kind, Rejection
-from lesiongen.storage import Storage
 
-__all__ = ["LEFT_OUT_NAMES", "check_rejections", "write_rejections"]
+__all__ = ["LEFT_OUT_NAMES", "check_rejections", "left_out_tables"]
 
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
@@ -53,19 +53,30 @@ def _check_rejected(config: IngestConfig, source: str, accepted: int, rejected: 
 
 def _listed(source: str, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {item}" for item in rows[:LISTED])
-    more = f"\n  and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
+    more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(rows)} lists all" if len(rows) > LISTED else ""
     return f"{len(rows):,} of {accepted + len(rows):,} rows of {source} cannot be used:{listed}{more}"
 
 
-def write_rejections(storage: Storage, left_out: Sequence[Rejection]) -> None:
-    """Lists the rows that stay out in tables beside the dataset, one for each reason of `LEFT_OUT_NAMES`."""
-    for kind, name in LEFT_OUT_NAMES.items():
-        if rows := [item for item in left_out if item.kind == kind]:
-            text = io.StringIO()
-            table = csv.writer(text)
-            table.writerow(_COLUMNS)
-            table.writerows(map(_inert, astuple(item)[: len(_COLUMNS)]) for item in rows)
-            storage.write_text(name, text.getvalue())
+def _kept_aside(rows: Sequence[Rejection]) -> str:
+    """Writes the table of rows that end a run, which has no dataset that the table could lie beside."""
+    handle, path = tempfile.mkstemp(prefix="lesiongen-rows-", suffix=".csv")
+    with open(handle, "w", encoding="utf-8", newline="") as file:
+        file.write(_table(rows))
+    return path
+
+
+def left_out_tables(left_out: Sequence[Rejection]) -> dict[str, str | None]:
+    """Returns the tables of the rows that stay out, by the names of `LEFT_OUT_NAMES`; None where there is no row."""
+    by_kind = {name: [item for item in left_out if item.kind == kind] for kind, name in LEFT_OUT_NAMES.items()}
+    return {name: _table(rows) if rows else None for name, rows in by_kind.items()}
+
+
+def _table(rows: Sequence[Rejection]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(_COLUMNS)
+    table.writerows(map(_inert, astuple(item)[: len(_COLUMNS)]) for item in rows)
+    return text.getvalue()
 
 
 def _inert(cell: str | int | None) -> str | int | None:

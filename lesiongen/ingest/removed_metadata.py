@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lesiongen.ingest.splitting import LoadedRow
-from lesiongen.storage import Storage
 
-__all__ = ["REMOVED_NAME", "removed_counts", "write_removed"]
+__all__ = ["REMOVED_NAME", "removed_counts", "removed_table"]
 
 REMOVED_NAME = "removed_metadata.csv"
 
@@ -18,12 +17,11 @@ def removed_counts(loaded: Sequence[LoadedRow]) -> dict[str, int]:
     return dict(sorted(Counter(kind for item in loaded for kind in item.removed).items()))
 
 
-def write_removed(storage: Storage, loaded: Sequence[LoadedRow]) -> None:
-    """Lists the images and the kinds that their files carried, never what these said."""
+def removed_table(loaded: Sequence[LoadedRow]) -> str | None:
+    """Returns a table of the images and the kinds that their files carried, never what these said; None without any."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(("file", "image_id", "removed"))
     rows = [(item.row.image_key, item.row.image_id, ", ".join(item.removed)) for item in loaded if item.removed]
     table.writerows(rows)
-    if rows:
-        storage.write_text(REMOVED_NAME, text.getvalue())
+    return text.getvalue() if rows else None

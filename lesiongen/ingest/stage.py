@@ -1,6 +1,6 @@
 """The ingest stage: a collection becomes a dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from lesiongen.imaging import FingerprintFile
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.pictures import Picture, Spool, clean
-from lesiongen.ingest.rejections import check_rejections, write_rejections
-from lesiongen.ingest.removed_metadata import removed_counts, write_removed
+from lesiongen.ingest.rejections import check_rejections, left_out_tables
+from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
 from lesiongen.ingest.sources import open_source
 from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
@@ -96,8 +96,7 @@ def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        write_rejections(writer.storage, left_out)
-        write_removed(writer.storage, loaded)
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),
@@ -132,7 +131,8 @@ def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[
             rows[checked.image_id] = checked
         else:
             rejected.append(checked)
-    return _one_patient_a_lesion(list(rows.values())), rejected
+    kept, ambiguous = _one_patient_a_lesion(rows.values())
+    return kept, rejected + ambiguous
 
 
 def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rejection:
@@ -148,18 +148,29 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
     return row
 
 
-def _one_patient_a_lesion(rows: list[Row]) -> list[Row]:
-    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each)."""
+def _one_patient_a_lesion(rows: Collection[Row]) -> tuple[list[Row], list[Rejection]]:
+    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each).
+
+    A row of such a number that names no patient may belong to any of them, and would leak from one split to another:
+    it is rejected.
+    """
     patients: dict[object, set[object]] = {}
     for row in rows:
         # A blank is no second patient: the row may well belong to the one that is named.
         if patient := row.values.get("patient_id"):
             patients.setdefault(row.values.get("lesion_id"), set()).add(patient)
+    kept, rejected = [], []
     for row in rows:
         lesion, patient = row.values.get("lesion_id"), row.values.get("patient_id")
-        if lesion and patient and len(patients[lesion]) > 1:
+        shared = bool(lesion) and len(patients.get(lesion, ())) > 1
+        if shared and not patient:
+            reason = f"names no patient, and several patients have a lesion {lesion}: it could not be kept with its own"
+            rejected.append(row.reject(None, reason))
+            continue
+        if shared:
             row.values["lesion_id"] = f"{patient}/{lesion}"
-    return rows
+        kept.append(row)
+    return kept, rejected
 
 
 def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import TextIO
 from zipfile import ZipFile
 
 from lesiongen.errors import DataError
@@ -76,19 +77,37 @@ def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRo
     try:
         # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, delimiter=_delimiter(path))
-            header = [name.strip() for name in next(rows, [])]
+            rows = _csv_rows(key, file, _delimiter(path))
+            header = [name.strip() for name in next(rows, (1, []))[1]]
             _check_header(key, header, required)
-            for cells in rows:
+            for line, cells in rows:
                 if cells:
-                    yield _csv_row(key, rows.line_num, header, cells)
+                    yield _csv_row(key, line, header, cells)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{key} is not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}",
             hint="Save the table as CSV in UTF-8.",
         ) from error
+
+
+def _csv_rows(key: str, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the cells of every row and the line where it begins; a quoted cell may have several lines.
+
+    Raises:
+        DataError: A quote is not closed, or closed within a cell: rows that follow would be taken for a part of it.
+    """
+    rows, line = csv.reader(file, delimiter=delimiter, strict=True), 1
+    try:
+        for cells in rows:
+            yield line, cells
+            line = rows.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{key}, row {rows.line_num}: {error}", hint="Save the table as plain CSV.") from error
+        if rows.line_num <= line and "end of data" not in str(error):
+            raise DataError(f"{key}, row {line}: {error}", hint="Save the table as plain CSV.") from error
+        raise DataError(
+            f"{key}, row {line}: a quote opens in this row and no quote closes the cell (row {rows.line_num}: {error})",
+            hint="Close it at the end of its cell; a quote that is meant is written twice.",
+        ) from error
 
 
 def _delimiter(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Rows against rows: images that are one, lesions and patients in several splits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["NEAR_GROUP", "with_links"]
 
 NEAR_GROUP = "near_duplicate_group"
-_NAMED = 3
+_NAMED, _SOUGHT = 3, 64
 _SAME_LESION = ("lesion_id", "digest")
 
 
@@ -50,32 +51,73 @@ def _partners(table: pd.DataFrame, keys: Sequence[str], differs: str, *, apart: 
     result = np.full(len(table), None, dtype=object)
     names = table["image_id"].astype(str).to_numpy()
     values = None if differs == "image_id" else table[differs].astype(str).to_numpy()
-    different, known = _codes(table, differs), [_codes(table, column) for column in apart]
-    for rows in _groups(table, keys, different):
-        for row in rows:
-            chosen = different[rows] != different[row]
-            for codes in known:
-                chosen &= (codes[rows] != codes[row]) | (codes[row] < 0)
-            if chosen.any():
-                result[row] = _named(rows[chosen], names, values)
+    rows, numbers = _grouped(table, keys, differs)
+    codes = np.stack([_codes(table, column)[rows] for column in (differs, *apart)])
+    counts = _partner_counts(numbers, codes)
+    linked = np.unique(numbers[counts > 0])
+    for start, stop in zip(np.searchsorted(numbers, linked), np.searchsorted(numbers, linked, "right"), strict=True):
+        group, places = codes[:, start:stop], rows[start:stop]
+        firsts = _firsts(group[0])
+        texts: dict[bytes, str] = {}
+        for place in np.flatnonzero(counts[start:stop]).tolist():
+            # Rows that agree in all codes have the same partners.
+            alike = group[:, place].tobytes()
+            if alike not in texts:
+                count = int(counts[start + place])
+                chosen = _first_partners(group, place, firsts, min(count, _NAMED))
+                texts[alike] = _named(places[chosen], count, names, values)
+            result[places[place]] = texts[alike]
     return pd.Series(result, index=table.index, dtype=object)
 
 
-def _groups(table: pd.DataFrame, keys: Sequence[str], different: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yields the positions of rows that agree in the keys, for groups with more than one value of ``different``."""
-    usable = (different >= 0) & table[list(keys)].notna().all(axis=1).to_numpy()
-    rows = np.flatnonzero(usable)
+def _grouped(table: pd.DataFrame, keys: Sequence[str], differs: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the positions of rows that have all keys and a value of ``differs``, group by group, and its number."""
+    rows = np.flatnonzero(table[[*keys, differs]].notna().all(axis=1).to_numpy())
     numbers = table[list(keys)].iloc[rows].groupby(list(keys), sort=False).ngroup().to_numpy()
-    rows = rows[np.argsort(numbers, kind="stable")]
-    for group in np.split(rows, np.cumsum(np.bincount(numbers))[:-1]) if len(rows) else ():
-        if len(group) > 1 and (different[group] != different[group[0]]).any():
-            yield group
+    order = np.argsort(numbers, kind="stable")
+    return rows[order], numbers[order]
+
+
+def _partner_counts(numbers: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts the rows of each row's group that agree with it in none of the codes [columns, rows].
+
+    By inclusion and exclusion, since comparing each row with each takes minutes where a group has 100,000.
+    """
+    blank = -1 - np.arange(codes.shape[1])  # agrees with no other
+    table = pd.DataFrame(np.where(codes < 0, blank, codes).T).assign(group=numbers)
+    counts = table.groupby("group")["group"].transform("size").to_numpy()
+    for size in range(1, len(codes) + 1):
+        for columns in combinations(range(len(codes)), size):
+            agreeing = table.groupby(["group", *columns])["group"].transform("size").to_numpy()
+            counts = counts - agreeing if size % 2 else counts + agreeing
+    return np.asarray(counts, dtype=np.int64)
+
+
+def _firsts(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns places among which each value finds the first `_SOUGHT` of the others, where there are so many."""
+    if len(values) <= 2 * _SOUGHT:
+        return np.arange(len(values))
+    order = np.argsort(values, kind="stable")
+    _, starts, counts = np.unique(values[order], return_index=True, return_counts=True)
+    rank = np.arange(len(values)) - np.repeat(starts, counts)
+    return np.asarray(np.sort(order[rank < _SOUGHT])[: 2 * _SOUGHT], dtype=np.int64)
+
+
+def _first_partners(codes: NDArray[np.int64], place: int, firsts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Returns the first places of a group that agree with one place in none of the codes [columns, places]."""
+    own = codes[:, place : place + 1]
+    found = firsts[_apart(codes[:, firsts], own)][:count]
+    return found if len(found) == count else np.flatnonzero(_apart(codes, own))[:count]
+
+
+def _apart(codes: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(~((codes == own) & (own >= 0)).any(axis=0), dtype=np.bool_)
 
 
 def _codes(table: pd.DataFrame, column: str) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(table[column])[0], dtype=np.int64)
 
 
-def _named(rows: NDArray[np.int64], names: NDArray[np.object_], values: NDArray[np.object_] | None) -> str:
-    shown = [names[row] if values is None else f"{names[row]} ({values[row]})" for row in rows[:_NAMED]]
-    return ", ".join(shown) + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
+def _named(first: NDArray[np.int64], count: int, names: NDArray[np.object_], values: NDArray[np.object_] | None) -> str:
+    shown = ", ".join(names[row] if values is None else f"{names[row]} ({values[row]})" for row in first)
+    return f"{shown} and {count - len(first)} more" if count > len(first) else shown

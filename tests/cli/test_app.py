@@ -31,6 +31,13 @@ def test_every_command_has_help_with_an_example():
         shown = run(name, "--help")
         assert shown.returncode == 0, shown.stderr
         assert "Example" in shown.stdout, name
+        examples = [line for line in commands()[name].__doc__.splitlines() if line.startswith("      lesiongen ")]
+        # Each on a line of its own, however long: to be copied.
+        assert {line.strip() for line in examples} <= {line.strip() for line in shown.stdout.splitlines()}, name
+
+
+def commands():
+    return {info.name: info.callback for info in cli.app.registered_commands}
 
 
 def test_an_error_is_told_without_a_traceback(tmp_path):

@@ -1,17 +1,25 @@
 """What is looked up in an image file: what it is, what it carries, whether the photograph is of use."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageFilter, PngImagePlugin
 
 from lesiongen.imaging import decode, encode_png
-from lesiongen.imaging.examination import Examination, examine, examine_all
+from lesiongen.imaging.encoding import pixel_hash
+from lesiongen.imaging.examination import EXAMINED, examine_all
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.imaging.quality import sharpness, vignette_share
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
+
+
+def examine(data: bytes) -> SimpleNamespace:
+    """What is looked up in one file, by name."""
+    found = examine_all([data])
+    return SimpleNamespace(**{name: found.columns[name][0] for name in EXAMINED}, prints=found.fingerprints.tolist())
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -92,10 +100,15 @@ def test_a_turned_file_is_upright_and_says_so():
 
 
 def test_an_unusable_file_is_a_result(lesion):
-    broken, sound = examine_all([encode_png(lesion)[:-300], encode_png(lesion)])
-    assert broken.decode_problem.startswith("truncated")
-    assert broken == Examination(decode_problem=broken.decode_problem)
-    assert sound.decode_problem is None
+    found = examine_all([b"", encode_png(lesion), encode_png(lesion)[:-300]])
+    assert len(found) == 3
+    columns = dict(found.columns)
+    problems = columns.pop("decode_problem")
+    assert (problems[0][:5], problems[1], problems[2][:9]) == ("empty", None, "truncated")
+    assert all(value[0] is None or np.isnan(value[0]) for value in columns.values())
+    sound = examine(encode_png(lesion))
+    assert len(found.fingerprints) == 1
+    assert (found.fingerprints.tolist(), columns["contrast"][1]) == (sound.prints, sound.contrast)
 
 
 def test_sharpness_falls_with_blur_and_not_with_size(lesion):
@@ -116,13 +129,26 @@ def test_the_rim_of_a_dermatoscope_is_measured_and_dark_lesions_are_not():
     ImageDraw.Draw(image).ellipse((0, 0, 319, 319), fill=180)
     ImageDraw.Draw(image).ellipse((120, 120, 200, 200), fill=10)
     light = np.asarray(image.resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
-    assert vignette_share(light) == pytest.approx(1 - np.pi / 4, abs=0.03)
-    assert vignette_share(np.full((32, 32), 200, dtype=np.float32)) == 0
-    assert vignette_share(np.zeros((32, 32), dtype=np.float32)) == 1
+    bright, dark = np.full((32, 32), 200, dtype=np.float32), np.zeros((32, 32), dtype=np.float32)
+    shares = vignette_share(np.stack([bright, light, dark]))
+    assert shares == pytest.approx([0, 1 - np.pi / 4, 1], abs=0.03)
+    assert (shares[0], shares[2]) == (0, 1)
 
 
 def test_a_decoded_picture_is_examined_not_its_file(lesion):
     jpeg = saved(lesion, "JPEG", quality=90)
     again = saved(decode(jpeg), "PNG")
     assert examine(jpeg).digest == examine(again).digest
-    assert examine(jpeg).fingerprint == examine(again).fingerprint
+    assert examine(jpeg).prints == examine(again).prints
+
+
+def test_pixels_have_one_digest_in_whatever_file_and_memory_they_lie():
+    noise = np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    kinds = [("PNG", "RGB"), ("BMP", "RGB"), ("TIFF", "RGB"), ("WEBP", "RGB"), ("PNG", "RGBA"), ("TIFF", "RGBX")]
+    files = [saved(image.convert(mode), kind, lossless=True) for kind, mode in kinds]
+    assert len({examine(data).digest for data in files}) == 1
+    large = Image.fromarray(np.resize(noise, (2100, 2000, 3)))  # lies in several blocks
+    same, other = large.copy(), large.copy()
+    other.putpixel((1999, 2099), (1, 2, 3))
+    assert pixel_hash(same) == pixel_hash(large) != pixel_hash(other)

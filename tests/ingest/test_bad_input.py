@@ -5,6 +5,7 @@ Each miniature is harmed in one way. ``Case`` says for a format which table, col
 
 import csv
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, StorageError
 from lesiongen.imaging import decode
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.ingest.formats import FORMATS, reader_for
@@ -155,6 +156,29 @@ def test_another_delimiter_is_named(case, source, tmp_path):
         table.writeheader()
         table.writerows(rows)
     assert f"{case.table} is separated by semicolons, not by commas" in refused(case, source, tmp_path)
+
+
+@pytest.mark.parametrize("closing", ["", 'x"y'])
+def test_a_quote_that_nothing_closes_takes_no_rows_with_it(case, source, tmp_path, closing):
+    path = source / case.table
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells, _, last = lines[3].rpartition(",")
+    lines[3] = f'{cells},"{last}'
+    lines[6] += closing
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert f"{case.table}, row 4: a quote opens in this row" in refused(case, source, tmp_path, on_error="reject")
+
+
+def test_a_quoted_cell_of_several_lines_is_one_cell_and_rows_are_counted_by_lines(tmp_path):
+    source = miniatures.image_folder(tmp_path / "source")
+    rows = rows_of(source / "metadata.csv")
+    rows[1]["caption"], rows[3]["diagnosis"] = 'a "dark" lesion,\nof two colours', "moon rash"
+    columns = tuple(dict.fromkeys([*rows[0], "caption"]))
+    miniatures.write_csv(source / "metadata.csv", columns, [dict.fromkeys(columns, "") | row for row in rows])
+    config = IngestConfig(format="image_folder", unknown_diagnosis="reject", on_error="reject", max_rejected=0.5)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert [(item.row, item.value) for item in result.rejected] == [(6, "moon rash")]
+    assert list(Dataset.open(str(tmp_path / "out")).metadata(["caption"])["caption"].dropna()) == [rows[1]["caption"]]
 
 
 def test_a_byte_order_mark_does_not_matter(case, source, tmp_path):
@@ -306,6 +330,47 @@ def test_too_many_rejected_rows_leave_nothing(case, source, tmp_path):
     assert "At most 5% may be rejected (--max-rejected)" in message
 
 
+def test_a_run_that_fails_by_many_rows_says_where_all_of_them_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = [{"file_name": f"{number}.png", "diagnosis": "nv"} for number in range(30)]
+    miniatures.write_csv(source / "metadata.csv", ("file_name", "diagnosis"), rows)
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format="image_folder", on_error="reject"), str(source), str(tmp_path / "out"))
+    (table,) = tmp_path.glob("lesiongen-rows-*.csv")
+    assert f"and 10 more; {table} lists all" in str(caught.value)
+    assert [(row["row"], row["value"]) for row in rows_of(table)] == [
+        (str(number + 2), f"{number}.png") for number in range(30)
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_earlier_attempt(tmp_path, monkeypatch):
+    source = miniatures.image_folder(tmp_path / "source")
+    config = IngestConfig(format="image_folder", on_error="reject", max_rejected=0.5)
+    damaged = source / rows_of(source / "metadata.csv")[0]["file_name"]
+    sound = damaged.read_bytes()
+    damaged.write_bytes(b"")
+
+    def fail(*arguments):
+        raise StorageError("the disk is full")
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(LocalStorage, "upload_file", fail)
+        ingest(config, str(source), str(out))
+    assert not list(out.rglob("*"))
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(LocalStorage, "write_json", fail)
+        ingest(config, str(source), str(out))
+    assert (out / "rejected.csv").exists()
+    assert not (out / "_dataset.json").exists()
+    damaged.write_bytes(sound)
+    assert ingest(config, str(source), str(out)).rejected == []
+    assert not (out / "rejected.csv").exists()
+
+
 class Listed(LocalStorage):
     """A folder with a table whose images are listed and never opened."""
 
@@ -318,16 +383,15 @@ class Listed(LocalStorage):
         yield from (StoredObject(name, 1000) for name in self.images)
 
 
-def test_a_hundred_thousand_rows_are_all_read(tmp_path):
-    chosen = CASES[0]
-    source = chosen.build(tmp_path / "source")
-    path = source / chosen.table
+def test_a_hundred_thousand_rows_are_all_read(case, source):
+    path = source / case.table
     first = rows_of(path)[0]
-    rows = [first | {chosen.names: f"row{number}"} for number in range(100_000)]
-    miniatures.write_csv(path, tuple(first), rows)
-    storage = Listed(source, [f"row{number}.png" for number in range(100_000)])
-    reader = reader_for(IngestConfig(format=chosen.format))
-    assert sum(isinstance(item, Row) for item in reader.read(storage)) == 100_000
+    stems = [f"{number:032x}" if case.format == "fitzpatrick17k" else f"row{number}" for number in range(100_000)]
+    names = [stem + Path(first[case.names]).suffix for stem in stems]
+    miniatures.write_csv(path, tuple(first), [first | {case.names: name} for name in names])
+    storage = Listed(source, [f"pictures/{stem}.png" for stem in stems])
+    items = reader_for(IngestConfig(format=case.format)).read(storage)
+    assert set(range(2, 100_002)) <= {item.line if isinstance(item, Row) else item.row for item in items}
 
 
 CELLS = st.one_of(

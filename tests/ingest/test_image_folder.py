@@ -187,6 +187,16 @@ def test_a_blank_patient_does_not_part_a_lesion(make_folder, tmp_path):
     assert (table.groupby("lesion_id")["split"].nunique() == 1).all()
 
 
+def test_a_blank_patient_of_a_lesion_number_that_several_have_is_rejected(make_folder, tmp_path):
+    table = "file_name,dx,lesion_id,patient_id\n0.png,nv,1,A\n1.png,nv,1,B\n2.png,nv,1,\n3.png,nv,2,\n4.png,nv,,\n"
+    source = make_folder(table, [f"{index}.png" for index in range(5)])
+    with pytest.raises(DataError) as caught:
+        samples_of(source, tmp_path / "failed")
+    assert "metadata.csv, row 4: names no patient, and several patients have a lesion 1" in str(caught.value)
+    samples = samples_of(source, tmp_path / "out", on_error="reject", max_rejected=0.5)
+    assert {name: sample.lesion_id for name, sample in samples.items()} == {"0": "A/1", "1": "B/1", "3": "2", "4": None}
+
+
 def test_folders_named_by_diagnosis_need_no_table(make_folder, tmp_path):
     names = ["train/melanoma/a.png", "train/nevus/b.png", "test/nevus/c.png"]
     source = make_folder("", names)

@@ -1,0 +1,60 @@
+"""A dataset's image files, to be read by other processes where they lie."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import pyarrow.parquet as pq
+
+from lesiongen.dataset.reader import Dataset
+from lesiongen.imaging.stored import StoredImages
+
+__all__ = ["DatasetImages"]
+
+
+class DatasetImages:
+    """The images of a dataset by row groups, in the order of its samples; used as a context manager.
+
+    A shard that was copied from S3 stays on the local disk until `advance` was called for each of its groups.
+
+    Args:
+        dataset: Where they are.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._shards: deque[tuple[ExitStack, int]] = deque()
+        self._finished = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        while self._shards:
+            self._shards.popleft()[0].close()
+
+    def __iter__(self) -> Iterator[StoredImages]:
+        """Yields the images of each row group; every shard is checked against its digest first.
+
+        Raises:
+            DataError: A shard is not the one that was published.
+        """
+        for shard in self._dataset.manifest.shards_of(None):
+            held = ExitStack()
+            path = held.enter_context(self._dataset.fetched(shard))
+            groups = pq.read_metadata(path).num_row_groups
+            self._shards.append((held, groups))
+            yield from (StoredImages(path, group, "image") for group in range(groups))
+
+    def advance(self) -> None:
+        """Says that the next row group, in order, is no longer needed."""
+        self._finished += 1
+        held, groups = self._shards[0]
+        if self._finished == groups:
+            held.close()
+            self._shards.popleft()
+            self._finished = 0
