@@ -1,17 +1,15 @@
 """The ``lesiongen`` command: registers every command and turns errors into plain words."""
 
-import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from lesiongen import __version__
-from lesiongen.cli.options import errors_console
+from lesiongen.cli.options import errors_console, with_examples
 from lesiongen.errors import LesionGenError
 
 __all__ = ["app", "main"]
@@ -88,17 +86,10 @@ def _common(
         use_running_stack()
 
 
-def _with_examples(command: Callable[..., None]) -> str:
-    """Returns the help of a command from its docstring, examples on lines of their own, to be copied."""
-    text, heading, examples = (inspect.getdoc(command) or "").partition("Examples:\n")
-    # Before a paragraph, \b keeps its lines as they are.
-    return text + (heading and "\b\n" + heading) + examples.replace("\n\n", "\n")
-
-
-app.callback(help=_with_examples(_common))(_common)
+app.callback(help=with_examples(_common))(_common)
 for _name, _module in COMMANDS.items():
     _command = getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command")
-    app.command(_name, help=_with_examples(_command))(_command)
+    app.command(_name, help=with_examples(_command))(_command)
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values, with_examples
 
 __all__ = ["app", "build_command"]
 
@@ -16,7 +16,6 @@ def _group() -> None:
     """Build base models."""
 
 
-@app.command("build")
 def build_command(
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the model.")],
     dataset: Annotated[
@@ -46,3 +45,6 @@ def build_command(
         print_json(reference.model_dump())
         return
     console.print(f"{reference.uri}: a tiny base model, version {reference.version[:12]}")
+
+
+app.command("build", help=with_examples(build_command))(build_command)

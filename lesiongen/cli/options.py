@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "print_json",
     "read_yaml",
     "set_values",
+    "with_examples",
 ]
 
 console = Console(highlight=False, soft_wrap=True)
@@ -127,3 +129,10 @@ def print_json(value: object) -> None:
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def with_examples(command: Callable[..., None]) -> str:
+    """Returns the help of a command from its docstring, examples on lines of their own, to be copied."""
+    text, heading, examples = (inspect.getdoc(command) or "").partition("Examples:\n")
+    # Before a paragraph, \b keeps its lines as they are.
+    return text + (heading and "\b\n" + heading) + examples.replace("\n\n", "\n")

@@ -22,7 +22,8 @@ def phantoms_command(
     The seven classes of HAM10000, unbalanced, with few images of dark skin; repeated photographs of a lesion
     and a few exact duplicates included. The folder is read by `ingest --format image_folder`.
 
-    Example: lesiongen phantoms --output phantoms --n 600 --size 64 --seed 0
+    Examples:
+      lesiongen phantoms --output phantoms --n 600 --size 64 --seed 0
     """
     from lesiongen.config import parse_config
     from lesiongen.phantoms import PhantomConfig, write_phantoms

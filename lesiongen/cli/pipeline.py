@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, with_examples
 
 __all__ = ["app", "compile_command", "run_command"]
 
@@ -40,7 +40,8 @@ def compile_command(
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
 
-    Example: lesiongen pipeline compile release --output release.yaml --image registry.example/lesiongen:1.0
+    Examples:
+      lesiongen pipeline compile release --output release.yaml --image registry.example/lesiongen:1.0
     """
     from lesiongen.config import parse_config
     from pipelines.compiling import compile_pipeline
@@ -62,7 +63,7 @@ def compile_command(
 def run_command(
     context: typer.Context,
     source: Annotated[str | None, typer.Option(help="Folder or s3:// prefix with images and a table.")] = None,
-    format: Annotated[str | None, typer.Option(help="ham10000, isic or image_folder.")] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the source; see lesiongen datasets.")] = None,
     preset: Preset = "tiny",
     name: Annotated[str, typer.Option(help="Name of the data, the model and the release.")] = "lesions",
     seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
@@ -91,8 +92,10 @@ def run_command(
 
     Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others.
 
-    Examples: lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions;
-    lesiongen pipeline run --resume latest
+    Examples:
+      lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions
+
+      lesiongen pipeline run --resume latest
     """
     from lesiongen.config import parse_config
     from pipelines.local import run_pipeline
@@ -157,5 +160,5 @@ def _by_stage(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return stages
 
 
-app.command("compile")(compile_command)
-app.command("run")(run_command)
+app.command("compile", help=with_examples(compile_command))(compile_command)
+app.command("run", help=with_examples(run_command))(run_command)

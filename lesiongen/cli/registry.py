@@ -37,7 +37,8 @@ def register_command(
 ) -> None:
     """Register an evaluated generator, and the classifier of its evaluation, as the challenger.
 
-    Example: lesiongen register s3://lesiongen/evaluations/demo --model s3://lesiongen/models/demo --name demo
+    Examples:
+      lesiongen register s3://lesiongen/evaluations/demo --model s3://lesiongen/models/demo --name demo
     """
     from lesiongen.registry import register
 
@@ -63,7 +64,10 @@ def promote_command(
 
     Exit codes: 0 PROMOTE, 3 HOLD, 4 REJECT (the champion stays as it is), 1 and 2 errors: nothing was decided.
 
-    Examples: lesiongen promote demo; lesiongen promote demo --version 3 --policy policy.yaml
+    Examples:
+      lesiongen promote demo
+
+      lesiongen promote demo --version 3 --policy policy.yaml
     """
     from lesiongen.registry import load_policy, promote
 
@@ -88,7 +92,8 @@ def rollback_command(
 ) -> None:
     """Make the previous champion the champion again.
 
-    Example: lesiongen rollback demo --why "nevi drawn with hair only"
+    Examples:
+      lesiongen rollback demo --why "nevi drawn with hair only"
     """
     from lesiongen.registry import rollback
 
@@ -102,7 +107,8 @@ def rollback_command(
 def history_command(name: Name, as_json: Json = False, config: ConfigFile = None) -> None:
     """List what happened to a registered generator: when, who, what, and why.
 
-    Example: lesiongen history demo --json
+    Examples:
+      lesiongen history demo --json
     """
     from lesiongen.registry import history
 

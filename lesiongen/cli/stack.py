@@ -25,7 +25,8 @@ def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigF
 
     Both listen on 127.0.0.1 only. Addresses and credentials stay the same from one start to the next.
 
-    Example: lesiongen up
+    Examples:
+      lesiongen up
     """
     from lesiongen.stack import Stack
 
@@ -35,7 +36,8 @@ def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigF
 def down_command(home: Home = DEFAULT_HOME, config: ConfigFile = None) -> None:
     """Stop the local servers; the data stay for the next `lesiongen up`.
 
-    Example: lesiongen down
+    Examples:
+      lesiongen down
     """
     from lesiongen.stack import Stack
 
@@ -54,7 +56,10 @@ def status_command(
 ) -> None:
     """Tell whether the local servers run and where they are; exit code 1 when they do not.
 
-    Examples: lesiongen status --json; eval "$(lesiongen status --export)"
+    Examples:
+      lesiongen status --json
+
+      eval "$(lesiongen status --export)"
     """
     from lesiongen.stack import Stack
 

@@ -32,6 +32,7 @@ def test_every_command_has_help_with_an_example():
         assert shown.returncode == 0, shown.stderr
         assert "Example" in shown.stdout, name
         examples = [line for line in commands()[name].__doc__.splitlines() if line.startswith("      lesiongen ")]
+        assert examples, name
         # Each on a line of its own, however long: to be copied.
         assert {line.strip() for line in examples} <= {line.strip() for line in shown.stdout.splitlines()}, name
 
