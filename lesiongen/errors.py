@@ -2,6 +2,7 @@
 
 __all__ = [
     "DataError",
+    "Diverged",
     "Interrupted",
     "LesionGenError",
     "ServiceError",
@@ -38,6 +39,10 @@ class UsageError(LesionGenError):
 
 class DataError(LesionGenError):
     """The data are wrong; the message names the rows."""
+
+
+class Diverged(LesionGenError):
+    """Training came to nothing: its gradients stopped being finite numbers."""
 
 
 class StorageError(LesionGenError):

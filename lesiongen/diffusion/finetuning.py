@@ -26,7 +26,7 @@ from lesiongen.diffusion.save import loss_curve, save_model
 from lesiongen.diffusion.stopping import stop_request
 from lesiongen.diffusion.trainer import History, Trainer
 from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, trainer_of
-from lesiongen.errors import UsageError
+from lesiongen.errors import StorageError, UsageError
 from lesiongen.launch import LocalLauncher
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
@@ -88,7 +88,7 @@ def finetune(
         DataError: An image has no caption, or the dataset no training images.
         UsageError: The base is no model, or the output holds another training's model.
         StorageError: Dataset, base or checkpoints cannot be reached; no checkpoint is lost.
-        LesionGenError: Training diverged.
+        Diverged: Training came to nothing.
     """
     before = published(output)
     if before is not None and not resume:
@@ -115,7 +115,7 @@ def finetune(
             if config.processes > 1:
                 del saved
                 train_in_processes(job, LocalLauncher(), stop)
-                trainer = trainer_of(job, run, store.newest())
+                trainer = _finished(job, run, store)
             else:
                 trainer = trainer_of(job, run, saved)
                 del saved  # as large as the model and its optimizer
@@ -132,6 +132,19 @@ def finetune(
         resumed_from=resumed_from,
         checkpoints=place.uri,
     )
+
+
+def _finished(job: TrainingJob, run: StageRun, store: CheckpointStore) -> Trainer:
+    """Returns what several processes have learnt, from the checkpoint of their last step."""
+    last = store.newest()
+    if last is None or last.step != job.config.steps:
+        found = "no checkpoint" if last is None else f"the one of step {last.step}"
+        raise StorageError(
+            f"The training ended, but its checkpoint of step {job.config.steps} in {job.checkpoints} cannot be read: "
+            f"there is {found}",
+            hint="Start the same command again: it goes on from there.",
+        )
+    return trainer_of(job, run, last)
 
 
 def _taken(output: str) -> UsageError:

@@ -21,7 +21,7 @@ from lesiongen.diffusion.learner import Learner, learning_rate
 from lesiongen.diffusion.objective import loss_per_image, min_snr_weights, signal_to_noise, target
 from lesiongen.diffusion.stopping import StopRequest
 from lesiongen.diffusion.validation_pictures import ValidationPictures
-from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.errors import Diverged, Interrupted
 from lesiongen.progress import Progress, progress
 from lesiongen.seeds import derive_seed
 from lesiongen.tracking import StageRun
@@ -98,15 +98,20 @@ class Trainer:
 
         Raises:
             Interrupted: A stop was requested; a checkpoint has been written.
-            LesionGenError: The gradient was not finite for too many steps in a row.
+            Diverged: The gradient was not finite for too many steps in a row.
             StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
         remaining = self.config.steps - self.history.step
-        with self.checkpoints, progress("Fine-tuning", total=remaining, unit="steps") as bar:
-            while self.history.step < self.config.steps:
-                self._guard(self.step())
-                self._after_step(bar, stop)
+        try:
+            with self.checkpoints, progress("Fine-tuning", total=remaining, unit="steps") as bar:
+                while self.history.step < self.config.steps:
+                    self._guard(self.step())
+                    self._after_step(bar, stop)
+        except (Interrupted, Diverged):
+            # All processes are here. One that ended before the first has written its checkpoint would end that too.
+            self.accelerator.wait_for_everyone()
+            raise
         return self.history
 
     def step(self) -> bool:
@@ -203,7 +208,7 @@ class Trainer:
         history.skipped_in_a_row += 1
         logger.warning("Step %d: the gradient is not finite; the step is left out", history.step)
         if history.skipped_in_a_row >= self.config.max_nonfinite:
-            raise LesionGenError(
+            raise Diverged(
                 f"Training diverged: the gradient was not finite for {history.skipped_in_a_row} steps in a row, "
                 f"up to step {history.step}",
                 hint="Lower learning_rate, or train in fp32 or bf16; the newest checkpoint is from before.",

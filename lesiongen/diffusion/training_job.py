@@ -1,10 +1,13 @@
 """Training itself: what it reads lies ready in folders, so that one process or several can do it alike."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from pydantic import BaseModel, ConfigDict
 
 from lesiongen.diffusion.cache import LatentCache
@@ -15,11 +18,15 @@ from lesiongen.diffusion.learner import precision_for
 from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import Trainer
 from lesiongen.diffusion.validation_pictures import ValidationPictures
+from lesiongen.errors import LesionGenError
 from lesiongen.launch import Job, Launcher, worker
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
 
 __all__ = ["TrainingJob", "checkpoints_of", "train_in_processes", "trainer_of"]
+
+_UPLOAD_SECONDS = 3600.0
+"""How long the other processes wait for the first one to write a checkpoint, besides its patience."""
 
 
 class TrainingJob(BaseModel):
@@ -81,6 +88,8 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
         Interrupted: A stop was requested; the state is saved.
         LesionGenError: Training diverged, or a process failed.
     """
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # what encoding the images took; one of the processes uses the same device
     launched = Job(__name__, job.model_dump_json(), job.config.processes)
     launcher.run(launched, lambda: stop.requested is not None)
 
@@ -89,14 +98,28 @@ def _accelerator(config: FinetuneConfig) -> Accelerator:
     precision = precision_for(config.precision)
     # accelerate keeps the first precision of a process for ever; another run may want another.
     AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+    return Accelerator(
+        # On a CPU processes only join where accelerate is told that it is to use one.
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no" if precision == "fp32" else precision,
+        kwargs_handlers=[
+            # Or the gradients are packed anew after the first step of every start, and three processes or more add
+            # them up in another order than before: a resumed training would differ by rounding.
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=timedelta(seconds=config.storage_patience + _UPLOAD_SECONDS)),
+        ],
+    )
 
 
 def _train(specification: str) -> None:
     job = TrainingJob.model_validate_json(specification)
     with worker() as rank, stop_request() as stop, stop.deferred():
         run = joined_run(job.run_id if rank == 0 else None)
-        trainer_of(job, run, checkpoints_of(job).newest()).train(stop)
+        trainer = trainer_of(job, run, checkpoints_of(job).newest())
+        joined = trainer.accelerator.num_processes
+        if joined != job.config.processes:
+            raise LesionGenError(f"{joined} of {job.config.processes} processes found each other")
+        trainer.train(stop)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class LocalLauncher(Launcher):
 
 
 def _command(job: Job) -> list[str]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun = [sys.executable, "-m", "lesiongen.launch.agent", "--standalone"]
     return [*torchrun, f"--nproc-per-node={job.processes}", "--module", job.module, job.specification]
 
 

@@ -1,9 +1,38 @@
 """Training in two processes: what one learns, up to rounding; the same again bit for bit; on after a stop."""
 
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from lesiongen.diffusion import finetune
+from lesiongen.diffusion import finetune, finetuning, training_job
+from lesiongen.errors import Interrupted, StorageError
+from lesiongen.launch import Job, LocalLauncher
+
+
+@pytest.fixture
+def watched(tmp_path, monkeypatch):
+    """Has the processes of a training write into the folder that it gives."""
+
+    class Watching(LocalLauncher):
+        def run(self, job, stop_requested):
+            super().run(Job("tests.diffusion.watched_job", job.specification, job.processes), stop_requested)
+
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    monkeypatch.setattr(finetuning, "LocalLauncher", Watching)
+    monkeypatch.setenv("WATCHED_FOLDER", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+    return folder
+
+
+def _told(folder, kind):
+    return {path.stem.split("-")[1]: json.loads(path.read_text()) for path in folder.glob(f"{kind}-*.json")}
 
 
 def _losses(result):
@@ -22,8 +51,69 @@ def test_two_processes_follow_the_losses_of_one(config, dataset_uri, tmp_path, m
     assert two.held_out_loss == pytest.approx(one.held_out_loss, rel=1e-4)
 
 
-def test_stopped_in_the_middle_two_processes_end_where_they_would_have(config, dataset_uri, tmp_path):
-    settings = config.model_copy(update={"processes": 2, "accumulation": 1})
+@pytest.mark.parametrize(
+    ("split", "places"),
+    [
+        ({"batch_size": 4, "accumulation": 1}, ([0, 1], [2, 3])),
+        ({"batch_size": 2, "accumulation": 2}, ([0, 1], [2, 3])),
+    ],
+)
+def test_processes_share_the_images_of_a_step_and_one_of_them_saves(
+    config, dataset_uri, tmp_path, watched, split, places
+):
+    finetune(config.model_copy(update={"processes": 2, "steps": 2, **split}), dataset_uri, str(tmp_path / "out"))
+    ranks = _told(watched, "rank")
+    assert (ranks["0"]["places"], ranks["1"]["places"]) == places
+    for told in ranks.values():
+        assert told["processes"] == 2
+        assert told["wrapped"] == "DistributedDataParallel"
+    assert [path.name for path in watched.glob("saved-by-*")] == ["saved-by-0"]
+
+
+def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri, tmp_path, monkeypatch):
+    class Alone(LocalLauncher):
+        def run(self, job, stop_requested):
+            super().run(Job(job.module, job.specification, 1), stop_requested)
+
+    monkeypatch.setattr(finetuning, "LocalLauncher", Alone)
+    with pytest.raises(Exception, match="1 of 2 processes found each other"):
+        finetune(config.model_copy(update={"processes": 2}), dataset_uri, str(tmp_path / "out"))
+
+
+def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path, watched, monkeypatch, capfd):
+    """torchrun ends the first process half a minute after another has ended, and an upload may take longer."""
+    monkeypatch.setenv("WATCHED_SLOWLY", "3")
+
+    def stop_once_it_trains():
+        while not (watched / "rank-0.json").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_once_it_trains, daemon=True).start()
+    settings = config.model_copy(update={"processes": 2, "steps": 100_000})
+    with pytest.raises(Interrupted, match="the state is saved in"):
+        finetune(settings, dataset_uri, str(tmp_path / "out"))
+    assert _told(watched, "ended") == {"0": {"saved before": True}, "1": {"saved before": True}}
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_training_whose_last_checkpoint_cannot_be_read_publishes_nothing(config, dataset_uri, tmp_path, monkeypatch):
+    train = training_job.train_in_processes
+
+    def damaged(*arguments):
+        train(*arguments)
+        for path in tmp_path.rglob("step-*/manifest.json"):
+            path.write_text("{}")
+
+    monkeypatch.setattr(finetuning, "train_in_processes", damaged)
+    with pytest.raises(StorageError, match="step 2 .* cannot be read"):
+        finetune(config.model_copy(update={"processes": 2, "steps": 2}), dataset_uri, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_stopped_in_the_middle_processes_end_where_they_would_have(config, dataset_uri, tmp_path, processes):
+    settings = config.model_copy(update={"processes": processes, "batch_size": processes, "accumulation": 1})
     whole = finetune(settings, dataset_uri, str(tmp_path / "whole"))
     # As if the run had been stopped after its third step: of the checkpoints only that one is left.
     halved = settings.model_copy(update={"checkpoint_every": 3, "keep_checkpoints": 5})
