@@ -67,7 +67,7 @@ def segment(image: Image.Image) -> Segmentation:
     The lesion is what differs from the skin of the picture's margin under a light that falls off as a quadratic of
     the place (Cavalcanti and Scharcanski 2011): Otsu's threshold (1979) on the CIELAB distance, with a prior for the
     centre. The region is then refined by the colours inside and outside of it (as GrabCut, Rother et al. 2004, with
-    histograms and a smoothed log ratio in place of mixtures and a cut).
+    histograms and a smoothed log ratio in place of mixtures and a cut), and notches in it are closed (Serra 1982).
     """
     lab, lines = without_lines(to_lab(to_array(image)))
     seen = visible(lab[..., 0])
