@@ -3,6 +3,7 @@
 import gc
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from importlib.metadata import version
 
 import psutil
 
-__all__ = ["machine", "paired", "spread", "table", "versions"]
+__all__ = ["machine", "paired", "processor_seconds", "spread", "table", "versions"]
 
 
 def machine() -> str:
@@ -57,6 +58,12 @@ def paired(cases: Mapping[str, Callable[[], object]], pairs: int = 5) -> dict[st
             cases[name]()
             seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def processor_seconds() -> float:
+    """Returns the processor time that this process and its ended children have used, in seconds."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def spread(values: Sequence[float], form: str = ".2f") -> str:

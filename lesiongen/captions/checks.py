@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from lesiongen.captions.body import unknown_words
 from lesiongen.captions.contradictions import across_entries, within_entry
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.captions.free_text import text_problems
@@ -106,7 +107,10 @@ def _may_say_who(writer: Source, name: str, source: Source) -> bool:
 
 
 def _patient_problems(entry: Entry, sample: Sample) -> Iterator[tuple[CheckName, str, str]]:
-    """Compares age, sex and site with the table, which alone knows them; a site is free text and is read as such."""
+    """Compares age, sex and site with the table, which alone knows them.
+
+    A site is free text and is read as such: what is no place of the body stays out, as does its wording.
+    """
     for word in entry.value:
         if is_age(word):
             known = None if sample.age is None else f"{sample.age:.0f} years"
@@ -119,6 +123,8 @@ def _patient_problems(entry: Entry, sample: Sample) -> Iterator[tuple[CheckName,
             yield "without evidence", word, "is not what the table says"
         elif problems:
             yield problems[0].check, word, problems[0].detail
+        elif not (is_age(word) or word in SEXES) and (unknown := unknown_words(word)):
+            yield "unknown place", word, f"{unknown} of its words name no place of the body"
         elif known not in (None, word) and (is_age(word) or word in SEXES):
             yield "contradiction with the metadata", word, f"the table says {known}"
 

@@ -20,6 +20,7 @@ CheckName = Literal[
     "invented diagnosis",
     "another patient",
     "personal data",
+    "unknown place",
 ]
 
 

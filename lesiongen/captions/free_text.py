@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from lesiongen.captions.body import body_regions
 from lesiongen.captions.contradictions import AGE_TOLERANCE
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.concepts import Source
@@ -58,13 +59,6 @@ _DISEASE = re.compile(r"\b(?:\w{3,}oma|cancer|keratosis|metastasis)\b")
 _NO_DISEASE = {"hematoma", "haematoma", "stroma", "trauma", "hyperkeratosis", "parakeratosis", "zygoma"}
 _MALIGNANCY = {"malignant": True, "malignancy": True, "cancerous": True, "cancer": True, "benign": False}
 
-_REGIONS = {
-    "head": "head face scalp forehead temple cheek nose nasal chin lip ear eyelid eyebrow jaw neck oral mouth",
-    "trunk": "trunk torso back chest abdomen abdominal breast buttocks buttock flank waist anterior posterior lateral",
-    "arm": "arm arms forearm elbow wrist hand hands finger fingers palm palms shoulder upper acral fingernail",
-    "leg": "leg legs thigh knee shin calf ankle foot feet toe toes heel sole soles lower acral toenail",
-    "genital": "genital groin penis vulva scrotum perianal",
-}
 _DIRECTIONS = re.compile(r"\bback of\b|\b(?:upper|lower|anterior|posterior|lateral)\b(?! (?:limb|extrem))")
 _SEXED = {
     "male": r"\b(?:male|man|men|boy|gentleman|his|he)\b",
@@ -166,12 +160,7 @@ def _other_sex(text: str, sample: Sample) -> str | None:
 
 def _other_site(text: str, sample: Sample) -> str | None:
     """Compares regions of the body, coarsely: a text may name a neighbour, or several places."""
-    said, known = _regions(_DIRECTIONS.sub("", text.lower())), _regions(sample.site or "")
+    said, known = body_regions(_DIRECTIONS.sub("", text.lower())), body_regions(sample.site or "")
     if not said or not known or said & known:
         return None
     return f"{', '.join(sorted(said))}, the table says {sample.site}"
-
-
-def _regions(text: str) -> set[str]:
-    words = set(re.findall(r"[a-z]+", text.lower()))
-    return {region for region, names in _REGIONS.items() if words & set(names.split())}

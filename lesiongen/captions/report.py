@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
 from PIL import Image
 
 from lesiongen.captions.check_counts import WorstCase
@@ -95,6 +94,8 @@ def _tokens(counts: CaptionCounts) -> list[Block]:
 
 
 def _histogram(counts: CaptionCounts) -> Image.Image:
+    from matplotlib.figure import Figure  # the processes that measure import this module and draw nothing
+
     figure = Figure(figsize=(7, 2.4))
     axes = figure.add_subplot()
     axes.bar(list(counts.lengths), list(counts.lengths.values()), width=0.9, color="#1f5f8b")

@@ -61,18 +61,16 @@ def without_lines(lab: Plane) -> tuple[Plane, Mask]:
 
 
 def _inpainted(lab: Plane, hidden: Mask) -> Plane:
-    known = (~hidden).astype(np.float32)
+    known = np.dstack([lab, np.ones(hidden.shape, dtype=np.float32)])
+    known[hidden] = 0
     filled = lab.copy()
     rest = hidden
-    for sigma in (1.2, 3.0, 9.0):
-        weight = ndimage.gaussian_filter(known, sigma, truncate=3)
-        reached = rest & (weight > 0.08)
-        for plane in range(3):
-            mean = ndimage.gaussian_filter(lab[..., plane] * known, sigma, truncate=3)
-            filled[reached, plane] = mean[reached] / weight[reached]
+    for step in (1, 4):  # what lies deeper is filled from afar, where every fourth pixel is enough
+        sums = ndimage.gaussian_filter(known[::step, ::step], (2, 2, 0), truncate=3)
+        sums = sums.repeat(step, axis=0).repeat(step, axis=1)[: hidden.shape[0], : hidden.shape[1]]
+        reached = rest & (sums[..., 3] > 0.08)
+        filled[reached] = sums[reached, :3] / sums[reached, 3:]
         rest = rest & ~reached
-        if not rest.any():
-            break
     return filled
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.color import rgb2lab
+
+from lesiongen.concepts.lab import to_lab
 
 __all__ = ["Border", "irregularity", "trace_border"]
 
@@ -15,11 +16,14 @@ Plane = NDArray[np.float32]
 Values = NDArray[np.float64]
 
 RAYS = 128
-STEPS = 49
+RADIAL_STEP = 1.0
+"""Pixels of the mask between two looks at it, along a ray from its middle."""
+
+STEPS = 33
 REACH = 0.18
 """How far along a ray the passage is looked at on either side of the outline, in lesion radii."""
 
-ENDS = 12
+ENDS = 9
 """Steps at either end of a ray's stretch whose colours are taken for the lesion's and the skin's."""
 
 SMOOTHED = 7
@@ -28,8 +32,18 @@ SMOOTHED = 7
 BEYOND, SLACK = 2.0, 0.2
 """How strongly a colour on the far side of the skin's counts as lesion, such as white scale, and from where."""
 
-NEIGHBOURS = 5
+NEIGHBOURS = 8
 """Rays on either side with which a ray shares what it takes for the lesion's and the skin's colour."""
+
+GRAIN = (1.0, 0.8)
+"""Deviation in rays and in steps of the Gaussian that takes the sensor's noise away before the width is measured: a
+place is the mean of many colours, a width adds up their noise."""
+
+LIKE_NOISE = 0.3
+"""Variance that every channel of CIELAB is taken to have at least: the rounding of bytes alone."""
+
+SECTOR = 4
+"""Rays whose mean passage has one width."""
 
 LEAST_DIFFERENCE = 4.0
 """CIELAB difference across the outline below which a ray says nothing."""
@@ -50,9 +64,9 @@ class Border:
 def trace_border(pixels: NDArray[np.uint8], lesion: Mask, filled: Plane, hidden: Mask) -> Border:
     """Places the outline between the pixels, at half the way from the skin's colour to the lesion's.
 
-    Along every ray the colours are projected on the line from the skin's to the lesion's colour near it; the outline
-    lies where as much is lesion as the projection adds up to (the moment-preserving edge, Tabatabai and Mitchell
-    1984), and its width is the rise distance of the edge (as in ISO 12233, between its quarters).
+    Along every ray the colours are projected on the direction that best tells the skin's from the lesion's colour near
+    it (Fisher 1936); the outline lies where as much is lesion as the projection adds up to (the moment-preserving edge,
+    Tabatabai and Mitchell 1984), and its width is the edge's rise distance (as in ISO 12233, between its quarters).
 
     Args:
         pixels: sRGB bytes [h, w, 3], of the lesion's picture or a larger copy of it.
@@ -68,9 +82,11 @@ def trace_border(pixels: NDArray[np.uint8], lesion: Mask, filled: Plane, hidden:
     coarse = _radii(lesion, middle, towards) / radius
     offsets = np.linspace(-REACH, REACH, STEPS)
     places = middle + (coarse[:, None, None] + offsets[None, :, None]) * radius * towards[:, None, :]
-    passage, clear = _passages(pixels, places, scale, filled, hidden)
+    lab = _along(pixels, places, scale, filled, hidden)
+    passage, clear = _passages(lab)
     shift = ndimage.median_filter(passage.mean(axis=1) * 2 * REACH - REACH, SMOOTHED, mode="wrap")
-    return Border(_over_gaps(coarse + shift, clear), _width(passage[clear]), float(clear.mean()))
+    even, _ = _passages(ndimage.gaussian_filter(lab, (*GRAIN, 0), mode=("wrap", "nearest", "nearest"), truncate=3))
+    return Border(_over_gaps(coarse + shift, clear), _width(even[clear]), float(clear.mean()))
 
 
 def _over_gaps(radii: Values, clear: NDArray[np.bool_]) -> Values:
@@ -103,27 +119,36 @@ def irregularity(radii: Values) -> float:
 
 
 def _radii(lesion: Mask, middle: Values, towards: Values) -> Values:
-    steps = np.arange(0, float(np.hypot(*lesion.shape)), 0.5)
+    outermost = np.linalg.norm(np.argwhere(lesion) - middle, axis=1).max() + 3
+    steps = np.arange(0, outermost, RADIAL_STEP)
     places = middle + steps[None, :, None] * towards[:, None, :]
     soft = ndimage.gaussian_filter(lesion.astype(np.float32), 0.7)
     along = ndimage.map_coordinates(soft, np.moveaxis(places, -1, 0), order=1, mode="constant")
-    radii: Values = along.sum(axis=1) * 0.5
+    radii: Values = along.sum(axis=1) * RADIAL_STEP
     return radii
 
 
-def _passages(
-    pixels: NDArray[np.uint8], places: Values, scale: float, filled: Plane, hidden: Mask
-) -> tuple[Values, NDArray[np.bool_]]:
-    """How much of the lesion's colour each step has, 1 inside to 0 outside [rays, steps], and which rays can tell."""
+def _along(pixels: NDArray[np.uint8], places: Values, scale: float, filled: Plane, hidden: Mask) -> Plane:
+    """The CIELAB colours along the rays [rays, steps, 3], from the smaller picture where something hides the larger."""
     coarse, fine = np.moveaxis(places, -1, 0), np.moveaxis((places + 0.5) * scale - 0.5, -1, 0)
-    lab = rgb2lab(_sampled(pixels, fine) / np.float32(255)).astype(np.float32)
-    covered = ndimage.map_coordinates(hidden.astype(np.uint8), coarse, order=0, mode="nearest") > 0
-    lab[covered] = _sampled(filled, coarse[:, covered])
+    lab = to_lab(_sampled(pixels, fine) / np.float32(255))
+    if hidden.any():
+        covered = ndimage.map_coordinates(hidden.astype(np.uint8), coarse, order=0, mode="nearest") > 0
+        lab[covered] = _sampled(filled, coarse[:, covered])
+    return lab
+
+
+def _passages(lab: Plane) -> tuple[Values, NDArray[np.bool_]]:
+    """How much of the lesion's colour each step has, 1 inside to 0 outside [rays, steps], and which rays can tell."""
     inner, outer = _shared(lab[:, :ENDS]), _shared(lab[:, -ENDS:])
     difference = inner - outer
-    squared = (difference**2).sum(axis=-1)
-    passage = ((lab - outer[:, None]) * difference[:, None]).sum(axis=-1) / np.maximum(squared, 1e-6)[:, None]
-    return np.clip(np.maximum(passage, BEYOND * (-passage - SLACK)), 0, 1), squared > LEAST_DIFFERENCE**2
+    within = np.concatenate([lab[:, :ENDS] - inner[:, None], lab[:, -ENDS:] - outer[:, None]]).reshape(-1, 3)
+    noise = np.cov(within.T) + LIKE_NOISE * np.eye(3)
+    direction = np.linalg.solve(noise, difference.T).T.astype(np.float32)
+    extent = np.maximum((difference * direction).sum(axis=1), 1e-6)
+    passage = ((lab - outer[:, None]) @ direction[:, :, None])[..., 0] / extent[:, None]
+    clear = (difference**2).sum(axis=1) > LEAST_DIFFERENCE**2
+    return np.clip(np.maximum(passage, BEYOND * (-passage - SLACK)), 0, 1), clear
 
 
 def _sampled(picture: NDArray[Any], places: Values) -> Plane:
@@ -148,13 +173,16 @@ def _width(passage: Values) -> float | None:
     shift = np.rint((passage.mean(axis=1) - 0.5) * STEPS).astype(int)
     steps = np.clip(np.arange(STEPS)[None, :] + shift[:, None], 0, STEPS - 1)
     aligned = np.take_along_axis(passage, steps, axis=1)
-    sectors = np.array_split(aligned, max(len(passage) // 8, 1))
-    widths = [_fall(sector.mean(axis=0)) * step for sector in sectors]
-    return float(np.median(widths))
+    starts = np.arange(0, len(aligned), SECTOR)
+    profiles = np.add.reduceat(aligned, starts, axis=0) / np.diff(np.append(starts, len(aligned)))[:, None]
+    falling = np.minimum.accumulate(ndimage.uniform_filter1d(profiles, 3, axis=1), axis=1)
+    return float(np.median(_crossing(falling, 0.25) - _crossing(falling, 0.75))) * step
 
 
-def _fall(profile: Values) -> float:
-    """Steps between the crossings of three quarters and one quarter of a profile made monotone."""
-    falling = np.minimum.accumulate(ndimage.uniform_filter1d(profile, 3))
-    places = np.interp([-0.75, -0.25], -falling, np.arange(len(falling)))
-    return float(places[1] - places[0])
+def _crossing(falling: Values, level: float) -> Values:
+    """Where profiles [n, steps] that never rise pass a level, in steps; at an end where they do not."""
+    after = np.clip((falling > level).sum(axis=1), 1, falling.shape[1] - 1)[:, None]
+    above, below = (np.take_along_axis(falling, places, axis=1)[:, 0] for places in (after - 1, after))
+    share = np.clip((above - level) / np.maximum(above - below, 1e-9), 0, 1)
+    places: Values = after[:, 0] - 1 + share
+    return places

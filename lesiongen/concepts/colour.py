@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import erfc
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lesiongen.concepts.regions import median_colour
 from lesiongen.concepts.vocabulary import COLOURS, TONES
 
 __all__ = ["SkinTone", "colour_shares", "skin_ita", "skin_tone", "tone_of"]
@@ -32,6 +34,10 @@ REFERENCE_SKIN = (70.0, 11.0, 15.0)
 CAST_REMOVED = 0.7
 """How much of the skin's deviation from the reference skin in a and b is taken for a cast of the light."""
 
+LIGHTNESS_REFERRED = 0.9
+"""Power of the ratio of the skins' lightness by which a lesion's is referred to light skin: 0 takes its colours as they
+are, 1 relative to the skin."""
+
 ITA_LIMITS = (55.0, 41.0, 28.0, 10.0, -30.0)
 """Degrees above which skin is very light, light, intermediate, tan, brown (Del Bino and Bernerd 2013)."""
 
@@ -56,11 +62,11 @@ def colour_shares(pixels: Lab, skin: Lab) -> dict[str, float]:
         pixels: CIELAB of the lesion [n, 3].
         skin: Median CIELAB of the skin around it [3].
     """
-    scale = np.array([(REFERENCE_SKIN[0] / max(float(skin[0]), 15.0)) ** 0.6, 1, 1], dtype=np.float32)
+    scale = np.array([(REFERENCE_SKIN[0] / max(float(skin[0]), 15.0)) ** LIGHTNESS_REFERRED, 1, 1], dtype=np.float32)
     cast = np.append(0, CAST_REMOVED * (skin - np.array(REFERENCE_SKIN, dtype=np.float32))[1:]).astype(np.float32)
     adjusted, own = pixels * scale - cast, skin * scale - cast
     places = np.array([*(place for _, place in PROTOTYPES), own], dtype=np.float32)
-    squared = ((adjusted[:, None, :] - places[None]) ** 2).sum(axis=2)
+    squared = (places**2).sum(axis=1) - 2 * adjusted @ places.T  # less the pixel's own square, which ranks nothing
     too_dark_for_white = pixels[:, 0] <= skin[0]
     squared[np.ix_(too_dark_for_white, WHITE)] = np.inf
     counts = np.bincount(NUMBERS[squared.argmin(axis=1)], minlength=len(COLOURS) + 1)[: len(COLOURS)]
@@ -98,10 +104,10 @@ def skin_tone(lab: Lab, skin: NDArray[np.bool_]) -> SkinTone | None:
     """
     if skin.mean() < LEAST_SKIN:
         return None
-    ita = skin_ita(np.median(lab[skin], axis=0))
+    ita = skin_ita(median_colour(lab[skin]))
     if ita is None:
         return None
-    angles = [angle for patch in _patches(lab, skin) if (angle := skin_ita(patch)) is not None]
+    angles = [angle for patch in _patches(lab[::2, ::2], skin[::2, ::2]) if (angle := skin_ita(patch)) is not None]
     error = float(np.std(angles)) / np.sqrt(len(angles)) if len(angles) > 1 else SPREAD_OF_ONE
     uncertainty = float(np.hypot(error, LIGHT_UNCERTAINTY))
     return SkinTone(ita, uncertainty, _chances(ita, uncertainty))
@@ -109,11 +115,12 @@ def skin_tone(lab: Lab, skin: NDArray[np.bool_]) -> SkinTone | None:
 
 def _patches(lab: Lab, skin: NDArray[np.bool_]) -> Iterator[Lab]:
     """Yields the median colour of each patch of a grid that holds enough skin."""
-    for rows in np.array_split(np.arange(skin.shape[0]), GRID):
-        for columns in np.array_split(np.arange(skin.shape[1]), GRID):
-            window = np.ix_(rows, columns)
-            if skin[window].mean() > 0.25:
-                yield np.median(lab[window][skin[window]], axis=0)
+    rows, columns = (np.linspace(0, length, GRID + 1).astype(int) for length in skin.shape)
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            patch = skin[top:bottom, left:right]
+            if patch.mean() > 0.25:
+                yield median_colour(lab[top:bottom, left:right][patch])
 
 
 def _chances(ita: float, uncertainty: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ ASYMMETRIC = 0.13
 """Mismatch from which a lesion is asymmetric in an axis: near HAM10000's median."""
 
 REGULAR, IRREGULAR = 0.022, 0.045
-SHARP, BLURRED = 0.09, 0.125
+SHARP, BLURRED = 0.09, 0.12
 """Between the two limits nothing is said of the border. HAM10000's outer thirds of the irregularity; of the width, on
 which most pictures agree, the outer tenths."""
 

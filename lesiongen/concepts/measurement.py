@@ -7,16 +7,18 @@ from PIL import Image
 from scipy import ndimage
 
 from lesiongen.concepts import outline
+from lesiongen.concepts.artefacts import fine_width
 from lesiongen.concepts.border import irregularity, trace_border
 from lesiongen.concepts.colour import SkinTone, colour_shares, skin_tone
+from lesiongen.concepts.regions import bounding_box, median_colour
 from lesiongen.concepts.segmentation import Mask, Plane, Segmentation, segment, without_fine_structure
 from lesiongen.concepts.texture import texture
 from lesiongen.imaging import square
 
 __all__ = ["Measurement", "measure"]
 
-WORKING_SIDES = (96, 128)
-"""Pictures are measured with a side of at least and at most so many pixels: regions need no more."""
+WORKING_SIDE = 128
+"""Regions are measured in a picture of so many pixels on a side; on 96 the outline agrees less with the truth."""
 
 BORDER_SIDE = 256
 """The border alone is looked at in a picture of up to so many pixels."""
@@ -27,8 +29,11 @@ LEAST_BORDER = 0.5
 SUBSTANTIAL = 0.1
 """Share of the lesion from which a colour counts."""
 
-RIM = 0.06
+RIM = 0.03
 """Share of the lesion's radius at its border where skin shines through, and whose colours are not counted."""
+
+STEADY = 0.9
+"""Share of a lesion whose colours count: where they change the most one passes into another, through a third."""
 
 LARGEST_CONTACT = 0.2
 """Share of the picture's edge beyond which a lesion counts as cut off, and its outline as not measurable."""
@@ -37,6 +42,9 @@ LARGEST_CONTACT = 0.2
 LEAST_SKIN = 0.04
 NEAR = 0.22
 """Distance from the lesion, in picture sides, up to which skin tells its tone."""
+
+COARSE = 4
+"""Pixels in whose steps that distance is measured, which divide `WORKING_SIDE`: it need not be exact."""
 
 NO_SURFACE = {"texture": "a picture shows the structure of the colours, not what the surface feels like"}
 
@@ -77,9 +85,8 @@ def measure(image: Image.Image) -> Measurement:
 
     What is measured is the picture's centre square, which is what a generator is trained on and draws.
     """
-    picture = square(image, int(np.clip(min(image.size), WORKING_SIDES[0], BORDER_SIDE)))
-    side = min(picture.size[0], WORKING_SIDES[1])
-    found = segment(picture.resize((side, side), Image.Resampling.BOX) if side < picture.size[0] else picture)
+    picture = square(image, int(np.clip(min(image.size), WORKING_SIDE, BORDER_SIDE)))
+    found = segment(picture.resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX))
     tone = skin_tone(found.lab, _skin_near(found))
     reasons = dict(NO_SURFACE)
     if tone is None:
@@ -87,11 +94,12 @@ def measure(image: Image.Image) -> Measurement:
     if found.problem is not None or found.skin.mean() <= LEAST_SKIN:
         reasons = {"lesion": found.problem or "no skin around the lesion", **reasons}
         return Measurement(found.lesion, skin_tone=tone, not_measurable=reasons)
-    structure = texture(found.lab[..., 0], found.lesion, found.hidden)
+    box = bounding_box(found.lesion, fine_width(WORKING_SIDE))
+    structure = texture(found.lab[box][..., 0], found.lesion[box], found.hidden[box], fine_width(WORKING_SIDE))
     return Measurement(
         found.lesion,
         area_share=float(found.lesion.sum() / found.visible.sum()),
-        colours=_colours(found, np.median(found.lab[found.skin], axis=0)),
+        colours=_colours(found, median_colour(found.lab[found.skin])),
         texture=structure or {},
         skin_tone=tone,
         **_outline(found, picture, reasons),  # type: ignore[arg-type]
@@ -103,8 +111,8 @@ def _skin_near(found: Segmentation) -> Mask:
     """The skin that nothing lies over, and of it what is near the lesion: corners are often badly lit."""
     bare = found.skin & ~found.hidden
     if found.lesion.any():
-        reach = NEAR * max(found.lesion.shape)
-        near: Mask = bare & (ndimage.distance_transform_edt(~found.lesion) < reach)
+        away = COARSE * ndimage.distance_transform_edt(~found.lesion[::COARSE, ::COARSE])
+        near: Mask = bare & (away < NEAR * WORKING_SIDE).repeat(COARSE, axis=0).repeat(COARSE, axis=1)
         if near.mean() > LEAST_SKIN:
             return near
     return bare
@@ -129,8 +137,13 @@ def _outline(found: Segmentation, picture: Image.Image, reasons: dict[str, str])
 
 
 def _colours(found: Segmentation, skin: Plane) -> dict[str, float]:
-    radius = np.sqrt(found.lesion.sum() / np.pi)
-    inner = ndimage.distance_transform_edt(found.lesion) > RIM * radius
-    shares = colour_shares(without_fine_structure(found.lab)[inner], skin)
+    fine = fine_width(WORKING_SIDE)
+    box = bounding_box(found.lesion, fine)
+    lesion, smooth = found.lesion[box], without_fine_structure(found.lab[box], fine)
+    radius = np.sqrt(lesion.sum() / np.pi)
+    inner = ndimage.distance_transform_edt(np.pad(lesion, 1))[1:-1, 1:-1] > RIM * radius
+    change = sum(np.square(slope).sum(axis=-1) for slope in np.gradient(smooth, axis=(0, 1)))
+    steady = inner & (change <= np.quantile(change[inner], STEADY))
+    shares = colour_shares(smooth[steady], skin)
     kept = {name: share for name, share in shares.items() if share >= SUBSTANTIAL}
     return dict(sorted(kept.items(), key=lambda item: -item[1]))

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage.color import rgb2lab
 from skimage.filters import threshold_otsu
 
-from lesiongen.concepts.artefacts import fine_width, foreign, visible, without_lines
+from lesiongen.concepts.artefacts import foreign, visible, without_lines
+from lesiongen.concepts.lab import to_lab
+from lesiongen.concepts.regions import bounding_box, median_colour, notches_closed, without_holes
+from lesiongen.imaging import to_array
 
 __all__ = ["Segmentation", "segment", "without_fine_structure"]
 
@@ -20,6 +22,12 @@ Plane = NDArray[np.float32]
 OTSU, NOISE = 0.45, 3.0
 """The threshold: this share of Otsu's, and no less than so many times the median distance of the margin."""
 
+OTSU_EVERY = 3
+"""One of so many pixels tells Otsu's threshold: a histogram needs no more."""
+
+NOTCH = 0.3
+"""Share of the region's radius up to which what cuts into it belongs to it, such as scale as pale as the skin."""
+
 TAIL = 0.1
 """Share of the region's radius below which what sticks out of it is cut off."""
 
@@ -28,7 +36,7 @@ PRIOR = 0.05
 
 MINIMAL_CONTRAST = 2.2
 MINIMAL_AREA = 0.006
-SAMPLES = 1500
+SAMPLES = 1000
 MAXIMAL_AREA = 0.92
 FIRST_LIGHTER, LIGHTER = 0.3, 0.7
 """How much a difference towards the light counts, before and after the light was evened out over the skin around:
@@ -59,23 +67,24 @@ def segment(image: Image.Image) -> Segmentation:
     The lesion is what differs from the skin of the picture's margin under a light that falls off as a quadratic of
     the place (Cavalcanti and Scharcanski 2011): Otsu's threshold (1979) on the CIELAB distance, with a prior for the
     centre. The region is then refined by the colours inside and outside of it (as GrabCut, Rother et al. 2004, with
-    histograms and a smoothed log ratio in place of mixtures and a cut).
+    histograms and a smoothed log ratio in place of mixtures and a cut), and notches in it are closed (Serra 1982).
     """
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
-    lab, lines = without_lines(rgb2lab(pixels).astype(np.float32))
+    lab, lines = without_lines(to_lab(to_array(image)))
     seen = visible(lab[..., 0])
     centre = _centre_prior(*lab.shape[:2])
     margin = _margin(seen, centre)
-    seen &= ~foreign(lab, np.median(lab[margin], axis=0))
-    margin = _margin(seen, centre)
-    smooth = np.stack([ndimage.uniform_filter(lab[..., plane], 3) for plane in range(3)], axis=-1)
+    over = foreign(lab, median_colour(lab[margin]))
+    if over.any():
+        seen &= ~over
+        margin = _margin(seen, centre)
+    smooth = ndimage.uniform_filter(lab, (3, 3, 1))
     residual = smooth - _skin_surface(smooth, margin)
-    lesion = _threshold(_distance(residual, FIRST_LIGHTER), seen, centre)
+    lesion = _threshold(_distance(residual, FIRST_LIGHTER), seen, margin, centre)
     if MINIMAL_AREA < lesion.mean() < 0.6:
         around = seen & ~_wider(lesion)
         residual = smooth - _skin_surface(smooth, around if around.mean() > 0.15 else margin)
-        lesion = _threshold(_distance(residual), seen, centre)
-    lesion = _refined(residual, lesion, seen)
+        lesion = _threshold(_distance(residual), seen, margin, centre)
+    lesion = notches_closed(_refined(residual, lesion, seen), NOTCH)
     distance = _distance(residual)
     contrast = _contrast(distance, lesion, seen)
     problem = _problem(lesion, seen, contrast, _restlessness(distance, lesion, seen))
@@ -85,10 +94,14 @@ def segment(image: Image.Image) -> Segmentation:
     return Segmentation(lab, lesion, skin, seen, lines, contrast, problem)
 
 
-def without_fine_structure(lab: Plane) -> Plane:
-    """Removes lines and dots, dark (network, globules, vessels) and bright (scale, cysts), and keeps the regions."""
-    width = fine_width(max(lab.shape[:2]))
-    smooth = np.stack([ndimage.uniform_filter(lab[..., plane], width) for plane in range(3)], axis=-1)
+def without_fine_structure(lab: Plane, width: int) -> Plane:
+    """Removes lines and dots, dark (network, globules, vessels) and bright (scale, cysts), and keeps the regions.
+
+    Args:
+        lab: CIELAB [h, w, 3].
+        width: What is narrower goes, in pixels.
+    """
+    smooth: Plane = ndimage.uniform_filter(lab, (width, width, 1))
     closed = ndimage.grey_closing(lab[..., 0], size=(width, width))
     smooth[..., 0] = ndimage.grey_opening(closed, size=(width, width))
     return smooth
@@ -101,6 +114,7 @@ def _wider(lesion: Mask) -> Mask:
     return wider
 
 
+@lru_cache(maxsize=8)
 def _centre_prior(height: int, width: int) -> Plane:
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -121,73 +135,72 @@ def _skin_surface(lab: Plane, skin: Mask) -> Plane:
 
     Fitted robustly (iteratively reweighted, Tukey's biweight), the curvature damped.
     """
+    places = np.flatnonzero(skin)
+    places = places[:: max(len(places) // SAMPLES, 1)]
     everywhere = _terms(*skin.shape)
-    rows, columns = np.nonzero(skin)
-    rows, columns = (places[:: max(len(rows) // SAMPLES, 1)] for places in (rows, columns))
-    terms = everywhere[rows, columns]
-    damping = np.diag([0, 0, 0, 1, 1, 1]) * 0.02 * len(rows)
-    samples = lab[rows, columns].astype(np.float64)
+    terms, samples = everywhere[places], lab.reshape(-1, 3)[places]
+    damping = np.diag([0, 0, 0, 1, 1, 1]) * 0.02 * len(places) + 1e-6 * np.eye(6)
     weights = _start(samples)
     for _ in range(4):
         weighted = terms * weights[:, None]
-        normal = weighted.T @ terms
-        fitted = np.linalg.solve(normal + damping + 1e-6 * np.eye(6), weighted.T @ samples)
+        fitted = np.linalg.solve(weighted.T @ terms + damping, (weighted.T @ samples).astype(np.float64))
         away = np.sqrt(((samples - terms @ fitted) ** 2).sum(axis=1))
         limit = 3.0 * max(float(np.median(away)), 1.0)
-        weights = np.clip(1 - (away / limit) ** 2, 0, 1) ** 2
-    surface: Plane = (everywhere @ fitted).astype(np.float32)
+        weights = (np.clip(1 - (away / limit) ** 2, 0, 1) ** 2).astype(np.float32)
+    surface: Plane = (everywhere @ fitted.astype(np.float32)).reshape(lab.shape)
     return surface
 
 
-def _start(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    spread = np.abs(samples - np.median(samples, axis=0)).sum(axis=1)
-    near: NDArray[np.float64] = (spread <= np.quantile(spread, 0.7)).astype(np.float64)
+def _start(samples: Plane) -> Plane:
+    spread = np.abs(samples - median_colour(samples)).sum(axis=1)
+    near: Plane = (spread <= np.quantile(spread, 0.7)).astype(np.float32)
     return near
 
 
 @lru_cache(maxsize=8)
-def _terms(height: int, width: int) -> NDArray[np.float64]:
-    ticks = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
-    down, across = np.meshgrid(*ticks, indexing="ij")
+def _terms(height: int, width: int) -> Plane:
+    """The quadratic's terms at every pixel [h w, 6]."""
+    ticks = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
+    down, across = (plane.ravel() for plane in np.meshgrid(*ticks, indexing="ij"))
     return np.stack([np.ones_like(down), down, across, down**2, across**2, down * across], axis=-1)
 
 
 def _distance(residual: Plane, lighter: float = LIGHTER) -> Plane:
     """Colour difference from the skin; what is lighter, and what is greener, counts less."""
     light, red, yellow = (residual[..., plane] for plane in range(3))
-    light = np.where(light > 0, lighter * light, light)
-    red = np.where(red < 0, 0.7 * red, red)
-    distance: Plane = np.sqrt(light**2 + red**2 + (0.7 * yellow) ** 2).astype(np.float32)
+    light = np.where(light > 0, np.float32(lighter) * light, light)
+    red = np.where(red < 0, np.float32(0.7) * red, red)
+    distance: Plane = np.sqrt(light**2 + red**2 + (np.float32(0.7) * yellow) ** 2)
     return distance
 
 
-def _threshold(distance: Plane, seen: Mask, centre: Plane) -> Mask:
+def _threshold(distance: Plane, seen: Mask, margin: Mask, centre: Plane) -> Mask:
     if seen.sum() < 0.2 * seen.size:
         return np.zeros_like(seen)
     weighted = distance * (0.35 + 0.65 * centre)
-    values = weighted[seen]
+    values = weighted[seen][::OTSU_EVERY]
     otsu = float(threshold_otsu(np.minimum(values, np.quantile(values, 0.98))))
-    margin = weighted[_margin(seen, centre)]
-    noise = NOISE * float(np.median(margin))
+    noise = NOISE * float(np.median(weighted[margin]))
     return _region(seen & (weighted > min(max(noise, OTSU * otsu), otsu)), distance * centre**2)
 
 
 def _region(mask: Mask, weight: Plane) -> Mask:
     """Smooths a mask and keeps its heaviest component, holes filled."""
     width = max(mask.shape) / 128
-    soft = ndimage.gaussian_filter(mask.astype(np.float32), 1.5 * width)
-    radius = float(np.sqrt((soft > 0.5).sum() / np.pi))
-    smooth = ndimage.binary_opening(soft > 0.5, iterations=int(np.clip(TAIL * radius, max(2 * width, 1), 6 * width)))
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), 1.5 * width) > 0.5
+    region = np.zeros_like(mask)
+    box = bounding_box(soft)
+    radius = float(np.sqrt(soft.sum() / np.pi))
+    smooth = ndimage.binary_opening(soft[box], iterations=int(np.clip(TAIL * radius, max(2 * width, 1), 6 * width)))
     labels, count = ndimage.label(smooth)
-    if count == 0:
-        return np.zeros_like(mask)
-    weights = ndimage.sum_labels(weight, labels, np.arange(1, count + 1))
-    filled: Mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(weights)))
-    return filled
+    if count > 0:
+        weights = np.bincount(labels.ravel(), weight[box].ravel())
+        region[box] = without_holes(labels == 1 + int(np.argmax(weights[1:])))
+    return region
 
 
-BINS = np.array([16, 12, 12])
-REACH = np.array([[-48.0, -20.0, -24.0], [16.0, 28.0, 18.0]])
+BINS = np.array([16, 12, 12], dtype=np.int32)
+REACH = np.array([[-48.0, -20.0, -24.0], [16.0, 28.0, 18.0]], dtype=np.float32)
 """Range of the difference from the skin in L, a and b that the colour histograms resolve."""
 
 ROUNDS = 2
@@ -197,13 +210,14 @@ def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
     """Moves the outline to where the colours inside and outside of it part."""
     if not MINIMAL_AREA < lesion.mean() < 0.85:
         return lesion
-    scaled = (residual - REACH[0]) / (REACH[1] - REACH[0]) * BINS
+    scaled = (residual - REACH[0]) * (BINS / (REACH[1] - REACH[0])).astype(np.float32)
     places = np.clip(scaled.astype(np.int32), 0, BINS - 1)
-    codes = np.ravel_multi_index(tuple(places[..., plane] for plane in range(3)), tuple(BINS))
+    codes = (places[..., 0] * BINS[1] + places[..., 1]) * BINS[2] + places[..., 2]
     side = max(lesion.shape)
+    counts = np.bincount(codes[seen], minlength=int(np.prod(BINS)))
     for _ in range(ROUNDS):
-        odds = _log_odds(codes, lesion & seen, seen & ~lesion)
-        near = ndimage.gaussian_filter(lesion.astype(np.float32), PRIOR * side, truncate=2.0)
+        odds = _log_odds(codes, lesion & seen, counts)
+        near = _blurred(lesion, PRIOR * side)
         evidence = ndimage.gaussian_filter(odds, side / 128 * 1.5, truncate=3.0) + 4 * near - 2
         found = _region(seen & (evidence > 0), np.maximum(evidence, 0))
         if found.mean() < MINIMAL_AREA:
@@ -212,13 +226,21 @@ def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
     return lesion
 
 
-def _log_odds(codes: NDArray[np.int64], inside: Mask, outside: Mask) -> Plane:
-    shape, size = tuple(BINS), int(np.prod(BINS))
+def _blurred(mask: Mask, sigma: float) -> Plane:
+    """A mask through a wide Gaussian, which every other pixel tells."""
+    height, width = mask.shape
+    small = ndimage.gaussian_filter(mask[::2, ::2].astype(np.float32), sigma / 2, truncate=2.0)
+    blurred: Plane = small.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return blurred
+
+
+def _log_odds(codes: NDArray[np.int32], inside: Mask, counts: NDArray[np.int64]) -> Plane:
+    """How much rather a pixel's colour lies inside than outside; ``counts`` holds each colour's pixels, wherever."""
+    within = np.bincount(codes[inside], minlength=len(counts))
     logs = []
-    for mask in (inside, outside):
-        counts = np.bincount(codes[mask], minlength=size).reshape(shape).astype(np.float32)
-        shares = ndimage.gaussian_filter(counts, 1.0, mode="constant") / max(int(mask.sum()), 1)
-        logs.append(np.log(shares + 1e-4).ravel())
+    for found in (within, counts - within):
+        smooth = ndimage.gaussian_filter(found.reshape(BINS).astype(np.float32), 1.0, mode="constant", truncate=3.0)
+        logs.append(np.log(smooth / max(int(found.sum()), 1) + 1e-4).ravel())
     odds: Plane = np.clip(logs[0] - logs[1], -3, 3)[codes].astype(np.float32)
     return odds
 

@@ -9,7 +9,16 @@ import numpy as np
 
 from lesiongen.concepts import vocabulary
 from lesiongen.concepts.schema import Report
-from lesiongen.concepts.wording import LEADS, PATTERNS_OF, REFERENCE_PATTERN, by_importance, tone_word, worded
+from lesiongen.concepts.wording import (
+    LEADS,
+    PATTERNS_OF,
+    REFERENCE_PATTERN,
+    by_importance,
+    carriers,
+    inevitable,
+    tone_word,
+    worded,
+)
 from lesiongen.dataset.taxonomy import DIAGNOSES, diagnosis_phrase
 from lesiongen.errors import UsageError
 
@@ -130,12 +139,23 @@ class _Draft:
         if self.as_reference and "size" in self.words and "skin_tone" in self.words:
             tone = tone_word(self.words["skin_tone"][0])
             first, said = (REFERENCE_PATTERN.format(lead, self.words["size"][0], tone),), ("size", "skin_tone")
-        groups = [", ".join(self._clauses(group, said)) for group in (*self.order, ("description",))]
+        clauses = self._clauses(first[0], said)
+        groups = [
+            ", ".join(clauses[name] for name in group if name in clauses) for group in (*self.order, ("description",))
+        ]
         return self.separator.join([*first, *(group for group in groups if group)])
 
-    def _clauses(self, group: tuple[str, ...], said: tuple[str, ...]) -> list[str]:
-        stated = [name for name in group if name in self.words and name not in said]
-        return [worded(name, self.words[name], self.choices[name]) for name in stated]
+    def _clauses(self, first: str, said: tuple[str, ...]) -> dict[str, str]:
+        """Words the entries that were not said at first, no noun twice that only carries a word where that can be."""
+        ordered = [name for group in (*self.order, ("description",)) for name in group]
+        stated = [name for name in ordered if name in self.words and name not in said]
+        fixed = {name: inevitable(name, self.words[name]) for name in stated}
+        clauses: dict[str, str] = {}
+        for name in stated:
+            elsewhere = [carriers(text) for text in (first, *clauses.values())]
+            to_come = [fixed[other] for other in stated if other != name]
+            clauses[name] = worded(name, self.words[name], self.choices[name], frozenset().union(*elsewhere, *to_come))
+        return clauses
 
 
 def _drafted(report: Report, rng: np.random.Generator) -> _Draft:

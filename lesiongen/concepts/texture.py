@@ -19,12 +19,12 @@ STEPS = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 CLASSES = 10
 
 
-def texture(lightness: Plane, lesion: Mask, hidden: Mask) -> TextureMeasure | None:
+def texture(lightness: Plane, lesion: Mask, hidden: Mask, width: int) -> TextureMeasure | None:
     """Returns the pattern entropy in bits and the local contrast in CIELAB lightness; None for too few pixels.
 
     ``pattern_entropy`` is that of the rotation-invariant uniform local binary patterns with eight neighbours at one
     pixel (LBP riu2, Ojala et al. 2002, eq. 9); ``local_contrast`` is the root mean square of the lightness after its
-    mean over 7 pixels in 128 was taken away. Both tell structure from structureless; neither tells what the surface
+    mean over ``width`` pixels was taken away. Both tell structure from structureless; neither tells what the surface
     feels like, and no word is drawn from them.
     """
     inner = ndimage.binary_erosion(lesion, iterations=2) & ~hidden
@@ -32,7 +32,7 @@ def texture(lightness: Plane, lesion: Mask, hidden: Mask) -> TextureMeasure | No
         return None
     shares = np.bincount(_patterns(lightness)[inner], minlength=CLASSES) / inner.sum()
     entropy = -float((shares[shares > 0] * np.log2(shares[shares > 0])).sum())
-    detail = lightness - ndimage.uniform_filter(lightness, max(round(lightness.shape[0] / 128 * 7), 3))
+    detail = lightness - ndimage.uniform_filter(lightness, width)
     return {"pattern_entropy": entropy, "local_contrast": float(np.sqrt((detail[inner] ** 2).mean()))}
 
 

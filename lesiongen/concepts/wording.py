@@ -1,11 +1,20 @@
 """The patterns in which a caption states each entry; several of each, for identical captions are memorised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from lesiongen.concepts.schema import is_age
 from lesiongen.concepts.vocabulary import FITZPATRICK_TYPES, SEXES, SKIN_TYPES, TONES
 
-__all__ = ["LEADS", "PATTERNS_OF", "REFERENCE_PATTERN", "by_importance", "tone_word", "worded"]
+__all__ = [
+    "LEADS",
+    "PATTERNS_OF",
+    "REFERENCE_PATTERN",
+    "by_importance",
+    "carriers",
+    "inevitable",
+    "tone_word",
+    "worded",
+]
 
 LEADS = (
     "{}", "image of {}", "skin with {}", "dermatology image of {}", "skin image of {}", "close-up of {}", "photo of {}",
@@ -23,19 +32,34 @@ _PAIR_WORDS = ("light", "medium", "dark")
 
 _NOUNS = ("macule", "patch", "papule", "plaque", "nodule")
 
+CARRIERS = ("colour", "shape", "lesion", "size")
+"""Nouns that only carry an entry's word: "red colour, uniform colour" says no more than "red, uniform colour"."""
+
 Words = tuple[str, ...]
 
 
-def worded(name: str, words: Words, choice: float) -> str:
+def worded(name: str, words: Words, choice: float, taken: Set[str] = frozenset()) -> str:
     """Returns one of the patterns that state an entry.
 
     Args:
         name: The entry, or ``description``.
         words: What it says, in the order of `by_importance`; at least one.
         choice: In [0, 1), picks the pattern.
+        taken: Carriers that stand elsewhere in the caption, and that this entry leaves out where it can.
     """
     patterns = PATTERNS_OF[name](words)
-    return patterns[int(choice * len(patterns))]
+    fresh = [pattern for pattern in patterns if not carriers(pattern) & taken] or patterns
+    return fresh[int(choice * len(fresh))]
+
+
+def carriers(text: str) -> frozenset[str]:
+    """Returns the carriers that a text holds, also in "coloured" and "colours"."""
+    return frozenset(carrier for carrier in CARRIERS if carrier in text)
+
+
+def inevitable(name: str, words: Words) -> frozenset[str]:
+    """Returns the carriers without which no pattern states an entry."""
+    return frozenset.intersection(*(carriers(pattern) for pattern in PATTERNS_OF[name](words)))
 
 
 def by_importance(name: str, words: Words) -> Words:
@@ -92,6 +116,11 @@ def _asymmetry(words: Words) -> Words:
     return (words[0], words[0].replace(" in ", " about "), f"shape {words[0]}")
 
 
+def _size(words: Words) -> Words:
+    stated = (f"{words[0]} size", f"{words[0]} lesion", f"of {words[0]} size")
+    return stated if words[0] == "medium" else (words[0], *stated)  # medium alone could be anything's
+
+
 def _border(words: Words) -> Words:
     plain = tuple(word.removesuffix(" border") for word in words)
     return (f"{_listed(plain)} border", f"border {_listed(plain)}", f"{_listed(plain)} edge")
@@ -106,15 +135,13 @@ def _elevation(words: Words) -> Words:
 
 def _tone(words: Words) -> Words:
     tone = tone_word(words[0])
+    stated: Words = (f"{tone} skin tone", f"on a {tone} skin tone")
+    if tone != "medium":  # nobody calls skin medium
+        stated = (*stated, f"{tone} skin", f"on {tone} skin")
     if words[0] in TONES:
-        return (f"{tone} skin", f"{tone} skin tone", f"on {tone} skin", f"on a {tone} skin tone")
+        return stated
     kind = words[0].replace("Fitzpatrick", "Fitzpatrick type")
-    return (
-        f"{tone} skin, {kind}",
-        f"{tone} skin tone, {kind}",
-        f"on a {tone} skin tone, {kind}",
-        f"{kind}, {tone} skin",
-    )
+    return (*(f"{text}, {kind}" for text in stated), f"{kind}, {stated[0]}")
 
 
 def _described(words: Words) -> Words:
@@ -127,7 +154,7 @@ PATTERNS_OF: dict[str, Callable[[Words], Words]] = {
     "colour_variability": _variability,
     "shape": lambda words: (words[0], f"{words[0]} shape", f"{words[0]} outline", f"of {words[0]} shape"),
     "shape_variability": _asymmetry,
-    "size": lambda words: (words[0], f"{words[0]} size", f"{words[0]} lesion", f"of {words[0]} size"),
+    "size": _size,
     "border": _border,
     "texture": lambda words: (_listed(words), f"{_listed(words)} surface", f"surface {_listed(words)}"),
     "patterns": lambda words: (_listed(words), f"with {_listed(words)}", f"showing {_listed(words)}"),

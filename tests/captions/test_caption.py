@@ -149,7 +149,7 @@ def test_a_tone_that_the_pixels_deny_is_counted_and_the_table_believed(tmp_path)
 
 
 def test_the_preview_shows_the_outline_and_escapes_the_table(tmp_path):
-    samples = [_sample(index, site="<script>alert(1)</script>") for index in range(6)]
+    samples = [_sample(index, diagnosis="<script>alert(1)</script>") for index in range(6)]
     uri = _write(tmp_path / "dataset", samples)
     result = caption(_config(preview=3), uri, str(tmp_path / "out"))
     page = (tmp_path / "out" / PREVIEW_NAME).read_text()

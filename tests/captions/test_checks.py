@@ -1,5 +1,7 @@
 """What the checks take out, by which rule, and that every case is on record."""
 
+from dataclasses import replace
+
 import pytest
 
 from lesiongen.captions.check_counts import KEPT, CheckCounts
@@ -52,6 +54,27 @@ def test_a_statement_without_evidence_is_dropped(writer, report, entry):
     checked = check({writer: report}, SAMPLE)
     assert _found(checked) == [("without evidence", entry, "drop")]
     assert checked.report == Report() and not checked.rejected
+
+
+@pytest.mark.parametrize(
+    ("site", "found"),
+    [
+        ("left forearm", None),
+        ("head/neck", None),
+        ("palms, soles and finger nails", None),
+        ("jane doe, left forearm", "unknown place"),
+        ("forearm 12", "unknown place"),
+        ("<script>alert(1)</script>", "unknown place"),
+        ("melanoma of the back", "invented diagnosis"),
+        ("back, seen 12.03.2020", "personal data"),
+    ],
+)
+def test_a_site_is_a_place_of_the_body_and_nothing_else(site, found):
+    patient = _entry("45 years", site, source="metadata")
+    checked = check({"metadata": Report(patient=patient)}, replace(SAMPLE, site=site))
+    assert _found(checked) == ([(found, "patient", "drop")] if found else [])
+    assert checked.report.patient.value == (("45 years",) if found else ("45 years", site))
+    assert all("doe" not in finding.detail and "12" not in finding.detail for finding in checked.findings)
 
 
 def test_words_that_exclude_each_other_go_and_the_rest_stays():

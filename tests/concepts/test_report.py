@@ -161,6 +161,22 @@ def test_wordings_vary_by_the_stream_alone():
     assert compose(FULL, "nv", WORDS, 77, _rng(5)) == compose(FULL, "nv", WORDS, 77, _rng(5))
 
 
+def test_no_noun_stands_twice_that_only_carries_a_word():
+    report = Report(
+        colour=Entry(value=("red", "light brown"), source="measured", evidence={"red": 0.7, "light brown": 0.3}),
+        colour_variability=Entry(value=("two colours",), source="measured", evidence={"colours": 2}),
+        shape=Entry(value=("oval",), source="measured", evidence={"elongation": 1.5}),
+        shape_variability=Entry(value=("symmetric",), source="measured", evidence={"larger": 0.1}),
+        size=Entry(value=("medium",), source="measured", evidence={"area_share": 0.2}),
+    )
+    for diagnosis in ("vasc", "nv"):
+        for seed in range(60):
+            text = compose(report, diagnosis, WORDS, 77, _rng(seed)).text
+            for noun in ("colour", "shape", "lesion", "size"):
+                assert text.count(noun) <= 1, text
+            assert "medium" in text and "medium," not in text.replace("medium size", "").replace("medium lesion", "")
+
+
 def test_even_a_bare_report_is_worded_in_several_ways():
     report = Report(size=_entry("small", area_share=0.1))
     assert len({compose(report, "nv", WORDS, 77, _rng(seed)).text for seed in range(100)}) > 20
