@@ -21,9 +21,9 @@ class Progress(Protocol):
 
 
 class _LogProgress:
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, done: int) -> None:
         self.description, self.total, self.unit = description, total, unit
-        self.done = 0
+        self.done = self.before = done
         self.started = self.logged = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
@@ -34,7 +34,7 @@ class _LogProgress:
             logger.info("%s", self.line(now, note))
 
     def line(self, now: float, note: str) -> str:
-        rate = self.done / max(now - self.started, 1e-9)
+        rate = (self.done - self.before) / max(now - self.started, 1e-9)
         of_total = f"/{self.total}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
         tail = f" · {note}" if note else ""
@@ -50,16 +50,17 @@ class _BarProgress:
 
 
 @contextmanager
-def progress(description: str, *, total: int | None = None, unit: str = "items") -> Iterator[Progress]:
+def progress(description: str, *, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Progress]:
     """Shows how far a piece of long work has come, on standard error.
 
     Args:
         description: What is being done.
         total: Number of units, where it is known.
         unit: What is counted, in the plural.
+        done: Units of the total that an earlier attempt has finished.
     """
     if not sys.stderr.isatty():
-        yield _LogProgress(description, total, unit)
+        yield _LogProgress(description, total, unit, done)
         return
     from rich import progress as rich_progress
     from rich.console import Console
@@ -73,4 +74,4 @@ def progress(description: str, *, total: int | None = None, unit: str = "items")
         rich_progress.TextColumn("{task.fields[note]}"),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _BarProgress(bar, bar.add_task(description, total=total, note=""))
+        yield _BarProgress(bar, bar.add_task(description, total=total, completed=done, note=""))

@@ -25,7 +25,7 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 from lesiongen.progress import progress
 
-__all__ = ["LatentCache", "Orientations", "cached", "orient"]
+__all__ = ["LatentCache", "Orientations", "cached", "check_captions", "orient"]
 
 CAPTIONS_AT_ONCE = 64
 # Pixels that the VAE's encoder sees at once: 32 images of 64x64, 2 of 256x256.
@@ -138,10 +138,10 @@ def cached(
     Raises:
         DataError: The split is empty, or an image has no caption.
     """
+    check_captions(dataset, split)
     table = with_subgroups(dataset, split)
     kept = list(range(len(table))) if rows is None else sorted(rows)
     table = table.iloc[kept]
-    _check(table, dataset.uri, split)
 
     def build(folder: Path) -> None:
         captions = sorted(set(table["caption"]))
@@ -164,15 +164,21 @@ def cached(
     return LatentCache(place.entry(_key(dataset, split, family, image_size, orientations, kept), build))
 
 
-def _check(table: Any, uri: str, split: str) -> None:
+def check_captions(dataset: Dataset, split: str) -> None:
+    """Looks whether a split can be trained on.
+
+    Raises:
+        DataError: It is empty, or an image has no caption.
+    """
+    table = dataset.metadata(columns=["image_id", "caption"], split=split)
     if table.empty:
-        raise DataError(f"{uri} has no rows in its split {split!r}")
+        raise DataError(f"{dataset.uri} has no rows in its split {split!r}")
     missing = table.loc[~table["caption"].map(lambda value: isinstance(value, str) and bool(value)), "image_id"]
     if len(missing):
         shown = ", ".join(map(str, missing[:10]))
         raise DataError(
-            f"{uri}: {len(missing)} of {len(table)} {split} images have no caption: {shown}",
-            hint="Caption the dataset first: lesiongen caption DATASET --output DATASET",
+            f"{dataset.uri}: {len(missing)} of {len(table)} {split} images have no caption: {shown}",
+            hint="Caption it first, and train on what comes of it: lesiongen caption DATASET --output CAPTIONED",
         )
 
 

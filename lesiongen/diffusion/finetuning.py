@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base import Base, base_version, prepared_base
-from lesiongen.diffusion.cache import Orientations, cached
+from lesiongen.diffusion.cache import Orientations, cached, check_captions
 from lesiongen.diffusion.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
@@ -36,7 +36,7 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["FinetuneResult", "finetune"]
 
 logger = logging.getLogger(__name__)
-# What these say changes neither the weights nor their meaning, so a restart may change them.
+# A restart may change these: the weights are the same, of another number of processes up to rounding.
 _FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "storage_patience",
          "validation_every", "validation_images", "validation_pictures", "picture_steps", "picture_guidance",
          "log_every", "max_nonfinite"}  # fmt: skip
@@ -99,8 +99,11 @@ def finetune(
     place = root.child(fingerprint)
     store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
     saved = store.newest() if resume else None
-    if before is not None and not _ended_with(before[0], fingerprint, saved, config.steps):
-        raise _taken(output)
+    if before is not None:
+        if saved is None or not _ended_with(before[0], fingerprint, saved, config.steps):
+            raise _taken(output)
+        return _found_again(config, before[1], saved, place.uri)
+    check_captions(dataset, "train")
     resumed_from = saved.step if saved is not None else None
     with (
         stop_request() as stop,
@@ -120,9 +123,22 @@ def finetune(
                 trainer = trainer_of(job, run, saved)
                 del saved  # as large as the model and its optimizer
                 trainer.train(stop)
-        history = trainer.history
-        model = before[1] if before else _published(config, base, trainer, dataset, fingerprint, output)
-        _report(run, history, model)
+        model = _published(config, base, trainer, dataset, fingerprint, output)
+        logger.info("Published %s (%s)", model.uri, model.version[:12])
+        _report(run, config, trainer.history, model)
+    return _result(model, trainer.history, resumed_from, place.uri)
+
+
+def _found_again(config: FinetuneConfig, model: ModelReference, saved: Checkpoint, checkpoints: str) -> FinetuneResult:
+    """Tells of a training that has ended already, and was killed perhaps before it could say so."""
+    history = History.of(saved)
+    with stage_run("finetune", config.model_dump(mode="json"), _run_id(saved)) as run:
+        _report(run, config, history, model)
+    logger.info("This training has ended already: %s (%s)", model.uri, model.version[:12])
+    return _result(model, history, saved.step, checkpoints)
+
+
+def _result(model: ModelReference, history: History, resumed_from: int | None, checkpoints: str) -> FinetuneResult:
     return FinetuneResult(
         model=model,
         losses=tuple(history.losses),
@@ -130,7 +146,7 @@ def finetune(
         steps=history.step,
         skipped_steps=history.skipped,
         resumed_from=resumed_from,
-        checkpoints=place.uri,
+        checkpoints=checkpoints,
     )
 
 
@@ -151,9 +167,9 @@ def _taken(output: str) -> UsageError:
     return UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
 
 
-def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint | None, steps: int) -> bool:
-    """Tells whether a model is what this very training ended with, killed perhaps before it could say so."""
-    return model.training.get("fingerprint") == fingerprint and saved is not None and saved.step == steps
+def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint, steps: int) -> bool:
+    """Tells whether a model is what this very training ended with."""
+    return model.training.get("fingerprint") == fingerprint and saved.step == steps
 
 
 def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
@@ -192,7 +208,7 @@ def _job(
     if count := min(config.validation_images, available):
         chosen = chosen[:count]
         held_out = encode("validation", orientations=Orientations(False, False), rows=chosen.tolist())
-    else:
+    elif not available:
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
     return TrainingJob(
         config=config,
@@ -223,7 +239,6 @@ def _published(
         return publish(folder, output)
 
 
-def _report(run: StageRun, history: History, model: ModelReference) -> None:
-    run.log_picture(loss_curve(history), "losses.png")
+def _report(run: StageRun, config: FinetuneConfig, history: History, model: ModelReference) -> None:
+    run.log_picture(loss_curve(history, config), "losses.png")
     run.set_tags({"model_uri": model.uri, "model_version": model.version})
-    logger.info("Published %s (%s)", model.uri, model.version[:12])

@@ -41,7 +41,7 @@ def save_model(
     (folder / "losses.json").write_text(
         json.dumps({"losses": history.losses, "held_out": history.held_out}), encoding="utf-8"
     )
-    loss_curve(history).save(folder / "losses.png")
+    loss_curve(history, config).save(folder / "losses.png")
     reference = dataset.reference()
     return write_manifest(
         folder,
@@ -62,21 +62,25 @@ def save_model(
     )
 
 
-def loss_curve(history: History) -> Image.Image:
-    """Draws the training loss (each step, and its running mean) and the held-out loss."""
+def loss_curve(history: History, config: FinetuneConfig) -> Image.Image:
+    """Draws the training loss (each step, and its running mean) and the held-out loss.
+
+    Where timesteps are weighted in training the legend says so: the two curves then differ by more than the images.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="mean squared error", yscale="log")
+    training = "training" if config.snr_gamma is None else "training, timesteps weighted"
     known = [(step, loss) for step, loss in enumerate(history.losses, start=1) if loss is not None]
     if known:
         steps, losses = zip(*known, strict=True)
-        axes.plot(steps, losses, color="0.8", linewidth=0.7, label="training, each step")
-        axes.plot(steps, _running_mean(list(losses)), color="tab:blue", label="training, running mean")
+        axes.plot(steps, losses, color="0.8", linewidth=0.7, label=f"{training}, each step")
+        axes.plot(steps, _running_mean(list(losses)), color="tab:blue", label=f"{training}, running mean")
     held_out = [(step, loss) for step, loss in history.held_out if loss is not None]
     if held_out:
         steps, losses = zip(*held_out, strict=True)
-        axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label="held-out images")
+        axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label="held-out images, timesteps alike")
     axes.legend(frameon=False)
     return figure_picture(figure)
 

@@ -5,7 +5,7 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,6 +48,12 @@ class History:
     pipeline_run: str | None = None
     """The pipeline run that it belongs to; None outside of one."""
 
+    @classmethod
+    def of(cls, saved: Checkpoint) -> Self:
+        """Returns how the training of a checkpoint went."""
+        values = dict(saved.state["history"])
+        return cls(**values | {"held_out": [(step, loss) for step, loss in values["held_out"]]})
+
 
 class Trainer:
     """Trains one denoiser.
@@ -87,9 +93,7 @@ class Trainer:
     def resume(self, saved: Checkpoint) -> None:
         """Takes up the state of a checkpoint."""
         self.learner.load(saved.tensors, saved.state["learner"])
-        history = dict(saved.state["history"])
-        history["held_out"] = [(step, loss) for step, loss in history["held_out"]]
-        self.history = History(**history)
+        self.history = History.of(saved)
         if saved.step < self.config.steps:
             logger.info("Resuming from the checkpoint of step %d", saved.step)
 
@@ -102,10 +106,10 @@ class Trainer:
             StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
-        remaining = self.config.steps - self.history.step
+        steps, done = self.config.steps, self.history.step
         try:
-            with self.checkpoints, progress("Fine-tuning", total=remaining, unit="steps") as bar:
-                while self.history.step < self.config.steps:
+            with self.checkpoints, progress("Fine-tuning", total=steps, unit="steps", done=done) as bar:
+                while self.history.step < steps:
                     self._guard(self.step())
                     self._after_step(bar, stop)
         except (Interrupted, Diverged):

@@ -306,14 +306,22 @@ def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp
         pass
 
 
-def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path):
+def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path, monkeypatch):
     """A run may be killed after its last write and before it could say so."""
     model = str(tmp_path / "model")
     first = finetune(config, dataset_uri, model)
+    monkeypatch.setattr(finetuning, "cached", None)  # nothing is encoded for it
     again = finetune(config, dataset_uri, model)
     assert again.model == first.model
     assert again.losses == first.losses
     assert again.resumed_from == config.steps
+
+
+def test_a_dataset_without_captions_is_refused_before_a_base_is_built(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetuning, "prepared_base", None)
+    uncaptioned = build_dataset(tmp_path / "data", {"train": 3}, caption=None)
+    with pytest.raises(DataError, match="3 of 3 train images have no caption: train-0, train-1, train-2"):
+        finetune(config, uncaptioned, str(tmp_path / "out"))
 
 
 def test_the_result_is_plain(config, dataset_uri, tmp_path):
