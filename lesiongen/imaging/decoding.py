@@ -80,8 +80,10 @@ def decode_file(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
         image.load()
         with _quiet():
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            if orientation not in range(2, 9):
+                return Decoded(_to_rgb(image), file_format, mode, 1)
             ImageOps.exif_transpose(image, in_place=True)
-            return Decoded(_to_rgb(image), file_format, mode, orientation if orientation in range(2, 9) else 1)
+            return Decoded(_to_rgb(image), file_format, mode, orientation)
     except ImageError:
         raise
     except Exception as error:  # hostile bytes make Pillow raise nearly anything; all of it means "unusable"
