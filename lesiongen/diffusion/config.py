@@ -38,7 +38,8 @@ class FinetuneConfig(StageConfig):
     """Images of one forward pass."""
     accumulation: int = Field(default=4, ge=1)
     """Forward passes of one optimizer step."""
-    image_size: int = Field(default=256, ge=8)
+    image_size: int = Field(default=256, ge=16, multiple_of=8)
+    """Side in pixels, a multiple of 8: the VAE of every family makes one place of a latent from 8 pixels by 8."""
     flip: bool = True
     """Shows every image mirrored half of the time."""
     rotations: bool = False
