@@ -72,10 +72,11 @@ class StableDiffusion(ModelFamily):
         return encode
 
     def denoiser(self) -> torch.nn.Module:
-        """Loads the U-Net."""
+        """Loads the U-Net, its dropout off."""
         from diffusers import UNet2DConditionModel
 
         unet: torch.nn.Module = load_part(UNet2DConditionModel, self.folder / "unet")
+        _without_dropout(unet)
         return unet
 
     def predict(
@@ -140,6 +141,13 @@ def load_part(kind: Any, folder: Path) -> Any:
         ) from error
     model.requires_grad_(False)
     return model
+
+
+def _without_dropout(model: torch.nn.Module) -> None:
+    """Turns dropout off: it draws from the global random stream, which no checkpoint holds."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
 @contextmanager
