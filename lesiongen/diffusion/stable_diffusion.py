@@ -32,6 +32,9 @@ class StableDiffusion(ModelFamily):
     denoiser_part = "unet"
     caption_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder")
     image_parts = ("vae",)
+    # The safety checker takes skin for nudity.
+    pipeline_options: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+    """What the pipeline is loaded with besides its parts."""
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads tokenizer and text encoder; the conditioning is ``text`` [n, tokens, width]."""
@@ -112,28 +115,34 @@ class StableDiffusion(ModelFamily):
         return StableDiffusionPipeline
 
     def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
-        """Loads the whole pipeline, without the safety checker, which takes skin for nudity."""
+        """Loads the whole pipeline, in fp32; it draws with the prediction that the denoiser was trained for."""
         own = {} if denoiser is None else {self.denoiser_part: denoiser}
         with without_bars():
-            return self.pipeline_type().from_pretrained(
+            pipeline = self.pipeline_type().from_pretrained(
                 self.folder,
                 **own,
+                **self.pipeline_options,
+                dtype=torch.float32,
                 use_safetensors=True,
-                safety_checker=None,
-                requires_safety_checker=False,
                 local_files_only=True,
             )
+        scheduler = pipeline.scheduler
+        pipeline.scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
+        return pipeline
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """Loads one model of a pipeline, frozen.
+    """Loads one model of a pipeline, frozen and in fp32.
+
+    Left to themselves, transformers takes the precision that a folder was saved in, and diffusers does not: parts of
+    one pipeline would differ.
 
     Raises:
         UsageError: The folder holds no safetensors weights of this kind.
     """
     try:
         with without_bars():
-            model = kind.from_pretrained(folder, use_safetensors=True)
+            model = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     except OSError as error:
         raise UsageError(
             f"{folder} holds no safetensors weights of a {kind.__name__}",
