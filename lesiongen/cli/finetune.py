@@ -67,7 +67,7 @@ def finetune_command(
             "processes": processes,
         }
     )
-    config = preset_named(preset, **set_values(values), **chosen)
+    config = preset_named(preset, **{**set_values(values), **chosen})
     result = finetune(config, dataset, output, checkpoints=checkpoints, resume=resume)
     if as_json:
         print_json(result.model.model_dump() | {"steps": result.steps, "held_out_loss": result.held_out_loss})

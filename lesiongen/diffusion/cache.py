@@ -66,6 +66,8 @@ class LatentCache:
         self.folder = folder
         described = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         self._groups: dict[str, list[str | None]] = described["groups"]
+        self.side: int = described["side"]
+        """Median side of the images' centre squares before they were resized, in pixels."""
         self.caption_of: NDArray[np.int64] = np.array(described["caption_of"], dtype=np.int64)
         self._mean = _mapped(folder / "mean.npy")
         self._deviation = _mapped(folder / "deviation.npy")
@@ -157,6 +159,7 @@ def cached(
             "conditioning": names,
             "image_conditioning": sorted(sizes),
             "caption_of": [row_of[caption] for caption in table["caption"]],
+            "side": int(np.median(sides)),
             "groups": {name: _texts(table[name]) for name in ("diagnosis", *SUBGROUPS)},
         }
         (folder / FINISHED).write_text(json.dumps(described), encoding="utf-8")
@@ -186,7 +189,7 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 3,
+        "format": 4,
         "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,

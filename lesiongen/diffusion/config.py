@@ -31,14 +31,15 @@ class FinetuneConfig(StageConfig):
     rank: int = Field(default=64, ge=1)
     alpha: float | None = Field(default=None, gt=0)
     """LoRA scale times rank; None: equal to ``rank``, as in the reference."""
-    target_modules: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")
+    target_modules: tuple[str, ...] = Field(default=("to_k", "to_q", "to_v", "to_out.0"), min_length=1)
 
     steps: int = Field(default=15_000, ge=1)
     batch_size: int = Field(default=1, ge=1)
     """Images of one forward pass."""
     accumulation: int = Field(default=4, ge=1)
     """Forward passes of one optimizer step."""
-    image_size: int = Field(default=256, ge=8)
+    image_size: int = Field(default=256, ge=16, multiple_of=8)
+    """Side in pixels, a multiple of 8: a VAE of Stable Diffusion makes one place of its latent from 8 pixels by 8."""
     flip: bool = True
     """Shows every image mirrored half of the time."""
     rotations: bool = False
@@ -51,7 +52,7 @@ class FinetuneConfig(StageConfig):
     """Share of the images shown with the empty caption, which guidance needs when sampling."""
 
     prediction: Literal["epsilon", "v_prediction"] | None = None
-    """What the denoiser predicts; None: what the base model's scheduler says."""
+    """What the denoiser predicts, while it learns and when it draws; None: what the base model's scheduler says."""
     snr_gamma: float | None = Field(default=None, gt=0)
     """Gamma of min-SNR weighting (Hang et al. 2023); None: plain mean squared error."""
     learning_rate: float = Field(default=5e-6, gt=0)

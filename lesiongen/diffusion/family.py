@@ -1,9 +1,11 @@
 """Model families: all that differs between kinds of text-to-image models, behind one small interface."""
 
 import json
+import logging
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,8 @@ import torch
 from lesiongen.errors import UsageError
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
+
+logger = logging.getLogger(__name__)
 
 Conditioning = Mapping[str, torch.Tensor]
 """What the denoiser is told besides the noisy latent: one tensor [n, ...] per name."""
@@ -32,6 +36,8 @@ class ModelFamily(ABC):
     Args:
         folder: The pipeline folder.
         prediction: ``epsilon`` or ``v_prediction``; None: what the folder's scheduler says.
+
+    Training and drawing both go by ``prediction``.
     """
 
     name: ClassVar[str]
@@ -48,9 +54,12 @@ class ModelFamily(ABC):
         from diffusers import DDPMScheduler
 
         self.folder = folder
-        changed = {} if prediction is None else {"prediction_type": prediction}
-        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", **changed)
-        self.prediction: str = self.noise_schedule.config.prediction_type
+        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler")
+        said: str = self.noise_schedule.config.prediction_type
+        self.prediction = prediction or said
+        if self.prediction != said:
+            _warn_of_other_prediction(folder, said, self.prediction)
+            self.noise_schedule = DDPMScheduler.from_config(self.noise_schedule.config, prediction_type=self.prediction)
         if self.prediction not in ("epsilon", "v_prediction"):
             raise UsageError(f"{folder}: scheduler predicts {self.prediction!r}, not epsilon or v_prediction")
 
@@ -97,6 +106,15 @@ class ModelFamily(ABC):
         """
         return {}
 
+    def size_arguments(self, side: int, image_size: int) -> Mapping[str, Any]:
+        """Returns the pipeline's arguments that tell the denoiser sizes as in its training; mostly none.
+
+        Args:
+            side: Side of a training image's centre square before it was resized, in pixels.
+            image_size: Side of the image to draw.
+        """
+        return {}
+
     def save_pipeline(self, denoiser: torch.nn.Module, output: Path) -> None:
         """Writes the whole pipeline with this denoiser in the place of the folder's own."""
         output.mkdir(parents=True, exist_ok=True)
@@ -138,6 +156,15 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
         known = ", ".join(sorted(_FAMILIES))
         raise UsageError(f"{folder} holds a {name}, which is not supported", hint=f"Supported: {known}.")
     return _FAMILIES[name](folder, prediction)
+
+
+@cache
+def _warn_of_other_prediction(folder: Path, said: str, prediction: str) -> None:
+    """Warns once in a process, however often the folder is opened."""
+    logger.warning(
+        "The base %s was trained to predict %s, and is used to predict %s; prediction=null trains as the base was",
+        folder, said, prediction,
+    )  # fmt: skip
 
 
 def _copy_plain(source: Path, target: Path) -> None:

@@ -235,7 +235,10 @@ def _published(
 ) -> ModelReference:
     with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
         folder = Path(name)
-        save_model(folder, config, base, trainer.family, trainer.learner, trainer.history, dataset, fingerprint)
+        save_model(
+            folder, config, base, trainer.family, trainer.learner, trainer.history, dataset, fingerprint,
+            original_side=trainer.training.side,
+        )  # fmt: skip
         return publish(folder, output)
 
 

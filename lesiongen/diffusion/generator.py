@@ -1,14 +1,15 @@
 """A published generator, loaded for drawing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
+from lesiongen.diffusion.family import ModelFamily, family_of
 from lesiongen.diffusion.memory_layout import channels_last
-from lesiongen.diffusion.model_folder import BaseReference, local_model, model_version, read_manifest
+from lesiongen.diffusion.model_folder import ModelManifest, local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import DataError, UsageError
@@ -21,13 +22,23 @@ class Generator:
     """A diffusers pipeline that draws every image from a random stream of its own.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline.
+        family: The model's family.
+        pipeline: Its diffusers pipeline.
         version: Version of the model it was loaded from.
         image_size: Side of the images it was trained on; None where that is not known.
+        original_side: Side that they had before they were resized; None where that is not known.
     """
 
-    def __init__(self, pipeline: Any, version: str, image_size: int | None) -> None:
-        self.pipeline, self.version, self.image_size = pipeline, version, image_size
+    def __init__(
+        self,
+        family: ModelFamily,
+        pipeline: Any,
+        version: str,
+        image_size: int | None = None,
+        original_side: int | None = None,
+    ) -> None:
+        self.family, self.pipeline, self.version = family, pipeline, version
+        self.image_size, self.original_side = image_size, original_side
 
     def set_scheduler(self, name: str) -> None:
         """Chooses how the noise is taken out; prediction and noise schedule stay those of the training."""
@@ -54,9 +65,15 @@ class Generator:
             generator=streams,
             height=size,
             width=size,
+            **self._size_arguments(size),
         )
         images: list[Image.Image] = drawn.images
         return images
+
+    def _size_arguments(self, size: int | None) -> Mapping[str, Any]:
+        if self.original_side is None or size is None:
+            return {}
+        return self.family.size_arguments(self.original_side, size)
 
 
 def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
@@ -73,21 +90,24 @@ def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
     with local_model(uri) as folder:
         manifest = read_manifest(folder)
         version = model_version(folder)
-        size = manifest.image_size if manifest else None
         if manifest is None or manifest.method != "lora":
             if lora_scale != 1.0:
                 raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
-            return Generator(prepared(_pipeline(folder)), version, size)
-        if manifest.base is None:
-            raise DataError(f"{uri} holds an adapter, but its manifest names no base")
-        pipeline = _base_pipeline(manifest.base, uri)
-        # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
-        pipeline.unet.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
-        pipeline.unet.fuse_lora(lora_scale=lora_scale)
-        return Generator(prepared(pipeline), version, size)
+            generator = _generator(folder, version, manifest)
+        else:
+            generator = _on_base(uri, version, manifest)
+            # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
+            denoiser = generator.pipeline.unet
+            denoiser.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
+            denoiser.fuse_lora(lora_scale=lora_scale)
+    prepared(generator.pipeline)
+    return generator
 
 
-def _base_pipeline(base: BaseReference, uri: str) -> Any:
+def _on_base(uri: str, version: str, manifest: ModelManifest) -> Generator:
+    base = manifest.base
+    if base is None:
+        raise DataError(f"{uri} holds an adapter, but its manifest names no base")
     with local_model(base.uri, base.revision) as folder:
         found = model_version(folder)
         if found != base.version:
@@ -95,13 +115,16 @@ def _base_pipeline(base: BaseReference, uri: str) -> Any:
                 f"{uri} was trained on version {base.version[:12]} of {base.uri}, which now holds {found[:12]}",
                 hint="Bring the base model back to that version.",
             )
-        return _pipeline(folder)
+        return _generator(folder, version, manifest)
 
 
-def _pipeline(folder: Path) -> Any:
-    from lesiongen.diffusion.family import family_of
-
-    return family_of(folder).load_pipeline()
+def _generator(folder: Path, version: str, manifest: ModelManifest | None) -> Generator:
+    """Loads a pipeline, to draw as the manifest says that the model was trained."""
+    family = family_of(folder, manifest.prediction if manifest else None)
+    pipeline = family.load_pipeline()
+    if manifest is None:
+        return Generator(family, pipeline, version)
+    return Generator(family, pipeline, version, manifest.image_size, manifest.original_side)
 
 
 def prepared(pipeline: Any) -> Any:

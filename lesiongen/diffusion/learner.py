@@ -29,7 +29,8 @@ def precision_for(requested: str) -> str:
         return "fp32"
     if requested != "auto":
         return requested
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # GPUs without bf16 emulate it, slower than they compute in fp16.
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def learning_rate(config: FinetuneConfig, step: int) -> float:

@@ -76,6 +76,8 @@ class ModelManifest(_Frozen):
     base: BaseReference | None
     prediction: str
     image_size: int
+    original_side: int | None = None
+    """Median side of the training images' centre squares before they were resized; None where it is not known."""
     training: dict[str, Any]
     """Configuration, fingerprint, dataset version, steps and losses."""
     libraries: dict[str, str]
@@ -91,6 +93,7 @@ def write_manifest(
     prediction: str,
     image_size: int,
     training: dict[str, Any],
+    original_side: int | None = None,
 ) -> ModelManifest:
     """Describes every file of a finished model folder in ``_model.json``."""
     manifest = ModelManifest(
@@ -99,6 +102,7 @@ def write_manifest(
         base=base,
         prediction=prediction,
         image_size=image_size,
+        original_side=original_side,
         training=training,
         libraries={name: version(name) for name in _LIBRARIES},
         files={path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)},

@@ -136,7 +136,7 @@ PRESETS: dict[str, Callable[[], FinetuneConfig]] = {
 }
 
 
-def preset(name: str, **overrides: Any) -> FinetuneConfig:
+def preset(name: str, /, **overrides: Any) -> FinetuneConfig:
     """Returns a preset with some of its fields changed.
 
     Raises:

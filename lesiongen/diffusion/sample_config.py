@@ -58,8 +58,8 @@ class SampleConfig(StageConfig):
     negative_prompt: str = ""
     lora_scale: float = Field(default=1.0, ge=0)
     """How strongly an adapter changes its base; 0 is the base itself."""
-    image_size: int | None = Field(default=None, ge=16)
-    """Side in pixels; None: that of the model's training."""
+    image_size: int | None = Field(default=None, ge=16, multiple_of=8)
+    """Side in pixels, a multiple of 8; None: that of the model's training."""
     batch_size: int = Field(default=32, ge=1)
     """Images drawn at once. An image drawn in a batch of another size differs by rounding."""
     only: tuple[int, ...] = ()

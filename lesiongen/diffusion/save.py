@@ -27,6 +27,7 @@ def save_model(
     history: History,
     dataset: Dataset,
     fingerprint: str,
+    original_side: int,
 ) -> ModelManifest:
     """Writes the trained model to a new folder: a whole pipeline, or an adapter that names its base.
 
@@ -50,6 +51,7 @@ def save_model(
         base=base.reference,
         prediction=family.prediction,
         image_size=config.image_size,
+        original_side=original_side,
         training={
             "config": config.model_dump(mode="json"),
             "fingerprint": fingerprint,

@@ -32,6 +32,9 @@ class StableDiffusion(ModelFamily):
     denoiser_part = "unet"
     caption_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder")
     image_parts = ("vae",)
+    # The safety checker takes skin for nudity.
+    pipeline_options: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+    """What the pipeline is loaded with besides its parts."""
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads tokenizer and text encoder; the conditioning is ``text`` [n, tokens, width]."""
@@ -72,10 +75,11 @@ class StableDiffusion(ModelFamily):
         return encode
 
     def denoiser(self) -> torch.nn.Module:
-        """Loads the U-Net."""
+        """Loads the U-Net, its dropout off."""
         from diffusers import UNet2DConditionModel
 
         unet: torch.nn.Module = load_part(UNet2DConditionModel, self.folder / "unet")
+        _without_dropout(unet)
         return unet
 
     def predict(
@@ -111,28 +115,34 @@ class StableDiffusion(ModelFamily):
         return StableDiffusionPipeline
 
     def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
-        """Loads the whole pipeline, without the safety checker, which takes skin for nudity."""
+        """Loads the whole pipeline, in fp32; it draws with the prediction that the denoiser was trained for."""
         own = {} if denoiser is None else {self.denoiser_part: denoiser}
         with without_bars():
-            return self.pipeline_type().from_pretrained(
+            pipeline = self.pipeline_type().from_pretrained(
                 self.folder,
                 **own,
+                **self.pipeline_options,
+                dtype=torch.float32,
                 use_safetensors=True,
-                safety_checker=None,
-                requires_safety_checker=False,
                 local_files_only=True,
             )
+        scheduler = pipeline.scheduler
+        pipeline.scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
+        return pipeline
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """Loads one model of a pipeline, frozen.
+    """Loads one model of a pipeline, frozen and in fp32.
+
+    Left to themselves, transformers takes the precision that a folder was saved in, and diffusers does not: parts of
+    one pipeline would differ.
 
     Raises:
         UsageError: The folder holds no safetensors weights of this kind.
     """
     try:
         with without_bars():
-            model = kind.from_pretrained(folder, use_safetensors=True)
+            model = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     except OSError as error:
         raise UsageError(
             f"{folder} holds no safetensors weights of a {kind.__name__}",
@@ -140,6 +150,13 @@ def load_part(kind: Any, folder: Path) -> Any:
         ) from error
     model.requires_grad_(False)
     return model
+
+
+def _without_dropout(model: torch.nn.Module) -> None:
+    """Turns dropout off: it draws from the global random stream, which no checkpoint holds."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """The Stable Diffusion XL family: two text encoders, and a U-Net that is told sizes (Podell et al. 2023)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 
 from lesiongen.diffusion.family import CaptionEncoder, Conditioning, register_family
-from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, warn_of_cut_captions, without_bars
+from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, warn_of_cut_captions
 
 __all__ = ["StableDiffusionXL"]
 
@@ -18,6 +18,8 @@ class StableDiffusionXL(StableDiffusion):
     name = "stable-diffusion-xl"
     pipeline_class = "StableDiffusionXLPipeline"
     caption_parts = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
+    # Images are marked in their metadata, not by a watermark in their pixels.
+    pipeline_options: ClassVar[dict[str, Any]] = {"add_watermarker": False}
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads both tokenizers and text encoders.
@@ -52,6 +54,10 @@ class StableDiffusionXL(StableDiffusion):
         rows = [(side, side, 0, 0, image_size, image_size) for side in sides]
         return {"size": torch.tensor(rows, dtype=torch.float32)}
 
+    def size_arguments(self, side: int, image_size: int) -> Mapping[str, Any]:
+        """Returns the pipeline's arguments that make it say what :meth:`size_conditioning` says."""
+        return {"original_size": (side, side), "target_size": (image_size, image_size)}
+
     def predict(
         self,
         denoiser: torch.nn.Module,
@@ -72,14 +78,6 @@ class StableDiffusionXL(StableDiffusion):
         from diffusers import StableDiffusionXLPipeline
 
         return StableDiffusionXLPipeline
-
-    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
-        """Loads the whole pipeline; images are marked in their metadata, not by a watermark in their pixels."""
-        own = {} if denoiser is None else {self.denoiser_part: denoiser}
-        with without_bars():
-            return self.pipeline_type().from_pretrained(
-                self.folder, **own, use_safetensors=True, add_watermarker=False, local_files_only=True
-            )
 
 
 def _tokens(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:

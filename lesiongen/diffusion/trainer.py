@@ -247,8 +247,9 @@ class Trainer:
         if self.held_out is not None:
             self._note_held_out_loss()
         if self.pictures.wanted:
-            with self.learner.averaged() as denoiser, self.accelerator.autocast():
-                self.pictures.draw(denoiser, self.history.step)
+            # No autocast around it: accelerate has put one around the denoiser's own forward pass.
+            with self.learner.averaged() as denoiser:
+                self.pictures.draw(denoiser, self.history.step, self.training.side)
 
     def _note_held_out_loss(self) -> None:
         loss, step = self.held_out_loss(), self.history.step

@@ -45,12 +45,15 @@ class ValidationPictures:
         """Whether there is something to draw, and a place for it."""
         return bool(self._requests) and self._run.run_id is not None
 
-    def draw(self, denoiser: torch.nn.Module, step: int) -> None:
+    def draw(self, denoiser: torch.nn.Module, step: int, original_side: int) -> None:
         """Draws with a denoiser in evaluation mode, and logs the sheet as ``pictures/step-00000500.png``.
 
+        Text encoder and VAE work in fp32, whatever the denoiser is trained in: in fp16 a VAE overflows.
         A tracking server that does not answer costs the sheet, not the training.
         """
-        generator = Generator(prepared(self._family.load_pipeline(denoiser)), "", None)
+        generator = Generator(
+            self._family, prepared(self._family.load_pipeline(denoiser)), "", original_side=original_side
+        )
         generator.set_scheduler(self._settings.scheduler)
         images = generator.draw(self._requests, self._settings)
         diagnoses = [request.diagnosis for request in self._requests]

@@ -79,7 +79,7 @@ def test_a_cpu_trains_in_fp32(monkeypatch, caplog):
 @pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16"), (False, "fp16")])
 def test_a_gpu_trains_in_the_half_precision_that_it_has(monkeypatch, bf16, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
     assert precision_for("auto") == expected
     assert precision_for("fp32") == "fp32"
 
