@@ -36,7 +36,8 @@ def sample_command(
         list[str] | None, typer.Option(help="With --plan balance: fill subgroups too (measured_tone); repeatable.")
     ] = None,
     captions: Annotated[
-        Captions | None, typer.Option(help="The dataset's captions, or the reference method's three prompts.")
+        Captions | None,
+        typer.Option(help="The dataset's captions, or the reference method's prompts, which know no subgroups."),
     ] = None,
     guidance: Annotated[
         list[float] | None,

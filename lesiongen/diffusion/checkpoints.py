@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 STATE = "state.json"
 _STEP = re.compile(r"^step-(\d{8})/")
+_PASSED_OVER: set[tuple[str, int]] = set()
+"""Place and step of what this process found damaged: a run reads by one store and saves by another."""
 _Result = TypeVar("_Result")
 
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]
@@ -54,6 +56,9 @@ class CheckpointStore:
     def save(self, step: int, tensors: Tensors, state: Mapping[str, Any]) -> None:
         """Writes a checkpoint: its files first, the manifest with their digests last; then deletes older ones.
 
+        Of those before it, unfinished ones go too. Damaged ones that were passed over count for none that is kept; they
+        go once there are enough good ones.
+
         Raises:
             StorageError: It could not be written; the checkpoints before it are as they were.
         """
@@ -73,6 +78,7 @@ class CheckpointStore:
         self._outlast(partial(place.write_bytes, STATE, content))
         self._outlast(partial(place.write_json, MANIFEST, {"step": step, "files": digests}))
         logger.info("Checkpoint of step %d in %s", step, place.uri)
+        _PASSED_OVER.discard((self.storage.uri, step))
         self._outlast(partial(self._rotate, step))
 
     def newest(self) -> Checkpoint | None:
@@ -99,6 +105,7 @@ class CheckpointStore:
                 return self._read(step)
             except (ValueError, KeyError, TypeError) as error:
                 logger.warning("Checkpoint %s/%s is passed over: %s", self.storage.uri, _name(step), str(error).strip())
+                _PASSED_OVER.add((self.storage.uri, step))
             except OSError as error:
                 raise StorageError(f"{self.storage.uri}/{_name(step)} cannot be read: {error}") from error
         return None
@@ -123,9 +130,12 @@ class CheckpointStore:
 
     def _rotate(self, newest: int) -> None:
         # One of a later step was passed over as damaged: it must not take the place of one that can be read.
-        steps = [step for step in self._steps() if step <= newest]
-        finished = [step for step in steps if self.storage.exists(f"{_name(step)}/{MANIFEST}")]
-        for step in sorted(finished)[: -self.keep]:
+        steps = {step for step in self._steps() if step <= newest}
+        finished = {step for step in steps if self.storage.exists(f"{_name(step)}/{MANIFEST}")}
+        damaged = {step for step in finished if (self.storage.uri, step) in _PASSED_OVER}
+        whole = sorted(finished - damaged)
+        spared = damaged if len(whole) < self.keep else set()
+        for step in sorted(steps - spared - set(whole[-self.keep :])):
             self._delete(step)
 
     def _delete(self, step: int) -> None:

@@ -1,8 +1,9 @@
 """Images that are drawn already, so that a run that is started again draws only the rest."""
 
+import hashlib
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +14,13 @@ from lesiongen.storage import Storage
 __all__ = ["Drawn"]
 
 logger = logging.getLogger(__name__)
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Drawn:
-    """Finished batches, one object each.
+    """Finished batches, one object each: the SHA-256 of its rows, then the rows as Parquet.
+
+    Parquet reads many a damaged file without an error, so the digest alone tells whether a batch is whole.
 
     Args:
         storage: A place that is the same when the run is started again.
@@ -26,34 +30,32 @@ class Drawn:
     def __init__(self, storage: Storage, key: str) -> None:
         self._storage = storage
         self._key = key
-        self._used: list[str] = []
 
     def get(self, image_ids: Sequence[str]) -> list[Sample] | None:
-        """Returns the batch of these images, None where it is not drawn."""
+        """Returns the batch of these images, None where it is not drawn or is damaged."""
         name = self._name(image_ids)
         if not self._storage.exists(name):
             return None
-        try:
-            rows = pq.read_table(io.BytesIO(self._storage.read_bytes(name))).to_pylist()
-            samples = [sample_from_row(row) for row in rows]
-        except (pa.ArrowException, KeyError) as error:
-            logger.warning("%s/%s is damaged and is drawn again: %s", self._storage.uri, name, error)
+        content = self._storage.read_bytes(name)
+        digest, rows = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(rows).digest() != digest:
+            logger.warning("%s/%s is damaged and is drawn again", self._storage.uri, name)
             return None
-        self._used.append(name)
+        samples = [sample_from_row(row) for row in pq.read_table(io.BytesIO(rows)).to_pylist()]
         return samples if [sample.image_id for sample in samples] == list(image_ids) else None
 
     def put(self, samples: Sequence[Sample]) -> None:
         """Keeps a batch."""
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist([sample_to_row(sample) for sample in samples], schema=SCHEMA), buffer)
+        rows = buffer.getvalue()
         name = self._name([sample.image_id for sample in samples])
-        self._storage.write_bytes(name, buffer.getvalue())
-        self._used.append(name)
+        self._storage.write_bytes(name, hashlib.sha256(rows).digest() + rows)
 
-    def clear(self) -> None:
-        """Removes the batches that this run has read or written: its result is published."""
-        for name in self._used:
-            self._storage.delete(name)
+    def clear(self, batches: Iterable[Sequence[str]]) -> None:
+        """Removes the batches of these images, whichever attempt has drawn them; other parts may keep theirs here."""
+        for image_ids in batches:
+            self._storage.delete(self._name(image_ids))
 
     def _name(self, image_ids: Sequence[str]) -> str:
         return f"{self._key}/{image_ids[0]}-{len(image_ids)}.rows"

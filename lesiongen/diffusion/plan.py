@@ -52,10 +52,11 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
         dataset: The captioned dataset; needed unless captions are the reference prompts and the plan is explicit.
 
     Raises:
-        UsageError: The configuration needs a dataset, the plan names an unknown diagnosis, or ``only`` an image that
-            the plan does not have.
+        UsageError: The configuration needs a dataset, wants subgroups but not the dataset's captions, the plan names
+            an unknown diagnosis, or ``only`` an image that the plan does not have.
         DataError: A diagnosis or subgroup of the plan has no captioned training image.
     """
+    _check_subgroups(config)
     table = with_subgroups(dataset, "train") if dataset is not None else None
     if table is None and (config.captions == "dataset" or config.plan == BALANCE):
         wanted = "plan = balance" if config.plan == BALANCE else "captions = dataset"
@@ -111,12 +112,20 @@ def _lacking(config: SampleConfig, table: pd.DataFrame) -> list[PlanEntry]:
     return missing
 
 
+def _check_subgroups(config: SampleConfig) -> None:
+    """A reference prompt names a tone of its own: only a subgroup's captions ask for the subgroup."""
+    entries = config.plan if isinstance(config.plan, tuple) else ()
+    if config.captions == "reference" and (config.balance_by or any(entry.where for entry in entries)):
+        raise UsageError(
+            f"captions = reference: {'balance_by' if config.balance_by else 'where'} would be without effect",
+            hint="Leave the subgroups out, or take the dataset's captions (captions = dataset).",
+        )
+
+
 def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
     if unknown := sorted({entry.diagnosis for entry in plan} - known):
         raise UsageError(f"plan: {unknown[0]!r} is no diagnosis", hint=f"Known: {', '.join(sorted(known))}.")
-    if table is None and any(entry.where for entry in plan):
-        raise UsageError("plan: a subgroup needs a dataset", hint="Its captions are those of training images.")
 
 
 def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
@@ -133,8 +142,8 @@ def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, 
         subgroup = "".join(f" with {column} = {value!r}" for column, value in entry.where.items())
         raise DataError(
             f"No training image of {entry.diagnosis!r}{subgroup} has a caption",
-            hint="Caption the dataset first (lesiongen caption), leave the subgroup out of the plan, or sample with "
-            "captions = reference.",
+            hint="Caption the dataset first (lesiongen caption), or "
+            + ("leave the subgroup out of the plan." if entry.where else "sample with captions = reference."),
         )
     return sources
 

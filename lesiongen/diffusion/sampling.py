@@ -12,12 +12,14 @@ from PIL import Image
 from lesiongen import __version__
 from lesiongen.concepts import measure
 from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
+from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
 from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.dataset.schema import Sample
 from lesiongen.diffusion.drawn import Drawn
 from lesiongen.diffusion.generator import Generator, load_generator
 from lesiongen.diffusion.plan import Request, batches, requests
 from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
@@ -56,7 +58,8 @@ def sample(
     Each image has a random stream of its own, settled by seed and index, so that any one can be drawn again
     alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself; the PNG
     names neither the training image that the caption is of nor the model's place. ``measured_tone`` is filled.
-    Finished batches are kept as they come: a run that was killed and is started again draws the rest.
+    Finished batches are kept as they come: a run that was killed and is started again draws the rest. Where the output
+    holds the dataset of this very run, killed perhaps before its contact sheet, nothing is drawn.
 
     No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black pictures.
 
@@ -70,7 +73,7 @@ def sample(
             output of its own, name a place that stays.
 
     Raises:
-        UsageError: The model or the output cannot be used, or a dataset is needed.
+        UsageError: The model or the output cannot be used, a dataset is needed, or the part holds no wanted image.
         DataError: A diagnosis has no captioned training image, or the model is damaged.
     """
     source = Dataset.open(dataset) if dataset is not None else None
@@ -82,21 +85,25 @@ def sample(
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         origin = _origin(config, model_uri, generator, source)
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
-        with DatasetWriter(
-            output,
-            name=config.name,
-            licence=source.manifest.licence if source else None,
-            attribution=source.manifest.attribution if source else None,
-            origin=origin | which,
-        ) as writer:
-            for item in _samples(generator, planned, config, model_uri, source, drawn):
-                writer.add(item)
-        drawn.clear()
-        return _publish(run, Dataset.open(output))
+        if not _is_published(output, origin | which):
+            with DatasetWriter(
+                output,
+                name=config.name,
+                licence=source.manifest.licence if source else None,
+                attribution=source.manifest.attribution if source else None,
+                origin=origin | which,
+            ) as writer:
+                for item in _samples(generator, planned, config, model_uri, source, drawn):
+                    writer.add(item)
+        result = _publish(run, Dataset.open(output))
+        drawn.clear(_image_ids(kept) for _, kept in _kept(planned, config))
+        return result
 
 
 def join_samples(parts: Sequence[str], output: str) -> SampleResult:
     """Publishes the parts of a synthetic dataset as the dataset that one job would have drawn.
+
+    Where the output holds that dataset, of a call killed perhaps before its contact sheet, only the sheet is made.
 
     Args:
         parts: Every part once, in any order.
@@ -108,7 +115,10 @@ def join_samples(parts: Sequence[str], output: str) -> SampleResult:
     """
     datasets = [Dataset.open(part) for part in parts]
     with stage_run("sample", {"parts": list(parts)}) as run:
-        return _publish(run, join_parts(datasets, output, name=datasets[0].manifest.name))
+        manifest = datasets[0].manifest
+        if _is_published(output, {key: value for key, value in manifest.origin.items() if key != ORIGIN_KEY}):
+            return _publish(run, Dataset.open(output))
+        return _publish(run, join_parts(datasets, output, name=manifest.name))
 
 
 def _planned(config: SampleConfig, source: Dataset | None, part: Part | None) -> list[list[Request]]:
@@ -117,11 +127,36 @@ def _planned(config: SampleConfig, source: Dataset | None, part: Part | None) ->
     Where there are fewer batches than parts, batches are made smaller.
     """
     wanted = requests(config, source)
+    shared = batches(wanted, config.batch_size)
     if part is None:
-        return batches(wanted, config.batch_size)
-    shared = batches(wanted, max(min(config.batch_size, len(wanted) // part.count), 1))
+        return shared
+    if len(shared) < part.count:
+        shared = batches(wanted, max(len(wanted) // part.count, 1))
     rows = part.rows(len(shared))
-    return shared[rows.start : rows.stop]
+    planned = shared[rows.start : rows.stop]
+    if not _kept(planned, config):
+        raise _held_elsewhere(config.only[0], shared, part)
+    return planned
+
+
+def _held_elsewhere(index: int, shared: Sequence[Sequence[Request]], part: Part) -> UsageError:
+    batch = next(number for number, batch in enumerate(shared) if index in [request.index for request in batch])
+    parts = (Part(number, part.count) for number in range(1, part.count + 1))
+    holder = next(other for other in parts if batch in other.rows(len(shared)))
+    return UsageError(
+        f"only = {index}: part {part} holds none of the wanted images", hint=f"Image {index} is in part {holder}."
+    )
+
+
+def _kept(planned: Sequence[Sequence[Request]], config: SampleConfig) -> list[tuple[Sequence[Request], list[Request]]]:
+    """Pairs every batch with those of its images that are wanted; batches without any are left out."""
+    pairs = [(batch, [item for item in batch if not config.only or item.index in config.only]) for batch in planned]
+    return [(batch, kept) for batch, kept in pairs if kept]
+
+
+def _is_published(output: str, origin: dict[str, Any]) -> bool:
+    storage = open_storage(output)
+    return storage.exists(MANIFEST_NAME) and read_manifest(storage).origin == origin
 
 
 def _samples(
@@ -132,12 +167,10 @@ def _samples(
     source: Dataset | None,
     drawn: Drawn,
 ) -> Iterator[Sample]:
-    wanted = [[request for request in batch if not config.only or request.index in config.only] for batch in planned]
-    with progress("Sampling", total=sum(map(len, wanted)), unit="images") as bar:
-        for batch, kept in zip(planned, wanted, strict=True):
-            if not kept:
-                continue
-            samples = drawn.get([_image_id(request) for request in kept])
+    pairs = _kept(planned, config)
+    with progress("Sampling", total=sum(len(kept) for _, kept in pairs), unit="images") as bar:
+        for batch, kept in pairs:
+            samples = drawn.get(_image_ids(kept))
             if samples is None:
                 pictures = dict(zip(batch, generator.draw(batch, config), strict=True))
                 samples = [
@@ -177,6 +210,10 @@ def _sheet(dataset: Dataset) -> Image.Image:
 
 def _image_id(request: Request) -> str:
     return f"synthetic-{request.index:06d}"
+
+
+def _image_ids(batch: Sequence[Request]) -> list[str]:
+    return [_image_id(request) for request in batch]
 
 
 def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], source: Dataset | None) -> Sample:

@@ -79,6 +79,55 @@ def test_a_damaged_checkpoint_of_a_later_step_takes_no_place(tmp_path):
     assert store.newest().step == 2
 
 
+def _steps(folder):
+    return {path.parent.name for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_killed_run_left_unfinished_is_deleted_after_the_next_checkpoint(store, tmp_path):
+    for step in (2, 4, 6):
+        _save(store, step)
+    (tmp_path / "step-00000004" / "manifest.json").unlink()
+    assert _steps(tmp_path) == {"step-00000004", "step-00000006"}
+    _save(store, 8)
+    assert _steps(tmp_path) == {"step-00000006", "step-00000008"}
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_checkpoint_takes_no_place_from_a_good_one(tmp_path, keep):
+    """The store that finds the damage is not the one that saves."""
+    place = open_storage(str(tmp_path))
+    for step in (2, 4):
+        _save(CheckpointStore(place, keep=2), step)
+    (tmp_path / "step-00000004" / "weights.safetensors").write_bytes(b"")
+    assert CheckpointStore(place, keep).newest().step == 2
+    _save(CheckpointStore(open_storage(str(tmp_path)), keep), 5)
+    assert _steps(tmp_path) == ({"step-00000005"} if keep == 1 else {"step-00000002", "step-00000005"})
+
+
+def test_a_damaged_checkpoint_that_was_written_anew_is_kept(store, tmp_path):
+    for step in (2, 4):
+        _save(store, step)
+    (tmp_path / "step-00000004" / "weights.safetensors").write_bytes(b"")
+    assert store.newest().step == 2
+    for step in (4, 6):
+        _save(store, step)
+    assert _steps(tmp_path) == {"step-00000004", "step-00000006"}
+
+
+def test_nothing_is_deleted_where_a_checkpoint_cannot_be_written(store, tmp_path, monkeypatch):
+    def refuse(self, key, data):
+        raise StorageError("the disk is full")
+
+    _save(store, 2)
+    (tmp_path / "step-00000001").mkdir()
+    (tmp_path / "step-00000001" / "weights.safetensors").write_bytes(b"")
+    monkeypatch.setattr(LocalStorage, "write_bytes", refuse)
+    with pytest.raises(StorageError, match="disk is full"):
+        _save(store, 4)
+    assert {"step-00000001", "step-00000002"} < _steps(tmp_path)
+    assert store.newest().step == 2
+
+
 def test_a_state_that_is_no_json_number_is_refused(store, tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.save(2, {"weights": {"w": torch.zeros(1)}}, {"loss": float("nan")})

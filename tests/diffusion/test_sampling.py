@@ -149,6 +149,19 @@ def test_plans_that_cannot_be_met_are_refused(dataset_uri, tmp_path):
         requests(SampleConfig(), uncaptioned)
 
 
+def test_reference_prompts_of_subgroups_are_refused(dataset_uri):
+    dataset = Dataset.open(dataset_uri)
+    entry = PlanEntry(diagnosis="nv", count=1, where={"measured_tone": "dark"})
+    with pytest.raises(UsageError, match="captions = reference: where would be without effect"):
+        requests(SampleConfig(plan=(entry,), captions="reference"), dataset)
+    filling = SampleConfig(plan="balance", balance_by=("measured_tone",), captions="reference")
+    with pytest.raises(UsageError, match="captions = reference: balance_by would be without effect"):
+        requests(filling, dataset)
+    with pytest.raises(DataError, match="has a caption") as error:
+        requests(SampleConfig(plan=(entry,)), dataset)
+    assert "captions = reference" not in error.value.hint
+
+
 def test_a_plan_names_subgroups_and_settings(tmp_path):
     uri = build_dataset(tmp_path / "set", {"train": 12}, tones=("dark", "light", "light"))
     dataset = Dataset.open(uri)
@@ -182,14 +195,29 @@ def test_batches_share_what_a_pipeline_takes_once():
     assert max(map(len, planned)) == 5
 
 
-def test_joined_parts_are_what_one_job_draws(drawn, pipeline_folder, dataset_uri, tmp_path):
-    parts = [str(tmp_path / f"part{number}") for number in (1, 2)]
+@pytest.mark.parametrize("count", [2, 3])
+def test_joined_parts_are_what_one_job_draws(pipeline_folder, dataset_uri, tmp_path, monkeypatch, count):
+    """Ten images in batches of four, four and two: the parts draw these very batches, and so the very same bits."""
+    plain, seen = Generator.draw, []
+
+    def noting(self, batch, config):
+        seen.append([item.index for item in batch])
+        return plain(self, batch, config)
+
+    monkeypatch.setattr(Generator, "draw", noting)
+    config = CONFIG.model_copy(update={"plan": {"mel": 4, "nv": 6}})
+    whole = sample(config, str(pipeline_folder), str(tmp_path / "whole"), dataset=dataset_uri)
+    parts = [str(tmp_path / f"part{number}") for number in range(count)]
     for number, output in enumerate(parts, start=1):
-        sample(CONFIG, str(pipeline_folder), output, dataset=dataset_uri, part=Part(number, 2))
+        sample(config, str(pipeline_folder), output, dataset=dataset_uri, part=Part(number, count))
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
     joined = join_samples(parts, str(tmp_path / "joined"))
-    assert joined.dataset.version == drawn.dataset.version
-    with Image.open(joined.contact_sheet) as sheet, Image.open(drawn.contact_sheet) as whole:
-        assert np.array_equal(sheet, whole)
+    assert joined.dataset.version == whole.dataset.version
+    with Image.open(joined.contact_sheet) as sheet, Image.open(whole.contact_sheet) as sheet_of_whole:
+        assert np.array_equal(sheet, sheet_of_whole)
+    (tmp_path / "joined" / "contact_sheet.png").unlink()  # as a kill right after the manifest leaves it
+    assert join_samples(parts, str(tmp_path / "joined")) == joined
+    assert (tmp_path / "joined" / "contact_sheet.png").exists()
 
 
 def test_many_parts_of_a_small_plan_take_smaller_batches(pipeline_folder, dataset_uri, tmp_path):
@@ -226,12 +254,36 @@ def test_a_second_attempt_draws_only_what_is_missing(drawn, pipeline_folder, dat
     assert not list((output / "_work").rglob("*.rows"))
 
 
+def test_a_run_killed_before_its_contact_sheet_goes_on(drawn, pipeline_folder, dataset_uri, tmp_path, monkeypatch):
+    def dying(*_, **__):
+        raise KeyboardInterrupt
+
+    output, work = tmp_path / "set", tmp_path / "work"
+    where = {"dataset": dataset_uri, "work": str(work)}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("lesiongen.diffusion.sampling.contact_sheet", dying)
+        sample(CONFIG, str(pipeline_folder), str(output), **where)
+    assert (output / "_dataset.json").exists()
+    assert len(list(work.rglob("*.rows"))) == 2
+    monkeypatch.setattr(Generator, "draw", lambda *_: pytest.fail("drawn again"))
+    again = sample(CONFIG, str(pipeline_folder), str(output), **where)
+    assert again.dataset.version == drawn.dataset.version
+    with Image.open(again.contact_sheet) as sheet, Image.open(drawn.contact_sheet) as undisturbed:
+        assert np.array_equal(sheet, undisturbed)
+    assert not list(work.rglob("*.rows"))
+
+
 def test_a_damaged_batch_is_drawn_again(pipeline_folder, dataset_uri, tmp_path, monkeypatch, caplog):
     work = tmp_path / "work"
-    monkeypatch.setattr("lesiongen.diffusion.drawn.Drawn.clear", lambda self: None)
+    monkeypatch.setattr("lesiongen.diffusion.drawn.Drawn.clear", lambda self, batches: None)
     first = sample(CONFIG, str(pipeline_folder), str(tmp_path / "a"), dataset=dataset_uri, work=str(work))
-    for path in work.rglob("*.rows"):
-        path.write_bytes(path.read_bytes()[:100])
+    cut, flipped = sorted(work.rglob("*.rows"))
+    content = flipped.read_bytes()
+    inside_an_image = content.index(b"IDAT") + 8
+    cut.write_bytes(cut.read_bytes()[:100])
+    flipped.write_bytes(
+        content[:inside_an_image] + bytes([content[inside_an_image] ^ 1]) + content[inside_an_image + 1 :]
+    )
     second = sample(CONFIG, str(pipeline_folder), str(tmp_path / "b"), dataset=dataset_uri, work=str(work))
     assert first.dataset.version == second.dataset.version
     assert caplog.text.count("is damaged and is drawn again") == 2
@@ -243,6 +295,15 @@ def test_one_image_of_the_plan_is_drawn_again_to_the_last_bit(drawn, pipeline_fo
     assert _images(again.dataset.uri) == {"synthetic-000004": _images(drawn.dataset.uri)["synthetic-000004"]}
     with pytest.raises(UsageError, match="only = 6: the plan has the images 0 to 5"):
         requests(CONFIG.model_copy(update={"only": (6,)}), Dataset.open(dataset_uri))
+
+
+def test_a_part_without_the_wanted_image_says_which_has_it(drawn, pipeline_folder, dataset_uri, tmp_path):
+    config = CONFIG.model_copy(update={"only": (4,)})
+    with pytest.raises(UsageError, match="only = 4: part 1/2 holds none of the wanted images") as error:
+        sample(config, str(pipeline_folder), str(tmp_path / "one"), dataset=dataset_uri, part=Part(1, 2))
+    assert error.value.hint == "Image 4 is in part 2/2."
+    again = sample(config, str(pipeline_folder), str(tmp_path / "two"), dataset=dataset_uri, part=Part(2, 2))
+    assert _images(again.dataset.uri) == {"synthetic-000004": _images(drawn.dataset.uri)["synthetic-000004"]}
 
 
 def _adapter(folder, pipeline_folder, base_version):
@@ -299,7 +360,7 @@ def test_an_adapter_on_another_base_is_refused(pipeline_folder, tmp_path):
 
 def test_a_taken_output_is_refused(drawn, pipeline_folder, dataset_uri):
     with pytest.raises(UsageError, match="already holds a dataset"):
-        sample(CONFIG, str(pipeline_folder), drawn.dataset.uri, dataset=dataset_uri)
+        sample(CONFIG.model_copy(update={"seed": 1}), str(pipeline_folder), drawn.dataset.uri, dataset=dataset_uri)
 
 
 def test_the_command_reads_a_plan_and_prints_json(pipeline_folder, dataset_uri, tmp_path):
