@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 _FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "storage_patience",
          "validation_every", "validation_images", "validation_pictures", "picture_steps", "picture_guidance",
          "log_every", "max_nonfinite"}  # fmt: skip
-TRAINING_FORMAT = 1
+TRAINING_FORMAT = 2
 """Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
 

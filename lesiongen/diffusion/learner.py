@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily
 from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.errors import UsageError
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Learner", "learning_rate", "precision_for"]
@@ -164,7 +165,10 @@ def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "adapter"))
-        denoiser.add_adapter(adapter)  # type: ignore[operator]
+        try:
+            denoiser.add_adapter(adapter)  # type: ignore[operator]
+        except ValueError as error:  # peft's, of names that are not there and of layers that it cannot adapt
+            raise UsageError(f"target_modules = {list(config.target_modules)}: {error}") from error
     cast_training_params(denoiser, dtype=torch.float32)
 
 

@@ -1,5 +1,6 @@
 """Which images to draw: the diagnosis, the caption and the settings of each."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,7 @@ from lesiongen.seeds import derive_seed
 
 __all__ = ["Request", "batches", "requests"]
 
+logger = logging.getLogger(__name__)
 _Choice = TypeVar("_Choice", int, float)
 
 
@@ -64,6 +66,8 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
             f"{wanted} needs a dataset",
             hint="Give the captioned dataset that the model was trained on, or captions = reference.",
         )
+    if dataset is not None and table is not None and config.plan is None:
+        _warn_of_undrawn(dataset, table)
     found: list[Request] = []
     for entry in _entries(config, table):
         sources = _captioned(table, entry) if config.captions == "dataset" else None
@@ -97,6 +101,12 @@ def _entries(config: SampleConfig, table: pd.DataFrame | None) -> list[PlanEntry
     return [PlanEntry(diagnosis=str(name), count=config.per_class) for name in present]
 
 
+def _warn_of_undrawn(dataset: Dataset, table: pd.DataFrame) -> None:
+    undrawn = set(dataset.metadata(columns=["diagnosis"])["diagnosis"]) - set(table["diagnosis"])
+    if undrawn:
+        logger.warning("No training image shows %s: none is drawn", ", ".join(sorted(undrawn)))
+
+
 def _lacking(config: SampleConfig, table: pd.DataFrame) -> list[PlanEntry]:
     """What every diagnosis, in every subgroup that occurs with it, lacks to be as large as the largest."""
     keys = ["diagnosis", *config.balance_by]
@@ -125,14 +135,22 @@ def _check_subgroups(config: SampleConfig) -> None:
 def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
     if unknown := sorted({entry.diagnosis for entry in plan} - known):
-        raise UsageError(f"plan: {unknown[0]!r} is no diagnosis", hint=f"Known: {', '.join(sorted(known))}.")
+        raise UsageError(
+            f"plan: {unknown[0]!r} is no diagnosis of the training images", hint=f"Known: {', '.join(sorted(known))}."
+        )
 
 
 def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
     assert table is not None  # noqa: S101 - requests() refuses this before
     chosen = table[table["diagnosis"] == entry.diagnosis]
     for column, value in entry.where.items():
+        there = chosen[column].value_counts()
         chosen = chosen[chosen[column] == value]
+        if chosen.empty:
+            raise DataError(
+                f"No training image of {entry.diagnosis!r} that is left has {column} = {value!r}",
+                hint=f"There are: {', '.join(f'{name} ({count})' for name, count in there.items()) or 'none that say'}.",
+            )
     sources = [
         (row.caption, row.image_id)
         for row in chosen.itertuples(index=False)

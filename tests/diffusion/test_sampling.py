@@ -157,7 +157,7 @@ def test_reference_prompts_of_subgroups_are_refused(dataset_uri):
     filling = SampleConfig(plan="balance", balance_by=("measured_tone",), captions="reference")
     with pytest.raises(UsageError, match="captions = reference: balance_by would be without effect"):
         requests(filling, dataset)
-    with pytest.raises(DataError, match="has a caption") as error:
+    with pytest.raises(DataError, match="has measured_tone = 'dark'") as error:
         requests(SampleConfig(plan=(entry,)), dataset)
     assert "captions = reference" not in error.value.hint
 
@@ -171,8 +171,16 @@ def test_a_plan_names_subgroups_and_settings(tmp_path):
     assert {tones[item.caption_of] for item in found} == {"dark"}
     assert {item.guidance_scale for item in found} == {1.5, 3.0}
     assert {item.steps for item in found} == {7}
-    with pytest.raises(DataError, match="No training image of 'nv' with measured_tone = 'brown' has a caption"):
+    with pytest.raises(
+        DataError, match=r"No training image of 'nv' .* measured_tone = 'brown'\nThere are: light \(5\), dark"
+    ):
         requests(SampleConfig(plan=(PlanEntry(diagnosis="nv", count=1, where={"measured_tone": "brown"}),)), dataset)
+
+
+def test_a_diagnosis_without_training_images_is_told_and_not_drawn(tmp_path, caplog):
+    dataset = Dataset.open(build_dataset(tmp_path / "set", {"train": 3, "test": 5}))
+    assert {item.diagnosis for item in requests(SampleConfig(), dataset)} == {"mel", "nv"}
+    assert caplog.messages == ["No training image shows df: none is drawn"]
 
 
 def test_balance_fills_the_subgroups_that_lack_images(tmp_path):
