@@ -147,9 +147,10 @@ def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, 
         there = chosen[column].value_counts()
         chosen = chosen[chosen[column] == value]
         if chosen.empty:
+            known = ", ".join(f"{name} ({count})" for name, count in there.items())
             raise DataError(
                 f"No training image of {entry.diagnosis!r} that is left has {column} = {value!r}",
-                hint=f"There are: {', '.join(f'{name} ({count})' for name, count in there.items()) or 'none that say'}.",
+                hint=f"There are: {known or 'none that say'}.",
             )
     sources = [
         (row.caption, row.image_id)
