@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
-from lesiongen.errors import DataError, StorageError, UsageError, UsageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import LocalStorage, Storage
 
 __all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
