@@ -34,7 +34,8 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
         items = error.errors(include_url=False)
         problems = "; ".join(_problem(item) for item in items)
         unknown = next((item["loc"] for item in items if item["type"] == _UNKNOWN), None)
-        raise UsageError(f"{kind.__name__}: {problems}", hint=unknown and _known_fields(kind, unknown)) from error
+        hint = _known_fields(kind, unknown) if unknown else None
+        raise UsageError(f"{kind.__name__}: {problems}", hint=hint) from error
 
 
 def _problem(item: Any) -> str:
