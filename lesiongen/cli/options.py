@@ -88,7 +88,7 @@ Values = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Any other field of the stage's configuration (docs/README.md says where); repeatable.",
+        help="Any other field of the stage's configuration, which an unknown one lists; repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
