@@ -49,7 +49,7 @@ def inspect_command(
     inspection = inspect_dataset(dataset)
     if report:
         drawn = draw_pictures(dataset, per_cell=ON_PAGE, seed=seed, allow_real_images=real_images)
-        _write(report, inspection, drawn)
+        report = _write(report, inspection, drawn)
     if as_json:
         print_json(inspection.summary())
         return
@@ -60,7 +60,8 @@ def inspect_command(
         console.print(f"report: {report}", markup=False)
 
 
-def _write(report: str, inspection: "Inspection", drawn: "Drawn") -> None:
+def _write(report: str, inspection: "Inspection", drawn: "Drawn") -> str:
+    """Writes the page and returns where it lies."""
     from lesiongen.dataset.inspection_page import inspection_page
     from lesiongen.errors import UsageError
     from lesiongen.reporting import render
@@ -69,7 +70,9 @@ def _write(report: str, inspection: "Inspection", drawn: "Drawn") -> None:
     folder, _, name = report.rpartition("/")
     if not name.endswith(".html"):
         raise UsageError(f"--report {report}: name a file that ends in .html")
-    open_storage(folder or ".").write_text(name, render(inspection_page(inspection, drawn)))
+    storage = open_storage(folder or ".")
+    storage.write_text(name, render(inspection_page(inspection, drawn)))
+    return f"{storage.uri}/{name}"
 
 
 def _show(inspection: "Inspection") -> None:

@@ -85,7 +85,11 @@ ConfigFile = Annotated[
 ]
 Values = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Any other field; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any other field of the stage's configuration, which an unknown one lists; repeatable.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
 

@@ -117,7 +117,7 @@ def run_command(
             "sample_parts": sample_parts,
             "root": root,
             "source_revision": source_revision,
-            "config": _by_stage(set_values(changes)),
+            "config": _of_stages(set_values(changes)),
         }
         request = parse_config(RunRequest, asked)
     summary = run_pipeline(request, home=home, resume=resume, screen=sys.stderr if as_json else sys.stdout)
@@ -148,16 +148,14 @@ def _required(value: str | None, flag: str) -> str:
     return value
 
 
-def _by_stage(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the values of --set, which are nested already; refuses a field that names no stage."""
     from lesiongen.errors import UsageError
 
-    stages: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        stage, dot, field = name.partition(".")
-        if not dot:
+        if not isinstance(value, dict):
             raise UsageError(f"--set {name}: write stage.field=value, for example finetune.steps=200")
-        stages.setdefault(stage, {})[field] = value
-    return stages
+    return values
 
 
 app.command("compile", help=with_examples(compile_command))(compile_command)

@@ -77,7 +77,8 @@ def promote_command(
         print_json(result.as_dict())
     else:
         _show_decision(result.decision)
-        console.print(f"{name} version {result.version}; champion: version {result.champion or 'none'}", markup=False)
+        champion = f"version {result.champion}" if result.champion else "none"
+        console.print(f"{name} version {result.version}; champion: {champion}", markup=False)
     codes = {"PROMOTE": 0, "HOLD": HOLD_EXIT_CODE, "REJECT": REJECT_EXIT_CODE}
     raise typer.Exit(codes[result.decision.outcome])
 

@@ -34,6 +34,9 @@ DryRun = Annotated[
 ]
 
 
+_PRICES = "--set vision_language.price_input=…, --set vision_language.price_output=…"
+
+
 def with_vision_language(values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
     """Puts the flags into the configuration's field; the writer joins the default ones where none are named.
 
@@ -58,6 +61,11 @@ def show_estimate(estimate: "Estimate") -> None:
     console.print(
         f"  tokens: about {estimate.prompt_tokens:,} in prompts, at most {estimate.answer_tokens:,} in answers"
     )
-    console.print(f"  cost: at most about {estimate.cost:,.2f}, at the configured prices")
+    if estimate.cost is None:
+        console.print(f"  cost: unknown, as no prices were given ({_PRICES})")
+    else:
+        console.print(f"  cost: at most about {estimate.cost:,.2f}, at the configured prices")
     for source, count in estimate.forbidden.items():
         console.print(f"  not allowed to leave: {source} ({count:,} images)", markup=False)
+    if estimate.unknown:
+        console.print(f"  {estimate.unknown}", markup=False)

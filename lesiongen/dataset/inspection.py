@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from lesiongen.dataset.age_bands import AGE_BANDS, age_bands
 from lesiongen.dataset.manifest import DatasetManifest
 from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset
@@ -14,10 +15,8 @@ from lesiongen.dataset.schema import SPLITS
 from lesiongen.imaging import ImageError, decode
 from lesiongen.seeds import derive_seed
 
-__all__ = ["AGE_BANDS", "NOT_RECORDED", "Drawn", "Inspection", "draw_pictures", "inspect_dataset"]
+__all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_pictures", "inspect_dataset"]
 
-AGE_BANDS = ("under 20", "20 to 39", "40 to 59", "60 to 79", "80 and over")
-_AGE_LIMITS = (-1, 20, 40, 60, 80, 1000)
 _SUBGROUPS = ("sex", "age", "skin_tone", "measured_tone", "image_type", "site", "source")
 NOT_RECORDED = "not recorded"
 _DRAWN_SIDE = 256
@@ -91,7 +90,7 @@ def inspect_dataset(uri: str) -> Inspection:
     """
     dataset = Dataset.open(uri)
     table = dataset.metadata()
-    banded = table.assign(age=_age_bands(table["age"]), skin_tone=_scaled_tone(table))
+    banded = table.assign(age=age_bands(table["age"]), skin_tone=_scaled_tone(table))
     recorded = [column for column in _SUBGROUPS if table[column].notna().any()]
     return Inspection(
         uri=dataset.uri,
@@ -153,11 +152,6 @@ def _picture(data: bytes) -> Image.Image:
         return UNREADABLE
     image.thumbnail((_DRAWN_SIDE, _DRAWN_SIDE))
     return image
-
-
-def _age_bands(age: pd.Series) -> pd.Series:
-    bands = pd.cut(age, bins=list(_AGE_LIMITS), labels=list(AGE_BANDS), right=False)
-    return bands.astype(object)
 
 
 def _scaled_tone(table: pd.DataFrame) -> pd.Series:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
 from lesiongen.errors import DataError, StorageError, UsageError
-from lesiongen.storage import Storage
+from lesiongen.storage import LocalStorage, Storage
 
 __all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
 
@@ -63,9 +63,12 @@ def read_manifest(storage: Storage) -> DatasetManifest:
     """Reads the manifest of a dataset.
 
     Raises:
+        UsageError: There is no such folder on this machine.
         StorageError: There is no manifest: nothing was published there, or it is not finished.
         DataError: The manifest is damaged, or of a later schema version.
     """
+    if isinstance(storage, LocalStorage) and not storage.root.exists():
+        raise UsageError(f"{storage.uri} does not exist", hint="Check the path of the dataset.")
     if not storage.exists(MANIFEST_NAME):
         raise StorageError(
             f"{storage.uri} is not a dataset: it holds no {MANIFEST_NAME}",

@@ -100,7 +100,7 @@ def _ordered(parts: Sequence[Dataset]) -> list[Dataset]:
             raise UsageError(f"{dataset.uri} is a whole dataset, no part of one")
         if part.count != len(parts) or part.number in numbered:
             raise UsageError(
-                f"{dataset.uri} is part {part}, and {len(parts)} parts are given",
+                f"{dataset.uri} is part {part}; parts given: {len(parts)}",
                 hint="Give every part of one job, each once.",
             )
         numbered[part.number] = dataset

@@ -17,11 +17,12 @@ from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
 from lesiongen.errors import DataError, UsageError
 from lesiongen.storage import StoredObject, file_digest, open_storage
 
-__all__ = ["DatasetWriter"]
+__all__ = ["SHARD_NAME", "DatasetWriter"]
 
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 64 << 20
-_SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+"""What the files of the rows are called."""
 
 
 class _ShardFile:
@@ -191,7 +192,7 @@ class DatasetWriter:
             UsageError: There are Parquet files that are not ours: they would be read as a part of the dataset.
         """
         items = [item for item in self.storage.list() if item.key.endswith(".parquet")]
-        if foreign := [item.key for item in items if not _SHARD_NAME.fullmatch(item.key)]:
+        if foreign := [item.key for item in items if not SHARD_NAME.fullmatch(item.key)]:
             raise UsageError(
                 f"{self.storage.uri} holds Parquet files of something else ({foreign[0]})",
                 hint="Choose another output: readers would take them for a part of the dataset.",

@@ -36,5 +36,5 @@ def reader_for(config: IngestConfig) -> Reader:
     """
     for name in _OWN_WORDS:
         if getattr(config, name) and config.format != "image_folder":
-            raise UsageError(f"{name} is understood with format image_folder only, not with {config.format}")
+            raise UsageError(f"The option {name} is for the format image_folder, not for {config.format}")
     return FORMATS[config.format](config)

@@ -118,7 +118,14 @@ class ImageFolderReader(Reader):
     def _key(self, image: Field, folder: str, index: ImageIndex) -> str:
         if self._match == "name":
             return index.of_name(image)
-        return index.of_stem(image) if self._match == "stem" else index.of_path(image, folder)
+        if self._match == "stem":
+            return index.of_stem(image)
+        try:
+            return index.of_path(image, folder)
+        except FieldError as error:
+            if elsewhere := index.elsewhere(image):
+                raise FieldError(image, f"{error.reason}, but {elsewhere} is there: add --option match=name") from error
+            raise
 
     def _values(self, row: TableRow, folder: str) -> dict[str, str | float | None]:
         scale = (fields.known(self._field(row, "skin_tone_scale")) or "").lower() or None

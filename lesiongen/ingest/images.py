@@ -69,9 +69,16 @@ class ImageIndex:
 
     def of_name(self, field: Field) -> str:
         """Returns the key of the image whose file name is the field's text, in any folder."""
+        return self._only(field, self._of_name(field), "rejected")
+
+    def elsewhere(self, field: Field) -> str | None:
+        """Returns the key of an image that `of_name` would find, and that is not at the path that the field gives."""
+        return next((key for key in self._of_name(field) if key != _composed(field.text)), None)
+
+    def _of_name(self, field: Field) -> list[str]:
         name = _composed(field.text)
         keys = self._by_stem.get(PurePosixPath(name).stem, [])
-        return self._only(field, [key for key in keys if PurePosixPath(key).name == name], "rejected")
+        return [key for key in keys if PurePosixPath(key).name == name]
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         self._named.update(keys)

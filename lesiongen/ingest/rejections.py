@@ -54,7 +54,15 @@ def _check_rejected(config: IngestConfig, source: str, accepted: int, rejected: 
 def _listed(source: str, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {item}" for item in rows[:LISTED])
     more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(rows)} lists all" if len(rows) > LISTED else ""
-    return f"{len(rows):,} of {accepted + len(rows):,} rows of {source} cannot be used:{listed}{more}"
+    return f"{_counted(accepted, rows)} of {source} cannot be used:{listed}{more}"
+
+
+def _counted(accepted: int, left_out: Sequence[Rejection]) -> str:
+    """Counts rows of a table apart from images that none of its rows names."""
+    rows = sum(item.row is not None for item in left_out)
+    images = len(left_out) - rows
+    told = f"{images:,} image{'s' if images > 1 else ''}" if images else ""
+    return " and ".join(filter(None, [f"{rows:,} of {accepted + rows:,} rows" if rows else "", told]))
 
 
 def _kept_aside(rows: Sequence[Rejection]) -> str:

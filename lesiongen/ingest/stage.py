@@ -10,6 +10,7 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import FingerprintFile
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
+from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
@@ -56,12 +57,13 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     Args:
         config: How to read it.
         source: Folder, ``s3://`` prefix, or zip or tar archive of the collection (`open_source`).
-        output: New folder or prefix of the dataset.
+        output: New folder or prefix of the dataset, apart from the source (`check_output`).
 
     Raises:
-        UsageError: The source does not exist, or the output holds a dataset already.
+        UsageError: The source does not exist, or the output is not a new place apart from it.
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
+    check_output(source, output)
     with stage_run("ingest", {**config.model_dump(), "source": source}) as run:
         with open_source(source) as storage:
             result = _ingest(config, storage, output)

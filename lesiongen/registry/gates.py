@@ -157,6 +157,8 @@ def _worst_group(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
     if margin is None:
         return _off(gate)
     real, both = (_at(evaluation, "utility", condition, "worst_group") for condition in ("real", "both"))
+    if all(_is_none(_at(evaluation, "utility", condition), "worst_group") for condition in ("real", "both")):
+        return Reason(gate, Outcome.HOLD, _no_group(evaluation))
     before, before_low = _number(real, "recall"), _number(real, "low")
     after, after_high = _number(both, "recall"), _number(both, "high")
     if before is None or before_low is None or after is None or after_high is None:
@@ -283,6 +285,16 @@ def _comparison(evaluation: Mapping[str, Any], name: str, metric: str) -> object
         if _at(item, "name") == name and _at(item, "metric") == metric:
             return item
     return None
+
+
+def _is_none(value: object, key: str) -> bool:
+    return isinstance(value, Mapping) and key in value and value[key] is None
+
+
+def _no_group(evaluation: Mapping[str, Any]) -> str:
+    least = _number(_at(evaluation, "config"), "min_group")
+    needed = "" if least is None else f"; {least:.0f} test images of a group are needed"
+    return f"No group of patients in the test split is large enough to be judged{needed}."
 
 
 def _group(worst: object) -> str:

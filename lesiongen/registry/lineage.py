@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError, StorageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import ImageError, content_digest, decode
 from lesiongen.progress import progress
 from lesiongen.storage import open_storage
@@ -28,7 +28,7 @@ def check_same_model(evaluation: Mapping[str, Any], model_version: str) -> None:
 
     Raises:
         DataError: They were drawn by another one, do not say by which, or are no longer those that were evaluated.
-        StorageError: The synthetic images are no longer there.
+        StorageError, UsageError: The synthetic images are no longer there.
     """
     source = _source(evaluation, "synthetic")
     drawn_by = _opened(source["uri"], source["version"]).manifest.origin.get("model_version")
@@ -65,7 +65,7 @@ def contamination(evaluation: Mapping[str, Any], model: Mapping[str, Any]) -> di
         return {
             name: len(seen & set(_digests(tested["uri"], tested["version"], name))) for name in ("validation", "test")
         }
-    except (StorageError, _UnknownError) as error:
+    except (StorageError, UsageError, _UnknownError) as error:
         logger.warning("What the generator was trained on is not known: %s", error)
         return None
 

@@ -42,10 +42,26 @@ def commands():
 
 
 def test_an_error_is_told_without_a_traceback(tmp_path):
-    result = run("validate", str(tmp_path / "nothing"))
+    result = run("validate", str(tmp_path))
     assert result.returncode == 1
     assert "is not a dataset" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["validate"],
+        ["inspect"],
+        ["merge", "--output", "merged"],
+        ["finetune", "--output", "model", "--preset", "miniature"],
+    ],
+)
+def test_a_dataset_that_does_not_exist_is_wrong_use(tmp_path, command):
+    result = run(command[0], str(tmp_path / "nothing"), *command[1:], cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert f"{tmp_path / 'nothing'} does not exist" in result.stderr
+    assert "_dataset.json" not in result.stderr
 
 
 def test_a_wrong_flag_is_exit_code_2():

@@ -75,6 +75,12 @@ def test_inspect_draws_pictures_on_a_terminal_with_colour(flags, expected, datas
     assert ("▀" in terminal.export_text()) == expected
 
 
+def test_inspect_tells_the_whole_path_of_its_page(dataset, tmp_path, monkeypatch):
+    uri = dataset("seen", 0)
+    monkeypatch.chdir(tmp_path)
+    assert f"report: {tmp_path / 'seen.html'}\n" in invoke("inspect", uri, "--report", "seen.html").stdout
+
+
 def test_inspect_writes_a_page(dataset, tmp_path):
     uri = dataset("seen", 0)
     invoke("inspect", uri, "--report", str(tmp_path / "out" / "seen.html"))

@@ -133,7 +133,10 @@ def test_nothing_is_visible_after_an_error(tmp_path):
         writer.add(samples(1)[0])
         raise KeyboardInterrupt
     assert not output.exists()
-    with pytest.raises(StorageError, match="is not a dataset"):
+    with pytest.raises(UsageError, match="dataset does not exist"):
+        Dataset.open(str(output))
+    output.mkdir()
+    with pytest.raises(StorageError, match="is not a dataset: it holds no _dataset.json"):
         Dataset.open(str(output))
 
 

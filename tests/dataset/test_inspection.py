@@ -16,8 +16,8 @@ SYNTHETIC = json.dumps({"image_manipulation": "synthetic"})
 @pytest.fixture
 def dataset(collection):
     rows = [
-        {"seed": 1, "diagnosis": "mel", "age": 19.9, "sex": "male", "skin_tone": "2", "skin_tone_scale": "fitzpatrick"},
-        {"seed": 2, "diagnosis": "mel", "age": 20.0, "sex": "male", "lesion_id": "L", "split": "test"},
+        {"seed": 1, "diagnosis": "mel", "age": 29.9, "sex": "male", "skin_tone": "2", "skin_tone_scale": "fitzpatrick"},
+        {"seed": 2, "diagnosis": "mel", "age": 30.0, "sex": "male", "lesion_id": "L", "split": "test"},
         {"seed": 3, "diagnosis": "nv", "age": 85.0, "site": "<b>back</b>", "lesion_id": "L", "split": "test"},
         {"seed": 4, "diagnosis": "nv", "provenance": SYNTHETIC, "licence": "CC BY 4.0"},
     ]
@@ -32,9 +32,9 @@ def test_counts_are_those_of_the_rows(dataset):
         "nv": {"train": 1, "validation": 0, "test": 1},
     }
     assert {band: sum(counts.values()) for band, counts in seen["subgroups"]["age"].items()} == {
-        "under 20": 1,
-        "20 to 39": 1,
-        "80 and over": 1,
+        "under 30": 1,
+        "30 to 44": 1,
+        "75 and over": 1,
         "not recorded": 1,
     }
     assert list(seen["subgroups"]["skin_tone"]) == ["fitzpatrick 2", "not recorded"]

@@ -60,8 +60,8 @@ def test_refuses_what_is_not_every_part_of_one_job(dataset, tmp_path):
     first, second = (_copy(dataset, tmp_path / f"part{n}", Part(n, 2)) for n in (1, 2))
     other = _copy(dataset, tmp_path / "other", Part(2, 2), seed=1)
     for parts, message in (
-        ([first], "part 1/2, and 1 parts"),
-        ([first, first], "part 1/2, and 2 parts"),
+        ([first], "part 1/2; parts given: 1"),
+        ([first, first], "part 1/2; parts given: 2"),
         ([first, other], "not of one job"),
         ([dataset, first], "is a whole dataset"),
     ):

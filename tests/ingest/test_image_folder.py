@@ -230,6 +230,23 @@ def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_pat
         samples_of(source, tmp_path / "q", options={"images": "derm"})
 
 
+def test_images_that_lie_in_another_folder_are_told_and_counted_apart_from_the_rows(make_folder, tmp_path):
+    source = make_folder("file_name,dx\na.png,nevus\nb.png,melanoma\n", NAMES[:2])
+    with pytest.raises(DataError) as caught:
+        samples_of(source, tmp_path / "failed")
+    assert f"2 of 2 rows and 2 images of {source} cannot be used" in str(caught.value)
+    assert "there is no such image, but images/a.png is there: add --option match=name" in str(caught.value)
+    assert set(samples_of(source, tmp_path / "out", options={"match": "name"})) == {"images/a", "images/b"}
+
+
+def test_images_of_folders_are_not_called_rows(make_folder, tmp_path):
+    source = make_folder("", ["melanoma/a.png", "nevus/b.png"])
+    (source / "metadata.csv").unlink()
+    (source / "nevus" / "c.png").write_bytes(b"")
+    with pytest.raises(DataError, match=f"^1 image of {source} cannot be used"):
+        samples_of(source, tmp_path / "failed")
+
+
 def test_a_rows_own_licence_wins_and_the_whole_has_the_strictest(make_folder, tmp_path):
     table = "file_name,dx,licence,attribution\nimages/a.png,nv,CC BY-NC 4.0,Ward 7\nimages/b.png,mel,,\n"
     samples = samples_of(make_folder(table, NAMES[:2]), tmp_path / "out", licence="CC BY 4.0", attribution="Clinic")

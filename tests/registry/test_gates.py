@@ -96,6 +96,19 @@ def test_the_strictest_gate_decides():
     assert decision.outcome is Outcome.REJECT
 
 
+def test_without_a_group_large_enough_the_reason_says_so_and_how_many_are_needed():
+    ungrouped = evaluation()
+    for condition in ("real", "both"):
+        ungrouped["utility"][condition]["worst_group"] = None
+    found = reason(decide(ungrouped, POLICY), "worst group")
+    assert found.outcome is Outcome.HOLD
+    assert found.message == "No group of patients in the test split is large enough to be judged."
+    found = reason(decide(ungrouped | {"config": {"min_group": 20}}, POLICY), "worst group")
+    assert found.message.endswith("large enough to be judged; 20 test images of a group are needed.")
+    del ungrouped["utility"]["both"]["worst_group"]
+    assert "does not hold the numbers" in reason(decide(ungrouped, POLICY), "worst group").message
+
+
 LEAVES = [
     ("comparisons", 1, "difference"),
     ("comparisons", 1, "low"),

@@ -10,7 +10,7 @@ from lesiongen.captions.vision_language.answer_cache import AnswerCache
 from lesiongen.captions.vision_language.budget import CHARACTERS_PER_TOKEN
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.captions.vision_language.endpoint import model_of
-from lesiongen.captions.vision_language.permission import forbidden, host_of, stays_here
+from lesiongen.captions.vision_language.permission import forbidden, host_of, stays_here, unknown_names
 from lesiongen.captions.vision_language.question import Question, ask
 from lesiongen.captions.vision_language.sight import SHOWN
 from lesiongen.captions.writers import Pictures
@@ -34,8 +34,9 @@ class Estimate:
         requests: Requests to send; an answer that cannot be used costs one more.
         prompt_tokens: Estimated tokens of all prompts.
         answer_tokens: Tokens of all answers at their longest.
-        cost: Of these tokens, in the currency of the configured prices.
+        cost: Of these tokens, in the currency of the configured prices; None where no price was given.
         forbidden: Data sets that have not been allowed to leave, with their numbers of images.
+        unknown: What is said of names that were allowed and are no source of the images.
     """
 
     host: str
@@ -45,8 +46,9 @@ class Estimate:
     requests: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
-    cost: float = 0.0
+    cost: float | None = None
     forbidden: dict[str, int] = field(default_factory=dict)
+    unknown: str | None = None
 
     def plain(self) -> dict[str, Any]:
         """Returns the fields as plain values."""
@@ -65,12 +67,14 @@ def estimate(config: VisionLanguageConfig | None, dataset_uri: str, rows: range 
     cache = AnswerCache(config.cache)
     images = asked = characters = 0
     kept_back: Counter[str] = Counter()
+    sources: set[str | None] = set()
     for batch in _batches(Dataset.open(dataset_uri).samples(rows=rows)):
         questions = [ask(sample, image, config) for sample, image in zip(batch, Pictures(batch), strict=True)]
         missing = _missing(questions, cache, config)
         images += len(batch)
         asked += len(missing)
         characters += sum(question.characters for question in missing)
+        sources.update(sample.source for sample in batch)
         kept_back.update(forbidden(((sample.source, sample.provenance) for sample in batch), config))
     prompt_tokens = int(characters / CHARACTERS_PER_TOKEN) + asked * config.image_tokens
     answer_tokens = asked * config.max_answer_tokens
@@ -82,9 +86,16 @@ def estimate(config: VisionLanguageConfig | None, dataset_uri: str, rows: range 
         requests=asked + (len(SHOWN) if asked and config.check_sight else 0),
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
-        cost=(prompt_tokens * config.price_input + answer_tokens * config.price_output) / 1e6,
+        cost=_cost(config, prompt_tokens, answer_tokens),
         forbidden=dict(kept_back),
+        unknown=unknown_names(sources, config),
     )
+
+
+def _cost(config: VisionLanguageConfig, prompt_tokens: int, answer_tokens: int) -> float | None:
+    if not config.model_fields_set & {"price_input", "price_output"}:
+        return None
+    return (prompt_tokens * config.price_input + answer_tokens * config.price_output) / 1e6
 
 
 def _missing(questions: list[Question], cache: AnswerCache, config: VisionLanguageConfig) -> list[Question]:

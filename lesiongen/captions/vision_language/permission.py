@@ -10,7 +10,7 @@ from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.dataset import is_synthetic
 from lesiongen.errors import UsageError
 
-__all__ = ["forbidden", "host_of", "is_loopback", "refuse_uploads", "stays_here"]
+__all__ = ["forbidden", "host_of", "is_loopback", "refuse_uploads", "stays_here", "unknown_names"]
 
 NO_SOURCE = "no source"
 
@@ -58,6 +58,19 @@ def forbidden(origins: Iterable[tuple[str | None, str | None]], config: VisionLa
     )
 
 
+def unknown_names(sources: Iterable[str | None], config: VisionLanguageConfig) -> str | None:
+    """Says which names of ``allow_upload`` are no source of the images, and which sources these have; None if all are.
+
+    Args:
+        sources: Each image's ``source``.
+        config: What has been allowed.
+    """
+    there = {source if _is_named(source) else NO_SOURCE for source in sources}
+    if not (unknown := [name for name in config.allow_upload if name not in there]):
+        return None
+    return f"--allow-upload {', '.join(unknown)}: no image has this source; the sources are {', '.join(sorted(there))}"
+
+
 def _is_named(source: str | None) -> TypeGuard[str]:
     """Says whether there is a source: a table has other things in the place of a missing text."""
     return isinstance(source, str) and source != ""
@@ -69,11 +82,13 @@ def refuse_uploads(origins: Iterable[tuple[str | None, str | None]], config: Vis
     Raises:
         UsageError: The message names the data sets and the host; nothing has been sent.
     """
-    counts = forbidden(origins, config)
+    known = list(origins)
+    counts = forbidden(known, config)
     if counts:
         told = ", ".join(f"{source} ({count:,} images)" for source, count in sorted(counts.items()))
+        unknown = unknown_names((source for source, _ in known), config)
         raise UsageError(
-            f"Images may not be sent to {host_of(config.url or '')}: {told}",
+            f"Images may not be sent to {host_of(config.url or '')}: {told}" + (f". {unknown}" if unknown else ""),
             hint="If the data set's licence and your approval allow it, say so with --allow-upload SOURCE. An image "
-            "without a source cannot be allowed: ingest it again with --source-name.",
+            "without a source cannot be allowed: ingest it again with --set source_name=NAME.",
         )

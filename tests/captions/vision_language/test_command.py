@@ -74,6 +74,22 @@ def test_a_dry_run_sends_and_writes_nothing(server, run, tmp_path):
     assert "answered already: 5" in run("more", "--dry-run").output
 
 
+def test_without_prices_the_cost_is_unknown(run):
+    assert "cost: unknown, as no prices were given" in run("out", "--dry-run").output
+    assert json.loads(run("out", "--dry-run", "--json").output)["cost"] is None
+    free = run("out", "--dry-run", "--set", "vision_language.price_input=0").output
+    assert "cost: at most about 0.00, at the configured prices" in free
+
+
+def test_an_allowed_name_that_is_no_source_is_told_with_the_sources(server, run):
+    told = "--allow-upload clinc: no image has this source; the sources are clinic, other"
+    assert told in run("out", "--dry-run", "--allow-upload", "clinc", model="seer-cloud").output
+    assert "no image has" not in run("out", "--dry-run", "--allow-upload", "clinic", model="seer-cloud").output
+    with pytest.raises(UsageError, match=told):
+        run("out", "--allow-upload", "clinc", model="seer-cloud")
+    assert server.requests == []
+
+
 def test_a_dry_run_names_what_may_not_leave(server, run, dataset, tmp_path):
     found = json.loads(run("out", "--dry-run", "--json", "--allow-upload", "clinic", model="seer-cloud").output)
     assert found["leaves"] is True and found["forbidden"] == {"other": 2}

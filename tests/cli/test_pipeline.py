@@ -1,0 +1,82 @@
+"""``lesiongen pipeline run``: what the flags ask for."""
+
+import pytest
+from typer.testing import CliRunner
+
+import pipelines.local
+from lesiongen.cli.app import app
+from lesiongen.errors import UsageError
+from pipelines.checks import check_arguments
+
+
+class Summary:
+    """Stands for the summary of a run that did not take place."""
+
+    @staticmethod
+    def text():
+        return "done"
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """Gives a function that runs the command with --set and returns the request that the pipeline gets."""
+    asked = []
+
+    def record(request, **_):
+        check_arguments(request.arguments())
+        asked.append(request)
+        return Summary()
+
+    monkeypatch.setattr(pipelines.local, "run_pipeline", record)
+    source = tmp_path / "source"
+    source.mkdir()
+    home = tmp_path / "home"
+
+    def run(*changes):
+        flags = [flag for change in changes for flag in ("--set", change)]
+        start = ["pipeline", "run", "--source", str(source), "--format", "image_folder", "--home", str(home)]
+        result = CliRunner().invoke(app, [*start, *flags])
+        if result.exception:
+            raise result.exception
+        return asked[-1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "config"),
+    [
+        (["finetune.steps=3", "finetune.warmup_steps=1"], {"finetune": {"steps": 3, "warmup_steps": 1}}),
+        (["ingest.limit=30"], {"ingest": {"limit": 30}}),
+        (["policy.min_seeds=3"], {"policy": {"min_seeds": 3}}),
+        (["ingest.columns={diagnosis: label}"], {"ingest": {"columns": {"diagnosis": "label"}}}),
+        (["evaluate.allow-real-images=false"], {"evaluate": {"allow_real_images": False}}),
+        (["sample.per_class=4", "sample.steps=2"], {"sample": {"per_class": 4, "steps": 2}}),
+        (
+            ["finetune.base=models/base", "caption.tokenizer=tiny"],
+            {"finetune": {"base": "models/base"}, "caption": {"tokenizer": "tiny"}},
+        ),
+        (["ingest.columns.site=region"], {"ingest": {"columns": {"site": "region"}}}),
+        ([], {}),
+    ],
+)
+def test_set_changes_fields_of_stages(ask, changes, config):
+    assert ask(*changes).config == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps=3", "--set steps: write stage.field=value"),
+        ("finetune=3", "--set finetune: write stage.field=value"),
+        ("train.steps=3", "names train"),
+        ("ingest.limits=3", "IngestConfig: limits"),
+        ("sample.per_class=-1", "SampleConfig: per_class = -1"),
+        ("finetune.steps=many", "FinetuneConfig: steps = 'many'"),
+        ("policy.margin=null", "policy.margin is null"),
+    ],
+)
+def test_a_wrong_change_is_refused_by_its_name(ask, change, message):
+    with pytest.raises(UsageError) as error:
+        ask(change)
+    assert message in str(error.value)

@@ -1,0 +1,36 @@
+"""What is said of a configuration that is refused."""
+
+import pytest
+
+from lesiongen.captions import CaptionConfig
+from lesiongen.config import parse_config
+from lesiongen.errors import UsageError
+from lesiongen.ingest import IngestConfig
+
+
+def refusal(kind, **values):
+    with pytest.raises(UsageError) as caught:
+        parse_config(kind, values)
+    return str(caught.value)
+
+
+def test_a_wrong_value_is_told_without_a_list_of_fields():
+    message = refusal(IngestConfig, format="ham1000")
+    assert message.startswith("IngestConfig: format = 'ham1000': Input should be 'ham10000'")
+    assert "fields" not in message
+    assert "fields" not in refusal(CaptionConfig, writers=["measure"])
+
+
+def test_an_unknown_field_is_named_with_the_nearest_and_all_that_there_are():
+    first, second = refusal(IngestConfig, format="isic", limits=3).splitlines()
+    assert first == "IngestConfig: limits is no field"
+    assert second.startswith("Did you mean limit? Known fields: attribution, columns, format, ")
+    assert "Did you mean" not in refusal(IngestConfig, format="isic", zzz=3)
+
+
+def test_of_a_field_within_a_field_its_own_neighbours_are_told():
+    seen = {"model": "seer", "timeot": 3}
+    message = refusal(CaptionConfig, writers=["vision-language"], vision_language=seen)
+    assert "CaptionConfig: vision_language.timeot is no field" in message
+    assert "Did you mean timeout? Known fields: allow_upload, " in message
+    assert "tokenizer" not in message
