@@ -21,15 +21,18 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
         wanted: Patterns of the files that are fetched from the hub.
 
     Raises:
-        UsageError: It is none of the three.
+        UsageError: It is none of the three, or has no revisions.
         StorageError: It cannot be fetched.
     """
-    if name.startswith("s3://"):
+    remote, here = name.startswith("s3://"), Path(name).is_dir()
+    if revision is not None and (remote or here):
+        raise UsageError(f"{name} is not on the hub, and has no revision {revision!r}", hint="Leave the revision out.")
+    if remote:
         with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as folder:
             open_storage(name).download_folder(Path(folder), description="Fetching the model")
             yield Path(folder)
     else:
-        yield Path(name) if Path(name).is_dir() else _from_hub(name, revision, wanted)
+        yield Path(name) if here else _from_hub(name, revision, wanted)
 
 
 def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
@@ -42,6 +45,6 @@ def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
         raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise StorageError(
-            f"{name} is no folder here, and the hub did not give it: {type(error).__name__}",
+            f"{name} is no folder here, and could not be fetched from the hub",
             hint="Check the name and the network, or download the model and give its folder.",
         ) from error

@@ -100,7 +100,7 @@ def sample_command(
 
 def show_samples(result: "SampleResult") -> None:
     """Prints what came of sampling."""
-    console.print(f"{result.dataset.uri}: {result.dataset.rows:,} synthetic images", markup=False)
+    console.print(f"{result.dataset.uri}: synthetic images: {result.dataset.rows:,}", markup=False)
     console.print(f"Look at {result.contact_sheet}", markup=False)
 
 

@@ -46,7 +46,7 @@ def test_all_that_a_family_needs_is_fetched_from_the_hub_and_nothing_else(family
 
 
 def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):
-    with pytest.raises(StorageError, match="owner/other is no folder here, and the hub did not give it"):
+    with pytest.raises(StorageError, match="owner/other is no folder here, and could not be fetched from the hub"):
         local_model("owner/other").__enter__()
     with pytest.raises(UsageError, match="neither a folder, nor an s3:// prefix, nor a hub id"):
         local_model("./not/a/model").__enter__()
@@ -84,3 +84,11 @@ def test_a_tiny_base_is_built_once_from_the_training_images(config, dataset_uri,
     manifest = read_manifest(tmp_path / "again")
     assert manifest.base.uri == "tiny"
     assert manifest.training["base_trained_on_own_images"] is True
+
+
+def test_what_is_not_on_the_hub_has_no_revision(pipeline_folder):
+    with (
+        pytest.raises(UsageError, match="is not on the hub, and has no revision '0123abc'"),
+        local_model(str(pipeline_folder), "0123abc"),
+    ):
+        pass
