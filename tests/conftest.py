@@ -1,5 +1,6 @@
 """Fixtures that tests of several packages share."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,16 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN) and name != "LESIONGEN_SHARED_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_that_is_closed() -> Iterator[None]:
+    """Takes the log away that a command has set up on the screen of its test, which is closed by then."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.StreamHandler) and getattr(handler.stream, "closed", False):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def test_the_commands_caption_in_shards_and_merge_them(tmp_path, small_pieces):
 def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
     uri = _phantoms(tmp_path / "dataset", 6)
     caption(_config(), uri, str(tmp_path / "part1"), part=Part(1, 2))
-    with pytest.raises(UsageError, match="part 1/2, and 1 parts"):
+    with pytest.raises(UsageError, match="part 1/2; parts given: 1"):
         join_captions([str(tmp_path / "part1")], str(tmp_path / "joined"))
 
 
