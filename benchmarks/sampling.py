@@ -2,8 +2,9 @@
 
     python benchmarks/sampling.py
 
-Both draw from the same model with random weights, at the same size, guidance, steps and scheduler. The peak of memory
-is that of the whole sampling stage, in a process of its own for each number of images.
+Both draw from the same model with random weights, at the same size, guidance, steps and scheduler: in fp32, and in the
+half precision that sampling takes by itself on this machine, where it takes one. The peak of memory is that of the
+whole sampling stage, in a process of its own for each number of images.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ import torch
 from harness import machine, paired, spread, table, versions
 from reduced_model import build_model
 
+from lesiongen.diffusion.base_config import TinyBaseConfig
+from lesiongen.diffusion.base_model import build_base_model
 from lesiongen.diffusion.generator import load_generator
 from lesiongen.diffusion.plan import Request
+from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.diffusion.sampling import sample
 
@@ -30,26 +35,46 @@ PROMPT = "melanoma, dark brown, irregular border"
 def speed(model: Path, given: argparse.Namespace) -> str:
     """Returns the table of images a second."""
     config = SampleConfig(per_class=1, image_size=given.size, steps=given.steps)
-    ours = load_generator(str(model))
-    ours.set_scheduler(config.scheduler)
+    precisions = list(dict.fromkeys(["fp32", drawing_precision("auto")]))
+    cases = {f"{name}, {precision}": make(model, config, given, precision)
+             for precision in precisions for name, make in (("lesiongen", _ours), ("plain", _plain))}  # fmt: skip
+    seconds = paired(cases, given.pairs)
+    over = {precision: _ratios(seconds["plain, fp32"], seconds[f"lesiongen, {precision}"]) for precision in precisions}
+    rows = [[name, spread([given.batch / value for value in values])] for name, values in seconds.items()]
+    text = [table(["case", "images a second"], rows), ""]
+    text += [f"lesiongen in {precision} over plain in fp32: {spread(ratios)}." for precision, ratios in over.items()]
+    if (half := precisions[-1]) != "fp32":
+        ratios = _ratios(seconds[f"plain, {half}"], seconds[f"lesiongen, {half}"])
+        text.append(f"Both in {half}: {spread(ratios)}.")
+    return "\n".join(text)
+
+
+def _ratios(slow: list[float], fast: list[float]) -> list[float]:
+    return [one / other for one, other in zip(slow, fast, strict=True)]
+
+
+def _ours(model: Path, config: SampleConfig, given: argparse.Namespace, precision: str) -> Callable[[], object]:
+    generator = load_generator(str(model), precision=precision)
+    generator.set_scheduler(config.scheduler)
     plan = [Request(row, "mel", PROMPT, config.guidance_scale, given.steps) for row in range(given.batch)]
-    plain = _plain(model)
+    return lambda: generator.draw(plan, config)
+
+
+def _plain(model: Path, config: SampleConfig, given: argparse.Namespace, precision: str) -> Callable[[], object]:
+    pipeline = _pipeline(model, HALF.get(precision, torch.float32))
 
     def one_by_one() -> None:
         for row in range(given.batch):
-            plain(prompt=PROMPT, num_inference_steps=given.steps, guidance_scale=config.guidance_scale,
-                  generator=torch.Generator().manual_seed(row), height=given.size, width=given.size)  # fmt: skip
+            pipeline(prompt=PROMPT, num_inference_steps=given.steps, guidance_scale=config.guidance_scale,
+                     generator=torch.Generator().manual_seed(row), height=given.size, width=given.size)  # fmt: skip
 
-    seconds = paired({"lesiongen": lambda: ours.draw(plan, config), "plain": one_by_one}, given.pairs)
-    rows = [[name, spread([given.batch / value for value in values])] for name, values in seconds.items()]
-    ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["lesiongen"], strict=True)]
-    return f"{table(['case', 'images a second'], rows)}\n\nSpeed over plain: {spread(ratios)}."
+    return one_by_one
 
 
-def _plain(model: Path) -> Any:
+def _pipeline(model: Path, dtype: torch.dtype) -> Any:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-    pipeline: Any = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
@@ -76,7 +101,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--count", type=int, default=16, help="N: memory is measured for it and four times as many")
-    parser.add_argument("--real", action="store_true", help="the published widths of Stable Diffusion 1.x")
+    widths = parser.add_mutually_exclusive_group()
+    widths.add_argument("--real", action="store_true", help="the published widths of Stable Diffusion 1.x, not half")
+    widths.add_argument("--tiny", action="store_true", help="the tiny base model; 64 px is its size")
     parser.add_argument("--stage", nargs=2, metavar=("MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stage:
@@ -88,7 +115,11 @@ def main() -> None:
     print(f"{machine()}; {versions('torch', 'diffusers')}; {given.size} px, {given.steps} steps, "
           f"batch {given.batch}\n")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
-        model = build_model(Path(name) / "model", real=given.real)
+        model = Path(name) / "model"
+        if given.tiny:
+            build_base_model(TinyBaseConfig(), None, model)
+        else:
+            build_model(model, real=given.real)
         print(speed(model, given))
         few, many = ([peak(model, Path(name) / f"{count}-{turn}", given, count) for turn in range(2)]
                      for count in (given.count, 4 * given.count))  # fmt: skip

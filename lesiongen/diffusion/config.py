@@ -65,7 +65,7 @@ class FinetuneConfig(StageConfig):
     ema_decay: float = Field(default=0.9999, gt=0, lt=1)
 
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
-    """``auto``: bf16 where the GPU has it, else fp16. On a CPU always fp32: half precision is slower there."""
+    """``auto``: bf16 where the GPU has it, else fp16; fp32 on a CPU. bf16 needs a CPU with matrix units (AMX)."""
     gradient_checkpointing: bool = True
     """Trades a second forward pass for memory."""
     compile: bool = False

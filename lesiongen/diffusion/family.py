@@ -97,6 +97,10 @@ class ModelFamily(ABC):
             denoiser: In the place of the folder's own, which is then not loaded.
         """
 
+    @abstractmethod
+    def decode(self, vae: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:
+        """Returns the pixels of latents as the denoiser made them, [n, 3, size, size] in [-1, 1], in fp32."""
+
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
         """Returns what the denoiser is told of images' sizes, one row for each; most families are told nothing.
 

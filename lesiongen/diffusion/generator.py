@@ -11,11 +11,12 @@ from lesiongen.diffusion.family import ModelFamily, family_of
 from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.diffusion.model_folder import ModelManifest, local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
+from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Generator", "load_generator", "prepared"]
+__all__ = ["Generator", "load_generator"]
 
 
 class Generator:
@@ -39,6 +40,24 @@ class Generator:
     ) -> None:
         self.family, self.pipeline, self.version = family, pipeline, version
         self.image_size, self.original_side = image_size, original_side
+        self.precision = "fp32"
+
+    def prepare(self, precision: str = "fp32") -> "Generator":
+        """Brings the pipeline to a precision, and to the device and the memory layout in which it draws fastest.
+
+        In fp16 the VAE would overflow, and stays in fp32.
+
+        Args:
+            precision: ``bf16`` or ``fp16`` casts the weights; ``fp32`` leaves them as they are.
+        """
+        self.precision = precision
+        self.pipeline.set_progress_bar_config(disable=True)
+        for name, part in self.pipeline.components.items():
+            if isinstance(part, torch.nn.Module):
+                channels_last(part, None if (name, precision) == ("vae", "fp16") else HALF.get(precision))
+        if torch.cuda.is_available():
+            self.pipeline.to("cuda")
+        return self
 
     def set_scheduler(self, name: str) -> None:
         """Chooses how the noise is taken out; prediction and noise schedule stay those of the training."""
@@ -65,9 +84,11 @@ class Generator:
             generator=streams,
             height=size,
             width=size,
+            output_type="latent",
             **self._size_arguments(size),
         )
-        images: list[Image.Image] = drawn.images
+        pixels = self.family.decode(self.pipeline.vae, drawn.images)
+        images: list[Image.Image] = self.pipeline.image_processor.postprocess(pixels, output_type="pil")
         return images
 
     def _size_arguments(self, size: int | None) -> Mapping[str, Any]:
@@ -76,12 +97,13 @@ class Generator:
         return self.family.size_arguments(self.original_side, size)
 
 
-def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
+def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto") -> Generator:
     """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
 
     Args:
         uri: Where the model is.
         lora_scale: How strongly an adapter changes its base.
+        precision: ``fp32``, ``fp16``, ``bf16``, or ``auto`` for what is fastest here.
 
     Raises:
         UsageError: There is no model there, it is of a kind that cannot be sampled, or it has no adapter to scale.
@@ -100,8 +122,7 @@ def load_generator(uri: str, *, lora_scale: float = 1.0) -> Generator:
             denoiser = generator.pipeline.unet
             denoiser.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
             denoiser.fuse_lora(lora_scale=lora_scale)
-    prepared(generator.pipeline)
-    return generator
+    return generator.prepare(drawing_precision(precision))
 
 
 def _on_base(uri: str, version: str, manifest: ModelManifest) -> Generator:
@@ -125,12 +146,3 @@ def _generator(folder: Path, version: str, manifest: ModelManifest | None) -> Ge
     if manifest is None:
         return Generator(family, pipeline, version)
     return Generator(family, pipeline, version, manifest.image_size, manifest.original_side)
-
-
-def prepared(pipeline: Any) -> Any:
-    """Brings a pipeline to the device and memory layout in which it draws fastest."""
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
-    for part in (pipeline.unet, pipeline.vae):
-        channels_last(part)
-    return pipeline

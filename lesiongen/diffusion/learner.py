@@ -1,6 +1,5 @@
 """The denoiser while it learns: its trainable weights, their optimizer and their moving average."""
 
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,26 +11,13 @@ from accelerate import Accelerator
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily
 from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.diffusion.precision import HALF
 from lesiongen.errors import UsageError
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Learner", "learning_rate", "precision_for"]
+__all__ = ["Learner", "learning_rate"]
 
-logger = logging.getLogger(__name__)
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-def precision_for(requested: str) -> str:
-    """Returns ``fp32``, ``fp16`` or ``bf16``: what was asked for, where this machine has it."""
-    if not torch.cuda.is_available():
-        if requested in _HALF:
-            logger.warning("%s is slower than fp32 on a CPU: training in fp32", requested)
-        return "fp32"
-    if requested != "auto":
-        return requested
-    # GPUs without bf16 emulate it, slower than they compute in fp16.
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def learning_rate(config: FinetuneConfig, step: int) -> float:
@@ -57,7 +43,7 @@ class Learner:
         self.config, self.accelerator = config, accelerator
         denoiser = family.denoiser()
         if config.method == "lora":
-            _add_adapter(denoiser, config, _HALF.get(accelerator.mixed_precision))
+            _add_adapter(denoiser, config, HALF.get(accelerator.mixed_precision))
         else:
             denoiser.requires_grad_(True)
         if config.gradient_checkpointing:

@@ -56,6 +56,8 @@ class SampleConfig(StageConfig):
     """Denoising steps. Of several, each image draws one."""
     scheduler: Literal["dpmsolver++", "ddim"] = "dpmsolver++"
     negative_prompt: str = ""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """``auto``: bf16 where the GPU or the CPU's matrix units (AMX) have it, else fp16 on a GPU and fp32 on a CPU."""
     lora_scale: float = Field(default=1.0, ge=0)
     """How strongly an adapter changes its base; 0 is the base itself."""
     image_size: int | None = Field(default=None, ge=16, multiple_of=8)

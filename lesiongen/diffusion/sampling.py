@@ -80,7 +80,7 @@ def sample(
     planned = _planned(config, source, part)
     which = {ORIGIN_KEY: str(part)} if part else {}
     with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri, **which}) as run:
-        generator = load_generator(model_uri, lora_scale=config.lora_scale)
+        generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
         generator.set_scheduler(config.scheduler)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         origin = _origin(config, model_uri, generator, source)
@@ -247,6 +247,7 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
         "steps": request.steps,
         "scheduler": config.scheduler,
         "lora_scale": config.lora_scale,
+        "precision": generator.precision,
     }
 
 

@@ -74,6 +74,12 @@ class StableDiffusion(ModelFamily):
 
         return encode
 
+    @torch.inference_mode()
+    def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Decodes one by one: a batch would need its multiple of memory, and falls out of a CPU's cache."""
+        latents = (latents.float() / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)).to(vae.dtype)
+        return torch.cat([vae.decode(latent[None], return_dict=False)[0].float() for latent in latents])
+
     def denoiser(self) -> torch.nn.Module:
         """Loads the U-Net, its dropout off."""
         from diffusers import UNet2DConditionModel

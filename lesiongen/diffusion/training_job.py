@@ -14,7 +14,7 @@ from lesiongen.diffusion.cache import LatentCache
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.learner import precision_for
+from lesiongen.diffusion.precision import training_precision
 from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import Trainer
 from lesiongen.diffusion.validation_pictures import ValidationPictures
@@ -95,7 +95,7 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
 
 
 def _accelerator(config: FinetuneConfig) -> Accelerator:
-    precision = precision_for(config.precision)
+    precision = training_precision(config.precision)
     # accelerate keeps the first precision of a process for ever; another run may want another.
     AcceleratorState._reset_state(reset_partial_state=False)
     return Accelerator(

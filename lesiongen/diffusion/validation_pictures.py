@@ -6,7 +6,7 @@ import torch
 
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily
-from lesiongen.diffusion.generator import Generator, prepared
+from lesiongen.diffusion.generator import Generator
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import ServiceError
@@ -51,9 +51,8 @@ class ValidationPictures:
         Text encoder and VAE work in fp32, whatever the denoiser is trained in: in fp16 a VAE overflows.
         A tracking server that does not answer costs the sheet, not the training.
         """
-        generator = Generator(
-            self._family, prepared(self._family.load_pipeline(denoiser)), "", original_side=original_side
-        )
+        pipeline = self._family.load_pipeline(denoiser)
+        generator = Generator(self._family, pipeline, "", original_side=original_side).prepare()
         generator.set_scheduler(self._settings.scheduler)
         images = generator.draw(self._requests, self._settings)
         diagnoses = [request.diagnosis for request in self._requests]

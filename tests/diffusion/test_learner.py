@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from lesiongen.diffusion import finetune
 from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.learner import Learner, precision_for
+from lesiongen.diffusion.learner import Learner
 
 
 @pytest.fixture
@@ -66,22 +66,6 @@ def test_gradient_checkpointing_changes_nothing_but_memory(config, pipeline_fold
         grads.append([weight.grad.clone() for weight in learner.weights.values()])
     for plain, checkpointed in zip(*grads, strict=True):
         torch.testing.assert_close(plain, checkpointed)
-
-
-def test_a_cpu_trains_in_fp32(monkeypatch, caplog):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert precision_for("auto") == "fp32"
-    assert "slower" not in caplog.text
-    assert precision_for("fp16") == "fp32"
-    assert "fp16 is slower than fp32 on a CPU" in caplog.text
-
-
-@pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16"), (False, "fp16")])
-def test_a_gpu_trains_in_the_half_precision_that_it_has(monkeypatch, bf16, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
-    assert precision_for("auto") == expected
-    assert precision_for("fp32") == "fp32"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own, of torch.jit

@@ -4,12 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
 from lesiongen.diffusion import finetune, sample, training_job
 from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.generator import load_generator
+from lesiongen.diffusion.plan import Request
+from lesiongen.diffusion.precision import drawing_precision, training_precision
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.tracking import StageRun
 
@@ -17,6 +21,33 @@ from .conftest import SIZE
 
 CPU = torch.device("cpu")
 DRAWING = SampleConfig(per_class=1, steps=2, image_size=SIZE)
+
+
+def _cpu(monkeypatch, *, matrix_units: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": matrix_units})
+
+
+@pytest.mark.parametrize("matrix_units", [True, False])
+def test_a_cpu_computes_in_bf16_only_where_that_is_faster(monkeypatch, caplog, matrix_units):
+    _cpu(monkeypatch, matrix_units=matrix_units)
+    fastest = "bf16" if matrix_units else "fp32"
+    assert (training_precision("auto"), drawing_precision("auto")) == ("fp32", fastest)
+    assert (training_precision("fp32"), drawing_precision("fp32")) == ("fp32", "fp32")
+    assert not caplog.text
+    assert (training_precision("bf16"), drawing_precision("bf16")) == (fastest, fastest)
+    assert ("slower in bf16" in caplog.text) == (not matrix_units)
+    assert (training_precision("fp16"), drawing_precision("fp16")) == ("fp32", "fp32")
+    assert "slower in fp16" in caplog.text
+
+
+@pytest.mark.parametrize("chosen", [training_precision, drawing_precision])
+@pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_computes_in_the_half_precision_that_it_has(monkeypatch, bf16, expected, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
+    assert chosen("auto") == expected
+    assert chosen("fp32") == "fp32"
 
 
 @pytest.fixture(params=["pipeline_folder", "xl_folder"])
@@ -73,9 +104,52 @@ def test_pictures_are_decoded_in_fp32_while_the_denoiser_is_in_bf16(
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", watched_forward)
     monkeypatch.setattr(AutoencoderKL, "decode", watched_decode)
-    monkeypatch.setattr(training_job, "precision_for", lambda _: "bf16")
+    monkeypatch.setattr(training_job, "training_precision", lambda _: "bf16")
     monkeypatch.setattr(StageRun, "run_id", "drawn")
     changes = {"base": str(whole), "method": method, "validation_pictures": 2, "picture_steps": 2, "steps": 3}
     finetune(config.model_copy(update=changes), dataset_uri, str(tmp_path / "model"))
     assert set(decoded) == {(torch.float32, torch.float32)}
     assert set(denoised) == {(True, True), (False, True)}
+
+
+def test_training_in_bf16_on_a_cpu_follows_fp32(config, dataset_uri, tmp_path, monkeypatch):
+    _cpu(monkeypatch, matrix_units=True)
+    autocast, forward = [], UNet2DConditionModel.forward
+
+    def watched(self, *arguments, **named):
+        autocast.append(torch.is_autocast_enabled("cpu"))
+        return forward(self, *arguments, **named)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        autocast.clear()
+        changed = config.model_copy(update={"method": "full", "precision": precision, "steps": 3})
+        losses[precision] = finetune(changed, dataset_uri, str(tmp_path / precision)).held_out_loss
+        assert set(autocast) == {precision == "bf16"}
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+    assert losses["bf16"] != losses["fp32"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_a_precision_draws_the_same_pictures_up_to_rounding(whole, monkeypatch, precision):
+    """Weights at random make edges everywhere: the pictures of a trained model differ by less."""
+    wanted = [Request(index, "mel", "melanoma, dark", 2.0, 4) for index in range(3)]
+    decoded, decode = set(), AutoencoderKL.decode
+
+    def watched(self, latents, **named):
+        decoded.add((latents.dtype, len(latents)))
+        return decode(self, latents, **named)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", watched)
+    pictures = {}
+    for name in ("fp32", precision):
+        generator = load_generator(str(whole), precision="fp32")
+        generator.prepare(name)
+        generator.set_scheduler("dpmsolver++")
+        pictures[name] = np.stack([np.asarray(image, dtype=float) for image in generator.draw(wanted, DRAWING)])
+    half = {"bf16": torch.bfloat16, "fp16": torch.float32}[precision]
+    assert decoded == {(torch.float32, 1), (half, 1)}
+    error = np.abs(pictures[precision] - pictures["fp32"])
+    assert 0 < error.mean() < 1
+    assert pictures["fp32"].std() > 20

@@ -23,7 +23,7 @@ from .conftest import SIZE, build_dataset
 
 # diffusers' DPMSolverMultistepScheduler.set_timesteps hands a torch tensor to numpy.array.
 
-CONFIG = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=4)
+CONFIG = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=4, precision="fp32")
 
 
 def _images(uri):
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(drawn, pipe
 
 
 def test_one_image_drawn_alone_is_the_one_of_the_batch(drawn, pipeline_folder, dataset_uri):
-    generator = load_generator(str(pipeline_folder))
+    generator = load_generator(str(pipeline_folder), precision="fp32")
     generator.set_scheduler(CONFIG.scheduler)
     wanted = requests(CONFIG, Dataset.open(dataset_uri))[3]
     alone = np.asarray(generator.draw([wanted], CONFIG)[0], dtype=int)
@@ -100,7 +100,7 @@ def test_one_image_drawn_alone_is_the_one_of_the_batch(drawn, pipeline_folder, d
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpmsolver++"])
 def test_schedulers_keep_what_the_model_predicts(pipeline_folder, scheduler):
-    generator = load_generator(str(pipeline_folder))
+    generator = load_generator(str(pipeline_folder), precision="fp32")
     trained = dict(generator.pipeline.scheduler.config)
     generator.set_scheduler(scheduler)
     config = generator.pipeline.scheduler.config
@@ -340,7 +340,7 @@ def test_an_adapter_is_drawn_with_on_its_base(pipeline_folder, dataset_uri, tmp_
     adapter = _adapter(tmp_path / "adapter", pipeline_folder, model_version(pipeline_folder))
     config = CONFIG.model_copy(update={"image_size": None})
     wanted = requests(config, Dataset.open(dataset_uri))[:1]
-    generators = [load_generator(uri) for uri in (adapter, str(pipeline_folder))]
+    generators = [load_generator(uri, precision="fp32") for uri in (adapter, str(pipeline_folder))]
     generators[1].image_size = SIZE
     with_adapter, without = (np.asarray(item.draw(wanted, config)[0], dtype=int) for item in generators)
     assert with_adapter.shape == (SIZE, SIZE, 3)
@@ -351,7 +351,7 @@ def test_the_strength_of_an_adapter(pipeline_folder, dataset_uri, tmp_path):
     adapter = _adapter(tmp_path / "adapter", pipeline_folder, model_version(pipeline_folder))
     wanted = requests(CONFIG, Dataset.open(dataset_uri))[:1]
     pictures = [
-        np.asarray(load_generator(uri, **scale).draw(wanted, CONFIG)[0], dtype=int)
+        np.asarray(load_generator(uri, **scale, precision="fp32").draw(wanted, CONFIG)[0], dtype=int)
         for uri, scale in ((adapter, {"lora_scale": 0.0}), (str(pipeline_folder), {}), (adapter, {"lora_scale": 0.5}))
     ]
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
