@@ -3,23 +3,28 @@
 The limit reads the same files from a local folder and decodes them with Pillow alone, in forked processes on all cores.
 The checks read the images from a published dataset, decode them and examine them, in processes that they start. The
 processor time of a process and its children says what remains where other programs share the cores.
+
+Decoding takes up to twice as long in one process as in the next: it depends on where the system put the stack. The
+limit's pool is therefore forked from a new process in every round, as the checks' processes are new in every round, and
+there are many rounds.
 """
 
 import argparse
 import multiprocessing
 import os
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from harness import machine, paired, spread, table, versions
+from harness import machine, processor_seconds, spread, table, versions
 from PIL import Image
 
 from lesiongen.imaging import decode, fingerprint
@@ -46,12 +51,20 @@ def decode_files(paths: list[str]) -> int:
     return len(paths)
 
 
-def bare_pool(paths: list[str]) -> None:
-    """Decodes all files on all cores."""
+def bare_pool(folder: Path) -> None:
+    """Decodes all files of a folder on all cores."""
+    paths = [str(path) for path in sorted(folder.iterdir())]
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("fork")) as pool:
         if sum(pool.map(decode_files, chunks)) != len(paths):
             raise RuntimeError("not every file was decoded")
+
+
+def bare_pool_elsewhere(folder: Path) -> tuple[float, float]:
+    """Returns the seconds and the processor seconds of `bare_pool` in a process of its own, without its start."""
+    command = [sys.executable, __file__, "--limit", str(folder)]
+    seconds, processor = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(seconds), float(processor)
 
 
 def like_ham(source: Path, count: int) -> list[bytes]:
@@ -75,8 +88,8 @@ def repeated(source: Path, count: int) -> list[bytes]:
     return [files[number % len(files)] for number in range(count)]
 
 
-def publish(files: list[bytes], folder: Path) -> tuple["Dataset", list[str]]:
-    """Writes the files as a dataset and as a folder."""
+def publish(files: list[bytes], folder: Path) -> "Dataset":
+    """Writes the files as a dataset, and into ``files``."""
     from lesiongen.dataset import Dataset, DatasetWriter, Sample
 
     (folder / "files").mkdir(parents=True)
@@ -84,7 +97,7 @@ def publish(files: list[bytes], folder: Path) -> tuple["Dataset", list[str]]:
         for number, data in enumerate(files):
             (folder / "files" / f"{number:05d}").write_bytes(data)
             writer.add(Sample(image=data, image_id=str(number), diagnosis="nv", split="train"))
-    return Dataset.open(str(folder / "dataset")), [str(path) for path in sorted((folder / "files").iterdir())]
+    return Dataset.open(str(folder / "dataset"))
 
 
 def compare(files: list[bytes], pairs: int) -> list[str]:
@@ -93,44 +106,37 @@ def compare(files: list[bytes], pairs: int) -> list[str]:
     from lesiongen.validation.columns import examined_images
 
     with tempfile.TemporaryDirectory() as folder:
-        dataset, paths = publish(files, Path(folder))
-        processor: dict[str, list[float]] = {"limit": [], "checks": []}
-
-        def counted(name: str, run: Callable[[], object]) -> Callable[[], None]:
-            def work() -> None:
-                before = processor_time()
-                run()
-                processor[name].append(processor_time() - before)
-
-            return work
-
-        cases = {
-            "limit": counted("limit", lambda: bare_pool(paths)),
-            "checks": counted("checks", lambda: examined_images(dataset)),
+        dataset = publish(files, Path(folder))
+        cases: dict[str, Callable[[], tuple[float, float]]] = {
+            "limit": lambda: bare_pool_elsewhere(Path(folder) / "files"),
+            "checks": lambda: timed(lambda: examined_images(dataset)),
         }
-        seconds = paired(cases, pairs)
-    size = sum(map(len, files)) / len(files) / 1000
+        rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
+        for turn in range(pairs + 1):
+            for name in list(cases)[:: -1 if turn % 2 else 1]:
+                rounds[name].append(cases[name]())
     # The first run of each warmed up.
-    shares = [ratios(seconds), ratios({name: values[1:] for name, values in processor.items()})]
-    return [f"{size:.0f} kB", str(len(files)), *(spread(seconds[name]) for name in seconds), *map(spread, shares)]
+    (limit, limit_processor), (checks, checks_processor) = (zip(*rounds[name][1:], strict=True) for name in cases)
+    size = sum(map(len, files)) / len(files) / 1000
+    shares = [ratios(limit, checks), ratios(limit_processor, checks_processor)]
+    return [f"{size:.0f} kB", str(len(files)), *map(spread, (limit, checks, *shares))]
 
 
-def processor_time() -> float:
-    """Returns the processor time of this process and of its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Returns the seconds that something takes, and those of processor time."""
+    started, before = time.perf_counter(), processor_seconds()
+    run()
+    return time.perf_counter() - started, processor_seconds() - before
 
 
-def ratios(seconds: dict[str, list[float]]) -> list[float]:
+def ratios(limit: Sequence[float], checks: Sequence[float]) -> list[float]:
     """Returns the limit as a share of the checks, round by round."""
-    return [limit / checks for limit, checks in zip(seconds["limit"], seconds["checks"], strict=True)]
+    return [one / other for one, other in zip(limit, checks, strict=True)]
 
 
 def starting() -> float:
     """Returns the seconds of processor time that starting the processes takes, with nothing for them to do."""
-    before = processor_time()
-    list(in_processes(examine_all, [[]]))
-    return processor_time() - before
+    return timed(lambda: list(in_processes(examine_all, [[]])))[1]
 
 
 def profile(files: list[bytes]) -> list[str]:
@@ -165,8 +171,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the three real sets")
     parser.add_argument("--images", type=int, default=6000, help="images of each kind")
-    parser.add_argument("--pairs", type=int, default=5, help="rounds")
+    parser.add_argument("--pairs", type=int, default=9, help="rounds")
+    parser.add_argument("--limit", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.limit:
+        print(*timed(lambda: bare_pool(arguments.limit)))
+        return
     kinds = {
         "600 x 450, like HAM10000": like_ham(arguments.data / "ham10000_subset" / "images", arguments.images),
         "256 x 256, ISIC 2017": repeated(arguments.data / "isic2017" / "images", arguments.images),

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from threading import Thread
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ __all__ = ["in_processes"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 AHEAD = 3
 """Items handed out for each process before the oldest result was taken."""
 
@@ -23,7 +25,8 @@ def in_processes(
     """Yields ``work(item)`` for every item, in order, computed by several processes.
 
     Items are drawn as they are needed: a few for each process are held, whatever their number. An error of ``work``
-    ends the iteration and is raised as it is.
+    ends the iteration and is raised as it is. Each process computes in a single thread, unless the environment says
+    otherwise.
 
     Args:
         work: A function of a module; it, the items and the results are pickled.
@@ -45,8 +48,9 @@ def in_processes(
     pending: deque[Future[_Result]] = deque()
     try:
         # They start while the first item is being made, which may take as long.
-        for _ in range(count):
-            pool.submit(int)
+        with _one_thread_each():
+            for _ in range(count):
+                pool.submit(int)
         for item in items:
             pending.append(pool.submit(work, item))
             if len(pending) > AHEAD * count:
@@ -55,6 +59,22 @@ def in_processes(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile use one thread for their linear algebra.
+
+    On n cores each of the n processes would start n threads as it imports numpy, which takes longer than all else
+    that it imports.
+    """
+    added = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _end_with_parent(_: Callable[[_Item], _Result]) -> None:
