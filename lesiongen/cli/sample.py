@@ -105,7 +105,14 @@ def show_samples(result: "SampleResult") -> None:
 
 
 def _plan(plan: str | None) -> Any:
-    return plan if plan in (None, "balance") else load_yaml(Path(plan))
+    from lesiongen.diffusion.sample_config import BALANCE, parse_plan
+    from lesiongen.errors import UsageError
+
+    if plan is None or plan == BALANCE:
+        return plan
+    if not Path(plan).is_file():
+        raise UsageError(f"--plan {plan}: there is no such file", hint=f"Name a YAML file, or write {BALANCE}.")
+    return parse_plan(load_yaml(Path(plan)), plan)
 
 
 def _one_or_several(values: list[Any] | None) -> Any:
