@@ -17,6 +17,7 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
 from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.imaging import decode
+from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
@@ -52,6 +53,7 @@ def caption(
     Raises:
         UsageError: The tokenizer cannot be loaded, or the budget is too small for a diagnosis.
         DataError: An image cannot be decoded, or a report in the dataset is no report; the image is named.
+        Interrupted: SIGTERM or Ctrl-C came; what the writers have stated is kept.
     """
     dataset = Dataset.open(dataset_uri)
     rows = part.rows(len(dataset)) if part else range(len(dataset))
@@ -69,7 +71,8 @@ def caption(
                     bar.advance()
 
         origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
-        captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
+        with kept_when_interrupted(lambda: _kept(journal, rows, place.uri)):
+            captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
         result = _report(run, captioner, captioned, captioner.counts)
         journal.clear()
         return result
@@ -94,6 +97,10 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
             CaptionCounts.model_validate(open_storage(dataset.uri).read_json(REPORT_NAME)) for dataset in datasets
         )
         return _report(run, Captioner(config), joined, sum(others, first))
+
+
+def _kept(journal: Journal, rows: range, place: str) -> str:
+    return f"what was seen in {journal.count(rows):,} of {len(rows):,} images is kept in {place}"
 
 
 def _asked(config: CaptionConfig, dataset: Dataset, rows: range) -> Mapping[WriterName, Writer]:

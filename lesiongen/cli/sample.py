@@ -63,6 +63,8 @@ def sample_command(
 ) -> None:
     """Draw synthetic images with a generator and publish them as a dataset.
 
+    Stopped by SIGTERM or Ctrl-C, it keeps the finished batches and exits with 75; the same command draws the rest.
+
     Examples:
       lesiongen sample generator --output synthetic --dataset captioned --per-class 50
 

@@ -21,6 +21,7 @@ from lesiongen.diffusion.plan import Request, batches, requests
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
+from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.storage import open_storage
@@ -75,6 +76,7 @@ def sample(
     Raises:
         UsageError: The model or the output cannot be used, a dataset is needed, or the part holds no wanted image.
         DataError: A diagnosis has no captioned training image, or the model is damaged.
+        Interrupted: SIGTERM or Ctrl-C came; finished batches are kept.
     """
     source = Dataset.open(dataset) if dataset is not None else None
     planned = _planned(config, source, part)
@@ -85,18 +87,22 @@ def sample(
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         origin = _origin(config, model_uri, generator, source)
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
+        wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
         if not _is_published(output, origin | which):
-            with DatasetWriter(
-                output,
-                name=config.name,
-                licence=source.manifest.licence if source else None,
-                attribution=source.manifest.attribution if source else None,
-                origin=origin | which,
-            ) as writer:
+            with (
+                kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)),
+                DatasetWriter(
+                    output,
+                    name=config.name,
+                    licence=source.manifest.licence if source else None,
+                    attribution=source.manifest.attribution if source else None,
+                    origin=origin | which,
+                ) as writer,
+            ):
                 for item in _samples(generator, planned, config, model_uri, source, drawn):
                     writer.add(item)
         result = _publish(run, Dataset.open(output))
-        drawn.clear(_image_ids(kept) for _, kept in _kept(planned, config))
+        drawn.clear(wanted)
         return result
 
 
@@ -152,6 +158,10 @@ def _kept(planned: Sequence[Sequence[Request]], config: SampleConfig) -> list[tu
     """Pairs every batch with those of its images that are wanted; batches without any are left out."""
     pairs = [(batch, [item for item in batch if not config.only or item.index in config.only]) for batch in planned]
     return [(batch, kept) for batch, kept in pairs if kept]
+
+
+def _progress_kept(drawn: Drawn, wanted: Sequence[Sequence[str]], place: str) -> str:
+    return f"{drawn.count(wanted):,} of {sum(map(len, wanted)):,} images are drawn and kept in {place}"
 
 
 def _is_published(output: str, origin: dict[str, Any]) -> bool:

@@ -48,6 +48,18 @@ def test_an_error_is_told_without_a_traceback(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_an_interrupted_command_says_so(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lesiongen.phantoms.write_phantoms", interrupt)
+    monkeypatch.setattr(sys, "argv", ["lesiongen", "phantoms", "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -16,7 +16,7 @@ from lesiongen.diffusion.model_folder import BaseReference, model_version, write
 from lesiongen.diffusion.plan import batches, requests
 from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
 from lesiongen.diffusion.sampling import join_samples, sample
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, Interrupted, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 
@@ -289,7 +289,7 @@ def test_a_second_attempt_draws_only_what_is_missing(drawn, pipeline_folder, dat
 
     output = tmp_path / "set"
     monkeypatch.setattr(Generator, "draw", dying)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=f"4 of 6 images are drawn and kept in {output}"):
         sample(CONFIG, str(pipeline_folder), str(output), dataset=dataset_uri)
     assert not (output / "_dataset.json").exists()
     monkeypatch.setattr(Generator, "draw", counting)
