@@ -20,6 +20,7 @@ __all__ = [
     "load_yaml",
     "print_json",
     "read_yaml",
+    "require_datasets",
     "set_values",
     "with_examples",
 ]
@@ -121,6 +122,19 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
             what = getattr(error, "problem", None) or "cannot be read"
             raise UsageError(f"--set {pair}: the value is not YAML: {what}", hint="Put a text in quotes.") from error
     return values
+
+
+def require_datasets(*uris: str | None) -> None:
+    """Refuses what is no dataset, before a stage's libraries are loaded, which takes seconds.
+
+    Raises:
+        LesionGenError: One of the addresses that are given is none; the message names it.
+    """
+    from lesiongen.dataset import Dataset
+
+    for uri in uris:
+        if uri is not None:
+            Dataset.open(uri)
 
 
 def print_json(value: object) -> None:

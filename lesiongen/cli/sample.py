@@ -76,7 +76,7 @@ def sample_command(
     """
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
-    from lesiongen.diffusion import SampleConfig, sample
+    from lesiongen.diffusion import SampleConfig
 
     chosen = given(
         {
@@ -93,6 +93,8 @@ def sample_command(
     )
     config = parse_config(SampleConfig, {**set_values(values), **chosen})
     part = Part.parse(shard) if shard else None
+    from lesiongen.diffusion import sample
+
     result = sample(config, model, output, dataset=dataset, part=part, work=work)
     if as_json:
         print_json(result.dataset.model_dump() | {"contact_sheet": result.contact_sheet})

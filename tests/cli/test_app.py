@@ -2,11 +2,14 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from lesiongen.cli import app as cli
 from lesiongen.cli.ingest import _columns
 from lesiongen.cli.options import set_values
+from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.errors import UsageError
+from lesiongen.imaging import encode_png
 
 HEAVY = set("torch mlflow kfp evidently great_expectations diffusers transformers pandas numpy boto3".split())
 
@@ -76,6 +79,32 @@ def test_a_dataset_that_does_not_exist_is_wrong_use(tmp_path, command):
     assert "_dataset.json" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("finetune nothing --output out", "nothing does not exist"),
+        ("finetune nothing --output out --set rnak=2", "rnak is no field"),
+        ("sample model --output out", "captions = dataset needs a dataset"),
+        ("sample model --output out --dataset nothing", "nothing does not exist"),
+        ("sample model --output out --captions reference --plan plan.yaml", "'mell' is no diagnosis"),
+        ("sample model --output taken --captions reference", "taken already holds a dataset"),
+        ("evaluate --real nothing --synthetic nothing --output out", "nothing does not exist"),
+        ("evaluate --real nothing --synthetic nothing --output out --seeds 0", "seeds = 0"),
+        ("base-model build --dataset nothing --output out", "nothing does not exist"),
+        ("pipeline run --source nothing --format image_folder", "The source {}/nothing does not exist"),
+    ],
+)
+def test_wrong_use_is_refused_before_torch_is_loaded(tmp_path, command, message):
+    (tmp_path / "plan.yaml").write_text("mell: 3\n")
+    with DatasetWriter(str(tmp_path / "taken"), name="taken") as writer:
+        writer.add(Sample(image=encode_png(Image.new("RGB", (8, 8))), image_id="a", diagnosis="nv", split="train"))
+    without_torch = "import sys; sys.modules['torch'] = None; from lesiongen.cli.app import main; main()"
+    code = [sys.executable, "-c", without_torch, *command.split()]
+    result = subprocess.run(code, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert message.format(tmp_path) in result.stderr
+    assert result.returncode == 2
+
+
 def test_a_wrong_flag_is_exit_code_2():
     assert run("ingest", "--no-such-flag").returncode == 2
 
@@ -86,8 +115,6 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path):
     arguments = ["--config", str(tmp_path / "phantoms.yaml"), "--seed", "5", "--output", str(tmp_path / "out")]
     result = run("phantoms", *arguments, env=environment)
     assert result.returncode == 0, result.stderr
-    from PIL import Image
-
     images = sorted((tmp_path / "out" / "images").iterdir())
     assert len(images) == 3
     with Image.open(images[0]) as image:
