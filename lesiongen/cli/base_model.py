@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import (
     ConfigFile,
     Json,
@@ -59,4 +60,6 @@ def build_command(
     console.print(f"{reference.uri}: a tiny base model, version {reference.version[:12]}")
 
 
-app.command("build", help=with_examples(build_command))(build_command)
+app.command("build", cls=with_defaults_of("lesiongen.diffusion:TinyBaseConfig"), help=with_examples(build_command))(
+    build_command
+)

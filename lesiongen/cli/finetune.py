@@ -25,10 +25,14 @@ def finetune_command(
     ] = "reference_lora",
     base: Annotated[
         str | None,
-        typer.Option(help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one."),
+        typer.Option(
+            help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one. The preset's by default."
+        ),
     ] = None,
-    method: Annotated[Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser; the preset's by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the preset's by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
     processes: Annotated[
         int | None,

@@ -89,7 +89,7 @@ Values = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Any other field of the stage's configuration, which an unknown one lists; repeatable.",
+        help="Any other field of the stage's configuration; a wrong name is answered with all of them. Repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]

@@ -27,7 +27,7 @@ def sample_command(
     dataset: Annotated[
         str | None, typer.Option(help="The captioned dataset; captions come from its train split alone.")
     ] = None,
-    per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis, where there is no plan.")] = None,
     plan: Annotated[
         str | None,
         typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),

@@ -2,12 +2,15 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from PIL import Image
+from pydantic import create_model
 
 from lesiongen.cli import app as cli
 from lesiongen.cli.ingest import _columns
 from lesiongen.cli.options import set_values
 from lesiongen.dataset import DatasetWriter, Sample
+from lesiongen.diffusion import SampleConfig
 from lesiongen.errors import UsageError
 from lesiongen.imaging import encode_png
 
@@ -38,6 +41,37 @@ def test_every_command_has_help_with_an_example():
         assert examples, name
         # Each on a line of its own, however long: to be copied.
         assert {line.strip() for line in examples} <= {line.strip() for line in shown.stdout.splitlines()}, name
+
+
+def help_of(name):
+    command = typer.main.get_command(cli.app).commands[name]
+    context = typer.Context(command, info_name=name, auto_envvar_prefix=f"LESIONGEN_{name.upper()}")
+    return " ".join(command.get_help(context).split())
+
+
+def test_help_shows_the_defaults_of_the_configuration(monkeypatch):
+    changed = create_model("Changed", __base__=SampleConfig, per_class=(int, 7), batch_size=(int, 5))
+    monkeypatch.setattr("lesiongen.diffusion.SampleConfig", changed)
+    shown = help_of("sample")
+    assert "LESIONGEN_SAMPLE_PER_CLASS; default: 7]" in shown
+    assert "batch_size=5" in shown
+    # What is left out stays recognisable: it must not win over --set.
+    command = typer.main.get_command(cli.app).commands["sample"]
+    assert command.make_context("sample", ["model", "--output", "out"]).params["per_class"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ingest", "INGEST_ON_ERROR; default: fail]"),
+        ("validate", "min_test_per_class=10"),
+        ("merge", "MERGE_DUPLICATES; default: drop]"),
+        ("caption", "CAPTION_WRITER; default: expert, metadata, measured]"),
+        ("evaluate", "EVALUATE_REAL_IMAGES; default: real-images]"),
+    ],
+)
+def test_every_stage_shows_its_defaults(name, shown):
+    assert shown in help_of(name)
 
 
 def commands():
