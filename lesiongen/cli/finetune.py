@@ -26,7 +26,8 @@ def finetune_command(
     base: Annotated[
         str | None,
         typer.Option(
-            help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one. The preset's by default."
+            help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one; by default the "
+            "preset's."
         ),
     ] = None,
     method: Annotated[
