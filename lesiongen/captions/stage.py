@@ -58,7 +58,8 @@ def caption(
     dataset = Dataset.open(dataset_uri)
     rows = part.rows(len(dataset)) if part else range(len(dataset))
     which = {ORIGIN_KEY: str(part)} if part else {}
-    with stage_run("caption", {**config.model_dump(), "dataset": dataset.uri, **which}) as run:
+    name = config.name or f"{dataset.manifest.name}-captioned"
+    with stage_run("caption", {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}) as run:
         captioner = Captioner(config)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         journal = Journal(place, work_key(config, dataset.manifest.version))
@@ -72,7 +73,7 @@ def caption(
 
         origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
         with kept_when_interrupted(lambda: _kept(journal, rows, place.uri)):
-            captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
+            captioned = derive(dataset, output, transform, name=name, origin=origin, rows=rows)
         result = _report(run, captioner, captioned, captioner.counts)
         journal.clear()
         return result
@@ -122,12 +123,12 @@ def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: Cap
     run.log_json(content, REPORT_NAME)
     run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
     pictures = _outlined(captioned, worst_images(counts), allow_real_images=captioner.config.allow_real_images)
-    page = render(caption_page(captioner.config.name, counts, pictures))
+    page = render(caption_page(captioned.manifest.name, counts, pictures))
     storage.write_text(PAGE_NAME, page)
     run.log_text(page, PAGE_NAME)
     preview = None
     if shown := _shown(captioner, captioned):
-        storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown, captioner.budget)))
+        storage.write_text(PREVIEW_NAME, render(preview_page(captioned.manifest.name, shown, captioner.budget)))
         preview = f"{storage.uri}/{PREVIEW_NAME}"
     return CaptionResult(captioned.reference(), counts, f"{storage.uri}/{PAGE_NAME}", preview)
 

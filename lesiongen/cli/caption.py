@@ -36,7 +36,9 @@ def caption_command(
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest caption, special tokens included.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed chooses the same wordings.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the captioned dataset.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the captioned dataset; by default the dataset's, with -captioned.")
+    ] = None,
     preview: Annotated[
         int | None, typer.Option(metavar="N", help="Show N images with outline, caption and evidence on a page.")
     ] = None,

@@ -56,7 +56,8 @@ class SampleConfig(StageConfig):
     near 2 (Sariyildiz et al. 2023), so 2 is the default here.
     """
 
-    name: str = "synthetic"
+    name: str | None = Field(default=None, min_length=1)
+    """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
     per_class: int = Field(default=100, ge=1)
     """Images of each diagnosis, where there is no plan."""
     plan: Plan | None = None

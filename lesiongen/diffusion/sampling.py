@@ -89,7 +89,8 @@ def sample(
     # Imported now: the refusals above need none of the seconds that torch takes to load.
     from lesiongen.diffusion.generator import load_generator
 
-    with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri, **which}) as run:
+    name = config.name or _name(source)
+    with stage_run("sample", config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale)
         generator.set_scheduler(config.scheduler)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
@@ -101,7 +102,7 @@ def sample(
                 kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)),
                 DatasetWriter(
                     output,
-                    name=config.name,
+                    name=name,
                     licence=source.manifest.licence if source else None,
                     attribution=source.manifest.attribution if source else None,
                     origin=origin | which,
@@ -275,6 +276,10 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
         "scheduler": config.scheduler,
         "lora_scale": config.lora_scale,
     }
+
+
+def _name(source: Dataset | None) -> str:
+    return "synthetic" if source is None else f"{source.manifest.name.removesuffix('-captioned')}-synthetic"
 
 
 def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict[str, Any]:

@@ -217,6 +217,14 @@ def test_a_site_that_no_report_can_hold_is_an_error_that_names_the_image(site):
         LOCAL_WRITERS["metadata"].write([sample], [])
 
 
+def test_a_dataset_without_a_name_of_its_own_has_that_of_what_was_captioned(dataset, tmp_path):
+    result = caption(_config(), dataset, str(tmp_path / "out"))
+    assert Dataset.open(result.dataset.uri).manifest.name == "phantoms-captioned"
+    assert "Caption report of phantoms-captioned" in (tmp_path / "out" / "caption_report.html").read_text()
+    named = caption(_config(name="mine"), dataset, str(tmp_path / "named"))
+    assert Dataset.open(named.dataset.uri).manifest.name == "mine"
+
+
 def test_the_command_ends_with_what_is_known_from_where_and_what_found_no_room(dataset, tmp_path, capsys):
     result = caption(_config(max_tokens=20), dataset, str(tmp_path / "out"))
     show_captions(result)

@@ -39,6 +39,7 @@ def drawn(tmp_path_factory, pipeline_folder, dataset_uri):
 def test_it_publishes_a_training_set_that_says_how_it_was_made(drawn, pipeline_folder, dataset_uri):
     assert drawn.dataset.splits == {"train": 6, "validation": 0, "test": 0}
     assert drawn.dataset.classes == {"df": 2, "mel": 2, "nv": 2}
+    assert Dataset.open(drawn.dataset.uri).manifest.name == "tiny-synthetic"
     captions = Dataset.open(dataset_uri).metadata(["image_id", "caption"], split="train").set_index("image_id")
     for item in Dataset.open(drawn.dataset.uri).samples():
         provenance = json.loads(item.provenance)
