@@ -10,7 +10,7 @@ import typer
 
 from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
-from lesiongen.cli.options import errors_console, with_examples
+from lesiongen.cli.options import errors_console, summary, with_examples
 from lesiongen.errors import LesionGenError
 
 __all__ = ["app", "main"]
@@ -100,7 +100,9 @@ def _common(
 app.callback(help=with_examples(_common))(_common)
 for _name, _module in COMMANDS.items():
     _command = getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command")
-    app.command(_name, cls=CONFIGURATIONS.get(_name), help=with_examples(_command))(_command)
+    app.command(_name, cls=CONFIGURATIONS.get(_name), help=with_examples(_command), short_help=summary(_command))(
+        _command
+    )
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
 

@@ -22,6 +22,7 @@ __all__ = [
     "read_yaml",
     "require_datasets",
     "set_values",
+    "summary",
     "with_examples",
 ]
 
@@ -147,6 +148,11 @@ def print_json(value: object) -> None:
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def summary(command: Callable[..., None]) -> str:
+    """Returns the first sentence of a command's docstring, for the list of commands; typer would cut it short."""
+    return (inspect.getdoc(command) or "").partition("\n\n")[0]
 
 
 def with_examples(command: Callable[..., None]) -> str:

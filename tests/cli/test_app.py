@@ -32,6 +32,7 @@ def test_the_command_line_stays_light():
 def test_every_command_has_help_with_an_example():
     overview = run("--help")
     assert overview.returncode == 0
+    assert "..." not in overview.stdout.partition("Commands:")[2], "a summary is cut short"
     for name in cli.COMMANDS:
         assert f" {name} " in overview.stdout
         shown = run(name, "--help")
