@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from lesiongen.errors import UsageError
 
-__all__ = ["StageConfig", "parse_config"]
+__all__ = ["StageConfig", "must_be", "parse_config"]
 
 
 class StageConfig(BaseModel):
@@ -18,11 +18,31 @@ class StageConfig(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
-_UNKNOWN = "extra_forbidden"
+_UNKNOWN, _MISSING, _OUR_WORDS = "extra_forbidden", "missing", "value_error"
 
 
-def parse_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+def must_be(what: str) -> WrapValidator:
+    """Marks a field so that whatever is wrong with its value is told in one sentence: what it must be.
+
+    pydantic's own words are about types, and of a field of several types it tells what is wrong with each.
+    """
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(f"must be {what}") from error
+
+    return WrapValidator(check)
+
+
+def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | None = None) -> ConfigT:
     """Builds a configuration from plain values.
+
+    Args:
+        kind: The configuration.
+        values: Its fields.
+        name: What the message begins with, where the values stand; by default what kind they are of.
 
     Raises:
         UsageError: A field is unknown or its value is refused; the message names the field and the value. Of an unknown
@@ -35,7 +55,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
         problems = "; ".join(_problem(item) for item in items)
         unknown = next((item["loc"] for item in items if item["type"] == _UNKNOWN), None)
         hint = _known_fields(kind, unknown) if unknown else None
-        raise UsageError(f"{kind.__name__}: {problems}", hint=hint) from error
+        raise UsageError(f"{name or kind.__name__}: {problems}", hint=hint) from error
 
 
 def _problem(item: Any) -> str:
@@ -44,6 +64,10 @@ def _problem(item: Any) -> str:
     field = ".".join(str(part) for part in item["loc"])
     if item["type"] == _UNKNOWN:
         return f"{field} is no field"
+    if item["type"] == _MISSING:
+        return f"{field} is missing"
+    if item["type"] == _OUR_WORDS:
+        return f"{field} = {item['input']!r}: {item['ctx']['error']}"
     return f"{field} = {item['input']!r}: {item['msg']}"
 
 

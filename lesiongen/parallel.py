@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -82,6 +83,8 @@ def _end_with_parent(_: Callable[[_Item], _Result]) -> None:
 
     That it is given the work has its module imported before there is any.
     """
+    # Ctrl-C reaches every process of a terminal: the parent answers it, and ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

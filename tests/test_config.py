@@ -21,6 +21,10 @@ def test_a_wrong_value_is_told_without_a_list_of_fields():
     assert "fields" not in refusal(CaptionConfig, writers=["measure"])
 
 
+def test_a_missing_field_is_named_alone():
+    assert refusal(IngestConfig, seed=1) == "IngestConfig: format is missing"
+
+
 def test_an_unknown_field_is_named_with_the_nearest_and_all_that_there_are():
     first, second = refusal(IngestConfig, format="isic", limits=3).splitlines()
     assert first == "IngestConfig: limits is no field"

@@ -29,7 +29,7 @@ class CaptionConfig(StageConfig):
         max_tokens: Longest caption in tokens, special tokens included; by default what the tokenizer allows.
         preview: Number of images on a preview page beside the dataset.
         allow_real_images: Whether the preview may be made from images of real patients.
-        name: Name of the captioned dataset.
+        name: Name of the captioned dataset; by default that of the dataset, with ``-captioned``.
     """
 
     writers: tuple[WriterName, ...] = ("expert", "metadata", "measured")
@@ -40,7 +40,7 @@ class CaptionConfig(StageConfig):
     max_tokens: int | None = Field(None, ge=4)
     preview: int = Field(0, ge=0, le=500)
     allow_real_images: bool = True
-    name: str = Field("captioned", min_length=1)
+    name: str | None = Field(None, min_length=1)
 
     @field_validator("writers")
     @classmethod

@@ -55,6 +55,12 @@ class Journal:
         self._storage.write_text(name, json.dumps([_plain(item) for item in described]))
         self._used.append(name)
 
+    def count(self, rows: range) -> int:
+        """Returns of how many of these rows it is kept what was stated."""
+        there = (item.key.rpartition("/")[2] for item in self._storage.list(f"{self._key}/"))
+        pieces = (range(*map(int, name.removesuffix(".json").split("-"))) for name in there)
+        return sum(len(piece) for piece in pieces if piece.start in rows and piece.stop <= rows.stop)
+
     def clear(self) -> None:
         """Removes the pieces that this job has read or written: its result is published."""
         for name in self._used:

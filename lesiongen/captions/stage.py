@@ -17,6 +17,7 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
 from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.imaging import decode
+from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
@@ -52,11 +53,13 @@ def caption(
     Raises:
         UsageError: The tokenizer cannot be loaded, or the budget is too small for a diagnosis.
         DataError: An image cannot be decoded, or a report in the dataset is no report; the image is named.
+        Interrupted: SIGTERM or Ctrl-C came; what the writers have stated is kept.
     """
     dataset = Dataset.open(dataset_uri)
     rows = part.rows(len(dataset)) if part else range(len(dataset))
     which = {ORIGIN_KEY: str(part)} if part else {}
-    with stage_run("caption", {**config.model_dump(), "dataset": dataset.uri, **which}) as run:
+    name = config.name or f"{dataset.manifest.name}-captioned"
+    with stage_run("caption", {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}) as run:
         captioner = Captioner(config)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         journal = Journal(place, work_key(config, dataset.manifest.version))
@@ -69,7 +72,8 @@ def caption(
                     bar.advance()
 
         origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
-        captioned = derive(dataset, output, transform, name=config.name, origin=origin, rows=rows)
+        with kept_when_interrupted(lambda: _kept(journal, rows, place.uri)):
+            captioned = derive(dataset, output, transform, name=name, origin=origin, rows=rows)
         result = _report(run, captioner, captioned, captioner.counts)
         journal.clear()
         return result
@@ -96,6 +100,10 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         return _report(run, Captioner(config), joined, sum(others, first))
 
 
+def _kept(journal: Journal, rows: range, place: str) -> str:
+    return f"what was seen in {journal.count(rows):,} of {len(rows):,} images is kept in {place}"
+
+
 def _asked(config: CaptionConfig, dataset: Dataset, rows: range) -> Mapping[WriterName, Writer]:
     """The writer that asks a model, which may be a large one: it is not copied into every process."""
     if config.vision_language is None:
@@ -115,12 +123,12 @@ def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: Cap
     run.log_json(content, REPORT_NAME)
     run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
     pictures = _outlined(captioned, worst_images(counts), allow_real_images=captioner.config.allow_real_images)
-    page = render(caption_page(captioner.config.name, counts, pictures))
+    page = render(caption_page(captioned.manifest.name, counts, pictures))
     storage.write_text(PAGE_NAME, page)
     run.log_text(page, PAGE_NAME)
     preview = None
     if shown := _shown(captioner, captioned):
-        storage.write_text(PREVIEW_NAME, render(preview_page(captioner.config.name, shown, captioner.budget)))
+        storage.write_text(PREVIEW_NAME, render(preview_page(captioned.manifest.name, shown, captioner.budget)))
         preview = f"{storage.uri}/{PREVIEW_NAME}"
     return CaptionResult(captioned.reference(), counts, f"{storage.uri}/{PAGE_NAME}", preview)
 

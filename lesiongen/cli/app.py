@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from lesiongen import __version__
-from lesiongen.cli.options import errors_console, with_examples
+from lesiongen.cli.defaults import with_defaults_of
+from lesiongen.cli.options import errors_console, summary, with_examples
 from lesiongen.errors import LesionGenError
 
 __all__ = ["app", "main"]
@@ -38,6 +39,16 @@ STAGES = set(
     "ingest validate inspect merge copy caption finetune sample evaluate register promote rollback history".split()
 )
 """Commands that use the local servers where they run and no others are named."""
+INTERRUPTED = 130
+CONFIGURATIONS = {
+    "ingest": with_defaults_of("lesiongen.ingest:IngestConfig", option="options", column="columns"),
+    "validate": with_defaults_of("lesiongen.validation:ValidateConfig", real_images="allow_real_images"),
+    "merge": with_defaults_of("lesiongen.dataset.merging:MergeConfig", real_images="allow_real_images"),
+    "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
+    "sample": with_defaults_of("lesiongen.diffusion:SampleConfig", guidance="guidance_scale"),
+    "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
+}
+"""Commands whose options get the defaults of a configuration."""
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 
 app = typer.Typer(
@@ -89,7 +100,9 @@ def _common(
 app.callback(help=with_examples(_common))(_common)
 for _name, _module in COMMANDS.items():
     _command = getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command")
-    app.command(_name, help=with_examples(_command))(_command)
+    app.command(_name, cls=CONFIGURATIONS.get(_name), help=with_examples(_command), short_help=summary(_command))(
+        _command
+    )
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
 
@@ -102,6 +115,7 @@ def main() -> None:
         errors_console.print("Error:", style="bold red", end=" ")
         errors_console.print(str(error), markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors_console.print("Interrupted.")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
+            errors_console.print("Interrupted.")
+        raise

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values, with_examples
+from lesiongen.cli.defaults import with_defaults_of
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    console,
+    given,
+    print_json,
+    require_datasets,
+    set_values,
+    with_examples,
+)
 
 __all__ = ["app", "build_command"]
 
@@ -37,9 +48,11 @@ def build_command(
     """
     from lesiongen.config import parse_config
     from lesiongen.diffusion import TinyBaseConfig
-    from lesiongen.diffusion.base_model import publish_base_model
 
     config = parse_config(TinyBaseConfig, {**set_values(values), **given({"seed": seed})})
+    require_datasets(dataset)
+    from lesiongen.diffusion.base_model import publish_base_model
+
     reference = publish_base_model(config, dataset, output)
     if as_json:
         print_json(reference.model_dump())
@@ -47,4 +60,6 @@ def build_command(
     console.print(f"{reference.uri}: a tiny base model, version {reference.version[:12]}")
 
 
-app.command("build", help=with_examples(build_command))(build_command)
+app.command("build", cls=with_defaults_of("lesiongen.diffusion:TinyBaseConfig"), help=with_examples(build_command))(
+    build_command
+)

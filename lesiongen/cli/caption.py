@@ -36,7 +36,9 @@ def caption_command(
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest caption, special tokens included.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed chooses the same wordings.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the captioned dataset.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the captioned dataset; by default the dataset's, with -captioned.")
+    ] = None,
     preview: Annotated[
         int | None, typer.Option(metavar="N", help="Show N images with outline, caption and evidence on a page.")
     ] = None,
@@ -60,7 +62,8 @@ def caption_command(
 ) -> None:
     """Write each image's twelve-entry report and its caption, within the text encoder's token budget.
 
-    Every entry carries its source; nothing is stated without evidence, and what does not fit is counted.
+    Every entry carries its source; nothing is stated without evidence, and what does not fit is counted. Stopped by
+    SIGTERM or Ctrl-C, it keeps what is finished and exits with 75; the same command goes on from there.
 
     Examples:
       lesiongen caption data/ham10000 --output data/ham10000-captioned --preview 20
@@ -114,16 +117,24 @@ def show_captions(result: "CaptionResult") -> None:
     """Prints what came of captioning."""
     counts = result.counts
     console.print(f"{result.dataset.uri}: {result.dataset.rows:,} captions", markup=False)
-    console.print(f"  tokens: {counts.mean_tokens:.1f} on average, {counts.longest} of {counts.budget}")
+    longest = f"the longest {counts.longest} of the {counts.budget} that are allowed"
+    console.print(f"  length: {counts.mean_tokens:.1f} tokens on average, {longest}")
+    console.print("  what is known of the images, of what share of them, and from where:")
     for entry, sources in counts.coverage().items():
-        shares = ", ".join(f"{source} {share:.0%}" for source, share in sources.items())
-        console.print(f"  {entry}: {shares}", markup=False)
-    found = {check: sum(entries.values()) for check, entries in counts.checks.entries.items()}
-    for title, cases in (("dropped", counts.dropped), ("checks", found)):
-        if cases:
-            console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in cases.items())}", markup=False)
+        shares = ", ".join(f"{share:.0%} {source}" for source, share in sources.items())
+        console.print(f"    {_words(entry)}: {shares}", markup=False)
+    if counts.dropped:
+        full = (f"{_words(entry)} ({count:,})" for entry, count in counts.dropped.most_common())
+        console.print(f"  left out of captions that were full: {', '.join(full)}", markup=False)
+    if counts.checks.entries:
+        found = (f"{check} ({sum(entries.values()):,})" for check, entries in counts.checks.entries.items())
+        console.print(f"  found by the checks, in {counts.checks.affected:,} images: {', '.join(found)}", markup=False)
     if counts.checks.rejected:
-        console.print(f"  rejected: {counts.checks.rejected:,} captions name the diagnosis alone")
+        console.print(f"  rejected by the checks: {counts.checks.rejected:,} captions, which name the diagnosis alone")
     console.print(f"  report: {result.page}", markup=False)
     if result.preview:
         console.print(f"  preview: {result.preview}", markup=False)
+
+
+def _words(entry: str) -> str:
+    return entry.replace("_", " ")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, require_datasets, set_values
 
 __all__ = ["evaluate_command"]
 
@@ -35,10 +35,14 @@ def evaluate_command(
       lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --seeds 3
     """
     from lesiongen.config import parse_config
-    from lesiongen.evaluation import EvaluateConfig, evaluate
+    from lesiongen.evaluation import EvaluateConfig
 
     chosen = given({"seeds": seeds, "steps": steps, "seed": seed, "allow_real_images": real_images})
-    result = evaluate(parse_config(EvaluateConfig, {**set_values(values), **chosen}), real, synthetic, output)
+    config = parse_config(EvaluateConfig, {**set_values(values), **chosen})
+    require_datasets(real, synthetic)
+    from lesiongen.evaluation import evaluate
+
+    result = evaluate(config, real, synthetic, output)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, require_datasets, set_values
 
 __all__ = ["finetune_command"]
 
@@ -25,10 +25,15 @@ def finetune_command(
     ] = "reference_lora",
     base: Annotated[
         str | None,
-        typer.Option(help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one."),
+        typer.Option(
+            help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one; by default the "
+            "preset's."
+        ),
     ] = None,
-    method: Annotated[Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser; the preset's by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the preset's by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
     processes: Annotated[
         int | None,
@@ -55,7 +60,6 @@ def finetune_command(
 
       lesiongen finetune captioned --output generator --preset reference_lora --processes 2
     """
-    from lesiongen.diffusion import finetune
     from lesiongen.diffusion.presets import preset as preset_named
 
     chosen = given(
@@ -68,6 +72,9 @@ def finetune_command(
         }
     )
     config = preset_named(preset, **{**set_values(values), **chosen})
+    require_datasets(dataset)
+    from lesiongen.diffusion import finetune
+
     result = finetune(config, dataset, output, checkpoints=checkpoints, resume=resume)
     if as_json:
         print_json(result.model.model_dump() | {"steps": result.steps, "held_out_loss": result.held_out_loss})

@@ -63,7 +63,7 @@ def ingest_command(
     source: Source,
     output: Output,
     format: Collection,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; by default the source's.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same splits.")] = None,
     limit: Limit = None,
     keep_official_split: KeepSplit = None,

@@ -20,7 +20,9 @@ __all__ = [
     "load_yaml",
     "print_json",
     "read_yaml",
+    "require_datasets",
     "set_values",
+    "summary",
     "with_examples",
 ]
 
@@ -88,7 +90,7 @@ Values = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Any other field of the stage's configuration, which an unknown one lists; repeatable.",
+        help="Any other field of the stage's configuration; a wrong name is answered with all of them. Repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
@@ -123,6 +125,19 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
     return values
 
 
+def require_datasets(*uris: str | None) -> None:
+    """Refuses what is no dataset, before a stage's libraries are loaded, which takes seconds.
+
+    Raises:
+        LesionGenError: One of the addresses that are given is none; the message names it.
+    """
+    from lesiongen.dataset import Dataset
+
+    for uri in uris:
+        if uri is not None:
+            Dataset.open(uri)
+
+
 def print_json(value: object) -> None:
     """Prints a value as JSON on standard output, in one piece whatever the terminal's width."""
     import json
@@ -133,6 +148,11 @@ def print_json(value: object) -> None:
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def summary(command: Callable[..., None]) -> str:
+    """Returns the first sentence of a command's docstring, for the list of commands; typer would cut it short."""
+    return (inspect.getdoc(command) or "").partition("\n\n")[0]
 
 
 def with_examples(command: Callable[..., None]) -> str:

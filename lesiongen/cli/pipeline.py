@@ -6,15 +6,24 @@ from typing import Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, with_examples
+from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, summary, with_examples
 
 __all__ = ["app", "compile_command", "run_command"]
 
-app = typer.Typer(no_args_is_help=True, help="Compile the pipelines and run them on this machine.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Go through all stages at once, on this machine (run) or on Kubeflow Pipelines (compile).",
+    short_help="Go through all stages at once, on this machine or on Kubeflow Pipelines.",
+)
 
 Image = Annotated[str, typer.Option(help="Container image of every step.")]
 Preset = Annotated[
-    str, typer.Option(help="Stages' settings: tiny, demo, miniature, improved_lora, reference_lora, reference_full.")
+    str,
+    typer.Option(
+        help="Settings of all stages. On a CPU, a small model trained from nothing: tiny, demo (minutes), miniature "
+        "(seconds; its images are noise). On a GPU, Stable Diffusion 1.4: improved_lora, reference_lora, "
+        "reference_full."
+    ),
 ]
 CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
 SampleParts = Annotated[int, typer.Option(help="Steps that share the drawing of images, likewise.")]
@@ -24,7 +33,7 @@ _RESUMING = {"resume", "home", "as_json", "config"}
 
 def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write, named .yaml.")],
-    name: Annotated[str, typer.Argument(help="The pipeline.")] = "release",
+    name: Annotated[str, typer.Argument(help="Which pipeline; release goes through all stages.")] = "release",
     preset: Preset = "tiny",
     image: Image = DEFAULT_IMAGE,
     accelerator: Annotated[
@@ -62,35 +71,51 @@ def compile_command(
 
 def run_command(
     context: typer.Context,
-    source: Annotated[str | None, typer.Option(help="Folder or s3:// prefix with images and a table.")] = None,
-    format: Annotated[str | None, typer.Option(help="Format of the source; see lesiongen datasets.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Folder, zip or tar archive, or s3:// address with images and a table.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="The collection, which says how its table is read; `lesiongen datasets` lists them."),
+    ] = None,
     preset: Preset = "tiny",
     name: Annotated[str, typer.Option(help="Name of the data, the model and the release.")] = "lesions",
     seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
-    runner: Annotated[str, typer.Option(help="subprocess or docker.")] = "subprocess",
+    runner: Annotated[
+        str,
+        typer.Option(help="Where the steps run: subprocess, as processes here, or docker, in containers of --image."),
+    ] = "subprocess",
     image: Image = DEFAULT_IMAGE,
     caption_parts: CaptionParts = 1,
     sample_parts: SampleParts = 1,
-    root: Annotated[str, typer.Option(help="Where everything is stored.")] = "s3://lesiongen/release",
+    root: Annotated[
+        str, typer.Option(help="Below this everything that the run makes is stored.")
+    ] = "s3://lesiongen/release",
     source_revision: Annotated[
         str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="Change a field of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="STAGE.FIELD=VALUE",
+            help="Change a field of the preset, for example finetune.steps=200 or policy.min_seeds=3; a wrong name is "
+            "answered with all of them. Repeatable.",
+        ),
     ] = None,
     home: Annotated[
         Path, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
     ] = Path(".lesiongen"),
     resume: Annotated[
-        str | None, typer.Option(help="Go on with an earlier run: its id, or latest; nothing else is needed.")
+        str | None, typer.Option(help="Go on with a run that was stopped: its id, or latest; nothing else is needed.")
     ] = None,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Run the release pipeline: ingest, validate, caption, finetune, sample, evaluate, register, promote.
 
-    Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others.
+    Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others. It ends
+    by telling where the report is, which model version was registered, and why it was or was not promoted.
 
     Examples:
       lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions
@@ -158,5 +183,5 @@ def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return values
 
 
-app.command("compile", help=with_examples(compile_command))(compile_command)
-app.command("run", help=with_examples(run_command))(run_command)
+app.command("compile", help=with_examples(compile_command), short_help=summary(compile_command))(compile_command)
+app.command("run", help=with_examples(run_command), short_help=summary(run_command))(run_command)

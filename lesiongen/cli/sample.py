@@ -27,7 +27,7 @@ def sample_command(
     dataset: Annotated[
         str | None, typer.Option(help="The captioned dataset; captions come from its train split alone.")
     ] = None,
-    per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis, where there is no plan.")] = None,
     plan: Annotated[
         str | None,
         typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),
@@ -63,6 +63,8 @@ def sample_command(
 ) -> None:
     """Draw synthetic images with a generator and publish them as a dataset.
 
+    Stopped by SIGTERM or Ctrl-C, it keeps the finished batches and exits with 75; the same command draws the rest.
+
     Examples:
       lesiongen sample generator --output synthetic --dataset captioned --per-class 50
 
@@ -74,7 +76,7 @@ def sample_command(
     """
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
-    from lesiongen.diffusion import SampleConfig, sample
+    from lesiongen.diffusion import SampleConfig
 
     chosen = given(
         {
@@ -91,6 +93,8 @@ def sample_command(
     )
     config = parse_config(SampleConfig, {**set_values(values), **chosen})
     part = Part.parse(shard) if shard else None
+    from lesiongen.diffusion import sample
+
     result = sample(config, model, output, dataset=dataset, part=part, work=work)
     if as_json:
         print_json(result.dataset.model_dump() | {"contact_sheet": result.contact_sheet})
@@ -105,7 +109,14 @@ def show_samples(result: "SampleResult") -> None:
 
 
 def _plan(plan: str | None) -> Any:
-    return plan if plan in (None, "balance") else load_yaml(Path(plan))
+    from lesiongen.diffusion.sample_config import BALANCE, parse_plan
+    from lesiongen.errors import UsageError
+
+    if plan is None or plan == BALANCE:
+        return plan
+    if not Path(plan).is_file():
+        raise UsageError(f"--plan {plan}: there is no such file", hint=f"Name a YAML file, or write {BALANCE}.")
+    return parse_plan(load_yaml(Path(plan)), plan)
 
 
 def _one_or_several(values: list[Any] | None) -> Any:

@@ -15,14 +15,21 @@ import pyarrow.parquet as pq
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
 from lesiongen.errors import DataError, UsageError
-from lesiongen.storage import StoredObject, file_digest, open_storage
+from lesiongen.storage import Storage, StoredObject, file_digest, open_storage
 
-__all__ = ["SHARD_NAME", "DatasetWriter"]
+__all__ = ["SHARD_NAME", "DatasetWriter", "taken"]
 
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 64 << 20
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 """What the files of the rows are called."""
+
+
+def taken(storage: Storage) -> UsageError:
+    """Returns the error of an output that holds a dataset already."""
+    return UsageError(
+        f"{storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
+    )
 
 
 class _ShardFile:
@@ -98,9 +105,7 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         if self.storage.exists(MANIFEST_NAME):
-            raise UsageError(
-                f"{self.storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
-            )
+            raise taken(self.storage)
         self._leftovers()
         self._workspace = tempfile.TemporaryDirectory(prefix="lesiongen-dataset-")
         return self

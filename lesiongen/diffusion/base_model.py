@@ -13,6 +13,7 @@ from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.model_folder import ModelManifest, publish, write_manifest
+from lesiongen.diffusion.stable_diffusion import without_bars
 from lesiongen.diffusion.text_training import fit_text_encoder
 from lesiongen.diffusion.tiny_vae import tiny_vae
 from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, unit_variance_latents
@@ -164,4 +165,5 @@ def _save(folder: Path, **parts: Any) -> None:
     pipeline = StableDiffusionPipeline(
         **parts, scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    with without_bars():
+        pipeline.save_pretrained(folder, safe_serialization=True)

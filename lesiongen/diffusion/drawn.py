@@ -52,6 +52,11 @@ class Drawn:
         name = self._name([sample.image_id for sample in samples])
         self._storage.write_bytes(name, hashlib.sha256(rows).digest() + rows)
 
+    def count(self, batches: Iterable[Sequence[str]]) -> int:
+        """Returns how many of the images in these batches are drawn."""
+        there = {item.key for item in self._storage.list(f"{self._key}/")}
+        return sum(len(image_ids) for image_ids in batches if self._name(image_ids) in there)
+
     def clear(self, batches: Iterable[Sequence[str]]) -> None:
         """Removes the batches of these images, whichever attempt has drawn them; other parts may keep theirs here."""
         for image_ids in batches:

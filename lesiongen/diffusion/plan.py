@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TypeVar
 
 import numpy as np
@@ -135,8 +136,10 @@ def _check_subgroups(config: SampleConfig) -> None:
 def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
     if unknown := sorted({entry.diagnosis for entry in plan} - known):
+        near = "".join(f"Did you mean {name}? " for name in get_close_matches(unknown[0], known, n=1))
         raise UsageError(
-            f"plan: {unknown[0]!r} is no diagnosis of the training images", hint=f"Known: {', '.join(sorted(known))}."
+            f"plan: {unknown[0]!r} is no diagnosis of the training images",
+            hint=f"{near}Known: {', '.join(sorted(known))}.",
         )
 
 

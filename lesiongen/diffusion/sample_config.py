@@ -1,19 +1,31 @@
 """What a sampling run is told."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from lesiongen.config import StageConfig
-from lesiongen.diffusion.subgroups import Subgroup
+from lesiongen.config import StageConfig, must_be, parse_config
+from lesiongen.diffusion.subgroups import SUBGROUPS, Subgroup
+from lesiongen.errors import UsageError
 
-__all__ = ["BALANCE", "PlanEntry", "SampleConfig"]
+__all__ = ["BALANCE", "Plan", "PlanEntry", "SampleConfig", "parse_plan"]
 
-BALANCE = "balance"
+BALANCE: Final = "balance"
 _Scale = Annotated[float, Field(ge=1.0)]
 _Steps = Annotated[int, Field(ge=1)]
-Scales = _Scale | Annotated[tuple[_Scale, ...], Field(min_length=1)]
-StepCounts = _Steps | Annotated[tuple[_Steps, ...], Field(min_length=1)]
+Scales = Annotated[
+    _Scale | Annotated[tuple[_Scale, ...], Field(min_length=1)],
+    must_be("a number of at least 1, or a list of such numbers"),
+]
+StepCounts = Annotated[
+    _Steps | Annotated[tuple[_Steps, ...], Field(min_length=1)],
+    must_be("a whole number of at least 1, or a list of such numbers"),
+]
+Where = Annotated[
+    dict[Subgroup, str],
+    must_be(f"a text for one or several of {', '.join(SUBGROUPS)}, for example {{measured_tone: dark}}"),
+]
 
 
 class PlanEntry(StageConfig):
@@ -27,11 +39,14 @@ class PlanEntry(StageConfig):
         steps: In the place of the run's.
     """
 
-    diagnosis: str
-    count: int = Field(ge=0)
-    where: dict[Subgroup, str] = Field(default_factory=dict)
+    diagnosis: Annotated[str, must_be("a text (in quotes, where YAML takes it for something else)")]
+    count: Annotated[int, Field(ge=0), must_be("a whole number, 0 or more")]
+    where: Where = Field(default_factory=dict)
     guidance_scale: Scales | None = None
     steps: StepCounts | None = None
+
+
+Plan = dict[str, int] | tuple[PlanEntry, ...] | Literal["balance"]
 
 
 class SampleConfig(StageConfig):
@@ -41,10 +56,11 @@ class SampleConfig(StageConfig):
     near 2 (Sariyildiz et al. 2023), so 2 is the default here.
     """
 
-    name: str = "synthetic"
+    name: str | None = Field(default=None, min_length=1)
+    """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
     per_class: int = Field(default=100, ge=1)
     """Images of each diagnosis, where there is no plan."""
-    plan: dict[str, int] | tuple[PlanEntry, ...] | Literal["balance"] | None = None
+    plan: Plan | None = None
     """Images by diagnosis, or by diagnosis and subgroup; ``balance`` fills up what the training set lacks."""
     balance_by: tuple[Subgroup, ...] = ()
     """With ``balance``: every diagnosis and subgroup is filled up to the largest; diagnoses alone by default."""
@@ -69,15 +85,52 @@ class SampleConfig(StageConfig):
     the image is the same to the last bit."""
     seed: int = 0
 
-    @field_validator("plan")
+    @field_validator("plan", mode="before")
     @classmethod
-    def _counts_are_positive(
-        cls, plan: dict[str, int] | tuple[PlanEntry, ...] | str | None
-    ) -> dict[str, int] | tuple[PlanEntry, ...] | str | None:
-        if plan is None or isinstance(plan, str):
-            return plan
-        counts = plan if isinstance(plan, dict) else {entry.diagnosis: entry.count for entry in plan if entry.count}
-        wrong = {name: count for name, count in counts.items() if count < 0}
-        if wrong or not any(counts.values()):
-            raise ValueError(f"counts must not be negative, and not all zero: {wrong or plan}")
-        return plan
+    def _plan(cls, plan: Any) -> Plan | None:
+        return None if plan is None else parse_plan(plan)
+
+
+def parse_plan(plan: Any, source: str = "plan") -> Plan:
+    """Reads a plan: counts by diagnosis, a list of entries, or ``balance``.
+
+    Args:
+        plan: Plain values, as they stand in a file.
+        source: Where they come from, for messages.
+
+    Raises:
+        UsageError: It is none; the message names the entry, its field and the value.
+    """
+    if plan == BALANCE:
+        return BALANCE
+    if isinstance(plan, Mapping):
+        entries = [
+            parse_config(PlanEntry, {"diagnosis": name, "count": count}, f"{source}, {name}")
+            for name, count in plan.items()
+        ]
+        counts = {entry.diagnosis: entry.count for entry in entries}
+        _require_images(entries, source)
+        return counts
+    if isinstance(plan, Sequence) and not isinstance(plan, str):
+        listed = tuple(_entry(entry, f"{source}, entry {number}") for number, entry in enumerate(plan, start=1))
+        _require_images(listed, source)
+        return listed
+    raise UsageError(
+        f"{source} = {plan!r} is no plan",
+        hint="Give a count for each diagnosis (mel: 200), a list of entries, or balance.",
+    )
+
+
+def _entry(entry: Any, source: str) -> PlanEntry:
+    if isinstance(entry, PlanEntry):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise UsageError(
+            f"{source}: {entry!r} is no entry", hint="Write one as {diagnosis: mel, count: 100, where: {sex: female}}."
+        )
+    return parse_config(PlanEntry, entry, source)
+
+
+def _require_images(entries: Sequence[PlanEntry], source: str) -> None:
+    if not any(entry.count for entry in entries):
+        raise UsageError(f"{source}: every count is 0, nothing is to be drawn" if entries else f"{source} is empty")

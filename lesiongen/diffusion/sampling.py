@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -15,16 +15,20 @@ from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
 from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
 from lesiongen.dataset.parts import ORIGIN_KEY
 from lesiongen.dataset.schema import Sample
+from lesiongen.dataset.writer import taken
 from lesiongen.diffusion.drawn import Drawn
-from lesiongen.diffusion.generator import Generator, load_generator
 from lesiongen.diffusion.plan import Request, batches, requests
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
+from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, stage_run
+
+if TYPE_CHECKING:
+    from lesiongen.diffusion.generator import Generator
 
 __all__ = ["CONTACT_SHEET", "SampleResult", "join_samples", "sample"]
 
@@ -75,28 +79,39 @@ def sample(
     Raises:
         UsageError: The model or the output cannot be used, a dataset is needed, or the part holds no wanted image.
         DataError: A diagnosis has no captioned training image, or the model is damaged.
+        Interrupted: SIGTERM or Ctrl-C came; finished batches are kept.
     """
     source = Dataset.open(dataset) if dataset is not None else None
     planned = _planned(config, source, part)
     which = {ORIGIN_KEY: str(part)} if part else {}
-    with stage_run("sample", config.model_dump(mode="json") | {"model": model_uri, **which}) as run:
+    asked = _asked(config, model_uri, source)
+    _refuse_another(output, asked | which)
+    # Imported now: the refusals above need none of the seconds that torch takes to load.
+    from lesiongen.diffusion.generator import load_generator
+
+    name = config.name or _name(source)
+    with stage_run("sample", config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
         generator.set_scheduler(config.scheduler)
         place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
-        origin = _origin(config, model_uri, generator, source)
+        origin = asked | {"model_version": generator.version}
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
+        wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
         if not _is_published(output, origin | which):
-            with DatasetWriter(
-                output,
-                name=config.name,
-                licence=source.manifest.licence if source else None,
-                attribution=source.manifest.attribution if source else None,
-                origin=origin | which,
-            ) as writer:
+            with (
+                kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)),
+                DatasetWriter(
+                    output,
+                    name=name,
+                    licence=source.manifest.licence if source else None,
+                    attribution=source.manifest.attribution if source else None,
+                    origin=origin | which,
+                ) as writer,
+            ):
                 for item in _samples(generator, planned, config, model_uri, source, drawn):
                     writer.add(item)
         result = _publish(run, Dataset.open(output))
-        drawn.clear(_image_ids(kept) for _, kept in _kept(planned, config))
+        drawn.clear(wanted)
         return result
 
 
@@ -154,13 +169,26 @@ def _kept(planned: Sequence[Sequence[Request]], config: SampleConfig) -> list[tu
     return [(batch, kept) for batch, kept in pairs if kept]
 
 
+def _progress_kept(drawn: Drawn, wanted: Sequence[Sequence[str]], place: str) -> str:
+    return f"{drawn.count(wanted):,} of {sum(map(len, wanted)):,} images are drawn and kept in {place}"
+
+
+def _refuse_another(output: str, asked: dict[str, Any]) -> None:
+    """Refuses an output that holds a dataset that was not asked for in these words, whatever the model's version is."""
+    storage = open_storage(output)
+    if storage.exists(MANIFEST_NAME):
+        origin = read_manifest(storage).origin
+        if {key: value for key, value in origin.items() if key != "model_version"} != asked:
+            raise taken(storage)
+
+
 def _is_published(output: str, origin: dict[str, Any]) -> bool:
     storage = open_storage(output)
     return storage.exists(MANIFEST_NAME) and read_manifest(storage).origin == origin
 
 
 def _samples(
-    generator: Generator,
+    generator: "Generator",
     planned: Sequence[Sequence[Request]],
     config: SampleConfig,
     model_uri: str,
@@ -232,7 +260,7 @@ def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], so
     )
 
 
-def _provenance(request: Request, config: SampleConfig, model_uri: str, generator: Generator) -> dict[str, Any]:
+def _provenance(request: Request, config: SampleConfig, model_uri: str, generator: "Generator") -> dict[str, Any]:
     """``image_manipulation`` is the ISIC archive's own marker of a synthetic image."""
     return {
         "image_manipulation": "synthetic",
@@ -251,12 +279,16 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
     }
 
 
-def _origin(config: SampleConfig, model_uri: str, generator: Generator, source: Dataset | None) -> dict[str, Any]:
+def _name(source: Dataset | None) -> str:
+    return "synthetic" if source is None else f"{source.manifest.name.removesuffix('-captioned')}-synthetic"
+
+
+def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict[str, Any]:
+    """What the dataset's origin says besides the version of the model."""
     return {
         "stage": "sample",
         "config": config.model_dump(mode="json"),
         "model": model_uri,
-        "model_version": generator.version,
         "captions": None if source is None else source.reference().version,
     }
 

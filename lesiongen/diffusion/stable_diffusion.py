@@ -167,7 +167,7 @@ def _without_dropout(model: torch.nn.Module) -> None:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Keeps the libraries' own progress bars, of files already here, out of ours."""
+    """Keeps the libraries' own progress bars, of files on this machine, out of ours."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -17,7 +17,7 @@ class IngestConfig(StageConfig):
 
     Attributes:
         format: Which reader understands the source.
-        name: Name of the dataset.
+        name: Name of the dataset; by default that of the source, without the ending of an archive.
         seed: Seed of the split, and of the draw where ``limit`` is given.
         split_fractions: Shares of train, validation and test.
         keep_official_split: Keep the split that the source's authors published, row by row.
@@ -35,7 +35,7 @@ class IngestConfig(StageConfig):
     """
 
     format: FormatName
-    name: str = "dataset"
+    name: str | None = Field(default=None, min_length=1)
     seed: int = 0
     split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     keep_official_split: bool = False

@@ -16,7 +16,7 @@ from lesiongen.ingest.archives import ArchiveStorage, TarStorage, ZipStorage, ch
 from lesiongen.progress import progress
 from lesiongen.storage import CHUNK, Storage, open_storage, readable
 
-__all__ = ["ARCHIVES", "open_source"]
+__all__ = ["ARCHIVES", "name_of", "open_source"]
 
 _COMPRESSED: dict[str, Callable[[Any], Any]] = {
     ".tar.gz": gzip.open,
@@ -28,6 +28,14 @@ ARCHIVES = (".zip", ".tar", *_COMPRESSED)
 """Endings of the archives that can be read."""
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _READ_AHEAD = 8 << 20
+
+
+def name_of(source: str) -> str:
+    """Returns the name of a source: the last part of its address, without the ending of an archive."""
+    address = source.rstrip("/") if "://" in source else Path(source).resolve().as_posix()
+    name = address.rpartition("/")[2]
+    ending = next((ending for ending in ARCHIVES if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)] or "dataset"
 
 
 @contextmanager

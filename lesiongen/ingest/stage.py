@@ -15,7 +15,7 @@ from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
-from lesiongen.ingest.sources import open_source
+from lesiongen.ingest.sources import name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
@@ -64,9 +64,10 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
     check_output(source, output)
-    with stage_run("ingest", {**config.model_dump(), "source": source}) as run:
+    name = config.name or name_of(source)
+    with stage_run("ingest", {**config.model_dump(), "name": name, "source": source}) as run:
         with open_source(source) as storage:
-            result = _ingest(config, storage, output)
+            result = _ingest(config, storage, output, name)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
         removed = {f"removed_metadata.{kind}": count for kind, count in result.removed_metadata.items()}
         run.log_metrics(counts | removed)
@@ -74,11 +75,11 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     return result
 
 
-def _ingest(config: IngestConfig, storage: Storage, output: str) -> IngestResult:
+def _ingest(config: IngestConfig, storage: Storage, output: str, name: str) -> IngestResult:
     reader = reader_for(config)
     writer = DatasetWriter(
         output,
-        name=config.name,
+        name=name,
         origin={"stage": "ingest", "source": storage.uri, "config": config.model_dump(mode="json")},
     )
     with writer, Spool() as spool:

@@ -6,6 +6,7 @@ from io import BytesIO
 import pytest
 
 from lesiongen.captions import PREVIEW_NAME, REPORT_NAME, CaptionConfig, caption
+from lesiongen.cli.caption import show_captions
 from lesiongen.concepts import Entry, Report, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
@@ -214,3 +215,24 @@ def test_a_site_that_no_report_can_hold_is_an_error_that_names_the_image(site):
     sample = Sample(image=b"", image_id="a-1", diagnosis="nv", split="train", sex="female", site=site)
     with pytest.raises(DataError, match="image_id = a-1: site = "):
         LOCAL_WRITERS["metadata"].write([sample], [])
+
+
+def test_a_dataset_without_a_name_of_its_own_has_that_of_what_was_captioned(dataset, tmp_path):
+    result = caption(_config(), dataset, str(tmp_path / "out"))
+    assert Dataset.open(result.dataset.uri).manifest.name == "phantoms-captioned"
+    assert "Caption report of phantoms-captioned" in (tmp_path / "out" / "caption_report.html").read_text()
+    named = caption(_config(name="mine"), dataset, str(tmp_path / "named"))
+    assert Dataset.open(named.dataset.uri).manifest.name == "mine"
+
+
+def test_the_command_ends_with_what_is_known_from_where_and_what_found_no_room(dataset, tmp_path, capsys):
+    result = caption(_config(max_tokens=20), dataset, str(tmp_path / "out"))
+    show_captions(result)
+    shown = capsys.readouterr().out
+    assert f"the longest {result.counts.longest} of the 20 that are allowed" in shown
+    metadata = result.counts.coverage()["skin_tone"]["metadata"]
+    assert 0 < metadata < 1
+    (line,) = (line for line in shown.splitlines() if line.startswith("    skin tone: "))
+    assert f"{metadata:.0%} metadata" in line
+    (entry, count), *_ = result.counts.dropped.most_common()
+    assert f"left out of captions that were full: {entry.replace('_', ' ')} ({count})" in shown

@@ -21,7 +21,7 @@ from lesiongen.cli.app import app
 from lesiongen.concepts import Report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Part, Sample
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, Interrupted, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 from lesiongen.storage import open_storage
@@ -105,7 +105,8 @@ def test_a_second_attempt_measures_only_what_is_missing(tmp_path, small_pieces, 
                 raise KeyboardInterrupt
             return broken(samples, images)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    kept = "what was seen in 8 of 16 images is kept in"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=kept):
         patch.setitem(LOCAL_WRITERS, "measured", Dying())
         caption(_config(), uri, str(tmp_path / "out"))
     assert not (tmp_path / "out/_dataset.json").exists()

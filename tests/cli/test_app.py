@@ -2,11 +2,17 @@ import subprocess
 import sys
 
 import pytest
+import typer
+from PIL import Image
+from pydantic import create_model
 
 from lesiongen.cli import app as cli
 from lesiongen.cli.ingest import _columns
 from lesiongen.cli.options import set_values
+from lesiongen.dataset import DatasetWriter, Sample
+from lesiongen.diffusion import SampleConfig
 from lesiongen.errors import UsageError
+from lesiongen.imaging import encode_png
 
 HEAVY = set("torch mlflow kfp evidently great_expectations diffusers transformers pandas numpy boto3".split())
 
@@ -26,6 +32,7 @@ def test_the_command_line_stays_light():
 def test_every_command_has_help_with_an_example():
     overview = run("--help")
     assert overview.returncode == 0
+    assert "..." not in overview.stdout.partition("Commands:")[2], "a summary is cut short"
     for name in cli.COMMANDS:
         assert f" {name} " in overview.stdout
         shown = run(name, "--help")
@@ -37,6 +44,37 @@ def test_every_command_has_help_with_an_example():
         assert {line.strip() for line in examples} <= {line.strip() for line in shown.stdout.splitlines()}, name
 
 
+def help_of(name):
+    command = typer.main.get_command(cli.app).commands[name]
+    context = typer.Context(command, info_name=name, auto_envvar_prefix=f"LESIONGEN_{name.upper()}")
+    return " ".join(command.get_help(context).split())
+
+
+def test_help_shows_the_defaults_of_the_configuration(monkeypatch):
+    changed = create_model("Changed", __base__=SampleConfig, per_class=(int, 7), batch_size=(int, 5))
+    monkeypatch.setattr("lesiongen.diffusion.SampleConfig", changed)
+    shown = help_of("sample")
+    assert "LESIONGEN_SAMPLE_PER_CLASS; default: 7]" in shown
+    assert "batch_size=5" in shown
+    # What is left out stays recognisable: it must not win over --set.
+    command = typer.main.get_command(cli.app).commands["sample"]
+    assert command.make_context("sample", ["model", "--output", "out"]).params["per_class"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ingest", "INGEST_ON_ERROR; default: fail]"),
+        ("validate", "min_test_per_class=10"),
+        ("merge", "MERGE_DUPLICATES; default: drop]"),
+        ("caption", "CAPTION_WRITER; default: expert, metadata, measured]"),
+        ("evaluate", "EVALUATE_REAL_IMAGES; default: real-images]"),
+    ],
+)
+def test_every_stage_shows_its_defaults(name, shown):
+    assert shown in help_of(name)
+
+
 def commands():
     return {info.name: info.callback for info in cli.app.registered_commands}
 
@@ -46,6 +84,18 @@ def test_an_error_is_told_without_a_traceback(tmp_path):
     assert result.returncode == 1
     assert "is not a dataset" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_interrupted_command_says_so(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lesiongen.phantoms.write_phantoms", interrupt)
+    monkeypatch.setattr(sys, "argv", ["lesiongen", "phantoms", "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +114,32 @@ def test_a_dataset_that_does_not_exist_is_wrong_use(tmp_path, command):
     assert "_dataset.json" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("finetune nothing --output out", "nothing does not exist"),
+        ("finetune nothing --output out --set rnak=2", "rnak is no field"),
+        ("sample model --output out", "captions = dataset needs a dataset"),
+        ("sample model --output out --dataset nothing", "nothing does not exist"),
+        ("sample model --output out --captions reference --plan plan.yaml", "'mell' is no diagnosis"),
+        ("sample model --output taken --captions reference", "taken already holds a dataset"),
+        ("evaluate --real nothing --synthetic nothing --output out", "nothing does not exist"),
+        ("evaluate --real nothing --synthetic nothing --output out --seeds 0", "seeds = 0"),
+        ("base-model build --dataset nothing --output out", "nothing does not exist"),
+        ("pipeline run --source nothing --format image_folder", "The source {}/nothing does not exist"),
+    ],
+)
+def test_wrong_use_is_refused_before_torch_is_loaded(tmp_path, command, message):
+    (tmp_path / "plan.yaml").write_text("mell: 3\n")
+    with DatasetWriter(str(tmp_path / "taken"), name="taken") as writer:
+        writer.add(Sample(image=encode_png(Image.new("RGB", (8, 8))), image_id="a", diagnosis="nv", split="train"))
+    without_torch = "import sys; sys.modules['torch'] = None; from lesiongen.cli.app import main; main()"
+    code = [sys.executable, "-c", without_torch, *command.split()]
+    result = subprocess.run(code, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert message.format(tmp_path) in result.stderr
+    assert result.returncode == 2
+
+
 def test_a_wrong_flag_is_exit_code_2():
     assert run("ingest", "--no-such-flag").returncode == 2
 
@@ -74,8 +150,6 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path):
     arguments = ["--config", str(tmp_path / "phantoms.yaml"), "--seed", "5", "--output", str(tmp_path / "out")]
     result = run("phantoms", *arguments, env=environment)
     assert result.returncode == 0, result.stderr
-    from PIL import Image
-
     images = sorted((tmp_path / "out" / "images").iterdir())
     assert len(images) == 3
     with Image.open(images[0]) as image:

@@ -120,6 +120,11 @@ def test_building_again_gives_the_same_files_and_leaves_the_callers_stream_alone
     assert folder_digest(tmp_path / "again") == folder_digest(built)
 
 
+def test_no_bar_of_a_library_appears_while_it_is_saved(tmp_path, capfd):
+    build_base_model(SMALL, None, tmp_path / "base")
+    assert "shards" not in capfd.readouterr().err
+
+
 def test_neither_validation_nor_test_images_change_it(built, tmp_path):
     other = build_dataset(tmp_path / "set", {"train": 10, "validation": 2, "test": 5})
     build_base_model(SMALL, other, tmp_path / "base")

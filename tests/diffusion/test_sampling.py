@@ -9,13 +9,14 @@ from typer.testing import CliRunner
 
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.cli.app import app
+from lesiongen.config import parse_config
 from lesiongen.dataset import TONE_CLASSES, Dataset, Part
 from lesiongen.diffusion.generator import Generator, load_generator
 from lesiongen.diffusion.model_folder import BaseReference, model_version, write_manifest
 from lesiongen.diffusion.plan import batches, requests
 from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
 from lesiongen.diffusion.sampling import join_samples, sample
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, Interrupted, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 
@@ -38,6 +39,7 @@ def drawn(tmp_path_factory, pipeline_folder, dataset_uri):
 def test_it_publishes_a_training_set_that_says_how_it_was_made(drawn, pipeline_folder, dataset_uri):
     assert drawn.dataset.splits == {"train": 6, "validation": 0, "test": 0}
     assert drawn.dataset.classes == {"df": 2, "mel": 2, "nv": 2}
+    assert Dataset.open(drawn.dataset.uri).manifest.name == "tiny-synthetic"
     captions = Dataset.open(dataset_uri).metadata(["image_id", "caption"], split="train").set_index("image_id")
     for item in Dataset.open(drawn.dataset.uri).samples():
         provenance = json.loads(item.provenance)
@@ -137,16 +139,52 @@ def test_reference_prompts_need_no_dataset():
 
 def test_plans_that_cannot_be_met_are_refused(dataset_uri, tmp_path):
     dataset = Dataset.open(dataset_uri)
-    with pytest.raises(UsageError, match="'bcc' is no diagnosis"):
-        requests(SampleConfig(plan={"bcc": 1}), dataset)
+    with pytest.raises(UsageError, match=r"(?s)'mell' is no diagnosis.*Did you mean mel\? Known: df, mel, nv"):
+        requests(SampleConfig(plan={"mell": 1}), dataset)
     for config in (SampleConfig(), SampleConfig(plan="balance", captions="reference")):
         with pytest.raises(UsageError, match="needs a dataset"):
             requests(config, None)
-    with pytest.raises(ValueError, match="plan"):
-        SampleConfig(plan={"mel": -1, "nv": 2})
     uncaptioned = Dataset.open(build_dataset(tmp_path / "set", {"train": 5}, caption=None))
     with pytest.raises(DataError, match="No training image of 'df' has a caption"):
         requests(SampleConfig(), uncaptioned)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ("mel: -1\nnv: 2", "plan.yaml, mel: count = -1: must be a whole number, 0 or more"),
+        ("mel: 0", "plan.yaml: every count is 0"),
+        ("", "plan.yaml = None is no plan"),
+        ("[nv]", "plan.yaml, entry 1: 'nv' is no entry"),
+        ("- {diagnosis: nv}", "plan.yaml, entry 1: count is missing"),
+        (
+            "- {diagnosis: nv, count: 1}\n- {diagnosis: mel, count: 1, cuont: 3}",
+            "plan.yaml, entry 2: cuont is no field\nDid you mean count? Known fields: count, diagnosis, guidance_scale",
+        ),
+        (
+            "- {diagnosis: nv, count: ten, guidance_scale: [0.5]}",
+            "plan.yaml, entry 1: count = 'ten': must be a whole number, 0 or more; "
+            "guidance_scale = [0.5]: must be a number of at least 1, or a list of such numbers",
+        ),
+        (
+            "- {diagnosis: nv, count: 1, where: {tone: dark}}",
+            "plan.yaml, entry 1: where = {'tone': 'dark'}: must be a text for one or several of measured_tone, ",
+        ),
+    ],
+)
+def test_a_mistake_in_a_plan_is_told_with_its_place_and_what_is_allowed(tmp_path, monkeypatch, plan, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(plan)
+    with pytest.raises(UsageError) as refused:
+        CliRunner().invoke(app, ["sample", "m", "--output", "o", "--plan", "plan.yaml"], catch_exceptions=False)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_plan_that_is_neither_a_file_nor_balance_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"(?s)--plan balanse: there is no such file.*write balance"):
+        CliRunner().invoke(app, ["sample", "m", "--output", "o", "--plan", "balanse"], catch_exceptions=False)
+    with pytest.raises(UsageError, match="plan = 'balanse' is no plan"):
+        parse_config(SampleConfig, {"plan": "balanse"})
 
 
 def test_reference_prompts_of_subgroups_are_refused(dataset_uri):
@@ -252,7 +290,7 @@ def test_a_second_attempt_draws_only_what_is_missing(drawn, pipeline_folder, dat
 
     output = tmp_path / "set"
     monkeypatch.setattr(Generator, "draw", dying)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=f"4 of 6 images are drawn and kept in {output}"):
         sample(CONFIG, str(pipeline_folder), str(output), dataset=dataset_uri)
     assert not (output / "_dataset.json").exists()
     monkeypatch.setattr(Generator, "draw", counting)

@@ -23,6 +23,7 @@ def test_ham10000_arrives_whole(make_ham, tmp_path):
     assert result.accepted == 36
     assert result.rejected == []
     assert result.dataset == dataset.reference()
+    assert dataset.manifest.name == source.name
     samples = {sample.image_id: sample for sample in dataset.samples()}
     sample = samples["ISIC_4"]
     assert (sample.diagnosis, sample.original_diagnosis, sample.lesion_id) == ("mel", "mel", "HAM_1")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.ingest import archives as archives_module
-from lesiongen.ingest.sources import open_source
+from lesiongen.ingest.sources import name_of, open_source
 from lesiongen.storage import open_storage
 
 HAM = IngestConfig(format="ham10000")
@@ -34,6 +34,20 @@ def packed(folder: Path, target: Path, *, top: str = "") -> Path:
             for path, name in names:
                 archive.add(path, name)
     return target
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("data/HAM10000/", "HAM10000"),
+        ("photos.v2.zip", "photos.v2"),
+        ("set.tar.gz", "set"),
+        ("s3://bucket/clinic/", "clinic"),
+        ("/", "dataset"),
+    ],
+)
+def test_a_source_has_the_name_of_its_folder_or_archive(source, name):
+    assert name_of(source) == name
 
 
 def a_zip(path: Path, members: dict[str, bytes], **attributes: int) -> Path:
