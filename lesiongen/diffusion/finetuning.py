@@ -55,7 +55,7 @@ class FinetuneResult:
     """At the last step; None where the dataset has no validation images, or it was not finite."""
     steps: int
     skipped_steps: int
-    """Steps left out because their gradient was not finite."""
+    """Steps left out because their loss or gradient was not finite."""
     resumed_from: int | None
     """Step of the checkpoint that this call went on from."""
     checkpoints: str
