@@ -1,4 +1,4 @@
-"""Training in fp16 with its gradient scaler, on a CPU: accelerate gives a scaler to GPUs alone, torch has one for both."""
+"""Training in fp16 with its gradient scaler, on a CPU: accelerate gives one to GPUs alone, torch has one for both."""
 
 import json
 import os
