@@ -137,6 +137,7 @@ class CheckpointStore:
         spared = damaged if len(whole) < self.keep else set()
         for step in sorted(steps - spared - set(whole[-self.keep :])):
             self._delete(step)
+        self.storage.remove_abandoned()
 
     def _delete(self, step: int) -> None:
         place = self.storage.child(_name(step))
