@@ -48,7 +48,7 @@ class CachePlace:
     """
 
     def __init__(self, folder: Path, shared: Storage | None = None) -> None:
-        self.folder, self._shared = folder, shared
+        self.folder, self.shared = folder, shared
 
     def entry(self, key: str, build: Callable[[Path], None]) -> Path:
         """Returns the folder of an entry, which is fetched or built where it is not there, or is damaged.
@@ -97,9 +97,9 @@ class CachePlace:
             shutil.rmtree(removed, ignore_errors=True)
 
     def _fetched(self, key: str, folder: Path) -> bool:
-        if self._shared is None:
+        if self.shared is None:
             return False
-        place = self._shared.child(key)
+        place = self.shared.child(key)
         try:
             if not place.exists(MANIFEST):
                 return False
@@ -115,9 +115,9 @@ class CachePlace:
         return False
 
     def _keep(self, key: str, folder: Path, manifest: str) -> None:
-        if self._shared is None:
+        if self.shared is None:
             return
-        place = self._shared.child(key)
+        place = self.shared.child(key)
         try:
             place.delete(MANIFEST)  # first: what is overwritten must not look whole
             place.upload_folder(folder, description="Keeping what is encoded")

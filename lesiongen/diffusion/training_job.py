@@ -88,8 +88,6 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
         Interrupted: A stop was requested; the state is saved.
         LesionGenError: Training diverged, or a process failed.
     """
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # what encoding the images took; one of the processes uses the same device
     launched = Job(__name__, job.model_dump_json(), job.config.processes)
     launcher.run(launched, lambda: stop.requested is not None)
 

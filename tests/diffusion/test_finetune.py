@@ -310,7 +310,7 @@ def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path, mon
     """A run may be killed after its last write and before it could say so."""
     model = str(tmp_path / "model")
     first = finetune(config, dataset_uri, model)
-    monkeypatch.setattr(finetuning, "cached", None)  # nothing is encoded for it
+    monkeypatch.setattr(finetuning, "encoded", None)  # nothing is encoded for it
     again = finetune(config, dataset_uri, model)
     assert again.model == first.model
     assert again.losses == first.losses

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lesiongen.diffusion import finetune, finetuning, training_job
 from lesiongen.errors import Interrupted, StorageError
@@ -78,6 +79,20 @@ def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri
     monkeypatch.setattr(finetuning, "LocalLauncher", Alone)
     with pytest.raises(Exception, match="1 of 2 processes found each other"):
         finetune(config.model_copy(update={"processes": 2}), dataset_uri, str(tmp_path / "out"))
+
+
+def test_the_process_that_waits_does_not_touch_the_gpu(config, dataset_uri, tmp_path, monkeypatch):
+    """It is told of a GPU that it cannot use, as on a machine without one: whatever it did there would fail."""
+    if torch.cuda.is_available():
+        pytest.skip("this process could use the GPU")
+    settings = config.model_copy(update={"processes": 2, "steps": 2})
+    plain = finetune(settings, dataset_uri, str(tmp_path / "plain"))
+    monkeypatch.setattr(finetuning, "device_here", lambda: torch.device("cuda"))
+    waiting = finetune(settings, dataset_uri, str(tmp_path / "waiting"))
+    assert waiting.losses == plain.losses
+    assert waiting.held_out_loss == plain.held_out_loss
+    with pytest.raises((AssertionError, RuntimeError), match="CUDA"):
+        finetune(settings.model_copy(update={"processes": 1}), dataset_uri, str(tmp_path / "alone"))
 
 
 def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path, watched, monkeypatch, capfd):
