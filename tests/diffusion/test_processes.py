@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from lesiongen.diffusion import finetune, finetuning, training_job
-from lesiongen.errors import Interrupted, StorageError
+from lesiongen.errors import Interrupted, LesionGenError, StorageError
 from lesiongen.launch import Job, LocalLauncher
 
 
@@ -124,6 +125,38 @@ def test_a_training_whose_last_checkpoint_cannot_be_read_publishes_nothing(confi
     with pytest.raises(StorageError, match="step 2 .* cannot be read"):
         finetune(config.model_copy(update={"processes": 2, "steps": 2}), dataset_uri, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_processes_that_found_different_checkpoints_do_not_train(config, dataset_uri, tmp_path, watched, monkeypatch):
+    """They would go on from the weights of one with the moments and images of the other, and nobody would know."""
+    settings, place = config.model_copy(update={"checkpoint_every": 3}), tmp_path / "checkpoints"
+    finetune(settings, dataset_uri, str(tmp_path / "whole"), checkpoints=str(place))
+    for path in next(place.rglob("step-00000006")).iterdir():
+        path.unlink()
+    monkeypatch.setenv("WATCHED_BLIND", "1")
+    both = settings.model_copy(update={"processes": 2})
+    with pytest.raises(StorageError, match=r"checkpoints of different steps in .*: \[3, 0\]"):
+        finetune(both, dataset_uri, str(tmp_path / "out"), checkpoints=str(place))
+    assert not list(watched.glob("rank-*")), "a step was taken"
+
+
+def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypatch):
+    """Its launcher sends one as soon as it knows the process; the default would end it, as if it had failed."""
+    handlers = []
+
+    @contextmanager
+    def reached():
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise LesionGenError("that is all")
+        yield
+
+    monkeypatch.setattr(training_job, "worker", reached)
+    job = training_job.TrainingJob(
+        config=config, base=tmp_path, training=tmp_path, held_out=None, checkpoints=str(tmp_path)
+    )
+    with pytest.raises(LesionGenError, match="that is all"):
+        training_job._train(job.model_dump_json())
+    assert handlers != [signal.SIG_DFL]
 
 
 @pytest.mark.parametrize("processes", [2, 3])
