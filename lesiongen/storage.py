@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.progress import progress
+from lesiongen.storage_partial import remove_abandoned, writing_beside
 
 __all__ = [
     "LocalStorage",
@@ -128,6 +129,9 @@ class Storage(ABC):
         """Deletes every object below this storage."""
         in_parallel(self.delete, [item.key for item in self.list()])
 
+    def remove_abandoned(self) -> None:  # noqa: B027  most storages hold nothing of the kind
+        """Removes what killed writers have left anywhere below this storage, and no live writer's files."""
+
     def upload_folder(self, folder: Path, *, description: str = "Uploading") -> None:
         """Copies every file below a folder, several at a time, with progress.
 
@@ -189,15 +193,11 @@ class LocalStorage(Storage):
     def replacing(self, key: str) -> Iterator[Path]:
         """Gives a temporary path beside the file; it takes the file's place when the block ends well."""
         path = self._path(key)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
+            with writing_beside(path) as temporary:
+                yield temporary
         except OSError as error:
             raise _local_error(path, error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
@@ -226,6 +226,11 @@ class LocalStorage(Storage):
     def delete(self, key: str) -> None:
         """Deletes the file."""
         self._path(key).unlink(missing_ok=True)
+
+    def remove_abandoned(self) -> None:
+        """Removes the hidden files of killed writers."""
+        for folder in (self.root, *(path for path in self.root.rglob("*") if path.is_dir())):
+            remove_abandoned(folder)
 
     def open(self, key: str) -> BinaryIO:
         """Opens the file."""

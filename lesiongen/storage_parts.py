@@ -9,6 +9,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -92,7 +93,18 @@ def download(client: "S3Client", bucket: str, key: str, path: Path, *, size: int
             partial.unlink()
             return False
         partial.replace(path)
+    _remove_other_versions(path)
     return True
+
+
+def _remove_other_versions(path: Path) -> None:
+    """Removes what is left of downloads of what this file was before: nothing goes on with them any more."""
+    of_this_file = re.compile(rf"\.{re.escape(path.name)}\.[0-9A-Za-z-]+\.part")
+    for partial in path.parent.iterdir():
+        if of_this_file.fullmatch(partial.name):
+            with suppress(FileNotFoundError), partial.open("rb+") as file:
+                if _ours(file, partial):
+                    partial.unlink()
 
 
 def _ours(file: BinaryIO, partial: Path) -> bool:

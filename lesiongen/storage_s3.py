@@ -186,8 +186,9 @@ class S3Storage(Storage):
             path.parent.mkdir(parents=True, exist_ok=True)
             if size > part_bytes(size) and download(client, self.bucket, self._name(key), path, size=size, etag=etag):
                 return
-            with LocalStorage(str(path.parent)).replacing(path.name) as temporary:
-                client.download_file(self.bucket, self._name(key), str(temporary))
+            with LocalStorage(str(path.parent)).replacing(path.name) as temporary, temporary.open("wb") as file:
+                # Into the open file: boto3 would put another one in its place, which nobody holds a lock on.
+                client.download_fileobj(self.bucket, self._name(key), file)
 
 
 def _status(error: ClientError) -> int:

@@ -1,5 +1,6 @@
 """Transfers that are killed and started again, against the embedded S3 server."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -168,6 +169,19 @@ def test_what_is_left_of_a_download_of_another_version_is_not_used(big, tmp_path
     (tmp_path / ".big.0123-13.part").write_bytes(b"another version")
     storage.download_file("big", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == big.read_bytes()
+
+
+def test_what_is_left_of_a_download_of_another_version_is_removed_once_there_is_a_newer_one(big, tmp_path, s3_root):
+    storage = open_storage(s3_root)
+    storage.upload_file(big, "big")
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in (".big.0123-13.part", ".big.2.0123-13.part", ".big.4567-13.part"):
+        (target / name).write_bytes(b"another version")
+    with (target / ".big.4567-13.part").open("rb") as file:  # as another process that fetches it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        storage.download_file("big", target / "big")
+    assert {path.name for path in target.iterdir()} == {"big", ".big.2.0123-13.part", ".big.4567-13.part"}
 
 
 def test_a_dataset_whose_publishing_was_killed_is_published_without_sending_whole_shards_again(s3_root, sent):

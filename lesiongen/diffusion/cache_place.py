@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from lesiongen.errors import StorageError
-from lesiongen.storage import LocalStorage, Storage, as_json, file_digest
+from lesiongen.storage import LocalStorage, Storage, as_json, file_digest, in_parallel
 
 __all__ = ["FINISHED", "CachePlace", "cache_place"]
 
@@ -47,11 +48,12 @@ class CachePlace:
     """
 
     def __init__(self, folder: Path, shared: Storage | None = None) -> None:
-        self.folder, self._shared = folder, shared
+        self.folder, self.shared = folder, shared
 
     def entry(self, key: str, build: Callable[[Path], None]) -> Path:
         """Returns the folder of an entry, which is fetched or built where it is not there, or is damaged.
 
+        An entry that is there is compared with its digests, once for each call: processes that train get the folder.
         A shared storage that cannot be reached, or holds damage, costs a warning and the encoding, not the run.
 
         Args:
@@ -59,12 +61,14 @@ class CachePlace:
             build: Writes the entry into a new folder, `FINISHED` last.
         """
         folder = self.folder / key
-        if _is_whole(folder):
-            return folder
         if folder.exists():
-            logger.warning("%s is damaged or of an earlier release: it is made again", folder)
+            fault = _fault(folder)
+            if fault is None:
+                return folder
+            logger.warning("%s is damaged or of an earlier release, and is made again: %s", folder, fault)
+            self._remove_entry(folder)
         self._remove_abandoned()
-        building = folder.with_name(f"{key}.{secrets.token_hex(4)}")
+        building = self._beside(folder)
         if not self._fetched(key, building):
             # What was fetched in part, or is damaged, must not mix with what is built.
             shutil.rmtree(building, ignore_errors=True)
@@ -73,14 +77,29 @@ class CachePlace:
             manifest = as_json({name: asdict(file) for name, file in _described(building).items()})
             self._keep(key, building, manifest)
             (building / MANIFEST).write_text(manifest, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(building, folder)
+        try:
+            os.rename(building, folder)
+        except OSError:  # an entry is no empty folder, and is not renamed over
+            if not (folder / MANIFEST).is_file():
+                raise
+            # Another run was first, and perhaps reads it already.
+            shutil.rmtree(building, ignore_errors=True)
         return folder
 
+    def _beside(self, folder: Path) -> Path:
+        return folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
+
+    def _remove_entry(self, folder: Path) -> None:
+        """Removes an entry at once: a run that is killed meanwhile leaves no half of it in its place."""
+        removed = self._beside(folder)
+        with suppress(FileNotFoundError):  # another run has found the damage too
+            os.rename(folder, removed)
+            shutil.rmtree(removed, ignore_errors=True)
+
     def _fetched(self, key: str, folder: Path) -> bool:
-        if self._shared is None:
+        if self.shared is None:
             return False
-        place = self._shared.child(key)
+        place = self.shared.child(key)
         try:
             if not place.exists(MANIFEST):
                 return False
@@ -88,16 +107,17 @@ class CachePlace:
         except StorageError as error:
             logger.warning("What is encoded in %s cannot be fetched, and is encoded again: %s", place.uri, error)
             return False
-        if _is_whole(folder) and _listed(folder).items() <= _described(folder).items():
+        fault = _fault(folder)
+        if fault is None:
             logger.info("Using what is encoded in %s", place.uri)
             return True
-        logger.warning("%s is damaged: the images are encoded again", place.uri)
+        logger.warning("%s is damaged, and the images are encoded again: %s", place.uri, fault)
         return False
 
     def _keep(self, key: str, folder: Path, manifest: str) -> None:
-        if self._shared is None:
+        if self.shared is None:
             return
-        place = self._shared.child(key)
+        place = self.shared.child(key)
         try:
             place.delete(MANIFEST)  # first: what is overwritten must not look whole
             place.upload_folder(folder, description="Keeping what is encoded")
@@ -131,12 +151,12 @@ def cache_place(shared: Storage | None) -> Iterator[CachePlace]:
 
 
 def _described(folder: Path) -> dict[str, _File]:
-    described = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != MANIFEST:
-            with path.open("rb") as stream:
-                described[path.name] = _File(path.stat().st_size, file_digest(stream))
-    return described
+    return {path.name: _file(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
+
+
+def _file(path: Path) -> _File:
+    with path.open("rb") as stream:
+        return _File(path.stat().st_size, file_digest(stream))
 
 
 def _listed(folder: Path) -> dict[str, _File]:
@@ -147,12 +167,29 @@ def _listed(folder: Path) -> dict[str, _File]:
         return {}
 
 
-def _is_whole(folder: Path) -> bool:
-    """Tells by the sizes of its files, which takes no time, whether an entry is what it says."""
+def _fault(folder: Path) -> str | None:
+    """Compares every file of an entry with what the entry says of it; returns what is wrong, None where all is well.
+
+    All is read once, which also brings it into memory: the sizes first, as they take no time.
+    """
     listed = _listed(folder)
-    return FINISHED in listed and all(
-        (folder / name).is_file() and (folder / name).stat().st_size == file.bytes for name, file in listed.items()
-    )
+    if FINISHED not in listed:
+        return f"{MANIFEST} does not list {FINISHED}"
+    for name, file in listed.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != file.bytes:
+            return f"{name} is lost or has another size"
+    try:
+        in_parallel(partial(_compare, folder), listed.items(), "Checking what is encoded")
+    except (StorageError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _compare(folder: Path, listed: tuple[str, _File]) -> None:
+    name, expected = listed
+    if _file(folder / name) != expected:
+        raise StorageError(f"{name} differs from what {MANIFEST} says")
 
 
 def _last_change(folder: Path) -> float:

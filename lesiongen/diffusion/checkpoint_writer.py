@@ -60,7 +60,9 @@ class CheckpointWriter:
     def _write(self, writing: "Future[None]", step: int, copy: Tensors, state: Mapping[str, Any]) -> None:
         try:
             self.store.save(step, copy, state)
-        except Exception as error:
+        except (
+            BaseException
+        ) as error:  # safetensors' panics are no Exception; unsaid, they would be waited for for ever
             writing.set_exception(error)
         else:
             writing.set_result(None)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lesiongen.errors import StorageError
@@ -69,7 +70,7 @@ class CheckpointStore:
         with tempfile.TemporaryDirectory(prefix="lesiongen-checkpoint-") as name:
             for group, values in tensors.items():
                 path = Path(name) / f"{group}.safetensors"
-                save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+                _write(values, path)
                 digests[path.name] = _digest(path)
                 self._outlast(partial(place.upload_file, path, path.name))
                 path.unlink()  # the next group may be as large
@@ -137,6 +138,7 @@ class CheckpointStore:
         spared = damaged if len(whole) < self.keep else set()
         for step in sorted(steps - spared - set(whole[-self.keep :])):
             self._delete(step)
+        self.storage.remove_abandoned()
 
     def _delete(self, step: int) -> None:
         place = self.storage.child(_name(step))
@@ -155,6 +157,16 @@ def _step_numbers(keys: Iterator[str]) -> Iterator[int]:
 
 def _name(step: int) -> str:
     return f"step-{step:08d}"
+
+
+def _write(values: Mapping[str, torch.Tensor], path: Path) -> None:
+    try:
+        save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{path.name} of a checkpoint cannot be written to {path.parent}: {error}",
+            hint="Point TMPDIR to a place that has room for the largest file of a checkpoint.",
+        ) from error
 
 
 def _digest(path: Path) -> str:

@@ -71,7 +71,7 @@ class FinetuneConfig(StageConfig):
     compile: bool = False
     """Compiles the denoiser with torch.compile: minutes at the start for faster steps; needs a C++ compiler."""
     max_nonfinite: int = Field(default=25, ge=1)
-    """Steps in a row with a non-finite gradient after which the run fails."""
+    """Steps in a row with a non-finite loss or gradient after which the run fails."""
 
     processes: int = Field(default=1, ge=1, le=64)
     """Processes that share each step's images, one for each GPU or share of the cores; they learn what one would."""

@@ -6,24 +6,22 @@ import logging
 import os
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base import Base, base_version, prepared_base
-from lesiongen.diffusion.cache import Orientations, cached, check_captions
+from lesiongen.diffusion.cache import check_captions
 from lesiongen.diffusion.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
-from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
 from lesiongen.diffusion.model_folder import ModelManifest, publish, published
 from lesiongen.diffusion.save import loss_curve, save_model
-from lesiongen.diffusion.stopping import stop_request
+from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import History, Trainer
 from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, trainer_of
 from lesiongen.errors import StorageError, UsageError
@@ -55,7 +53,7 @@ class FinetuneResult:
     """At the last step; None where the dataset has no validation images, or it was not finite."""
     steps: int
     skipped_steps: int
-    """Steps left out because their gradient was not finite."""
+    """Steps left out because their loss or gradient was not finite."""
     resumed_from: int | None
     """Step of the checkpoint that this call went on from."""
     checkpoints: str
@@ -113,7 +111,7 @@ def finetune(
     ):
         if not resume:
             store.clear()
-        job = _job(config, dataset, base, caches, place.uri, run)
+        job = _job(config, dataset, base, caches, place.uri, run, stop)
         with stop.deferred():
             if config.processes > 1:
                 del saved
@@ -195,21 +193,37 @@ def _pipeline_run() -> str | None:
 
 
 def _job(
-    config: FinetuneConfig, dataset: Dataset, base: Base, caches: CachePlace, checkpoints: str, run: StageRun
+    config: FinetuneConfig,
+    dataset: Dataset,
+    base: Base,
+    caches: CachePlace,
+    checkpoints: str,
+    run: StageRun,
+    stop: StopRequest,
 ) -> TrainingJob:
     """Encodes the images and captions, and writes down where everything lies."""
-    family = family_of(base.folder, config.prediction)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encode = partial(cached, dataset, family=family, image_size=config.image_size, device=device, place=caches)
-    training = encode("train", orientations=Orientations(config.flip, config.rotations))
     available = dataset.reference().splits.get("validation", 0)
     chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)
-    held_out = None
     if count := min(config.validation_images, available):
         chosen = chosen[:count]
-        held_out = encode("validation", orientations=Orientations(False, False), rows=chosen.tolist())
     elif not available:
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
+    encoding = EncodingJob(
+        dataset=dataset.uri,
+        base=base.folder,
+        prediction=config.prediction,
+        image_size=config.image_size,
+        flip=config.flip,
+        rotations=config.rotations,
+        held_out=chosen.tolist() if count else (),
+        folder=caches.folder,
+        shared=caches.shared.uri if caches.shared is not None else None,
+    )
+    device = device_here()
+    if config.processes > 1 and device.type == "cuda":
+        # Or this process, which only waits, would hold a CUDA context on the device that one of the others trains on.
+        encode_in_a_process(encoding, LocalLauncher(), stop)
+    training, held_out = encoded(encoding, device)
     return TrainingJob(
         config=config,
         base=base.folder,

@@ -68,18 +68,24 @@ class Learner:
         plain: torch.nn.Module = self.accelerator.unwrap_model(self.denoiser)
         return plain
 
-    def update(self, step: int) -> bool:
-        """Applies the gathered gradients; returns false where they are not finite, and drops them.
+    def update(self, step: int, loss: torch.Tensor) -> bool:
+        """Applies the gathered gradients; returns false where loss or gradient is not finite, and drops them.
 
-        Neither weights, optimizer nor average are touched by a non-finite gradient.
+        The gradient is judged by its norm, which may overflow though every value in it is finite: clipping to such a
+        norm leaves zeros. Neither weights, optimizer nor average are touched then; in fp16 the scale is lowered.
+
+        Args:
+            step: Number of the step, which its learning rate depends on.
+            loss: Of all images of the step, those of other processes included.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
         norm = self.accelerator.clip_grad_norm_(list(self.weights.values()), self.config.max_grad_norm)
-        finite = bool(torch.isfinite(norm))
-        if finite or self.accelerator.scaler is not None:
-            # In fp16 the scaler itself skips the step, and has to see it to lower its scale.
+        finite = bool(torch.isfinite(norm) & torch.isfinite(loss))  # at once: each answer is waited for
+        if finite:
             self.optimizer.step()
+        elif self.accelerator.scaler is not None:
+            _lower(self.accelerator.scaler)
         self.optimizer.zero_grad()
         if finite and self.average is not None:
             self.average.step(self.weights.values())
@@ -142,7 +148,7 @@ def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.
     from peft import LoraConfig
 
     if half is not None:
-        denoiser.to(half)  # frozen, so half precision loses nothing; what is trained stays in fp32
+        channels_last(denoiser, half)  # frozen, so half precision loses nothing; what is trained stays in fp32
     adapter = LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha or config.rank,
@@ -156,6 +162,13 @@ def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.
         except ValueError as error:  # peft's, of names that are not there and of layers that it cannot adapt
             raise UsageError(f"target_modules = {list(config.target_modules)}: {error}") from error
     cast_training_params(denoiser, dtype=torch.float32)
+
+
+def _lower(scaler: torch.amp.GradScaler) -> None:
+    """Ends a scaler's step as one whose gradient was not finite, though it has found no such value itself."""
+    state = scaler.state_dict()
+    scaler.load_state_dict(state | {"_growth_tracker": 0})
+    scaler.update(state["scale"] * state["backoff_factor"])
 
 
 def _average(config: FinetuneConfig, weights: list[torch.nn.Parameter]) -> Any:

@@ -41,7 +41,7 @@ class History:
     held_out: list[tuple[int, float | None]] = field(default_factory=list)
     """(step, loss on the held-out images), None where it was not finite."""
     skipped: int = 0
-    """Steps whose gradient was not finite."""
+    """Steps whose loss or gradient was not finite."""
     skipped_in_a_row: int = 0
     run_id: str | None = None
     """The MLflow run, which a restart within the same pipeline run goes on with."""
@@ -102,7 +102,7 @@ class Trainer:
 
         Raises:
             Interrupted: A stop was requested; a checkpoint has been written.
-            Diverged: The gradient was not finite for too many steps in a row.
+            Diverged: Loss or gradient was not finite for too many steps in a row.
             StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
@@ -119,17 +119,17 @@ class Trainer:
         return self.history
 
     def step(self) -> bool:
-        """Takes one optimizer step; returns false where its gradient was not finite and was dropped."""
+        """Takes one optimizer step; returns false where its loss or gradient was not finite and was dropped."""
         step, passes = self.history.step, self._passes()
         losses = []
         for places in passes:
             # Gradients travel between processes once a step, with the last pass.
             with nullcontext() if places == passes[-1] else self.accelerator.no_sync(self.learner.denoiser):
-                loss = self._loss(step, places)
-                self.accelerator.backward(loss / len(passes))
-            losses.append(loss.detach())
-        finite = self.learner.update(step)
-        mean = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
+                part = self._loss(step, places)
+                self.accelerator.backward(part / len(passes))
+            losses.append(part.detach())
+        loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean")
+        finite, mean = self.learner.update(step, loss), float(loss)
         self.history.losses.append(mean if math.isfinite(mean) else None)
         self.history.step += 1
         return finite
@@ -210,10 +210,10 @@ class Trainer:
             return
         history.skipped += 1
         history.skipped_in_a_row += 1
-        logger.warning("Step %d: the gradient is not finite; the step is left out", history.step)
+        logger.warning("Step %d: its loss or gradient is not finite; the step is left out", history.step)
         if history.skipped_in_a_row >= self.config.max_nonfinite:
             raise Diverged(
-                f"Training diverged: the gradient was not finite for {history.skipped_in_a_row} steps in a row, "
+                f"Training diverged: loss or gradient was not finite for {history.skipped_in_a_row} steps in a row, "
                 f"up to step {history.step}",
                 hint="Lower learning_rate, or train in fp32 or bf16; the newest checkpoint is from before.",
             )

@@ -18,7 +18,7 @@ from lesiongen.diffusion.precision import training_precision
 from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import Trainer
 from lesiongen.diffusion.validation_pictures import ValidationPictures
-from lesiongen.errors import LesionGenError
+from lesiongen.errors import LesionGenError, StorageError
 from lesiongen.launch import Job, Launcher, worker
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
@@ -88,8 +88,6 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
         Interrupted: A stop was requested; the state is saved.
         LesionGenError: Training diverged, or a process failed.
     """
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # what encoding the images took; one of the processes uses the same device
     launched = Job(__name__, job.model_dump_json(), job.config.processes)
     launcher.run(launched, lambda: stop.requested is not None)
 
@@ -113,13 +111,26 @@ def _accelerator(config: FinetuneConfig) -> Accelerator:
 
 def _train(specification: str) -> None:
     job = TrainingJob.model_validate_json(specification)
-    with worker() as rank, stop_request() as stop, stop.deferred():
+    # The signals first: once its number is known a process may get one, and must not end by it.
+    with stop_request() as stop, stop.deferred(), worker() as rank:
         run = joined_run(job.run_id if rank == 0 else None)
         trainer = trainer_of(job, run, checkpoints_of(job).newest())
         joined = trainer.accelerator.num_processes
         if joined != job.config.processes:
             raise LesionGenError(f"{joined} of {job.config.processes} processes found each other")
+        _check_steps(trainer)
         trainer.train(stop)
+
+
+def _check_steps(trainer: Trainer) -> None:
+    """Looks whether all processes begin at the same step: each has looked for the newest checkpoint itself."""
+    accelerator = trainer.accelerator
+    steps = accelerator.gather(torch.tensor([trainer.history.step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise StorageError(
+            f"The processes found checkpoints of different steps in {trainer.checkpoints.store.storage.uri}: {steps}",
+            hint="A storage may show its files late, or a file was damaged on its way. Start the same command again.",
+        )
 
 
 if __name__ == "__main__":

@@ -78,9 +78,10 @@ def _signal(folder: Path, number: signal.Signals) -> bool:
     """Sends a signal to the processes that have started and still run."""
     reached = False
     for path in folder.glob("pid-*"):
-        with suppress(psutil.NoSuchProcess, ValueError):
+        # Another process may have taken the pid, whose environment may be none of ours to read.
+        with suppress(psutil.Error, ValueError):
             process = psutil.Process(int(path.read_text()))
-            if process.environ().get(FOLDER) == str(folder):  # another one may have taken the pid
+            if process.environ().get(FOLDER) == str(folder):
                 process.send_signal(number)
                 reached = True
     return reached

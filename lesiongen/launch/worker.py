@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,8 @@ LEVEL = "LESIONGEN_JOB_LOG_LEVEL"
 LAUNCHER = "LESIONGEN_JOB_LAUNCHER"
 """Pid and start of the process that waits for the job."""
 POLL_SECONDS = 1.0
+CLOCK_SECONDS = 60.0
+"""How far the host's clock may be corrected between the start of a launcher and that of its processes."""
 
 
 @contextmanager
@@ -85,10 +87,10 @@ def _leave(path: Path, text: str) -> None:
 
 def _end_with(launcher: str) -> None:
     pid, created = launcher.split()
-    while True:
-        try:
-            if psutil.Process(int(pid)).create_time() != float(created):
-                os._exit(1)
-        except psutil.NoSuchProcess:
-            os._exit(1)
-        time.sleep(POLL_SECONDS)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(pid))
+        if abs(process.create_time() - float(created)) < CLOCK_SECONDS:
+            # Not by its time of creation any more, which moves when the host's clock is corrected.
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(POLL_SECONDS)
+    os._exit(1)

@@ -52,6 +52,7 @@ DAMAGE = {
     "no listing": lambda entry: (entry / MANIFEST).unlink(),
     "cut file": lambda entry: (entry / "mean.npy").write_bytes(bytes(99)),
     "lost file": lambda entry: (entry / "mean.npy").unlink(),
+    "flipped bit": lambda entry: _flip(entry / "mean.npy"),
     "lost end": lambda entry: (entry / FINISHED).unlink(),
 }
 
@@ -63,13 +64,10 @@ def test_an_entry_that_others_have_kept_is_fetched(tmp_path, shared, build):
     assert build.count == 1
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, "changed file"])
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_entry_of_the_shared_storage_is_built_again_and_healed(tmp_path, shared, build, damage):
     CachePlace(tmp_path / "one", shared).entry(KEY, build)
-    if damage == "changed file":
-        _flip(shared.root / KEY / "mean.npy")
-    else:
-        DAMAGE[damage](shared.root / KEY)
+    DAMAGE[damage](shared.root / KEY)
     assert _read(CachePlace(tmp_path / "two", shared).entry(KEY, build)) == WHOLE
     assert build.count == 2
     assert _read(CachePlace(tmp_path / "three", shared).entry(KEY, build)) == WHOLE
@@ -85,6 +83,33 @@ def test_a_damaged_local_entry_is_built_again(tmp_path, build, damage, caplog):
     assert "is damaged or of an earlier release" in caplog.text
     place.entry(KEY, build)
     assert build.count == 2
+
+
+def test_a_damaged_file_is_named(tmp_path, build, caplog):
+    entry = CachePlace(tmp_path).entry(KEY, build)
+    _flip(entry / "mean.npy")
+    CachePlace(tmp_path).entry(KEY, build)
+    assert f"{entry} is damaged" in caplog.text
+    assert f"mean.npy differs from what {MANIFEST} says" in caplog.text
+
+
+def test_a_damaged_entry_is_fetched_where_others_have_kept_it(tmp_path, shared, build):
+    _flip(CachePlace(tmp_path / "one", shared).entry(KEY, build) / "mean.npy")
+    assert _read(CachePlace(tmp_path / "one", shared).entry(KEY, build)) == WHOLE
+    assert build.count == 1
+    assert [path.name for path in (tmp_path / "one").iterdir()] == [KEY]
+
+
+def test_what_another_run_has_finished_first_is_used(tmp_path, build):
+    """It may read it already: its training must not find the files gone."""
+    place, theirs = CachePlace(tmp_path), []
+
+    def build_too(folder):
+        theirs.append(CachePlace(tmp_path).entry(KEY, build).stat().st_ino)
+        build(folder)
+
+    assert [place.entry(KEY, build_too).stat().st_ino] == theirs
+    assert [path.name for path in tmp_path.iterdir()] == [KEY]
 
 
 @pytest.mark.parametrize("operation", ["exists", "download_file"])

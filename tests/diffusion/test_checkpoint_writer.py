@@ -76,6 +76,29 @@ def test_a_checkpoint_that_is_lost_ends_the_training(writer, storage, ending):
             _save(writer, 2, torch.ones(3))
 
 
+def test_whatever_ends_the_writing_ends_the_wait(writer, monkeypatch):
+    class Panic(BaseException):
+        """As of a library in Rust."""
+
+    def panic(*_):
+        raise Panic("out of range")
+
+    monkeypatch.setattr(CheckpointStore, "save", panic)
+    _save(writer, 1, torch.ones(3))
+    ended = []
+
+    def wait():
+        try:
+            writer.wait()
+        except Panic as error:
+            ended.append(str(error))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(timeout=10)
+    assert ended == ["out of range"]
+
+
 def test_the_trainings_own_error_is_not_hidden_by_a_lost_checkpoint(writer, storage, caplog):
     storage.gate.set()
     storage.refusal = StorageError("the bucket is full")

@@ -1,5 +1,7 @@
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -76,6 +78,27 @@ def test_a_damaged_checkpoint_of_a_later_step_takes_no_place(tmp_path):
     _save(store, 8)
     (tmp_path / "step-00000008" / "weights.safetensors").write_bytes(b"")
     _save(store, 2)
+    assert store.newest().step == 2
+
+
+def test_a_full_disk_is_told(store, tmp_path):
+    """In a process of its own, whose files may be no larger than a disk that is full would let them be."""
+    program = f"""
+import resource, signal, torch
+from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.errors import StorageError
+from lesiongen.storage import open_storage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    CheckpointStore(open_storage({str(tmp_path)!r}), keep=2).save(4, {{"weights": {{"w": torch.ones(1000)}}}}, {{}})
+except StorageError as error:
+    print(error)
+"""
+    _save(store, 2)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "weights.safetensors of a checkpoint cannot be written to" in done.stdout
+    assert "TMPDIR" in done.stdout
     assert store.newest().step == 2
 
 

@@ -158,7 +158,7 @@ def test_a_non_finite_gradient_never_reaches_the_weights(config, dataset_uri, tm
         result = finetune(config, dataset_uri, str(tmp_path / "model"))
     assert result.skipped_steps == 1
     assert result.losses[3] is None
-    assert "Step 4: the gradient is not finite" in caplog.text
+    assert "Step 4: its loss or gradient is not finite" in caplog.text
     assert all(torch.isfinite(value).all() for value in _weights(tmp_path / "model").values())
 
 
@@ -310,7 +310,7 @@ def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path, mon
     """A run may be killed after its last write and before it could say so."""
     model = str(tmp_path / "model")
     first = finetune(config, dataset_uri, model)
-    monkeypatch.setattr(finetuning, "cached", None)  # nothing is encoded for it
+    monkeypatch.setattr(finetuning, "encoded", None)  # nothing is encoded for it
     again = finetune(config, dataset_uri, model)
     assert again.model == first.model
     assert again.losses == first.losses

@@ -9,6 +9,8 @@ from lesiongen.diffusion import finetune
 from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.learner import Learner
 
+LOSS = torch.tensor(0.5)
+
 
 @pytest.fixture
 def accelerator():
@@ -41,7 +43,7 @@ def test_an_update_is_that_of_plain_adamw(config, pipeline_folder, accelerator):
             weight.grad = grads[name].contiguous()
         torch.nn.utils.clip_grad_norm_(plain.parameters(), config.max_grad_norm)
         optimizer.step()
-        assert learner.update(0)
+        assert learner.update(0, LOSS)
     for name, weight in plain.named_parameters():
         torch.testing.assert_close(learner.weights[name], weight, atol=1e-6, rtol=1e-5)
 
@@ -51,7 +53,7 @@ def test_in_half_precision_what_is_trained_stays_in_fp32(config, pipeline_folder
     family = family_of(pipeline_folder)
     learner = Learner(config.model_copy(update={"method": method}), family, accelerator("bf16"))
     _backward(learner, family)
-    assert learner.update(0)
+    assert learner.update(0, LOSS)
     assert {weight.dtype for weight in learner.weights.values()} == {torch.float32}
     others = {value.dtype for value in learner.plain.parameters() if not value.requires_grad}
     assert others == ({frozen} if frozen else set())

@@ -5,13 +5,15 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lesiongen.diffusion import finetune, finetuning, training_job
-from lesiongen.errors import Interrupted, StorageError
+from lesiongen.errors import Interrupted, LesionGenError, StorageError
 from lesiongen.launch import Job, LocalLauncher
 
 
@@ -80,6 +82,20 @@ def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri
         finetune(config.model_copy(update={"processes": 2}), dataset_uri, str(tmp_path / "out"))
 
 
+def test_the_process_that_waits_does_not_touch_the_gpu(config, dataset_uri, tmp_path, monkeypatch):
+    """It is told of a GPU that it cannot use, as on a machine without one: whatever it did there would fail."""
+    if torch.cuda.is_available():
+        pytest.skip("this process could use the GPU")
+    settings = config.model_copy(update={"processes": 2, "steps": 2})
+    plain = finetune(settings, dataset_uri, str(tmp_path / "plain"))
+    monkeypatch.setattr(finetuning, "device_here", lambda: torch.device("cuda"))
+    waiting = finetune(settings, dataset_uri, str(tmp_path / "waiting"))
+    assert waiting.losses == plain.losses
+    assert waiting.held_out_loss == plain.held_out_loss
+    with pytest.raises((AssertionError, RuntimeError), match="CUDA"):
+        finetune(settings.model_copy(update={"processes": 1}), dataset_uri, str(tmp_path / "alone"))
+
+
 def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path, watched, monkeypatch, capfd):
     """torchrun ends the first process half a minute after another has ended, and an upload may take longer."""
     monkeypatch.setenv("WATCHED_SLOWLY", "3")
@@ -109,6 +125,38 @@ def test_a_training_whose_last_checkpoint_cannot_be_read_publishes_nothing(confi
     with pytest.raises(StorageError, match="step 2 .* cannot be read"):
         finetune(config.model_copy(update={"processes": 2, "steps": 2}), dataset_uri, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_processes_that_found_different_checkpoints_do_not_train(config, dataset_uri, tmp_path, watched, monkeypatch):
+    """They would go on from the weights of one with the moments and images of the other, and nobody would know."""
+    settings, place = config.model_copy(update={"checkpoint_every": 3}), tmp_path / "checkpoints"
+    finetune(settings, dataset_uri, str(tmp_path / "whole"), checkpoints=str(place))
+    for path in next(place.rglob("step-00000006")).iterdir():
+        path.unlink()
+    monkeypatch.setenv("WATCHED_BLIND", "1")
+    both = settings.model_copy(update={"processes": 2})
+    with pytest.raises(StorageError, match=r"checkpoints of different steps in .*: \[3, 0\]"):
+        finetune(both, dataset_uri, str(tmp_path / "out"), checkpoints=str(place))
+    assert not list(watched.glob("rank-*")), "a step was taken"
+
+
+def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypatch):
+    """Its launcher sends one as soon as it knows the process; the default would end it, as if it had failed."""
+    handlers = []
+
+    @contextmanager
+    def reached():
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise LesionGenError("that is all")
+        yield
+
+    monkeypatch.setattr(training_job, "worker", reached)
+    job = training_job.TrainingJob(
+        config=config, base=tmp_path, training=tmp_path, held_out=None, checkpoints=str(tmp_path)
+    )
+    with pytest.raises(LesionGenError, match="that is all"):
+        training_job._train(job.model_dump_json())
+    assert handlers != [signal.SIG_DFL]
 
 
 @pytest.mark.parametrize("processes", [2, 3])

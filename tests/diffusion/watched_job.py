@@ -1,4 +1,4 @@
-"""A process of a training that writes down what the test asks about, and may write its checkpoints slowly."""
+"""A process of a training that writes down what the test asks about, may write its checkpoints slowly, or see none."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from lesiongen.diffusion.trainer import Trainer
 
 FOLDER = Path(os.environ["WATCHED_FOLDER"])
 SLOWLY = float(os.environ.get("WATCHED_SLOWLY", "0"))
-step, save = Trainer.step, CheckpointStore.save
+BLIND = os.environ.get("WATCHED_BLIND")
+step, save, newest = Trainer.step, CheckpointStore.save, CheckpointStore.newest
 
 
 def watched_step(self):
@@ -32,7 +33,11 @@ def watched_save(self, *arguments):
     (FOLDER / f"saved-by-{os.environ['RANK']}").touch()
 
 
-Trainer.step, CheckpointStore.save = watched_step, watched_save
+def watched_newest(self):
+    return newest(self) if os.environ["RANK"] != BLIND else None
+
+
+Trainer.step, CheckpointStore.save, CheckpointStore.newest = watched_step, watched_save, watched_newest
 try:
     training_job._train(sys.argv[1])
 finally:

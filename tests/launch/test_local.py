@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from lesiongen.errors import DataError, Interrupted, LesionGenError
-from lesiongen.launch import Job, LocalLauncher
+from lesiongen.launch import Job, LocalLauncher, local
 
 MODULE = """
 import json, os, signal, sys, time
@@ -99,3 +99,30 @@ def test_processes_end_with_a_killed_launcher(tmp_path):
     pids = _pids(tmp_path)
     assert len(pids) == 2
     assert _gone(pids, 20)
+
+
+def test_a_corrected_clock_ends_no_process(monkeypatch):
+    """A process's time of creation is told by the host's clock, and moves with it."""
+    worker = sys.modules["lesiongen.launch.worker"]  # the package gives the name to a function
+    mark, created, polls = worker.launcher_mark(), psutil.Process().create_time(), []
+
+    def sleep(_):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: created - 3600.0 * len(polls))
+        polls.append("alive")
+        if len(polls) == 3:
+            raise InterruptedError
+
+    monkeypatch.setattr(worker.time, "sleep", sleep)
+    monkeypatch.setattr(worker.os, "_exit", lambda code: polls.append("ended"))
+    with pytest.raises(InterruptedError):
+        worker._end_with(mark)
+    assert polls == ["alive"] * 3
+
+
+def test_a_pid_that_another_user_has_taken_disturbs_nobody(tmp_path, monkeypatch):
+    def refuse(self):
+        raise psutil.AccessDenied(self.pid)
+
+    (tmp_path / "pid-0").write_text(str(os.getpid()))
+    monkeypatch.setattr(psutil.Process, "environ", refuse)
+    assert not local._signal(tmp_path, signal.SIGTERM)
