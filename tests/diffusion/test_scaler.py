@@ -116,7 +116,7 @@ def in_fp16(monkeypatch):
 
     monkeypatch.setattr(Trainer, "_loss", poisoned)
     monkeypatch.setattr(Trainer, "step", stopping)
-    monkeypatch.setattr(training_job, "precision_for", lambda _: "fp16")
+    monkeypatch.setattr(training_job, "training_precision", lambda _: "fp16")
     monkeypatch.setattr(training_job, "Accelerator", ScalingAccelerator)
     return plan
 
