@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import TypeVar
 
-__all__ = ["in_processes"]
+__all__ = ["in_processes", "use_own_cores"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -60,6 +60,19 @@ def in_processes(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def use_own_cores() -> None:
+    """Has torch compute in no more threads than this process may use cores.
+
+    A container that may use two cores of sixty-four sees all of them, and so does torch: its threads would wait for one
+    another most of the time.
+    """
+    import torch
+    from joblib import cpu_count
+
+    if (own := cpu_count()) < torch.get_num_threads():
+        torch.set_num_threads(own)
 
 
 @contextmanager

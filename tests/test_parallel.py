@@ -6,15 +6,21 @@ import subprocess
 import sys
 import time
 
+import joblib
 import psutil
 import pytest
+import torch
 
 from lesiongen.errors import DataError
-from lesiongen.parallel import in_processes
+from lesiongen.parallel import in_processes, use_own_cores
 
 
 def _square(number):
     return number * number, os.getpid()
+
+
+def _threads(_):
+    return [os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
 
 
 def _refuse_three(number):
@@ -66,7 +72,7 @@ def test_an_error_arrives_as_it_was_raised(processes):
 
 SLOW = """
 import time
-from lesiongen.parallel import in_processes
+from lesiongen.parallel import in_processes, use_own_cores
 if __name__ == "__main__":
     for _ in in_processes(time.sleep, [0.05] * 1000, processes=2):
         print("done", flush=True)
@@ -85,3 +91,20 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [worker for worker in workers if worker.is_running()]
+
+
+def test_each_process_computes_in_one_thread_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    assert list(in_processes(_threads, range(2), processes=2)) == [["1", "3"]] * 2
+    assert _threads(0) == [None, "3"]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(2, [2]), (4, []), (64, [])])
+def test_torch_uses_no_more_cores_than_a_container_may(monkeypatch, own, expected):
+    chosen = []
+    monkeypatch.setattr(joblib, "cpu_count", lambda: own)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    use_own_cores()
+    assert chosen == expected

@@ -19,6 +19,7 @@ from lesiongen.diffusion.tiny_vae import tiny_vae
 from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, unit_variance_latents
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
+from lesiongen.parallel import use_own_cores
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 
@@ -46,6 +47,7 @@ def build_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: st
     Raises:
         DataError: The dataset has no training images.
     """
+    use_own_cores()
     folder = Path(output)
     training: dict[str, Any] = {"config": config.model_dump(mode="json"), "dataset": None}
     # The weights start from the global stream; nothing of the caller's own stream is used up.

@@ -26,6 +26,7 @@ from lesiongen.diffusion.trainer import History, Trainer
 from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, trainer_of
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.launch import LocalLauncher
+from lesiongen.parallel import use_own_cores
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import open_storage
@@ -102,6 +103,7 @@ def finetune(
             raise _taken(output)
         return _found_again(config, before[1], saved, place.uri)
     check_captions(dataset, "train")
+    use_own_cores()
     resumed_from = saved.step if saved is not None else None
     with (
         stop_request() as stop,

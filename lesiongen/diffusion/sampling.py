@@ -22,6 +22,7 @@ from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
 from lesiongen.interruption import kept_when_interrupted
+from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.storage import open_storage
@@ -90,6 +91,7 @@ def sample(
     from lesiongen.diffusion.generator import load_generator
 
     name = config.name or _name(source)
+    use_own_cores()
     with stage_run("sample", config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
         generator.set_scheduler(config.scheduler)

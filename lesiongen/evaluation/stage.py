@@ -18,6 +18,7 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import load_material
 from lesiongen.evaluation.report import build_page
 from lesiongen.evaluation.utility import train_conditions
+from lesiongen.parallel import use_own_cores
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
 from lesiongen.storage import Storage, file_digest, open_storage
@@ -62,6 +63,7 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
     if storage.exists(RESULT):
         raise UsageError(f"{storage.uri} already holds an evaluation", hint="Choose another output.")
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
+    use_own_cores()
     sources = {name: {"uri": data.uri, "version": data.manifest.version} for name, data in _pair(real, synthetic)}
     with stage_run("evaluate", {**config.model_dump(), **sources}) as run, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

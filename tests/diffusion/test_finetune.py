@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion import FinetuneConfig, finetune, finetuning
+from lesiongen.diffusion import FinetuneConfig, SampleConfig, finetune, finetuning, sample
 from lesiongen.diffusion import trainer as trainer_module
 from lesiongen.diffusion.cache import LatentCache
 from lesiongen.diffusion.model_folder import MANIFEST, local_model, read_manifest
@@ -21,7 +22,7 @@ from lesiongen.errors import DataError, LesionGenError, StorageError, UsageError
 from lesiongen.storage import LocalStorage
 from lesiongen.tracking import StageRun
 
-from .conftest import build_dataset, build_pipeline
+from .conftest import SIZE, build_dataset, build_pipeline
 
 # Run in a process of its own: trains both methods, is stopped by a real SIGTERM in the second step where asked to,
 # and ends with the code of the error that it met.
@@ -103,6 +104,18 @@ def test_a_full_model_is_a_pipeline_with_the_averaged_weights(config, dataset_ur
     assert {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()} <= {
         ".json", ".safetensors", ".png", ".txt",
     }  # fmt: skip
+
+
+def test_training_and_drawing_use_the_cores_of_a_container(config, dataset_uri, pipeline_folder, tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    finetune(config.model_copy(update={"steps": 1}), dataset_uri, str(tmp_path / "model"))
+    assert used == [1]
+    drawing = SampleConfig(plan={"nv": 1}, steps=1, image_size=SIZE)
+    sample(drawing, str(pipeline_folder), str(tmp_path / "set"), dataset=dataset_uri)
+    assert used == [1, 1]
 
 
 def test_an_adapter_loads_into_its_base_with_diffusers(config, dataset_uri, pipeline_folder, tmp_path):

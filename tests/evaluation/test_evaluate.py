@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lesiongen.cli.evaluate import evaluate_command
 from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
-from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate, load_classifier
+from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate, load_classifier, stage
 
 Publish = Callable[[list[Sample]], str]
 
@@ -132,6 +132,20 @@ def test_the_command_repeats_the_numbers_without_real_images(
 def test_an_output_is_never_written_twice(finished: EvaluationResult, real: str, synthetic: str) -> None:
     with pytest.raises(UsageError, match="already holds an evaluation"):
         evaluate(EvaluateConfig(), real, synthetic, finished.reference.uri)
+
+
+def test_classifiers_train_on_the_cores_of_a_container(
+    real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def load_material(*_: object) -> None:
+        raise DataError(f"loaded after {used}")
+
+    monkeypatch.setattr(stage, "use_own_cores", lambda: used.append("own cores"))
+    monkeypatch.setattr(stage, "load_material", load_material)
+    with pytest.raises(DataError, match="loaded after .'own cores'"):
+        evaluate(small_config, real, synthetic, str(tmp_path / "out"))
 
 
 def changed(uri: str, change: Callable[[Sample], Sample | None]) -> list[Sample]:
