@@ -111,7 +111,7 @@ def test_training_and_drawing_use_the_cores_of_a_container(config, dataset_uri, 
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(torch, "set_num_threads", used.append)
-    finetune(config.model_copy(update={"steps": 1}), dataset_uri, str(tmp_path / "model"))
+    finetune(config.model_copy(update={"steps": 2}), dataset_uri, str(tmp_path / "model"))
     assert used == [1]
     drawing = SampleConfig(plan={"nv": 1}, steps=1, image_size=SIZE)
     sample(drawing, str(pipeline_folder), str(tmp_path / "set"), dataset=dataset_uri)
