@@ -5,6 +5,7 @@ are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on re
 is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "in_parallel",
     "open_storage",
     "readable",
+    "temporary_space",
     "unique_prefix",
 ]
 
@@ -96,6 +98,10 @@ class Storage(ABC):
     def is_copy(self, item: StoredObject, path: Path) -> bool:
         """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
         return False
+
+    def closed_folders(self) -> "list[str]":
+        """Returns the keys of folders that `list` does not look into."""
+        return []
 
     def child(self, *parts: str) -> "Storage":
         """Returns the storage of a folder within this one."""
@@ -195,9 +201,10 @@ class LocalStorage(Storage):
             yield temporary
             temporary.replace(path)
         except OSError as error:
-            raise _local_error(path, error) from error
+            raise _write_error(path, error) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # where the folder itself cannot be, neither can the file
+                temporary.unlink(missing_ok=True)
 
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
@@ -222,6 +229,11 @@ class LocalStorage(Storage):
         for key, path in keys:
             if key.startswith(prefix):
                 yield StoredObject(key, path.stat().st_size)
+
+    def closed_folders(self) -> "list[str]":
+        """Returns the links to folders: they may lead out of this one, or round in circles."""
+        links = (path for path in self.root.rglob("*") if path.is_symlink() and path.is_dir())
+        return sorted(path.relative_to(self.root).as_posix() for path in links)
 
     def delete(self, key: str) -> None:
         """Deletes the file."""
@@ -318,6 +330,30 @@ def readable(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise _local_error(path, error) from error
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Turns a failure to write temporary files into an error that says what to do.
+
+    Raises:
+        StorageError: The disk of temporary files is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"Temporary files cannot be written to {tempfile.gettempdir()}: {error.strerror or error}",
+            hint="Free some space there, or set TMPDIR to a larger disk.",
+        ) from error
+
+
+def _write_error(path: Path, error: OSError) -> StorageError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | FileExistsError):
+        return StorageError(f"The folder {path.parent} cannot be made: {error.strerror}", hint="Choose another output.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"{path} cannot be written: {error.strerror}", hint="Free some space, then start it again.")
+    return _local_error(path, error)
 
 
 def _local_error(path: Path, error: OSError) -> StorageError:

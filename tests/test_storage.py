@@ -1,3 +1,4 @@
+import errno
 import io
 
 import boto3
@@ -129,6 +130,25 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
     assert storage.read_bytes("kept") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_cannot_be_is_told_by_name(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match=f"The folder {folder} cannot be made: [\\s\\S]*another output"):
+            open_storage(str(folder)).write_bytes("key", b"x")
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        pytest.raises(StorageError, match="key cannot be written: No space left on device\nFree some space"),
+        open_storage(str(tmp_path)).replacing("key"),
+    ):
+        full()
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_addresses_are_refused():

@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
-from lesiongen.errors import DataError, UsageError
-from lesiongen.storage import StoredObject, file_digest, open_storage
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.storage import StoredObject, file_digest, open_storage, temporary_space
 
 __all__ = ["SHARD_NAME", "DatasetWriter"]
 
@@ -109,8 +110,9 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            for split in list(self._open):
-                self._close(split)
+            with suppress(StorageError) if kind else nullcontext(), temporary_space():
+                for split in list(self._open):
+                    self._close(split)
             if kind is None:
                 self._publish()
         finally:
@@ -121,6 +123,7 @@ class DatasetWriter:
 
         Raises:
             DataError: Its split is unknown, or its image_id was added before.
+            StorageError: The disk of temporary files is full.
         """
         if sample.split not in SPLITS:
             raise DataError(f"{sample.image_id}: split = {sample.split!r} is none of {', '.join(SPLITS)}")
@@ -128,10 +131,11 @@ class DatasetWriter:
             raise DataError(f"image_id = {sample.image_id!r} stands twice in the dataset {self.name!r}")
         self._ids.add(sample.image_id)
         self._classes[sample.diagnosis] += 1
-        shard = self._open.get(sample.split) or self._new_shard(sample.split)
-        shard.add(sample)
-        if shard.rows >= self.shard_rows:
-            self._close(sample.split)
+        with temporary_space():
+            shard = self._open.get(sample.split) or self._new_shard(sample.split)
+            shard.add(sample)
+            if shard.rows >= self.shard_rows:
+                self._close(sample.split)
 
     def _new_shard(self, split: str) -> _ShardFile:
         path = Path(self._workspace.name) / f"{split}-{len(self._closed[split]):05d}"
