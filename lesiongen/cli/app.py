@@ -38,6 +38,7 @@ STAGES = set(
     "ingest validate inspect merge copy caption finetune sample evaluate register promote rollback history".split()
 )
 """Commands that use the local servers where they run and no others are named."""
+INTERRUPTED = 130
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 
 app = typer.Typer(
@@ -102,6 +103,7 @@ def main() -> None:
         errors_console.print("Error:", style="bold red", end=" ")
         errors_console.print(str(error), markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors_console.print("Interrupted.")
-        sys.exit(130)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
+            errors_console.print("Interrupted.")
+        raise
