@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -99,9 +100,17 @@ class Storage(ABC):
         """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
         return False
 
-    def closed_folders(self) -> "list[str]":
+    def closed_folders(self) -> tuple[str, ...]:
         """Returns the keys of folders that `list` does not look into."""
-        return []
+        return ()
+
+    @contextmanager
+    def publishing(self) -> "Iterator[Storage]":
+        """Gives a place for files that belong together; at the end of the block they are all in this storage.
+
+        Where a storage can, they appear at once. Elsewhere they appear one by one, and the last has to make them valid.
+        """
+        yield self
 
     def child(self, *parts: str) -> "Storage":
         """Returns the storage of a folder within this one."""
@@ -206,6 +215,31 @@ class LocalStorage(Storage):
             with suppress(OSError):  # where the folder itself cannot be, neither can the file
                 temporary.unlink(missing_ok=True)
 
+    @contextmanager
+    def publishing(self) -> "Iterator[Storage]":
+        """Gives a hidden folder beside this one, which takes its name at the end of the block.
+
+        A folder that holds something, or that cannot be renamed to, is written to as it stands.
+        """
+        if not self._can_be_replaced():
+            yield self
+            return
+        hidden = self.root.with_name(f".{self.root.name}.partial")
+        shutil.rmtree(hidden, ignore_errors=True)  # of an attempt that was killed
+        try:
+            yield LocalStorage(str(hidden))
+            hidden.replace(self.root)
+        except OSError as error:
+            raise _write_error(self.root, error) from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def _can_be_replaced(self) -> bool:
+        if not self.root.exists():
+            return not self.root.is_symlink()
+        fixed = self.root.is_symlink() or self.root.is_mount() or not os.access(self.root.parent, os.W_OK)
+        return not fixed and self.root.is_dir() and not any(self.root.iterdir())
+
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
         try:
@@ -230,10 +264,10 @@ class LocalStorage(Storage):
             if key.startswith(prefix):
                 yield StoredObject(key, path.stat().st_size)
 
-    def closed_folders(self) -> "list[str]":
+    def closed_folders(self) -> tuple[str, ...]:
         """Returns the links to folders: they may lead out of this one, or round in circles."""
         links = (path for path in self.root.rglob("*") if path.is_symlink() and path.is_dir())
-        return sorted(path.relative_to(self.root).as_posix() for path in links)
+        return tuple(sorted(path.relative_to(self.root).as_posix() for path in links))
 
     def delete(self, key: str) -> None:
         """Deletes the file."""

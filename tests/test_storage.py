@@ -151,6 +151,36 @@ def test_a_full_disk_is_told_with_the_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    storage = open_storage(str(tmp_path / "new"))
+    with pytest.raises(KeyboardInterrupt), storage.publishing() as target:
+        target.write_bytes("rejected.csv", b"row")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    stale = tmp_path / ".new.partial"
+    stale.mkdir()
+    (stale / "of_a_killed_attempt").write_bytes(b"")
+    with storage.publishing() as target:
+        target.write_bytes("rejected.csv", b"row")
+        assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "rejected.csv"]
+    with storage.publishing() as target:
+        target.write_bytes("second", b"")
+    assert [item.key for item in storage.list()] == ["rejected.csv", "second"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "link"])
+def test_a_folder_that_is_there_and_empty_is_published_to(tmp_path, kind):
+    folder, real = tmp_path / "folder", tmp_path / "real"
+    (real if kind == "link" else folder).mkdir()
+    if kind == "link":
+        folder.symlink_to(real, target_is_directory=True)
+    with open_storage(str(folder)).publishing() as target:
+        target.write_bytes("key", b"x")
+    assert (folder / "key").read_bytes() == b"x"
+    assert folder.is_symlink() == (kind == "link")
+
+
 def test_other_addresses_are_refused():
     with pytest.raises(UsageError, match="only folders and s3://"):
         open_storage("gs://bucket/x")

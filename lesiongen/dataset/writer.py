@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
 from lesiongen.errors import DataError, StorageError, UsageError
-from lesiongen.storage import StoredObject, file_digest, open_storage, temporary_space
+from lesiongen.storage import Storage, StoredObject, file_digest, open_storage, temporary_space
 
 __all__ = ["SHARD_NAME", "DatasetWriter"]
 
@@ -61,7 +61,7 @@ class DatasetWriter:
     """Writes samples as a dataset; used as a context manager.
 
     The shards are built beside and published when the block ends well, then the documents; the manifest comes last, and
-    after an error nothing is visible at ``output``.
+    after an error nothing is visible at ``output``. A new local folder appears whole, even where the process is killed.
 
     Args:
         output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
@@ -154,14 +154,20 @@ class DatasetWriter:
         there = {item.key: item for item in self._leftovers()}
         for key in there.keys() - files.keys():
             self.storage.delete(key)
-        shards = []
-        for name, (split, file) in files.items():
-            # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
-            if name not in there or not self.storage.is_copy(there[name], file.path):
-                self.storage.upload_file(file.path, name)
-            shards.append(_describe(file, split, name))
-        self._publish_documents()
-        manifest = DatasetManifest(
+        with self.storage.publishing() as target:
+            shards = []
+            for name, (split, file) in files.items():
+                # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
+                if name not in there or not self.storage.is_copy(there[name], file.path):
+                    target.upload_file(file.path, name)
+                shards.append(_describe(file, split, name))
+            self._publish_documents(target)
+            manifest = self._manifest(shards)
+            target.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
+        self.manifest = manifest
+
+    def _manifest(self, shards: Sequence[Shard]) -> DatasetManifest:
+        return DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             licence=self.licence,
@@ -172,15 +178,13 @@ class DatasetWriter:
             classes=dict(sorted(self._classes.items())),
             shards=tuple(shards),
         )
-        self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
-        self.manifest = manifest
 
-    def _publish_documents(self) -> None:
+    def _publish_documents(self, target: Storage) -> None:
         for name, text in self.documents.items():
             if text is None:
-                self.storage.delete(name)
+                target.delete(name)
             else:
-                self.storage.write_text(name, text)
+                target.write_text(name, text)
 
     def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
         return {
