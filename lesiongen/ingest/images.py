@@ -40,9 +40,6 @@ class ImageIndex:
             if path.suffix.lower() in pictures and usable:
                 self._images[_composed(item.key)] = item
                 self._by_stem.setdefault(_composed(path.stem), []).append(_composed(item.key))
-        self._by_folded: dict[str, list[str]] = {}
-        for key in self._images:
-            self._by_folded.setdefault(key.casefold(), []).append(key)
         self._named: set[str] = set()
 
     @property
@@ -87,8 +84,7 @@ class ImageIndex:
     def _of_name(self, field: Field) -> list[str]:
         name = _composed(field.text)
         keys = self._by_stem.get(PurePosixPath(name).stem, [])
-        # Cameras and file systems that ignore case write .JPG where a table has .jpg.
-        alike = [key for key in keys if PurePosixPath(key).name.casefold() == name.casefold()]
+        alike = [key for key in keys if _ending(key) == _ending(name)]
         return [key for key in alike if PurePosixPath(key).name == name] or alike
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
@@ -107,7 +103,9 @@ class ImageIndex:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
         key = _composed((PurePosixPath(folder) / path).as_posix())
         if key not in self._images:
-            alike = self._by_folded.get(key.casefold(), [])
+            beside = self._by_stem.get(PurePosixPath(key).stem, [])
+            where = PurePosixPath(key).parent
+            alike = [item for item in beside if _ending(item) == _ending(key) and PurePosixPath(item).parent == where]
             if len(alike) != 1:
                 raise FieldError(field, f"there is no such image{self._not_looked_into}")
             key = alike[0]
@@ -151,3 +149,11 @@ class ImageIndex:
 def _composed(text: str) -> str:
     """Writes accented letters as one character each: macOS takes them apart in file names, tables do not."""
     return unicodedata.normalize("NFC", text)
+
+
+def _ending(name: str) -> str:
+    """Returns a name's suffix in lower case: cameras write .JPG where a table has .jpg, and mean the same file.
+
+    The rest of a name keeps its case: derm7pt has NEL025.JPG and Nel025.jpg, which are two photographs.
+    """
+    return PurePosixPath(name).suffix.lower()
