@@ -5,9 +5,11 @@ are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on re
 is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -34,6 +36,7 @@ __all__ = [
     "in_parallel",
     "open_storage",
     "readable",
+    "temporary_space",
     "unique_prefix",
 ]
 
@@ -97,6 +100,18 @@ class Storage(ABC):
     def is_copy(self, item: StoredObject, path: Path) -> bool:
         """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
         return False
+
+    def closed_folders(self) -> tuple[str, ...]:
+        """Returns the keys of folders that `list` does not look into."""
+        return ()
+
+    @contextmanager
+    def publishing(self) -> "Iterator[Storage]":
+        """Gives a place for files that belong together; at the end of the block they are all in this storage.
+
+        Where a storage can, they appear at once. Elsewhere they appear one by one, and the last has to make them valid.
+        """
+        yield self
 
     def child(self, *parts: str) -> "Storage":
         """Returns the storage of a folder within this one."""
@@ -197,7 +212,32 @@ class LocalStorage(Storage):
             with writing_beside(path) as temporary:
                 yield temporary
         except OSError as error:
-            raise _local_error(path, error) from error
+            raise _write_error(path, error) from error
+
+    @contextmanager
+    def publishing(self) -> "Iterator[Storage]":
+        """Gives a hidden folder beside this one, which takes its name at the end of the block.
+
+        A folder that holds something, or that cannot be renamed to, is written to as it stands.
+        """
+        if not self._can_be_replaced():
+            yield self
+            return
+        hidden = self.root.with_name(f".{self.root.name}.partial")
+        shutil.rmtree(hidden, ignore_errors=True)  # of an attempt that was killed
+        try:
+            yield LocalStorage(str(hidden))
+            hidden.replace(self.root)
+        except OSError as error:
+            raise _write_error(self.root, error) from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def _can_be_replaced(self) -> bool:
+        if not self.root.exists():
+            return not self.root.is_symlink()
+        fixed = self.root.is_symlink() or self.root.is_mount() or not os.access(self.root.parent, os.W_OK)
+        return not fixed and self.root.is_dir() and not any(self.root.iterdir())
 
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
@@ -222,6 +262,11 @@ class LocalStorage(Storage):
         for key, path in keys:
             if key.startswith(prefix):
                 yield StoredObject(key, path.stat().st_size)
+
+    def closed_folders(self) -> tuple[str, ...]:
+        """Returns the links to folders: they may lead out of this one, or round in circles."""
+        links = (path for path in self.root.rglob("*") if path.is_symlink() and path.is_dir())
+        return tuple(sorted(path.relative_to(self.root).as_posix() for path in links))
 
     def delete(self, key: str) -> None:
         """Deletes the file."""
@@ -323,6 +368,30 @@ def readable(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise _local_error(path, error) from error
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Turns a failure to write temporary files into an error that says what to do.
+
+    Raises:
+        StorageError: The disk of temporary files is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"Temporary files cannot be written to {tempfile.gettempdir()}: {error.strerror or error}",
+            hint="Free some space there, or set TMPDIR to a larger disk.",
+        ) from error
+
+
+def _write_error(path: Path, error: OSError) -> StorageError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | FileExistsError):
+        return StorageError(f"The folder {path.parent} cannot be made: {error.strerror}", hint="Choose another output.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"{path} cannot be written: {error.strerror}", hint="Free some space, then start it again.")
+    return _local_error(path, error)
 
 
 def _local_error(path: Path, error: OSError) -> StorageError:

@@ -1,3 +1,4 @@
+import errno
 import io
 
 import boto3
@@ -129,6 +130,55 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
     assert storage.read_bytes("kept") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_cannot_be_is_told_by_name(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match=f"The folder {folder} cannot be made: [\\s\\S]*another output"):
+            open_storage(str(folder)).write_bytes("key", b"x")
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        pytest.raises(StorageError, match="key cannot be written: No space left on device\nFree some space"),
+        open_storage(str(tmp_path)).replacing("key"),
+    ):
+        full()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    storage = open_storage(str(tmp_path / "new"))
+    with pytest.raises(KeyboardInterrupt), storage.publishing() as target:
+        target.write_bytes("rejected.csv", b"row")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    stale = tmp_path / ".new.partial"
+    stale.mkdir()
+    (stale / "of_a_killed_attempt").write_bytes(b"")
+    with storage.publishing() as target:
+        target.write_bytes("rejected.csv", b"row")
+        assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "rejected.csv"]
+    with storage.publishing() as target:
+        target.write_bytes("second", b"")
+    assert [item.key for item in storage.list()] == ["rejected.csv", "second"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "link"])
+def test_a_folder_that_is_there_and_empty_is_published_to(tmp_path, kind):
+    folder, real = tmp_path / "folder", tmp_path / "real"
+    (real if kind == "link" else folder).mkdir()
+    if kind == "link":
+        folder.symlink_to(real, target_is_directory=True)
+    with open_storage(str(folder)).publishing() as target:
+        target.write_bytes("key", b"x")
+    assert (folder / "key").read_bytes() == b"x"
+    assert folder.is_symlink() == (kind == "link")
 
 
 def test_other_addresses_are_refused():

@@ -42,7 +42,7 @@ def load_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
 
 
@@ -119,7 +119,7 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
                 raise UsageError(f"--set {pair}: {part} has been given as a whole")
         try:
             place[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             what = getattr(error, "problem", None) or "cannot be read"
             raise UsageError(f"--set {pair}: the value is not YAML: {what}", hint="Put a text in quotes.") from error
     return values

@@ -56,7 +56,11 @@ def _copy_shard(source: Storage, target: Storage, shard: Shard) -> None:
         path = target.root / shard.name
         if not path.is_file() or _digest(path) != shard.sha256:
             source.download_file(shard.name, path)
-            _check(path, shard, source)
+            try:
+                _check(path, shard, source)
+            except DataError:
+                path.unlink()  # else it would lie there for anybody to read
+                raise
         return
     with source.fetch(shard.name) as path:
         _check(path, shard, source)

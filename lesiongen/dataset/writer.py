@@ -3,7 +3,8 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
-from lesiongen.errors import DataError, UsageError
-from lesiongen.storage import Storage, StoredObject, file_digest, open_storage
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.storage import Storage, StoredObject, file_digest, open_storage, temporary_space
 
 __all__ = ["SHARD_NAME", "DatasetWriter", "taken"]
 
@@ -67,7 +68,7 @@ class DatasetWriter:
     """Writes samples as a dataset; used as a context manager.
 
     The shards are built beside and published when the block ends well, then the documents; the manifest comes last, and
-    after an error nothing is visible at ``output``.
+    after an error nothing is visible at ``output``. A new local folder appears whole, even where the process is killed.
 
     Args:
         output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
@@ -114,8 +115,9 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            for split in list(self._open):
-                self._close(split)
+            with suppress(StorageError) if kind else nullcontext(), temporary_space():
+                for split in list(self._open):
+                    self._close(split)
             if kind is None:
                 self._publish()
         finally:
@@ -126,6 +128,7 @@ class DatasetWriter:
 
         Raises:
             DataError: Its split is unknown, or its image_id was added before.
+            StorageError: The disk of temporary files is full.
         """
         if sample.split not in SPLITS:
             raise DataError(f"{sample.image_id}: split = {sample.split!r} is none of {', '.join(SPLITS)}")
@@ -133,10 +136,11 @@ class DatasetWriter:
             raise DataError(f"image_id = {sample.image_id!r} stands twice in the dataset {self.name!r}")
         self._ids.add(sample.image_id)
         self._classes[sample.diagnosis] += 1
-        shard = self._open.get(sample.split) or self._new_shard(sample.split)
-        shard.add(sample)
-        if shard.rows >= self.shard_rows:
-            self._close(sample.split)
+        with temporary_space():
+            shard = self._open.get(sample.split) or self._new_shard(sample.split)
+            shard.add(sample)
+            if shard.rows >= self.shard_rows:
+                self._close(sample.split)
 
     def _new_shard(self, split: str) -> _ShardFile:
         path = Path(self._workspace.name) / f"{split}-{len(self._closed[split]):05d}"
@@ -155,14 +159,20 @@ class DatasetWriter:
         there = {item.key: item for item in self._leftovers()}
         for key in there.keys() - files.keys():
             self.storage.delete(key)
-        shards = []
-        for name, (split, file) in files.items():
-            # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
-            if name not in there or not self.storage.is_copy(there[name], file.path):
-                self.storage.upload_file(file.path, name)
-            shards.append(_describe(file, split, name))
-        self._publish_documents()
-        manifest = DatasetManifest(
+        with self.storage.publishing() as target:
+            shards = []
+            for name, (split, file) in files.items():
+                # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
+                if name not in there or not self.storage.is_copy(there[name], file.path):
+                    target.upload_file(file.path, name)
+                shards.append(_describe(file, split, name))
+            self._publish_documents(target)
+            manifest = self._manifest(shards)
+            target.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
+        self.manifest = manifest
+
+    def _manifest(self, shards: Sequence[Shard]) -> DatasetManifest:
+        return DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             licence=self.licence,
@@ -173,15 +183,13 @@ class DatasetWriter:
             classes=dict(sorted(self._classes.items())),
             shards=tuple(shards),
         )
-        self.storage.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
-        self.manifest = manifest
 
-    def _publish_documents(self) -> None:
+    def _publish_documents(self, target: Storage) -> None:
         for name, text in self.documents.items():
             if text is None:
-                self.storage.delete(name)
+                target.delete(name)
             else:
-                self.storage.write_text(name, text)
+                target.write_text(name, text)
 
     def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
         return {

@@ -17,6 +17,7 @@ __all__ = ["MAX_PIXELS", "Decoded", "ImageError", "decode", "decode_file"]
 MAX_PIXELS = 50_000_000
 # A closed list: Pillow's other readers include formats that start programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+_STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 # catch_warnings swaps process-wide state, so two threads must not be inside it at once.
 _WARNINGS_LOCK = threading.RLock()
 
@@ -100,10 +101,17 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         except Image.DecompressionBombError as error:
             raise ImageError("too large", f"more than the {max_pixels} pixels allowed") from error
         except UnidentifiedImageError as error:
-            raise ImageError("not an image", f"starts with {data[:12]!r}") from error
+            raise _unknown(data) from error
         except Exception as error:  # see decode
             raise _broken(error) from error
     return image
+
+
+def _unknown(data: bytes) -> ImageError:
+    kind = next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
+    if kind:
+        return ImageError("unsupported", f"a {kind} file whose header cannot be read: damaged, or not 8 bits a colour")
+    return ImageError("not an image", f"starts with {data[:12]!r}")
 
 
 def _broken(error: Exception) -> ImageError:

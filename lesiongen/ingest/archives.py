@@ -227,6 +227,8 @@ def _by_key(uri: str, members: Iterable[Member]) -> dict[str, Member]:
 
 def _checked_key(uri: str, name: str) -> str:
     path = PurePosixPath(name)
+    if "\\" in name and ".." not in name and name[1:2] != ":" and name[0] != "\\":
+        _refuse(uri, name, "has backslashes between its folders, as some archivers of Windows write them")
     if path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":":
         _refuse(uri, name, "would leave the folder that it is unpacked into")
     if not path.parts or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):

@@ -1,7 +1,8 @@
 """The images that a source holds, by name."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from lesiongen.errors import DataError
@@ -11,6 +12,9 @@ from lesiongen.storage import Storage, StoredObject
 __all__ = ["ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+# Photographs that are not read: telling of them is better than taking them for something else.
+_UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LARGEST_FILE = 256 << 20
 
 
@@ -25,13 +29,15 @@ class ImageIndex:
 
     def __init__(self, storage: Storage, *, ignore: tuple[str, ...] = (), ignore_folders: tuple[str, ...] = ()) -> None:
         listing = list(storage.list())
-        self.tables = [item.key for item in listing if PurePosixPath(item.key).suffix.lower() not in SUFFIXES]
+        pictures = SUFFIXES | _UNREAD
+        self.tables = [item.key for item in listing if PurePosixPath(item.key).suffix.lower() not in pictures]
+        self._storage = storage
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
         for item in listing:
             path = PurePosixPath(item.key)
             usable = not path.stem.endswith(ignore) and not set(path.parts[:-1]) & set(ignore_folders)
-            if path.suffix.lower() in SUFFIXES and usable:
+            if path.suffix.lower() in pictures and usable:
                 self._images[_composed(item.key)] = item
                 self._by_stem.setdefault(_composed(path.stem), []).append(_composed(item.key))
         self._named: set[str] = set()
@@ -78,12 +84,13 @@ class ImageIndex:
     def _of_name(self, field: Field) -> list[str]:
         name = _composed(field.text)
         keys = self._by_stem.get(PurePosixPath(name).stem, [])
-        return [key for key in keys if PurePosixPath(key).name == name]
+        alike = [key for key in keys if _ending(key) == _ending(name)]
+        return [key for key in alike if PurePosixPath(key).name == name] or alike
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         self._named.update(keys)
         if not keys:
-            raise FieldError(field, "there is no image of this name", absent)
+            raise FieldError(field, f"there is no image of this name{self._not_looked_into}", absent)
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
         if len({self._images[key].size for key in keys}) > 1:
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
@@ -96,25 +103,57 @@ class ImageIndex:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
         key = _composed((PurePosixPath(folder) / path).as_posix())
         if key not in self._images:
-            raise FieldError(field, "there is no such image")
+            beside = self._by_stem.get(PurePosixPath(key).stem, [])
+            where = PurePosixPath(key).parent
+            alike = [item for item in beside if _ending(item) == _ending(key) and PurePosixPath(item).parent == where]
+            if len(alike) != 1:
+                raise FieldError(field, f"there is no such image{self._not_looked_into}")
+            key = alike[0]
         self._named.add(key)
         return self._checked(field, key)
 
+    @cached_property
+    def _not_looked_into(self) -> str:
+        """Says where else an image may be: some collections are handed out as archives within a folder."""
+        archives = [key for key in self.tables if key.lower().endswith(_ARCHIVES)]
+        closed = [*archives, *self._storage.closed_folders()]
+        if not closed:
+            return ""
+        more = f" and {len(closed) - 2} more" if len(closed) > 2 else ""
+        what = "unpack it there" if archives else "a link to a folder is not followed"
+        return f" outside {', '.join(closed[:2])}{more}, which is not looked into: {what}"
+
     def _checked(self, field: Field, key: str) -> str:
-        size = self._images[key].size
+        size, suffix = self._images[key].size, PurePosixPath(key).suffix.lower()
+        if suffix in _UNREAD:
+            raise FieldError(field, f"the image {key} is no JPEG, PNG, TIFF, BMP, WebP or GIF file: convert it")
         if size == 0:
             raise FieldError(field, "the image file is empty (0 bytes)")
         if size > LARGEST_FILE:
             raise FieldError(field, f"the image file has {size} bytes, more than the {LARGEST_FILE} allowed")
         return self._images[key].key
 
-    def unnamed(self, table: str) -> Iterator[Rejection]:
-        """Yields the images that no row has named."""
+    def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:
+        """Yields the images that no row has named.
+
+        Args:
+            table: Where such rows would be.
+            elsewhere: What it means for an image, by its name without suffix, that another table names it.
+        """
         for key, item in self._images.items():
             if key not in self._named:
-                yield Rejection(item.key, None, None, None, f"no row of {table} names this image")
+                stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
+                yield (elsewhere or {}).get(PurePosixPath(key).stem, stray)
 
 
 def _composed(text: str) -> str:
     """Writes accented letters as one character each: macOS takes them apart in file names, tables do not."""
     return unicodedata.normalize("NFC", text)
+
+
+def _ending(name: str) -> str:
+    """Returns a name's suffix in lower case: cameras write .JPG where a table has .jpg, and mean the same file.
+
+    The rest of a name keeps its case: derm7pt has NEL025.JPG and Nel025.jpg, which are two photographs.
+    """
+    return PurePosixPath(name).suffix.lower()

@@ -28,6 +28,7 @@ _IMAGE_TYPES = {
     "tbp tile: close-up": "clinical",
     "tbp tile: overview": "clinical",
 }
+_NO_DIAGNOSIS = "names an image of which no table states the diagnosis"
 _LEFT_TO_RULE = "says that the diagnosis is not known (--unknown-diagnosis keep takes such images as a class)"
 
 
@@ -69,7 +70,9 @@ class IsicReader(Reader):
         for table in tables.labels:
             for item in read_table(storage, table, tables.edition.needs):
                 yield item if isinstance(item, Rejection) else self._row(item, tables, index)
-        yield from index.unnamed(" or ".join(tables.labels))
+        # A challenge's test images come with a table of patients, and no diagnosis to score them by.
+        undiagnosed = {image: about.reject(None, _NO_DIAGNOSIS, "excluded") for image, about in tables.about.items()}
+        yield from index.unnamed(" or ".join(tables.labels), elsewhere=undiagnosed)
 
     def _row(self, label: TableRow, tables: Tables, index: ImageIndex) -> Row | Rejection:
         image = label.field(tables.edition.key)

@@ -163,7 +163,7 @@ def _fullest(labels: Mapping[str, Edition], headers: Mapping[str, list[str]]) ->
 
 def _no_table(storage: Storage, headers: Mapping[str, list[str]], wanted: str) -> None:
     for key, header in headers.items():
-        if len(header) == 1:  # says so where another delimiter is the reason
+        if len(header) == 1 or "\ufffd" in "".join(header):  # says so where a delimiter or the encoding is the reason
             next(read_table(storage, key, ("image",)), None)
     held = "; ".join(f"{key} with {', '.join(header)}"[:200] for key, header in headers.items()) or "no CSV table"
     forms = sorted({f"{', '.join(edition.needs)} ({edition.name})" for edition in EDITIONS}, key=lambda form: form[-5:])

@@ -1,6 +1,7 @@
 """Images on their way into a dataset: checked, cleaned of what else a file may carry, and kept once on disk."""
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -8,6 +9,7 @@ from typing import Self
 from lesiongen.imaging import Fingerprint, content_digest, decode, encode_png, fingerprint
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.ingest.stripping import stripped
+from lesiongen.storage import temporary_space
 
 __all__ = ["Picture", "Spool", "clean"]
 
@@ -56,12 +58,19 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk has not taken is not wanted any more
+            self._file.close()
 
     def put(self, data: bytes) -> slice:
-        """Puts bytes aside and returns where they are."""
-        start = self._file.seek(0, 2)
-        self._file.write(data)
+        """Puts bytes aside and returns where they are.
+
+        Raises:
+            StorageError: The disk of temporary files is full.
+        """
+        with temporary_space():
+            start = self._file.seek(0, 2)
+            self._file.write(data)
+            self._file.flush()  # a full disk is told here, and not when the bytes are wanted
         return slice(start, start + len(data))
 
     def get(self, place: slice) -> bytes:

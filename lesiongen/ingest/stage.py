@@ -20,7 +20,7 @@ from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import Storage
+from lesiongen.storage import Storage, temporary_space
 from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
@@ -193,7 +193,8 @@ def _load_images(
     with progress("Reading images", total=len(rows), unit="images") as bar:
         for row, picture in _pictures(storage, rows):
             if isinstance(picture, Picture):
-                prints.append(picture.fingerprint)
+                with temporary_space():
+                    prints.append(picture.fingerprint)
                 loaded.append(LoadedRow(row, spool.put(picture.data), picture.removed))
             else:
                 rejected.append(picture)

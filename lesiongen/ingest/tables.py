@@ -1,5 +1,6 @@
 """Tables as streams of rows: CSV, JSON lines, Parquet and Excel workbooks."""
 
+import codecs
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ __all__ = ["TableRow", "read_table", "table_header"]
 HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
 LARGEST_WORKBOOK = 1 << 30
+LONGEST_HEADER = 1 << 16
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -45,7 +47,7 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
     Args:
         storage: Where the table lies.
         key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, ``.tab`` and ``.tsv`` are separated by
-            tabs, anything else is CSV.
+            tabs, anything else is CSV (a name without suffix, as the Harvard Dataverse gives, may be either).
         required: Columns that must be there.
 
     Raises:
@@ -68,9 +70,17 @@ def table_header(storage: Storage, key: str) -> list[str]:
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:
-            return [name.strip() for name in next(csv.reader(file, delimiter=_delimiter(path)), [])]
+            return _named_columns(next(csv.reader(file, delimiter=_delimiter(path)), []))
         except csv.Error:
             return []
+
+
+def _named_columns(cells: Sequence[str]) -> list[str]:
+    """Returns a header without the blank cells at its end, which spreadsheets leave as trailing commas."""
+    header = [name.strip() for name in cells]
+    while header and not header[-1]:
+        header.pop()
+    return header
 
 
 def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
@@ -78,16 +88,31 @@ def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRo
         # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = _csv_rows(key, file, _delimiter(path))
-            header = [name.strip() for name in next(rows, (1, []))[1]]
+            header = _named_columns(next(rows, (1, []))[1])
             _check_header(key, header, required)
             for line, cells in rows:
-                if cells:
+                if any(map(str.strip, cells)):  # spreadsheets save blank rows as commas
                     yield _csv_row(key, line, header, cells)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{key} is not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}",
-            hint="Save the table as CSV in UTF-8.",
-        ) from error
+        raise _not_utf8(path, key) from error
+
+
+def _not_utf8(path: Path, key: str) -> DataError:
+    """Says where a table stops being UTF-8; the decoder knows only the place within the piece that it was given."""
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return DataError(f"{key} is UTF-16 text, not UTF-8", hint="Save the table as CSV in UTF-8.")
+        file.seek(0)
+        for number, raw in enumerate(file, start=1):
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                shown = raw[max(0, error.start - 20) : error.start + 20].decode("latin-1").strip()
+                return DataError(
+                    f"{key}, row {number}: not UTF-8 text: byte {raw[error.start]:#04x} in {shown!r}",
+                    hint="Save the table as CSV in UTF-8.",
+                )
+    return DataError(f"{key} is not UTF-8 text", hint="Save the table as CSV in UTF-8.")
 
 
 def _csv_rows(key: str, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -111,12 +136,17 @@ def _csv_rows(key: str, file: TextIO, delimiter: str) -> Iterator[tuple[int, lis
 
 
 def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix.lower() in (".tab", ".tsv") else ","
+    if path.suffix:
+        return "\t" if path.suffix.lower() in (".tab", ".tsv") else ","
+    with path.open("rb") as file:
+        header = file.readline(LONGEST_HEADER)
+    return "\t" if b"\t" in header and b"," not in header else ","
 
 
 def _csv_row(key: str, line: int, header: list[str], cells: list[str]) -> TableRow | Rejection:
-    if len(cells) == len(header):
-        return TableRow(key, line, dict(zip(header, cells, strict=True)))
+    # A spreadsheet ends every row, or some, with the commas of blank columns.
+    if len(cells) == len(header) or (len(cells) > len(header) and not any(map(str.strip, cells[len(header) :]))):
+        return TableRow(key, line, dict(zip(header, cells, strict=False)))
     reason = f"has {len(cells)} cells, the header has {len(header)} columns"
     return Rejection(key, line, None, None, reason)
 
@@ -202,8 +232,8 @@ def _text(value: object) -> str:
 def _check_header(key: str, header: Sequence[str], required: Sequence[str]) -> None:
     missing = [name for name in required if name not in header]
     if not missing:
-        if len(set(header)) < len(header):
-            twice = next(name for name in header if list(header).count(name) > 1)
+        named = [name for name in header if name]
+        if twice := next((name for name in named if named.count(name) > 1), None):
             raise DataError(f"{key} has two columns named {twice!r}", hint="Rename or remove one of them.")
         return
     for delimiter, words in _DELIMITERS.items():

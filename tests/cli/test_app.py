@@ -163,6 +163,26 @@ def test_an_unknown_option_in_the_file_is_named(tmp_path):
     assert "number is no option" in result.stderr
 
 
+def test_a_policy_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "policy.yaml").write_bytes(b"caf\xe9: 1")
+    result = run("validate", str(tmp_path), "--policy", str(tmp_path / "policy.yaml"))
+    assert result.returncode == 2
+    assert f"{tmp_path / 'policy.yaml'} is not YAML" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_is_answered(monkeypatch, capsys):
+    def stop(stack):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lesiongen.stack.Stack.status", stop)
+    monkeypatch.setattr(cli.sys, "argv", ["lesiongen", "status"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
+    assert "Interrupted." in capsys.readouterr().err
+
+
 def test_values_of_set_are_typed():
     assert set_values(["steps=200", "flip=false", "base=tiny"]) == {"steps": 200, "flip": False, "base": "tiny"}
     with pytest.raises(UsageError, match="write field=value"):

@@ -364,8 +364,9 @@ def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_ea
     with monkeypatch.context() as patched, pytest.raises(StorageError):
         patched.setattr(LocalStorage, "write_json", fail)
         ingest(config, str(source), str(out))
-    assert (out / "rejected.csv").exists()
-    assert not (out / "_dataset.json").exists()
+    assert not list(tmp_path.rglob("*rejected.csv"))
+    (out / "rejected.csv").parent.mkdir()
+    (out / "rejected.csv").write_text("of an attempt that was killed\n")
     damaged.write_bytes(sound)
     assert ingest(config, str(source), str(out)).rejected == []
     assert not (out / "rejected.csv").exists()
@@ -439,3 +440,73 @@ def test_any_bytes_as_a_table_are_refused_in_words(miniature_of, case, content, 
         assert str(error)
     finally:
         path.write_bytes(before)
+
+
+def test_the_commas_of_blank_columns_and_rows_that_a_spreadsheet_leaves_do_not_matter(case, source, tmp_path):
+    path = source / case.table
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    blank = "," * header.count(",")
+    lines = [line + ",," if number % 2 else line for number, line in enumerate(lines)]
+    path.write_text(
+        "\n".join([header + ",,", *(line if line.endswith(",,") else line + ",," for line in lines), blank])
+    )
+    assert accepted(case, source, tmp_path).rejected == []
+    path.write_text("\n".join([header, *lines, blank]))
+    assert ingest(IngestConfig(format=case.format), str(source), str(tmp_path / "again")).rejected == []
+
+
+def test_a_row_with_something_beyond_the_last_column_is_still_refused(case, source, tmp_path):
+    path = source / case.table
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[4] += ",,x"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert f"{case.table}, row 5: has " in refused(case, source, tmp_path)
+
+
+def test_a_table_in_another_encoding_is_told_with_its_row(case, source, tmp_path):
+    path = source / case.table
+    lines = path.read_bytes().split(b"\n")
+    # far beyond the first piece that a decoder is given
+    lines[5:5] = [lines[5]] * 3000
+    lines[3004] = lines[3004].rstrip(b"\r") + b"\xe9"
+    path.write_bytes(b"\n".join(lines))
+    message = refused(case, source, tmp_path)
+    assert f"{case.table}, row 3005: not UTF-8 text: byte 0xe9 in " in message
+
+
+def test_a_table_in_utf_16_is_named_as_such(case, source, tmp_path):
+    path = source / case.table
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-16")
+    assert f"{case.table} is UTF-16 text, not UTF-8" in refused(case, source, tmp_path)
+
+
+def test_the_case_of_an_images_ending_does_not_matter(case, source, tmp_path):
+    for path in [path for path in source.rglob("*") if path.suffix in (".jpg", ".png")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert accepted(case, source, tmp_path).rejected == []
+
+
+def test_an_image_that_may_lie_in_an_archive_or_behind_a_link_is_told_so(case, source, tmp_path):
+    if case.missing_is != "rejected":
+        pytest.skip("rows without an image are usual there")
+    image_of(case, source).unlink()
+    (source / "more.zip").write_bytes(b"")
+    assert "outside more.zip, which is not looked into: unpack it there" in refused(case, source, tmp_path)
+    (source / "more.zip").unlink()
+    (source / "linked").symlink_to(tmp_path, target_is_directory=True)
+    assert "outside linked, which is not looked into: a link to a folder is not followed" in refused(
+        case, source, tmp_path
+    )
+
+
+def test_a_photograph_of_a_kind_that_is_not_read_is_told_and_not_passed_over(tmp_path):
+    source = miniatures.image_folder(tmp_path / "source")
+    shutil.move(source / "metadata.csv", tmp_path)
+    for path in list(source.rglob("*.png"))[:1]:
+        (source / "melanoma").mkdir()
+        shutil.copy(path, source / "melanoma" / "a.png")
+        (source / "melanoma" / "b.HEIC").write_bytes(path.read_bytes())
+    for path in [path for path in source.rglob("*") if path.is_file() and path.parent.name != "melanoma"]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"melanoma/b.HEIC: the image melanoma/b.HEIC is no JPEG, .*: convert it"):
+        ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))

@@ -138,3 +138,10 @@ def test_without_its_split_tables_there_is_no_published_split(tmp_path):
 def test_an_option_it_has_not_is_refused(tmp_path, options):
     with pytest.raises(UsageError, match="option"):
         samples_of(miniatures.derm7pt(tmp_path / "d", 4), tmp_path / "out", options=options)
+
+
+def test_a_missing_photograph_is_not_taken_for_one_whose_name_differs_in_case(tmp_path):
+    source = miniatures.derm7pt(tmp_path / "d", changes={3: {"derm": "NEL/Nel005.JPG"}})
+    (source / "images" / "NEL" / "Nel005.JPG").unlink()
+    with pytest.raises(DataError, match=r"row 5, derm = 'NEL/Nel005.JPG': there is no such image"):
+        samples_of(source, tmp_path / "out")

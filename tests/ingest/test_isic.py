@@ -164,6 +164,20 @@ def test_2020_with_patients_unknown_diagnoses_and_the_list_of_duplicates(tmp_pat
     assert len({samples[f"ISIC_{number}"].split for number in (1, 3, 4)}) == 1
 
 
+def test_test_images_of_a_table_without_diagnoses_are_set_apart(tmp_path):
+    rows = [{"image_name": f"ISIC_{number}", "patient_id": f"IP_{number}"} for number in range(7)]
+    table(tmp_path / "in" / "train.csv", *(row | {"diagnosis": "nevus"} for row in rows[:6]))
+    table(tmp_path / "in" / "test.csv", rows[6])
+    source = with_images(tmp_path / "in", *(row["image_name"] for row in rows))
+    result, samples = ingested(source, tmp_path / "out")
+    assert len(samples) == 6
+    assert [(item.file, item.row, item.kind) for item in result.left_out] == [("test.csv", 2, "excluded")]
+    assert "no table states the diagnosis" in result.left_out[0].reason
+    miniatures.write_picture(source / "images" / "ISIC_7.jpg", seed=7)
+    with pytest.raises(DataError, match=r"ISIC_7.jpg: no row of train.csv names this image"):
+        ingested(source, tmp_path / "again")
+
+
 def test_the_archives_metadata_with_terms_tones_and_what_stays_outside(tmp_path):
     rows = [archive_row(number) for number in range(6)]
     rows[1] |= {"diagnosis_3": "Melanoma Invasive", "diagnosis_1": "Malignant", "copyright_license": "CC-0"}

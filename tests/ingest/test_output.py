@@ -62,10 +62,11 @@ def test_an_interrupted_ingest_goes_on_in_its_folder(tmp_path, monkeypatch):
     def fail(*arguments):
         raise StorageError("the disk is full")
 
+    out.mkdir()
+    (out / ".train-00000-of-00001.parquet.0a1b2c3d").write_bytes(b"half")  # as a kill leaves it
     with monkeypatch.context() as patched, pytest.raises(StorageError):
         patched.setattr(LocalStorage, "write_json", fail)
         ingest(CONFIG, str(source), str(out))
-    (out / ".train-00000-of-00001.parquet.0a1b2c3d").write_bytes(b"half")  # as a kill leaves it
     assert list(out.glob("*.parquet"))
     assert ingest(CONFIG, str(source), str(out)).accepted == len(Dataset.open(str(out)))
     with pytest.raises(UsageError, match="already holds a dataset"):

@@ -1,3 +1,4 @@
+import errno
 import io
 
 import numpy as np
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from lesiongen.errors import StorageError
 from lesiongen.imaging import decode
 from lesiongen.ingest.pictures import Spool, clean
 from lesiongen.ingest.stripping import is_plain, stripped
@@ -134,3 +136,16 @@ def test_the_spool_gives_back_what_it_took():
     with Spool() as spool:
         places = [spool.put(data) for data in (b"one", b"", b"three")]
         assert [spool.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
+
+
+def test_a_full_disk_of_temporary_files_is_told(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lesiongen.ingest.pictures.tempfile.TemporaryFile", lambda **options: Full())
+    with (
+        pytest.raises(StorageError, match=r"Temporary files cannot be written to .*: No space left[\s\S]*TMPDIR"),
+        Spool() as spool,
+    ):
+        spool.put(b"image")
