@@ -78,7 +78,8 @@ class Generator:
         streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
         drawn = self.pipeline(
             prompt=[item.prompt for item in batch],
-            negative_prompt=[config.negative_prompt] * len(batch),
+            # None, not an empty text: which of the two a model was trained with is for its pipeline to say.
+            negative_prompt=[config.negative_prompt] * len(batch) if config.negative_prompt else None,
             num_inference_steps=batch[0].steps,
             guidance_scale=batch[0].guidance_scale,
             generator=streams,
