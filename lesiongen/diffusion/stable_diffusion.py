@@ -1,5 +1,6 @@
 """The Stable Diffusion 1.x and 2.x families: one text encoder, a U-Net, a VAE."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,7 @@ class StableDiffusion(ModelFamily):
             unet_lora_adapter_metadata=adapter,
             safe_serialization=True,
         )
+        _sort_metadata(output / "pytorch_lora_weights.safetensors")
 
     @staticmethod
     def pipeline_type() -> Any:
@@ -167,6 +169,17 @@ def _no_safetensors(folder: Path, kind: str) -> UsageError:
         f"{folder} holds no safetensors weights of a {kind}",
         hint="Pickled weights are not loaded: convert the model to safetensors first.",
     )
+
+
+def _sort_metadata(weights: Path) -> None:
+    """Sorts a safetensors file's metadata in place: written in an order of chance, they would change its digest."""
+    with weights.open("r+b") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        head = json.loads(stream.read(length))
+        head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+        content = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+        stream.seek(8)
+        stream.write(content.ljust(length))  # the weights lie behind it
 
 
 def _without_dropout(model: torch.nn.Module) -> None:
