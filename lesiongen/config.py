@@ -60,7 +60,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
 
 def _problem(item: Any) -> str:
     if not item["loc"]:  # fields that do not fit together: the message names them
-        return str(item["msg"])
+        return str(item["ctx"]["error"] if item["type"] == _OUR_WORDS else item["msg"])
     field = ".".join(str(part) for part in item["loc"])
     if item["type"] == _UNKNOWN:
         return f"{field} is no field"

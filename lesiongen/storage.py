@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 PARALLEL_TRANSFERS = 16
 CHUNK = 1 << 20
 _Item = TypeVar("_Item")
+_PERMISSIONS = "Check the permissions of the folder."
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,13 @@ class Storage(ABC):
     def delete_all(self) -> None:
         """Deletes every object below this storage."""
         in_parallel(self.delete, [item.key for item in self.list()])
+
+    def require_writable(self) -> None:  # noqa: B027  of most storages only a write tells
+        """Refuses a place that can never be written, before work is done that is to go there.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
 
     def remove_abandoned(self) -> None:  # noqa: B027  most storages hold nothing of the kind
         """Removes what killed writers have left anywhere below this storage, and no live writer's files."""
@@ -272,6 +280,14 @@ class LocalStorage(Storage):
         """Deletes the file."""
         self._path(key).unlink(missing_ok=True)
 
+    def require_writable(self) -> None:
+        """Refuses a folder that is a file, lies below one, or may not be written; makes none."""
+        nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            raise StorageError(f"{self.root} cannot be written: {nearest} is no folder", hint="Choose another place.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise StorageError(f"{self.root} cannot be written: {nearest} may not be changed", hint=_PERMISSIONS)
+
     def remove_abandoned(self) -> None:
         """Removes the hidden files of killed writers."""
         for folder in (self.root, *(path for path in self.root.rglob("*") if path.is_dir())):
@@ -398,5 +414,5 @@ def _local_error(path: Path, error: OSError) -> StorageError:
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{path} does not exist", hint="Check the path, and that it has been written.")
     if isinstance(error, PermissionError):
-        return StorageError(f"{path} may not be read or written", hint="Check the permissions of the folder.")
+        return StorageError(f"{path} may not be read or written", hint=_PERMISSIONS)
     return StorageError(f"{path}: {error.strerror or error}")

@@ -4,6 +4,7 @@ import pytest
 
 from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
+from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.errors import UsageError
 from lesiongen.ingest import IngestConfig
 
@@ -38,3 +39,8 @@ def test_of_a_field_within_a_field_its_own_neighbours_are_told():
     assert "CaptionConfig: vision_language.timeot is no field" in message
     assert "Did you mean timeout? Known fields: allow_upload, " in message
     assert "tokenizer" not in message
+
+
+def test_of_fields_that_do_not_fit_together_only_our_words_are_told():
+    message = refusal(FinetuneConfig, steps=20, warmup_steps=500)
+    assert message == "FinetuneConfig: warmup_steps = 500 leaves nothing of steps = 20: set it lower"

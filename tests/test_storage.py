@@ -222,3 +222,16 @@ def test_a_source_that_is_missing_is_named_not_the_target(root, tmp_path):
         open_storage(root).upload_file(tmp_path / "absent.bin", "target.bin")
     with pytest.raises(StorageError, match="gone.bin"):
         open_storage(root).download_file("gone.bin", tmp_path / "copy.bin")
+
+
+def test_a_place_that_can_never_be_written_is_refused_and_none_is_made(root, tmp_path, monkeypatch):
+    open_storage(root).child("a/b").require_writable()
+    assert not list(open_storage(root).list())
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below/it"):
+        with pytest.raises(StorageError, match=f"{place} cannot be written: {tmp_path}/file is no folder"):
+            open_storage(str(tmp_path / place)).require_writable()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(StorageError, match=f"new cannot be written: {tmp_path} may not be changed"):
+        open_storage(str(tmp_path / "new")).require_writable()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]

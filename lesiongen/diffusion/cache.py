@@ -189,13 +189,15 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 4,
+        "format": 5,
         "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,
         "rows": rows,
         "size": size,
         "orientations": [orientations.flip, orientations.rotations],
+        # It says what an empty caption becomes.
+        "index": hashlib.sha256((family.folder / "model_index.json").read_bytes()).hexdigest(),
         "encoders": [folder_digest(family.folder / part) for part in (*family.caption_parts, *family.image_parts)],
     }
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -98,7 +98,8 @@ class FinetuneConfig(StageConfig):
             raise ValueError("base 'tiny' starts from random weights, so method must be 'full'")
         if self.base == TINY_BASE and self.base_model.image_size != self.image_size:
             raise ValueError(
-                f"base_model.image_size = {self.base_model.image_size} differs from image_size = {self.image_size}"
+                f"base_model.image_size = {self.base_model.image_size} differs from image_size = {self.image_size}: "
+                "set both alike"
             )
         if self.accumulation % self.processes and self.batch_size % self.processes:
             raise ValueError(
@@ -106,7 +107,7 @@ class FinetuneConfig(StageConfig):
                 f"nor batch_size = {self.batch_size} images evenly"
             )
         if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps} leaves nothing of steps = {self.steps}")
+            raise ValueError(f"warmup_steps = {self.warmup_steps} leaves nothing of steps = {self.steps}: set it lower")
         return self
 
     @property

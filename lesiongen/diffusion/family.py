@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError, safe_open
 
-from lesiongen.errors import UsageError
+from lesiongen.errors import DataError, UsageError
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
 
@@ -148,6 +149,7 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
 
     Raises:
         UsageError: It is no pipeline folder, or of no family known here.
+        DataError: A part is missing, or a file of it is damaged.
     """
     from lesiongen.diffusion import stable_diffusion, stable_diffusion_xl  # noqa: F401  they register themselves
 
@@ -159,7 +161,26 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
     if name not in _FAMILIES:
         known = ", ".join(sorted(_FAMILIES))
         raise UsageError(f"{folder} holds a {name}, which is not supported", hint=f"Supported: {known}.")
-    return _FAMILIES[name](folder, prediction)
+    family = _FAMILIES[name]
+    for part in ("scheduler", *family.caption_parts, *family.image_parts, family.denoiser_part):
+        _check_part(folder / part)
+    return family(folder, prediction)
+
+
+def _check_part(folder: Path) -> None:
+    """Looks at configurations and at the heads of weights: what is wrong is told before anything is encoded."""
+    hint = "Copy or download the model again."
+    configurations = sorted(folder.glob("*config.json"))
+    if not configurations:
+        raise DataError(f"{folder} is missing, or holds no configuration: the model is not whole", hint=hint)
+    try:
+        for path in configurations:
+            json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, "pt"):
+                pass  # opening it compares its size with what its head says
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataError(f"{path} is damaged: {error}", hint=hint) from error
 
 
 @cache

@@ -86,15 +86,19 @@ def finetune(
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DataError: An image has no caption, or the dataset no training images.
         UsageError: The base is no model, or the output holds another training's model.
-        StorageError: Dataset, base or checkpoints cannot be reached; no checkpoint is lost.
+        StorageError: Dataset, base or checkpoints cannot be reached, or the output not be written; no checkpoint is
+            lost.
         Diverged: Training came to nothing.
     """
     before = published(output)
     if before is not None and not resume:
         raise _taken(output)
     dataset = Dataset.open(dataset_uri)
-    fingerprint = _fingerprint(config, dataset)
     root = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
+    if before is None:
+        for target in (root, open_storage(output)):
+            target.require_writable()
+    fingerprint = _fingerprint(config, dataset)
     place = root.child(fingerprint)
     store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
     saved = store.newest() if resume else None

@@ -45,16 +45,20 @@ class Generator:
     def prepare(self, precision: str = "fp32") -> "Generator":
         """Brings the pipeline to a precision, and to the device and the memory layout in which it draws fastest.
 
-        In fp16 the VAE would overflow, and stays in fp32.
+        In fp16 the VAE would overflow, and stays in fp32. So do guidance and the scheduler, which add up small
+        differences of large numbers.
 
         Args:
             precision: ``bf16`` or ``fp16`` casts the weights; ``fp32`` leaves them as they are.
         """
         self.precision = precision
+        half = HALF.get(precision)
         self.pipeline.set_progress_bar_config(disable=True)
         for name, part in self.pipeline.components.items():
             if isinstance(part, torch.nn.Module):
-                channels_last(part, None if (name, precision) == ("vae", "fp16") else HALF.get(precision))
+                channels_last(part, None if (name, precision) == ("vae", "fp16") else half)
+        if half is not None:
+            _take_and_give_fp32(getattr(self.pipeline, self.family.denoiser_part), half)
         if torch.cuda.is_available():
             self.pipeline.to("cuda")
         return self
@@ -78,7 +82,8 @@ class Generator:
         streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
         drawn = self.pipeline(
             prompt=[item.prompt for item in batch],
-            negative_prompt=[config.negative_prompt] * len(batch),
+            # None, not an empty text: which of the two a model was trained with is for its pipeline to say.
+            negative_prompt=[config.negative_prompt] * len(batch) if config.negative_prompt else None,
             num_inference_steps=batch[0].steps,
             guidance_scale=batch[0].guidance_scale,
             generator=streams,
@@ -123,6 +128,20 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
             denoiser.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
             denoiser.fuse_lora(lora_scale=lora_scale)
     return generator.prepare(drawing_precision(precision))
+
+
+def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
+    """Lets a denoiser of half precision work between latents and predictions in fp32."""
+
+    def narrow(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        latents, *others = arguments
+        return latents.to(half), *others
+
+    def widen(_: torch.nn.Module, arguments: tuple[Any, ...], prediction: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (prediction[0].float(),)
+
+    denoiser.register_forward_pre_hook(narrow)
+    denoiser.register_forward_hook(widen)
 
 
 def _on_base(uri: str, version: str, manifest: ModelManifest) -> Generator:

@@ -80,6 +80,7 @@ def sample(
     Raises:
         UsageError: The model or the output cannot be used, a dataset is needed, or the part holds no wanted image.
         DataError: A diagnosis has no captioned training image, or the model is damaged.
+        StorageError: The output cannot be written.
         Interrupted: SIGTERM or Ctrl-C came; finished batches are kept.
     """
     source = Dataset.open(dataset) if dataset is not None else None
@@ -87,6 +88,9 @@ def sample(
     which = {ORIGIN_KEY: str(part)} if part else {}
     asked = _asked(config, model_uri, source)
     _refuse_another(output, asked | which)
+    place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
+    for target in (open_storage(output), place):
+        target.require_writable()
     # Imported now: the refusals above need none of the seconds that torch takes to load.
     from lesiongen.diffusion.generator import load_generator
 
@@ -95,7 +99,6 @@ def sample(
     with stage_run("sample", config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
         generator.set_scheduler(config.scheduler)
-        place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
         origin = asked | {"model_version": generator.version}
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
         wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]

@@ -1,5 +1,6 @@
 """The Stable Diffusion 1.x and 2.x families: one text encoder, a U-Net, a VAE."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,7 @@ class StableDiffusion(ModelFamily):
             unet_lora_adapter_metadata=adapter,
             safe_serialization=True,
         )
+        _sort_metadata(output / "pytorch_lora_weights.safetensors")
 
     @staticmethod
     def pipeline_type() -> Any:
@@ -121,17 +123,24 @@ class StableDiffusion(ModelFamily):
         return StableDiffusionPipeline
 
     def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
-        """Loads the whole pipeline, in fp32; it draws with the prediction that the denoiser was trained for."""
+        """Loads the whole pipeline, in fp32; it draws with the prediction that the denoiser was trained for.
+
+        Raises:
+            UsageError: A part has no safetensors weights.
+        """
         own = {} if denoiser is None else {self.denoiser_part: denoiser}
-        with without_bars():
-            pipeline = self.pipeline_type().from_pretrained(
-                self.folder,
-                **own,
-                **self.pipeline_options,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-            )
+        try:
+            with without_bars():
+                pipeline = self.pipeline_type().from_pretrained(
+                    self.folder,
+                    **own,
+                    **self.pipeline_options,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    local_files_only=True,
+                )
+        except OSError as error:
+            raise _no_safetensors(self.folder, self.pipeline_class) from error
         scheduler = pipeline.scheduler
         pipeline.scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
         return pipeline
@@ -150,12 +159,27 @@ def load_part(kind: Any, folder: Path) -> Any:
         with without_bars():
             model = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     except OSError as error:
-        raise UsageError(
-            f"{folder} holds no safetensors weights of a {kind.__name__}",
-            hint="Pickled weights are not loaded: convert the model to safetensors first.",
-        ) from error
+        raise _no_safetensors(folder, kind.__name__) from error
     model.requires_grad_(False)
     return model
+
+
+def _no_safetensors(folder: Path, kind: str) -> UsageError:
+    return UsageError(
+        f"{folder} holds no safetensors weights of a {kind}",
+        hint="Pickled weights are not loaded: convert the model to safetensors first.",
+    )
+
+
+def _sort_metadata(weights: Path) -> None:
+    """Sorts a safetensors file's metadata in place: written in an order of chance, they would change its digest."""
+    with weights.open("r+b") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        head = json.loads(stream.read(length))
+        head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+        content = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+        stream.seek(8)
+        stream.write(content.ljust(length))  # the weights lie behind it
 
 
 def _without_dropout(model: torch.nn.Module) -> None:

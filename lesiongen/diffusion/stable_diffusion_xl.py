@@ -1,5 +1,6 @@
 """The Stable Diffusion XL family: two text encoders, and a U-Net that is told sizes (Podell et al. 2023)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -25,13 +26,15 @@ class StableDiffusionXL(StableDiffusion):
         """Loads both tokenizers and text encoders.
 
         The conditioning is ``text`` [n, tokens, both widths], the last hidden layer but one of each encoder, and
-        ``pooled`` [n, width of the second], the projection of its whole text.
+        ``pooled`` [n, width of the second], the projection of its whole text. An empty caption is zeros where the
+        pipeline takes zeros for no prompt, as the published base does.
         """
         from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
         tokenizers = [CLIPTokenizer.from_pretrained(self.folder / part) for part in ("tokenizer", "tokenizer_2")]
         kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
         encoders = [load_part(kind, self.folder / part).to(device).eval() for part, kind in kinds.items()]
+        zeros = self._zeros_for_no_prompt()
 
         @torch.inference_mode()
         def encode(captions: Sequence[str]) -> Conditioning:
@@ -41,9 +44,18 @@ class StableDiffusionXL(StableDiffusion):
                 for tokenizer, encoder in zip(tokenizers, encoders, strict=True)
             ]
             text = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-            return {"text": text.float(), "pooled": outputs[1].text_embeds.float()}
+            conditioning = {"text": text.float(), "pooled": outputs[1].text_embeds.float()}
+            if zeros:
+                empty = [row for row, caption in enumerate(captions) if not caption]
+                for values in conditioning.values():
+                    values[empty] = 0
+            return conditioning
 
         return encode
+
+    def _zeros_for_no_prompt(self) -> bool:
+        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        return bool(index.get("force_zeros_for_empty_prompt", True))  # diffusers' own default
 
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
         """Returns ``size`` [n, 6]: original height and width, crop, target height and width, in pixels.

@@ -1,10 +1,14 @@
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lesiongen.diffusion.base import base_version, prepared_base
+from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.model_folder import HUB_FILES, local_model, read_manifest
-from lesiongen.errors import StorageError, UsageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import open_storage
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -92,3 +96,35 @@ def test_what_is_not_on_the_hub_has_no_revision(pipeline_folder):
         local_model(str(pipeline_folder), "0123abc"),
     ):
         pass
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        ("unet/diffusion_pytorch_model.safetensors", _cut, "model.safetensors is damaged"),
+        ("text_encoder/model.safetensors", _cut, "model.safetensors is damaged"),
+        ("vae/config.json", _cut, "config.json is damaged"),
+        ("scheduler/scheduler_config.json", Path.unlink, "scheduler is missing, or holds no configuration"),
+        ("unet", shutil.rmtree, "unet is missing, or holds no configuration"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_named_before_anything_is_loaded(pipeline_folder, tmp_path, name, harm, said):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "base")
+    family_of(folder)
+    harm(folder / name)
+    with pytest.raises(DataError, match=said) as caught:
+        family_of(folder)
+    assert str(folder / Path(name).parts[0]) in str(caught.value)
+
+
+def test_pickled_weights_are_not_drawn_from(pipeline_folder, tmp_path):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "base")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(UsageError, match="holds no safetensors weights of a StableDiffusionPipeline"):
+        family_of(folder).load_pipeline()

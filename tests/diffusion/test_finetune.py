@@ -343,3 +343,11 @@ def test_the_result_is_plain(config, dataset_uri, tmp_path):
     assert tuple(written["losses"]) == result.losses
     assert written["held_out"][-1] == [6, result.held_out_loss]
     assert dataclasses.asdict(result)["model"]
+
+
+@pytest.mark.parametrize("where", ["output", "checkpoints"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_base_is_looked_for(config, dataset_uri, tmp_path, where):
+    (tmp_path / "file").touch()
+    places = {"output": str(tmp_path / "out"), "checkpoints": str(tmp_path / "ck"), where: str(tmp_path / "file/out")}
+    with pytest.raises(StorageError, match="cannot be written: .*file is no folder"):
+        finetune(config.model_copy(update={"base": "no/model/at/all"}), dataset_uri, **places)

@@ -153,3 +153,27 @@ def test_half_a_precision_draws_the_same_pictures_up_to_rounding(whole, monkeypa
     error = np.abs(pictures[precision] - pictures["fp32"])
     assert 0 < error.mean() < 1
     assert pictures["fp32"].std() > 20
+
+
+@pytest.mark.parametrize("scheduler", ["dpmsolver++", "ddim"])
+def test_the_denoiser_alone_works_in_half_precision_between_latents_in_fp32(whole, monkeypatch, scheduler):
+    denoised, stepped, forward = set(), set(), UNet2DConditionModel.forward
+
+    def watched(self, latents, *arguments, **named):
+        denoised.add(latents.dtype)
+        return forward(self, latents, *arguments, **named)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
+    generator = load_generator(str(whole), precision="fp32").prepare("bf16")
+    generator.set_scheduler(scheduler)
+    step = generator.pipeline.scheduler.step
+
+    def watched_step(prediction, *arguments, **named):
+        found = step(prediction, *arguments, **named)
+        stepped.add((prediction.dtype, found[0].dtype))
+        return found
+
+    monkeypatch.setattr(generator.pipeline.scheduler, "step", watched_step)
+    generator.draw([Request(0, "mel", "melanoma, dark", 2.0, 3)], DRAWING)
+    assert denoised == {torch.bfloat16}
+    assert stepped == {(torch.float32, torch.float32)}

@@ -16,7 +16,7 @@ from lesiongen.diffusion.model_folder import BaseReference, model_version, write
 from lesiongen.diffusion.plan import batches, requests
 from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
 from lesiongen.diffusion.sampling import join_samples, sample
-from lesiongen.errors import DataError, Interrupted, UsageError
+from lesiongen.errors import DataError, Interrupted, StorageError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 
@@ -416,3 +416,11 @@ def test_the_command_reads_a_plan_and_prints_json(pipeline_folder, dataset_uri, 
     result = CliRunner().invoke(app, ["sample", str(pipeline_folder), *places, *chosen], catch_exceptions=False)
     assert result.exit_code == 0
     assert json.loads(result.stdout)["classes"] == {"mel": 2, "nv": 1}
+
+
+@pytest.mark.parametrize("where", ["output", "work"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_model_is_loaded(dataset_uri, tmp_path, where):
+    (tmp_path / "file").touch()
+    places = {"output": str(tmp_path / "out"), where: str(tmp_path / "file" / "out")}
+    with pytest.raises(StorageError, match="cannot be written: .*file is no folder"):
+        sample(CONFIG, "no/model/at/all", dataset=dataset_uri, **places)

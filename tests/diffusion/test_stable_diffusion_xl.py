@@ -1,9 +1,12 @@
 """Stable Diffusion XL: both text encoders, sizes, adapters and whole models, as diffusers itself does it."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
@@ -11,14 +14,16 @@ from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.cache import Orientations, cached
 from lesiongen.diffusion.cache_place import CachePlace
 from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.generator import load_generator
 from lesiongen.diffusion.model_folder import read_manifest
+from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.imaging import encode_png
 
 from .conftest import SIZE
 
 CPU = torch.device("cpu")
-CAPTIONS = ["melanoma, dark", ""]
+CAPTIONS = ["melanoma, dark", "nevus"]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,43 @@ def test_captions_are_encoded_as_the_pipeline_encodes_them(xl_folder, pipeline):
         text, _, pooled, _ = pipeline.encode_prompt(caption, do_classifier_free_guidance=False)
         torch.testing.assert_close(encoded["text"][row], text[0])
         torch.testing.assert_close(encoded["pooled"][row], pooled[0])
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_no_caption_is_the_same_in_training_and_in_drawing(xl_folder, tmp_path, monkeypatch, zeros):
+    """The published base takes zeros for no prompt; a pipeline that says so takes the encoded empty text."""
+    folder = shutil.copytree(xl_folder, tmp_path / "pipeline")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"force_zeros_for_empty_prompt": zeros}))
+    told, forward = [], UNet2DConditionModel.forward
+
+    def watched(self, *arguments, **named):
+        told.append({"text": named["encoder_hidden_states"][0], "pooled": named["added_cond_kwargs"]["text_embeds"][0]})
+        return forward(self, *arguments, **named)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
+    drawing = SampleConfig(image_size=SIZE)
+    load_generator(str(folder), precision="fp32").draw([Request(0, "mel", CAPTIONS[0], 2.0, 1)], drawing)
+    trained = family_of(folder).caption_encoder(CPU)(["", CAPTIONS[0]])
+    for name, values in trained.items():
+        torch.testing.assert_close(told[0][name], values[0])
+        assert bool(values[0].any()) != zeros
+        assert values[1].any()
+
+
+def test_what_is_encoded_is_kept_for_the_same_meaning_of_no_caption_alone(xl_folder, dataset_uri, tmp_path):
+    folder = shutil.copytree(xl_folder, tmp_path / "pipeline")
+    index = json.loads((folder / "model_index.json").read_text())
+    empty = {}
+    for zeros in (True, False):
+        (folder / "model_index.json").write_text(json.dumps(index | {"force_zeros_for_empty_prompt": zeros}))
+        cache = cached(
+            Dataset.open(dataset_uri), "train", family_of(folder), image_size=SIZE,
+            orientations=Orientations(False, False), device=CPU, place=CachePlace(tmp_path / "cache"),
+        )  # fmt: skip
+        empty[zeros] = cache.conditioning(np.array([0]), dropped=np.array([True]))["text"]
+    assert not empty[True].any()
+    assert empty[False].any()
 
 
 def test_the_size_is_that_of_the_pipeline_for_a_picture_that_is_not_cropped(xl_folder, pipeline):
