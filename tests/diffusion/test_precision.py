@@ -148,8 +148,7 @@ def test_half_a_precision_draws_the_same_pictures_up_to_rounding(whole, monkeypa
         generator.prepare(name)
         generator.set_scheduler("dpmsolver++")
         pictures[name] = np.stack([np.asarray(image, dtype=float) for image in generator.draw(wanted, DRAWING)])
-    half = {"bf16": torch.bfloat16, "fp16": torch.float32}[precision]
-    assert decoded == {(torch.float32, 1), (half, 1)}
+    assert decoded == {(torch.float32, 1)}
     error = np.abs(pictures[precision] - pictures["fp32"])
     assert 0 < error.mean() < 1
     assert pictures["fp32"].std() > 20
