@@ -25,7 +25,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.stack import Stack
 from lesiongen.storage import unique_prefix
-from lesiongen.storage_s3 import S3Storage
+from lesiongen.storage.s3 import S3Storage
 
 SIDE = 128
 THREADS = 32

@@ -4,7 +4,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.dataset.copying import copy_dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.storage import open_storage
-from lesiongen.storage_s3 import s3_client
+from lesiongen.storage.s3 import s3_client
 
 
 def publish(output: str, count: int = 12) -> Dataset:

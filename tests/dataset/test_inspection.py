@@ -89,7 +89,7 @@ def heavy(s3_root):
 @pytest.fixture
 def transferred(monkeypatch):
     """Counts the bytes that are asked of the server by ranges."""
-    from lesiongen.storage_s3 import S3Storage
+    from lesiongen.storage.s3 import S3Storage
 
     counted = []
     plain = S3Storage.read_range

@@ -110,7 +110,7 @@ def _work(run: Run, kill_before_write: int | None) -> None:
 
 def _kill_before(number: int) -> None:
     """Counts all that changes the storage of checkpoints, and kills this process before the given change."""
-    from lesiongen.storage_s3 import S3Storage
+    from lesiongen.storage.s3 import S3Storage
 
     left = number
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesiongen import storage_partial
 from lesiongen.diffusion.checkpoints import CheckpointStore
-from lesiongen.storage import LocalStorage
+from lesiongen.storage import LocalStorage, partial
 
 WRITER = """
 import sys, time
@@ -80,7 +79,7 @@ def test_a_file_of_somebody_else_stays(tmp_path):
 
 def test_a_folder_of_many_files_is_not_looked_through_for_each_of_them(tmp_path, monkeypatch):
     looked = []
-    monkeypatch.setattr(storage_partial, "remove_abandoned", looked.append)
+    monkeypatch.setattr(partial, "remove_abandoned", looked.append)
     for number in range(5):
         LocalStorage(str(tmp_path)).write_bytes(f"{number}", b"")
     assert looked == [tmp_path]

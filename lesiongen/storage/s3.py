@@ -21,8 +21,9 @@ from botocore.exceptions import (
 )
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
-from lesiongen.storage import LocalStorage, Storage, StoredObject, readable
-from lesiongen.storage_parts import download, etag_of, part_bytes, upload
+from lesiongen.storage.interface import Storage, StoredObject
+from lesiongen.storage.local import LocalStorage, readable
+from lesiongen.storage.parts import download, etag_of, part_bytes, upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

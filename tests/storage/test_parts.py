@@ -12,14 +12,14 @@ import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.storage import open_storage
-from lesiongen.storage_parts import PART_BYTES, etag_of
-from lesiongen.storage_s3 import s3_client
+from lesiongen.storage.parts import PART_BYTES, etag_of
+from lesiongen.storage.s3 import s3_client
 
 SLOWLY = """
 import sys, time
 from pathlib import Path
 from lesiongen.storage import open_storage
-from lesiongen.storage_s3 import s3_client
+from lesiongen.storage.s3 import s3_client
 s3_client().meta.events.register("before-call.s3", lambda **_: time.sleep(0.1))
 """
 
@@ -157,7 +157,9 @@ def test_a_killed_download_fetches_only_what_is_missing(big, tmp_path, s3_root, 
     storage.download_folder(target)
 
     assert sent.count("GetObject") <= 13 - whole + 1
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"big": big.read_bytes(), "small": b"small"}
+    # The small one may have been killed in the making: its hidden file is removed by a later write.
+    visible = {path.name: path.read_bytes() for path in target.iterdir() if not path.name.endswith(".partial")}
+    assert visible == {"big": big.read_bytes(), "small": b"small"}
     sent.clear()
     storage.download_folder(target)
     assert "GetObject" not in sent

@@ -6,7 +6,7 @@ import pytest
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import file_digest, open_storage, unique_prefix
-from lesiongen.storage_s3 import s3_client
+from lesiongen.storage.s3 import s3_client
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -1,0 +1,25 @@
+"""Local folders and ``s3://`` prefixes behind one interface.
+
+The endpoint comes from ``AWS_ENDPOINT_URL``, the keys from the usual AWS variables; with an endpoint given, buckets
+are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional writes: a prefix
+is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
+"""
+
+from lesiongen.storage.address import open_storage, unique_prefix
+from lesiongen.storage.files import CHUNK, as_json, file_digest, temporary_space
+from lesiongen.storage.interface import Storage, StoredObject, in_parallel
+from lesiongen.storage.local import LocalStorage, readable
+
+__all__ = [
+    "CHUNK",
+    "LocalStorage",
+    "Storage",
+    "StoredObject",
+    "as_json",
+    "file_digest",
+    "in_parallel",
+    "open_storage",
+    "readable",
+    "temporary_space",
+    "unique_prefix",
+]

@@ -1,0 +1,44 @@
+"""What is done with files wherever they are stored."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from lesiongen.errors import StorageError
+
+__all__ = ["CHUNK", "as_json", "file_digest", "temporary_space"]
+
+CHUNK = 1 << 20
+"""Bytes that are read at a time."""
+
+
+def as_json(value: object) -> str:
+    """Returns a value as indented JSON, the way in which it is stored."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def file_digest(source: BinaryIO) -> str:
+    """Returns the SHA-256 of a stream, in hexadecimal, reading it in pieces."""
+    digest = hashlib.sha256()
+    while chunk := source.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Turns a failure to write temporary files into an error that says what to do.
+
+    Raises:
+        StorageError: The disk of temporary files is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"Temporary files cannot be written to {tempfile.gettempdir()}: {error.strerror or error}",
+            hint="Free some space there, or set TMPDIR to a larger disk.",
+        ) from error

@@ -1,0 +1,194 @@
+"""What a place for files can do, be it a folder or a prefix on S3."""
+
+import json
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from lesiongen.errors import StorageError
+from lesiongen.progress import progress
+from lesiongen.storage.files import as_json
+
+__all__ = ["Storage", "StoredObject", "in_parallel"]
+
+PARALLEL_TRANSFERS = 16
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of a storage: its key, relative to the storage, its size in bytes, and S3's ETag."""
+
+    key: str
+    size: int
+    etag: str | None = None
+
+
+class Storage(ABC):
+    """A folder or a prefix, addressed by keys relative to it (``train-00000-of-00001.parquet``)."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+
+    @abstractmethod
+    def read_bytes(self, key: str) -> bytes:
+        """Returns the whole object.
+
+        Raises:
+            StorageError: There is no such object, or it cannot be read.
+        """
+
+    @abstractmethod
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Writes an object; readers see either the old or the new one, never a part."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Tells whether the object is there."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Lists the objects whose keys begin with ``prefix``, sorted by key."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Deletes an object; one that is not there is no error."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """Opens an object for reading, seekable: only the parts that are read are transferred."""
+
+    @abstractmethod
+    def upload_file(self, path: Path, key: str) -> None:
+        """Copies a local file into the storage."""
+
+    @abstractmethod
+    def download_file(self, key: str, path: Path) -> None:
+        """Copies an object to a local file, which appears only when whole."""
+
+    def is_copy(self, item: StoredObject, path: Path) -> bool:
+        """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
+        return False
+
+    def closed_folders(self) -> tuple[str, ...]:
+        """Returns the keys of folders that `list` does not look into."""
+        return ()
+
+    @contextmanager
+    def publishing(self) -> "Iterator[Storage]":
+        """Gives a place for files that belong together; at the end of the block they are all in this storage.
+
+        Where a storage can, they appear at once. Elsewhere they appear one by one, and the last has to make them valid.
+        """
+        yield self
+
+    def child(self, *parts: str) -> "Storage":
+        """Returns the storage of a folder within this one."""
+        return type(self)("/".join([self.uri, *parts]))
+
+    def read_text(self, key: str) -> str:
+        """Returns an object as UTF-8 text."""
+        return self.read_bytes(key).decode("utf-8")
+
+    def write_text(self, key: str, text: str) -> None:
+        """Writes UTF-8 text."""
+        self.write_bytes(key, text.encode("utf-8"))
+
+    def read_json(self, key: str) -> Any:
+        """Returns an object parsed as JSON.
+
+        Raises:
+            StorageError: The object is absent or is not JSON.
+        """
+        try:
+            return json.loads(self.read_bytes(key))
+        except ValueError as error:
+            raise StorageError(f"{self.uri}/{key} is not JSON: {error}") from error
+
+    def write_json(self, key: str, value: object) -> None:
+        """Writes a value as indented JSON."""
+        self.write_text(key, as_json(value))
+
+    def delete_all(self) -> None:
+        """Deletes every object below this storage."""
+        in_parallel(self.delete, [item.key for item in self.list()])
+
+    def require_writable(self) -> None:  # noqa: B027  of most storages only a write tells
+        """Refuses a place that can never be written, before work is done that is to go there.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+
+    def remove_abandoned(self) -> None:  # noqa: B027  most storages hold nothing of the kind
+        """Removes what killed writers have left anywhere below this storage, and no live writer's files."""
+
+    def upload_folder(self, folder: Path, *, description: str = "Uploading") -> None:
+        """Copies every file below a folder, several at a time, with progress.
+
+        Files that an interrupted upload has left whole are not sent again.
+        """
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        there = {item.key: item for item in self.list()}
+
+        def send(path: Path) -> None:
+            key = path.relative_to(folder).as_posix()
+            if key not in there or not self.is_copy(there[key], path):
+                self.upload_file(path, key)
+
+        in_parallel(send, files, description)
+
+    def download_folder(self, folder: Path, *, description: str = "Downloading") -> None:
+        """Copies every object to a folder, several at a time, with progress.
+
+        Files that an interrupted download has left whole are not fetched again.
+        """
+        items = list(self.list())
+        if not items:
+            raise StorageError(f"{self.uri} holds nothing", hint="Check the path, and that it has been written.")
+        for item in items:
+            if not (folder / item.key).resolve().is_relative_to(folder.resolve()):
+                raise StorageError(f"The key {item.key!r} of {self.uri} would leave the folder {folder}")
+
+        def fetch(item: StoredObject) -> None:
+            path = folder / item.key
+            if not path.is_file() or not self.is_copy(item, path):
+                self.download_file(item.key, path)
+
+        in_parallel(fetch, items, description)
+
+    @contextmanager
+    def fetch(self, key: str) -> Iterator[Path]:
+        """Gives a local path of an object, for libraries that read files only."""
+        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
+            path = Path(folder) / Path(key).name
+            self.download_file(key, path)
+            yield path
+
+
+def in_parallel(work: Callable[[_Item], object], items: Iterable[_Item], description: str = "") -> None:
+    """Transfers several files at a time, with progress where there is a description."""
+    pending = list(items)
+    with ThreadPoolExecutor(PARALLEL_TRANSFERS) as pool, _counted(description, len(pending)) as advance:
+        futures = [pool.submit(work, item) for item in pending]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                advance()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _counted(description: str, total: int) -> Iterator[Callable[[], None]]:
+    if not description:
+        yield lambda: None
+        return
+    with progress(description, total=total, unit="files") as bar:
+        yield bar.advance
