@@ -42,15 +42,10 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    small = _stretched(image if image.mode == "RGB" else image.convert("RGB")).convert("YCbCr")
+    small = reduced(image if image.mode == "RGB" else image.convert("RGB"), 2 * SIDE)
+    small = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
-
-
-def _stretched(image: Image.Image) -> Image.Image:
-    if image.width % SIDE == image.height % SIDE == 0:
-        return image.reduce((image.width // SIDE, image.height // SIDE))
-    return reduced(image, 2 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 class FingerprintFile(Sequence[Fingerprint]):
