@@ -17,6 +17,7 @@ from harness import machine, table, versions
 from PIL import Image
 
 from lesiongen.imaging import Fingerprint, fingerprint, near_duplicates
+from lesiongen.imaging.decoding import decode_small
 
 PLANTED = 200
 CROP = 0.05
@@ -132,7 +133,7 @@ def main() -> None:
     found, everything_read = [], []
     for name, lesions in lesions_of(arguments.data).items():
         images = [Image.open(path).convert("RGB") for path in sets[name]]
-        prints = [fingerprint(image) for image in images]
+        prints = [fingerprint(decode_small(path.read_bytes()).image) for path in sets[name]]
         everything_read += images
         for kind, values in recalls.items():
             values.append(f"{recall(images, prints, kind, arguments.seed):.3f}")

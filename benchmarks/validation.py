@@ -23,12 +23,11 @@ import numpy as np
 from harness import machine, processor_seconds, spread, table, versions
 from PIL import Image
 
-from lesiongen.imaging import decode, fingerprint
-from lesiongen.imaging.encoding import pixel_hash
+from lesiongen.imaging import fingerprint
+from lesiongen.imaging.decoding import decode_small
 from lesiongen.imaging.examination import examine_all
-from lesiongen.imaging.preprocessing import reduced
 from lesiongen.imaging.private_metadata import private_metadata
-from lesiongen.imaging.quality import SHARPNESS_SIDE, sharpness
+from lesiongen.imaging.quality import sharpness
 from lesiongen.parallel import in_processes
 
 if TYPE_CHECKING:
@@ -87,13 +86,13 @@ def publish(files: list[bytes], folder: Path) -> "Dataset":
 def compare(files: list[bytes], pairs: int) -> list[str]:
     """Returns a row of the table: the limit, the checks, and the ratio of each round in time and in processor time."""
     # Imported here: the processes that the checks start import this file, and should not wait for pandas.
-    from lesiongen.validation.columns import examined_images
+    from lesiongen.dataset.examined import examined_images
 
     with tempfile.TemporaryDirectory() as folder:
         dataset = publish(files, Path(folder))
         cases: dict[str, Callable[[], tuple[float, float]]] = {
             "limit": lambda: fastest_bare_pool(Path(folder) / "files"),
-            "checks": lambda: timed(lambda: examined_images(dataset)),
+            "checks": lambda: timed(lambda: examined_images([dataset], doing="Checking images")),
         }
         rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
         for turn in range(pairs + 1):
@@ -126,16 +125,13 @@ def starting() -> float:
 def profile(files: list[bytes]) -> list[str]:
     """Returns milliseconds an image in one process: decoding with Pillow alone, and each part of the examination."""
     files = files[:PROFILED]
-    images = [decode(data) for data in files]
-    small = [reduced(image, SHARPNESS_SIDE) for image in images]
+    small = [decode_small(data).image for data in files]
     parts: list[tuple[Callable[[object], object], list]] = [
         (lambda data: Image.open(BytesIO(data)).load(), files),
         (examine_all, [files]),
-        (decode, files),
-        (lambda image: reduced(image, SHARPNESS_SIDE), images),
+        (decode_small, files),
         (fingerprint, small),
         (sharpness, small),
-        (pixel_hash, images),
         (private_metadata, files),
     ]
     taken = [statistics.median(milliseconds(work, items) for _ in range(5)) for work, items in parts]
@@ -154,7 +150,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the three real sets")
-    parser.add_argument("--images", type=int, default=6000, help="images of each kind")
+    parser.add_argument("--images", type=int, default=10_015, help="images of each kind; HAM10000 has 10,015")
     parser.add_argument("--pairs", type=int, default=5, help="rounds")
     arguments = parser.parse_args()
     kinds = {
@@ -177,7 +173,7 @@ def main() -> None:
             rows,
         )
     )
-    parts = ["Pillow alone", "examine", "decode", "reduce", "fingerprint", "sharpness", "digest", "metadata"]
+    parts = ["Pillow alone", "examine", "decode", "fingerprint", "sharpness", "metadata"]
     print("\nMilliseconds of processor time an image in one process\n")
     print(table(["images", *parts], [[kind, *profile(files)] for kind, files in kinds.items()]))
     print(f"\nStarting the processes: {spread([starting() for _ in range(arguments.pairs)])} s of processor time")

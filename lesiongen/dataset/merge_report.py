@@ -26,7 +26,7 @@ TILE = 128
 
 def merge_summary(
     plan: MergePlan,
-    digests: NDArray[Any],
+    hashes: NDArray[Any],
     inputs: Sequence[Mapping[str, Any]],
     licence: CombinedLicence,
     rule: str,
@@ -35,12 +35,12 @@ def merge_summary(
 
     Args:
         plan: What became of every row.
-        digests: Digest of each row's pixels.
+        hashes: Hash of each row's pixels.
         inputs: The datasets: name, uri, version, rows, licence.
         licence: Their licences combined.
         rule: The rule for duplicates.
     """
-    table = plan.table.assign(digest=digests)
+    table = plan.table.assign(digest=hashes)
     kept, dropped = table[table["dropped"].isna()], table[table["dropped"].notna()]
     pairs = list(_pairs(table))
     return {

@@ -6,25 +6,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lesiongen.config import StageConfig
+from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.licences import CombinedLicence, combine_licences
 from lesiongen.dataset.merge_plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
 from lesiongen.dataset.merge_report import merge_page, merge_summary, shown_pairs
+from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import (
-    Fingerprint,
-    FingerprintFile,
-    ImageError,
-    content_digest,
-    decode,
-    duplicate_groups,
-    fingerprint,
-)
-from lesiongen.parallel import in_processes
+from lesiongen.imaging import duplicate_groups
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
@@ -35,9 +29,6 @@ __all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult",
 
 MERGE_REPORT_NAME = "merge_report.json"
 MERGE_PAGE_NAME = "merge_report.html"
-BATCH = 16
-FEW_IMAGES = 1000
-"""With fewer, starting processes takes longer than what they save."""
 _PLANNED = ("image_id", "diagnosis", "split", "source", *ID_COLUMNS)
 
 
@@ -93,9 +84,9 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         )
         with writer:
             table = _table(datasets, names)
-            prints, digests = _fingerprints(datasets, len(table))
-            plan = plan_merge(table, duplicate_groups(prints), drop=config.duplicates == "drop")
-            summary = merge_summary(plan, np.array(digests), _inputs(datasets, names), combined, config.duplicates)
+            groups, hashes = _recognised(datasets, table)
+            plan = plan_merge(table, groups, drop=config.duplicates == "drop")
+            summary = merge_summary(plan, hashes, _inputs(datasets, names), combined, config.duplicates)
             _refuse_duplicates(config, summary)
             writer.origin["sources"] = summary["sources"]
             for sample in _kept(datasets, plan):
@@ -158,40 +149,17 @@ def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _fingerprints(datasets: Sequence[Dataset], total: int) -> tuple[FingerprintFile, list[str]]:
-    prints = FingerprintFile()
-    digests: list[str] = []
-    with progress("Looking for duplicates", total=total, unit="images") as bar:
-        processes = 1 if total < FEW_IMAGES else None
-        for seen in in_processes(_look, _batches(datasets), processes=processes):
-            for mark, digest in seen:
-                prints.append(mark)
-                digests.append(digest)
-            bar.advance(len(seen))
-    return prints, digests
-
-
-def _batches(datasets: Sequence[Dataset]) -> Iterator[list[tuple[str, bytes]]]:
-    batch: list[tuple[str, bytes]] = []
-    for dataset in datasets:
-        for sample in dataset.samples():
-            batch.append((f"{dataset.uri}, image_id = {sample.image_id}", sample.image))
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
-
-
-def _look(batch: list[tuple[str, bytes]]) -> list[tuple[Fingerprint, str]]:
-    seen = []
-    for where, data in batch:
-        try:
-            image = decode(data)
-        except ImageError as error:
-            raise DataError(f"{where}: {error}", hint="lesiongen validate lists every such image.") from error
-        seen.append((fingerprint(image), content_digest(image)))
-    return seen
+def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+    """Returns the group of near-duplicates of each row, and a hash of its pixels."""
+    seen, prints = examined_images(datasets, doing="Looking for duplicates")
+    if (problems := seen["decode_problem"].dropna()).any():
+        row = table.loc[problems.index[0]]
+        raise DataError(
+            f"{datasets[row['dataset']].uri}, image_id = {row['image_id']}: {problems.iloc[0]}",
+            hint="lesiongen validate lists every such image.",
+        )
+    groups = duplicate_groups(prints)
+    return groups, picture_hashes(seen.assign(look=groups, **table[["dataset", "image_id"]]), datasets)
 
 
 def _refuse_duplicates(config: MergeConfig, summary: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ _CHUNK = 512
 # The pixel check. A copy keeps its fine structure where it keeps its colours; a copy whose colours were corrected
 # must keep it better.
 _SMOOTH_SIGMA, _FINE_SIGMA = 1.5, 1.5
-_LAID, _ALIGNED, _ALIKE = 0.7, 0.93, 0.92
+_LAID, _ALIGNED, _ALIKE = 0.7, 0.93, 0.935
 _FINE_AT_FIRST, _FINE_AFTER_A_STEP, _FINE_ALIKE, _FINE_SAME = 0.3, 0.55, 0.82, 0.93
 _COLOUR_SAME, _LUMINANCE_SAME = 5.0, 3.0
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.imaging.preprocessing import reduced
+from lesiongen.imaging.preprocessing import reduced, small_picture
 
 __all__ = [
     "COLOUR_SIDE",
@@ -42,8 +42,8 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    small = reduced(image if image.mode == "RGB" else image.convert("RGB"), 2 * SIDE)
-    small = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
+    small = reduced(small_picture(image), 2 * SIDE)
+    small = small.resize((SIDE, SIDE), Image.Resampling.BOX)
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
 

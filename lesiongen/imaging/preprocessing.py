@@ -4,7 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["reduced", "square", "to_array"]
+__all__ = ["SMALL_SIDE", "reduced", "small_picture", "square", "to_array"]
+
+SMALL_SIDE = 128
+"""Pixels that the shorter side of a picture keeps at least, of which no more is wanted than what it shows."""
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -33,3 +36,9 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
     """
     factor = min(image.size) // side
     return image.reduce(factor) if factor > 1 else image
+
+
+def small_picture(image: Image.Image) -> Image.Image:
+    """Returns a picture as it is examined and recognised by: in YCbCr, reduced to `SMALL_SIDE` pixels at least."""
+    small = reduced(image if image.mode in ("RGB", "YCbCr") else image.convert("RGB"), SMALL_SIDE)
+    return small if small.mode == "YCbCr" else small.convert("YCbCr")

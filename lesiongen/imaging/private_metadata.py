@@ -11,10 +11,9 @@ __all__ = ["private_metadata"]
 
 _EXIF = b"Exif\0\0"
 _SEGMENTS = {
-    (0xE1, _EXIF): "EXIF",
-    (0xE1, b"http://ns.adobe.com/x"): "XMP",
-    (0xED, b"Photoshop"): "IPTC",
-    (0xFE, b""): "comment",
+    0xE1: {_EXIF: "EXIF", b"http://ns.adobe.com/x": "XMP"},
+    0xED: {b"Photoshop": "IPTC"},
+    0xFE: {b"": "comment"},
 }
 _CHUNKS = {b"eXIf": "EXIF", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "date"}
 _BASE, _DETAIL = ExifTags.Base, "EXIF "
@@ -72,10 +71,8 @@ def _kinds_of_pieces(data: bytes) -> Iterator[str]:
 
 
 def _kind_of_segment(marker: int, body: bytes) -> str | None:
-    for (known, start), kind in _SEGMENTS.items():
-        if marker == known and body.startswith(start):
-            return kind
-    return None
+    starts = _SEGMENTS.get(marker, {})
+    return next((kind for start, kind in starts.items() if body.startswith(start)), None)
 
 
 def _kinds_by_pillow(data: bytes) -> Iterator[str]:

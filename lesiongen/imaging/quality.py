@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.imaging.pixels import pixels
-from lesiongen.imaging.preprocessing import reduced
+from lesiongen.imaging.preprocessing import SMALL_SIDE, reduced
 
-__all__ = ["SHARPNESS_SIDE", "contrast", "sharpness", "vignette_share"]
+__all__ = ["contrast", "sharpness", "vignette_share"]
 
-SHARPNESS_SIDE = 128
-"""Shorter side, in pixels, at which sharpness is measured."""
 _DARK = 48
+_ENDS = np.uint32(1 << 31 | 1)
+"""The first and the last pixel of a row of 32 that is a word."""
 
 
 def contrast(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,16 +32,19 @@ def sharpness(image: Image.Image) -> float:
         135, 88 and 356), the same ones blurred by a Gaussian of 2% of the side to 1 to 8. The same photograph at other
         sizes stays within a quarter.
     """
-    small = reduced(image, SHARPNESS_SIDE).convert("L")
-    if (scale := SHARPNESS_SIDE / min(small.size)) != 1:
+    small = reduced(image, SMALL_SIDE).convert("L")
+    if (scale := SMALL_SIDE / min(small.size)) != 1:
         # Enlarged, the pixels of a small image must not become edges.
         way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
         small = small.resize((round(small.width * scale), round(small.height * scale)), way)
     # The rim may be a vignette's edge, which is sharp in any photograph.
     top, left = small.height // 8, small.width // 8
     values = pixels(small)[top : small.height - top, left : small.width - left].astype(np.int16)
-    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
-    edges = (around - 4 * values[1:-1, 1:-1]).ravel().astype(np.float32)
+    edges = values[:-2, 1:-1] + values[2:, 1:-1]
+    edges += values[1:-1, :-2]
+    edges += values[1:-1, 2:]
+    edges -= values[1:-1, 1:-1] << 2
+    edges = edges.ravel().astype(np.float32)
     # The mean is nearly 0, so that the difference of squares loses nothing.
     return float(edges @ edges / edges.size - (edges.sum() / edges.size) ** 2)
 
@@ -50,26 +53,25 @@ def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
     """Returns how much of a picture is dark and joined to a corner, as the rim of a dermatoscope is.
 
     Args:
-        light: Grey values of small pictures [n, side, side], 0 to 255; dark is below 48.
+        light: Grey values of small pictures [n, 32, 32], 0 to 255; dark is below 48.
 
     Returns:
         Share of each picture, float64 [n].
     """
-    side = light.shape[-1]
-    dark = light < _DARK
-    cornered = np.flatnonzero(dark[:, :: side - 1, :: side - 1].any(axis=(1, 2)))
+    # A row of 32 pixels is a word of 32 bits: what is reached spreads over all of them at once.
+    dark = np.packbits(light < _DARK, axis=2, bitorder="little").view(np.uint32)[..., 0]
+    cornered = np.flatnonzero((dark[:, [0, -1]] & _ENDS).any(axis=1))
     dark = dark[cornered]
     reached = np.zeros_like(dark)
-    reached[:, :: side - 1, :: side - 1] = dark[:, :: side - 1, :: side - 1]
-    count = 0
-    while (now := int(reached.sum())) > count:
-        count = now
-        wider = reached.copy()
+    reached[:, [0, -1]] = dark[:, [0, -1]] & _ENDS
+    while True:
+        wider = reached | np.left_shift(reached, 1) | np.right_shift(reached, 1)
         wider[:, 1:] |= reached[:, :-1]
         wider[:, :-1] |= reached[:, 1:]
-        wider[..., 1:] |= reached[..., :-1]
-        wider[..., :-1] |= reached[..., 1:]
-        reached = wider & dark
+        wider &= dark
+        if np.array_equal(wider, reached):
+            break
+        reached = wider
     result = np.zeros(len(light))
-    result[cornered] = reached.mean(axis=(1, 2))
+    result[cornered] = np.bitwise_count(reached).mean(axis=1) / light.shape[2]
     return result

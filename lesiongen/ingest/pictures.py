@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from lesiongen.imaging import Fingerprint, content_digest, decode, encode_png, fingerprint
+from lesiongen.imaging.decoding import decode_small
+from lesiongen.imaging.file_pieces import PNG_START
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.ingest.stripping import stripped
 from lesiongen.storage import temporary_space
@@ -45,7 +47,9 @@ def clean(data: bytes) -> Picture:
     digest, kept = content_digest(image), stripped(data)
     if kept is None or (kept != data and content_digest(decode(kept)) != digest):
         kept = encode_png(image)
-    return Picture(kept, digest, fingerprint(image), () if kept == data else private_metadata(data))
+    # Taken as from the stored file, so that the splits keep together what validation takes for one photograph.
+    small = image if kept.startswith(PNG_START) else decode_small(kept).image
+    return Picture(kept, digest, fingerprint(small), () if kept == data else private_metadata(data))
 
 
 class Spool:

@@ -61,17 +61,10 @@ def flagged_images(dataset: Dataset, findings: Sequence[Finding], *, allow_real_
     """Reads the images that the findings show; none of a real patient where that is not allowed."""
     wanted = _wanted(findings)
     flagged = FlaggedImages({}, {})
-    if not wanted:
-        return flagged
-    for sample in dataset.samples():
-        if sample.image_id not in wanted:
-            continue
-        wanted.discard(sample.image_id)
+    for sample in dataset.select(wanted):
         if allow_real_images or is_synthetic(sample.provenance):
             flagged.pictures[sample.image_id] = _thumbnail(sample.image)
             flagged.labels[sample.image_id] = f"{sample.split}, {sample.diagnosis}"
-        if not wanted:
-            break
     return flagged
 
 

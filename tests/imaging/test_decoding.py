@@ -2,6 +2,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from PIL import Image
 
 from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, decode, encode_jpeg
+from lesiongen.imaging.decoding import decode_file, decode_small
+from lesiongen.imaging.preprocessing import small_picture
 
 
 def file_of(image: Image.Image, kind: str, **options) -> bytes:
@@ -128,3 +131,84 @@ def test_damage_is_an_image_or_an_image_error_and_never_anything_else(data):
                 "animated",
                 "unsupported",
             }
+
+
+JPEGS = {
+    "plain": {},
+    "no subsampling": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_rows": 1},
+}
+
+
+def averaged(image: Image.Image, factor: int) -> np.ndarray:
+    """The luminance of an image, averaged over squares of pixels."""
+    light = np.asarray(image.convert("L"), dtype=np.float64)
+    height, width = (side // factor for side in light.shape)
+    return light[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+@pytest.mark.parametrize(("side", "factor"), [(200, 1), (256, 2), (512, 4), (1024, 8), (2048, 16)])
+def test_a_small_picture_is_the_average_of_the_pixels(side, factor, options):
+    scene = skin(16, 16).resize((side + 64, side), Image.Resampling.BICUBIC)
+    data = file_of(scene, "JPEG", quality=95, **options)
+    found = decode_small(data)
+    assert (found.width, found.height, found.mode, found.image.mode) == (side + 64, side, "RGB", "YCbCr")
+    assert found.image.size == ((side + 64) // factor, side // factor)
+    error = np.asarray(found.image.convert("L"), dtype=np.float64) - averaged(decode(data), factor)
+    assert np.abs(error).max() < 4
+    assert abs(error.mean()) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("PNG", "RGB", {}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "I;16", {}),
+        ("BMP", "RGB", {}),
+        ("JPEG", "L", {}),
+        ("JPEG", "CMYK", {}),
+        ("JPEG", "RGB", {"keep_rgb": True}),
+        ("WEBP", "RGB", {"lossless": True}),
+    ],
+)
+def test_every_kind_of_file_has_a_small_picture(kind, mode, options):
+    scene = skin(16, 16).resize((300, 256), Image.Resampling.BICUBIC)
+    plain = scene.convert("L").convert("I").point(lambda value: value * 257) if mode == "I;16" else scene
+    data = file_of(plain.convert(mode), kind, **options)
+    found, whole = decode_small(data), decode_file(data)
+    assert (found.file_format, found.mode, found.width) == (whole.file_format, whole.mode, 300)
+    expected = small_picture(whole.image)
+    assert found.image.size == expected.size == (150, 128)
+    error = np.asarray(found.image, dtype=np.float64) - np.asarray(expected)
+    assert np.abs(error).max() < (6 if kind == "JPEG" else 1e-9)
+
+
+def test_a_small_picture_is_upright():
+    exif = Image.Exif()
+    exif[274] = 6
+    data = file_of(skin(16, 8).resize((512, 256)), "JPEG", exif=exif)
+    found = decode_small(data)
+    assert (found.image.size, found.width, found.height, found.orientation) == ((128, 256), 256, 512, 6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_is_found_in_a_small_picture_as_in_the_whole(data):
+    scene = skin(24, 24).resize((300, 260), Image.Resampling.BICUBIC)
+    damaged = bytearray(file_of(scene, "JPEG", quality=85, **data.draw(st.sampled_from(list(JPEGS.values())))))
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del damaged[data.draw(st.integers(0, len(damaged) - 1)) :]
+    assert problem(decode_small, bytes(damaged)) == problem(decode_file, bytes(damaged))
+
+
+def problem(read: Callable[[bytes], object], data: bytes) -> str | None:
+    try:
+        read(data)
+    except ImageError as error:
+        return str(error)
+    return None
