@@ -152,7 +152,7 @@ def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
 def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
     """Returns the group of near-duplicates of each row, and a hash of its pixels."""
     seen, prints = examined_images(datasets, doing="Looking for duplicates")
-    if (problems := seen["decode_problem"].dropna()).any():
+    if not (problems := seen["decode_problem"].dropna()).empty:
         row = table.loc[problems.index[0]]
         raise DataError(
             f"{datasets[row['dataset']].uri}, image_id = {row['image_id']}: {problems.iloc[0]}",

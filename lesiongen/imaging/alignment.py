@@ -47,7 +47,7 @@ def blurred(pictures: Pictures, sigma: float) -> Pictures:
     side = pictures.shape[-1]
     offsets = np.arange(side)[:, None] - np.arange(side)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    # Far from the middle float32 would hold subnormal numbers, with which processors compute ten times as slowly.
+    # Far from the middle float32 would hold subnormal numbers, with which processors compute twenty times as slowly.
     kernel[kernel < _NOTHING] = 0
     kernel = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
     return np.asarray(kernel @ pictures @ kernel.T, dtype=np.float32)
