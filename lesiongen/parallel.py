@@ -23,17 +23,17 @@ AHEAD = 3
 def in_processes(
     work: Callable[[_Item], _Result], items: Iterable[_Item], *, processes: int | None = None
 ) -> Iterator[_Result]:
-    """Yields ``work(item)`` for every item, in order, computed by several processes.
+    """Yields ``work(item)`` for every item, in order, computed by this process and others.
 
     Items are drawn as they are needed: a few for each process are held, whatever their number. An error of ``work``
-    ends the iteration and is raised as it is. Each process computes in a single thread, unless the environment says
-    otherwise.
+    ends the iteration and is raised as it is. Each of the others computes in a single thread, unless the environment
+    says otherwise.
 
     Args:
         work: A function of a module; it, the items and the results are pickled.
         items: What to work on; make one worth some hundredths of a second at least.
-        processes: How many; by default one for each core that this process may use, a container's limit included.
-            With one, nothing is started.
+        processes: How many, this one included; by default one for each core that it may use, a container's limit
+            included. With one, nothing is started.
     """
     # The processes import this file, and need neither joblib nor what it imports.
     from joblib import cpu_count
@@ -44,22 +44,43 @@ def in_processes(
         return
     # Forked children would share the locks of threads that they do not have.
     pool = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
+        count - 1, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
     )
-    pending: deque[Future[_Result]] = deque()
+    pending: deque[tuple[_Item, Future[_Result]]] = deque()
     try:
         # They start while the first item is being made, which may take as long.
         with _one_thread_each():
-            for _ in range(count):
+            for _ in range(1, count):
                 pool.submit(int)
         for item in items:
-            pending.append(pool.submit(work, item))
+            pending.append((item, pool.submit(work, item)))
             if len(pending) > AHEAD * count:
-                yield pending.popleft().result()
+                yield _oldest(pending, work)
         while pending:
-            yield pending.popleft().result()
+            yield _oldest(pending, work)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _oldest(pending: deque[tuple[_Item, Future[_Result]]], work: Callable[[_Item], _Result]) -> _Result:
+    """Returns the oldest result; rather than wait for it, this process does what no other has begun."""
+    while not pending[0][1].done():
+        place = next((place for place, (_, future) in enumerate(pending) if future.cancel()), None)
+        if place is None:
+            break
+        item = pending[place][0]
+        pending[place] = item, _done_here(work, item)
+    return pending.popleft()[1].result()
+
+
+def _done_here(work: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
+    """Works in this process; an error waits for its turn as those of the others do."""
+    future: Future[_Result] = Future()
+    try:
+        future.set_result(work(item))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def use_own_cores() -> None:

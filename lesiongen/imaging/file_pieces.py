@@ -22,9 +22,9 @@ def jpeg_pieces(data: bytes) -> Iterator[tuple[int, slice]]:
     """
     at = len(JPEG_START)
     while True:
-        while data[at : at + 2] == b"\xff\xff":
+        while data.startswith(b"\xff\xff", at):
             at += 1
-        if data[at : at + 1] != b"\xff" or at + 2 > len(data):
+        if at + 2 > len(data) or data[at] != 0xFF:
             raise ValueError("no marker")
         marker = data[at + 1]
         if marker == _JPEG_END:

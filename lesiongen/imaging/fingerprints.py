@@ -42,10 +42,15 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    small = reduced(small_picture(image), 2 * SIDE)
-    small = small.resize((SIDE, SIDE), Image.Resampling.BOX)
+    small = _stretched(small_picture(image))
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    if image.width % SIDE == 0 == image.height % SIDE:
+        return image.reduce((image.width // SIDE, image.height // SIDE))  # the same averages, twice as fast
+    return reduced(image, 2 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 class FingerprintFile(Sequence[Fingerprint]):

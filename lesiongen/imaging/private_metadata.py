@@ -59,20 +59,17 @@ def _kinds_of_pieces(data: bytes) -> Iterator[str]:
     end = 0
     try:
         for name, place in png_pieces(data) if data.startswith(PNG_START) else jpeg_pieces(data):
-            body = data[place.start + 4 : min(place.start + 36, place.stop)]
-            if kind := _CHUNKS.get(name) if isinstance(name, bytes) else _kind_of_segment(name, body):
-                yield kind
+            if name in _CHUNKS:
+                yield _CHUNKS[name]
+            elif name in _SEGMENTS:
+                body = data[place.start + 4 : min(place.start + 36, place.stop)]
+                yield from (kind for start, kind in _SEGMENTS[name].items() if body.startswith(start))
             end = place.stop
     except ValueError:
         end = 0  # A picture without an end: what follows it cannot be told from it.
     # Some programs fill their files up with zeros.
     if data[end:].strip(b"\0"):
         yield _AFTER
-
-
-def _kind_of_segment(marker: int, body: bytes) -> str | None:
-    starts = _SEGMENTS.get(marker, {})
-    return next((kind for start, kind in starts.items() if body.startswith(start)), None)
 
 
 def _kinds_by_pillow(data: bytes) -> Iterator[str]:

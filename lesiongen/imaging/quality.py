@@ -40,13 +40,14 @@ def sharpness(image: Image.Image) -> float:
     # The rim may be a vignette's edge, which is sharp in any photograph.
     top, left = small.height // 8, small.width // 8
     values = pixels(small)[top : small.height - top, left : small.width - left].astype(np.int16)
-    edges = values[:-2, 1:-1] + values[2:, 1:-1]
-    edges += values[1:-1, :-2]
-    edges += values[1:-1, 2:]
-    edges -= values[1:-1, 1:-1] << 2
-    edges = edges.ravel().astype(np.float32)
+    # Pixel by pixel in one line, in which a neighbour is one or a width away: faster than in rows.
+    width, line = values.shape[1], values.ravel()
+    edges = line[width:-width] * -4
+    for away in (1, -1, width, -width):
+        edges += line[width + away : len(line) - width + away]
+    inner = edges.reshape(-1, width)[:, 1:-1].astype(np.float32).ravel()
     # The mean is nearly 0, so that the difference of squares loses nothing.
-    return float(edges @ edges / edges.size - (edges.sum() / edges.size) ** 2)
+    return float(inner @ inner / inner.size - (inner.sum() / inner.size) ** 2)
 
 
 def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
