@@ -17,7 +17,7 @@ from typing import BinaryIO, NoReturn, TypeVar
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import CHUNK, LocalStorage, Storage, StoredObject
 
-__all__ = ["MAX_EXPANSION", "ArchiveStorage", "TarStorage", "ZipStorage", "check_expansion"]
+__all__ = ["MAX_EXPANSION", "ArchiveStorage", "ReadOnlyStorage", "TarStorage", "ZipStorage", "check_expansion"]
 
 MAX_MEMBERS = 2_000_000
 MAX_EXPANSION = 100
@@ -48,7 +48,23 @@ class Member:
     pieces: Callable[[], Iterator[bytes]]
 
 
-class ArchiveStorage(Storage):
+class ReadOnlyStorage(Storage):
+    """A storage that is never written."""
+
+    def write_bytes(self, key: str, data: bytes) -> NoReturn:
+        """Refuses: it is only read."""
+        raise UsageError(f"{self.uri} is only read; nothing can be written to it")
+
+    def delete(self, key: str) -> NoReturn:
+        """Refuses: it is only read."""
+        self.write_bytes(key, b"")
+
+    def upload_file(self, path: Path, key: str) -> NoReturn:
+        """Refuses: it is only read."""
+        self.write_bytes(key, b"")
+
+
+class ArchiveStorage(ReadOnlyStorage):
     """An archive, addressed by its members' names; a folder that holds all of them is left out of the keys.
 
     Members are read one at a time by random access, by several threads in turn. Names that would leave a folder,
@@ -59,13 +75,14 @@ class ArchiveStorage(Storage):
         uri: Address of the archive.
         file: The archive, open for reading and seekable.
         bytes_stored: Its size.
+        top: Name of the folder that is left out; by default any, but for one that names a split.
 
     Raises:
         DataError: It is damaged, holds something that has no place in a collection, or unpacks to a multiple of its
             size that no collection does.
     """
 
-    def __init__(self, uri: str, file: BinaryIO, bytes_stored: int) -> None:
+    def __init__(self, uri: str, file: BinaryIO, bytes_stored: int, *, top: str | None = None) -> None:
         super().__init__(uri)
         self._lock = threading.Lock()
         try:
@@ -73,7 +90,7 @@ class ArchiveStorage(Storage):
         except _DAMAGE as error:
             raise DataError(f"{uri} is damaged, or is no such archive: {error}", hint="Fetch it again.") from error
         check_expansion(uri, sum(member.size for member in members.values()), bytes_stored)
-        self._files = _without_top_folder({key: member for key, member in members.items() if not _is_hidden(key)})
+        self._files = _without_top_folder({key: member for key, member in members.items() if not _is_hidden(key)}, top)
 
     @abstractmethod
     def _members(self, file: BinaryIO) -> Iterator[Member]:
@@ -85,9 +102,14 @@ class ArchiveStorage(Storage):
         Raises:
             DataError: The member is damaged.
         """
-        return b"".join(self._pieces(key))
+        return b"".join(self.pieces(key))
 
-    def _pieces(self, key: str) -> Iterator[bytes]:
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """Yields a member's bytes in pieces; no other member can be read meanwhile.
+
+        Raises:
+            DataError: The member is damaged.
+        """
         if key not in self._files:
             raise StorageError(f"{self.uri} holds no member {key!r}")
         member, done = self._files[key], 0
@@ -100,6 +122,10 @@ class ArchiveStorage(Storage):
             raise DataError(f"{self.uri}: the member {member.name!r} cannot be read: {error}") from error
         if done < member.size:
             raise DataError(f"{self.uri}: the member {member.name!r} ends after {done:,} of {member.size:,} bytes")
+
+    def size(self, key: str) -> int:
+        """Returns the bytes of a member."""
+        return self._files[key].size
 
     def exists(self, key: str) -> bool:
         """Tells whether there is such a member."""
@@ -118,19 +144,7 @@ class ArchiveStorage(Storage):
     def download_file(self, key: str, path: Path) -> None:
         """Writes a member to a local file."""
         with LocalStorage(str(path.parent)).replacing(path.name) as temporary, temporary.open("wb") as file:
-            file.writelines(self._pieces(key))
-
-    def write_bytes(self, key: str, data: bytes) -> NoReturn:
-        """Refuses: an archive is only read."""
-        raise UsageError(f"{self.uri} is an archive; nothing can be written to it")
-
-    def delete(self, key: str) -> NoReturn:
-        """Refuses: an archive is only read."""
-        self.write_bytes(key, b"")
-
-    def upload_file(self, path: Path, key: str) -> NoReturn:
-        """Refuses: an archive is only read."""
-        self.write_bytes(key, b"")
+            file.writelines(self.pieces(key))
 
 
 class ZipStorage(ArchiveStorage):
@@ -248,10 +262,11 @@ def _is_hidden(key: str) -> bool:
     return path.name.startswith(".") or path.parts[0] == _MADE_BY_SYSTEMS
 
 
-def _without_top_folder(files: dict[str, Member]) -> dict[str, Member]:
-    """Takes off the one folder in which an archive keeps everything, unless it names a split."""
+def _without_top_folder(files: dict[str, Member], wanted: str | None) -> dict[str, Member]:
+    """Takes off the one folder in which an archive keeps everything."""
     tops = {PurePosixPath(key).parts[0] for key in files}
     top = next(iter(tops), "")
-    if len(tops) != 1 or top in files or top.lower() in _SPLITS:
+    meant = top.lower() not in _SPLITS if wanted is None else top == wanted
+    if len(tops) != 1 or top in files or not meant:
         return files
     return {key.removeprefix(f"{top}/"): member for key, member in files.items()}

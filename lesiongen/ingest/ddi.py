@@ -12,8 +12,8 @@ from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.labels import own_label
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.skincon import UNUSABLE_CHOICES, Annotations, read_annotations
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.storage import Storage
 
 __all__ = ["DDI_ATTRIBUTION", "DDI_LICENCE", "DdiReader"]
 
@@ -53,10 +53,10 @@ class DdiReader(Reader):
         self.label = self.choice("label", "taxonomy", "own", "malignancy")
         self.unusable = self.choice("unusable", "exclude", "keep")
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage)
-        table = index.find_table(storage, "ddi_metadata.csv")
+        table = index.find_table("ddi_metadata.csv")
         skincon = read_annotations(storage, index, SKINCON_TABLE, self.unusable)
         yield from skincon.broken
         for item in read_table(storage, table, ("DDI_file", "skin_tone", "disease")):

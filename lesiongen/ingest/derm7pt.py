@@ -11,6 +11,7 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.labels import LABEL_CHOICES, own_label
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
 from lesiongen.storage import Storage
 
@@ -52,10 +53,10 @@ class Derm7ptReader(Reader):
         self.columns = tuple(IMAGE_TYPES) if images == "both" else (images,)
         self.label = self.choice("label", "taxonomy", "own")
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields the photographs of every case, then those without a case."""
         index = ImageIndex(storage)
-        table = index.find_table(storage, "meta.csv")
+        table = index.find_table("meta.csv")
         folder = (PurePosixPath(table).parent.parent / "images").as_posix()
         splits = _official_splits(storage, index)
         number = -1
@@ -111,7 +112,7 @@ def _official_splits(storage: Storage, index: ImageIndex) -> dict[int, str]:
     if not any(map(index.holds_table, SPLIT_TABLES.values())):
         return splits
     for split, name in SPLIT_TABLES.items():
-        for row in read_table(storage, index.find_table(storage, name), ("indexes",)):
+        for row in read_table(storage, index.find_table(name), ("indexes",)):
             number = _index(row, splits)
             splits[number] = split
     return splits

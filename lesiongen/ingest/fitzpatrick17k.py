@@ -11,8 +11,8 @@ from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.labels import own_label
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.skincon import UNUSABLE_CHOICES, Annotations, read_annotations
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.storage import Storage
 
 __all__ = ["FITZPATRICK17K_ATTRIBUTION", "FITZPATRICK17K_LICENCE", "Fitzpatrick17kReader"]
 
@@ -61,10 +61,10 @@ class Fitzpatrick17kReader(Reader):
         self.qc = self.choice("qc", "usable", "checked", "any")
         self.unusable = self.choice("unusable", "exclude", "keep")
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage)
-        table = index.find_table(storage, "fitzpatrick17k.csv")
+        table = index.find_table("fitzpatrick17k.csv")
         skincon = read_annotations(storage, index, SKINCON_TABLE, self.unusable)
         yield from skincon.broken
         for item in read_table(storage, table, COLUMNS):

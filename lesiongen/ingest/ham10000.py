@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from lesiongen.ingest import fields
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import FieldError, Reader, Rejection, Row
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.storage import Storage
 
 __all__ = ["Ham10000Reader"]
 
 # Kaggle names it so; the Harvard Dataverse leaves the suffix out, or separates by tabs.
 TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
+# The Dataverse hands out the test images of ISIC 2018 with the collection, of which they are no part.
+OTHERS = ("ISIC2018_Task3_Test_Images", "ISIC2018_Task3_Test_Input")
 
 
 class Ham10000Reader(Reader):
@@ -34,10 +36,10 @@ class Ham10000Reader(Reader):
         "dermatoscopic images of common pigmented skin lesions. Sci. Data 5, 180161 (2018)"
     )
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
-        index = ImageIndex(storage, ignore=("_segmentation",))
-        table = index.find_table(storage, *TABLES)
+        index = ImageIndex(storage, ignore=("_segmentation",), ignore_folders=OTHERS)
+        table = index.find_table(*TABLES)
         for item in read_table(storage, table, ("lesion_id", "image_id", "dx", "age", "sex", "localization")):
             yield item if isinstance(item, Rejection) else self._row(item, index)
         yield from index.unnamed(table)

@@ -10,6 +10,7 @@ from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
 from lesiongen.storage import Storage
 
@@ -75,7 +76,7 @@ class ImageFolderReader(Reader):
         self.attribution = config.attribution
         self._match = self.choice("match", "path", "name", "stem")
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of every table, then the images without a row; or every image, where there is no table."""
         index = ImageIndex(storage)
         name = self.config.options.get("table")
@@ -159,7 +160,11 @@ class ImageFolderReader(Reader):
 
 
 def _tables_named(index: ImageIndex, *names: str) -> list[str]:
-    return [key for key in index.tables if key in names or PurePosixPath(key).name in names]
+    found = [key for key in index.tables if key in names or PurePosixPath(key).name in names]
+    # Without a table, images that lie unpacked are the collection.
+    if not found and not index.keys and index.look_into_archives():
+        return _tables_named(index, *names)
+    return found
 
 
 def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names: str) -> None:

@@ -1,53 +1,85 @@
 """The images that a source holds, by name."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
-from lesiongen.storage import Storage, StoredObject
+from lesiongen.ingest.sources import Source
+from lesiongen.storage import StoredObject
 
 __all__ = ["ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LARGEST_FILE = 256 << 20
 
 
 class ImageIndex:
     """The listing of a source, read once; it remembers which images a row has named.
 
+    Archives within the source are looked into when a table or an image is not found without them.
+
     Args:
-        storage: The source.
+        source: Where the collection lies.
         ignore: Endings of the names, without suffix, of what is no photograph.
         ignore_folders: Names of folders whose images are not to be used.
     """
 
-    def __init__(self, storage: Storage, *, ignore: tuple[str, ...] = (), ignore_folders: tuple[str, ...] = ()) -> None:
-        listing = list(storage.list())
-        pictures = SUFFIXES | _UNREAD
-        self.tables = [item.key for item in listing if PurePosixPath(item.key).suffix.lower() not in pictures]
-        self._storage = storage
+    def __init__(self, source: Source, *, ignore: tuple[str, ...] = (), ignore_folders: tuple[str, ...] = ()) -> None:
+        self.tables: list[str] = []
+        """Keys of all that is no image."""
+        self._source = source
+        self._ignore = ignore
+        self._ignore_folders = set(ignore_folders)
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._archives: list[PurePosixPath] = []
+        self._archive_of: dict[str, PurePosixPath] = {}
+        self._copies: set[str] = set()
+        self._named: set[str] = set()
+        self._looked_into_archives = False
+        self._add(source.list())
+
+    def _add(self, listing: Iterable[StoredObject], archive: PurePosixPath | None = None) -> None:
+        """Adds files; an archive's image is not found by a name that an image outside of archives has."""
+        pictures = SUFFIXES | _UNREAD
         for item in listing:
             path = PurePosixPath(item.key)
-            usable = not path.stem.endswith(ignore) and not set(path.parts[:-1]) & set(ignore_folders)
-            if path.suffix.lower() in pictures and usable:
-                self._images[_composed(item.key)] = item
-                self._by_stem.setdefault(_composed(path.stem), []).append(_composed(item.key))
-        self._named: set[str] = set()
+            if path.suffix.lower() not in pictures:
+                self.tables.append(item.key)
+                continue
+            key, stem = _composed(item.key), _composed(path.stem)
+            if path.stem.endswith(self._ignore) or self._ignore_folders & set(path.parts[:-1]):
+                continue
+            self._images[key] = item
+            if archive:
+                self._archive_of[key] = archive
+                alike = [other for other in self._by_stem.get(stem, ()) if _ending(other) == _ending(key)]
+                if any(other not in self._archive_of for other in alike):
+                    self._copies.add(key)
+                    continue
+            self._by_stem.setdefault(stem, []).append(key)
+
+    def look_into_archives(self) -> bool:
+        """Adds what lies in archives within the source; tells whether that is anything, the first time."""
+        if self._looked_into_archives:
+            return False
+        self._looked_into_archives = True
+        found = self._source.open_archives()
+        for folder, listing in found.items():
+            self._archives.append(PurePosixPath(folder))
+            self._add(listing, self._archives[-1])
+        return bool(found)
 
     @property
     def keys(self) -> list[str]:
         """Keys of all images."""
         return [item.key for item in self._images.values()]
 
-    def find_table(self, storage: Storage, *names: str) -> str:
+    def find_table(self, *names: str) -> str:
         """Returns the key of the one table that has one of these names, wherever it lies.
 
         Raises:
@@ -56,9 +88,11 @@ class ImageIndex:
         found = [key for key in self.tables if PurePosixPath(key).name in names]
         if len(found) == 1:
             return found[0]
+        if not found and self.look_into_archives():
+            return self.find_table(*names)
         what = f"{len(found)} tables named {names[0]}: {', '.join(found)}" if found else f"no table {names[0]}"
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
-        raise DataError(f"{storage.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
+        raise DataError(f"{self._source.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
 
     def holds_table(self, name: str) -> bool:
         """Tells whether there is a table of this name, wherever it lies."""
@@ -71,11 +105,17 @@ class ImageIndex:
             field: The column that names the image.
             absent: What it means that there is none: ``missing`` where that is usual for the collection.
         """
-        return self._only(field, self._by_stem.get(_composed(field.text), []), absent)
+        stem = _composed(field.text)
+        if stem not in self._by_stem:
+            self.look_into_archives()
+        return self._only(field, self._by_stem.get(stem, []), absent)
 
     def of_name(self, field: Field) -> str:
         """Returns the key of the image whose file name is the field's text, in any folder."""
-        return self._only(field, self._of_name(field), "rejected")
+        keys = self._of_name(field)
+        if not keys and self.look_into_archives():
+            keys = self._of_name(field)
+        return self._only(field, keys, "rejected")
 
     def elsewhere(self, field: Field) -> str | None:
         """Returns the key of an image that `of_name` would find, and that is not at the path that the field gives."""
@@ -90,7 +130,7 @@ class ImageIndex:
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         self._named.update(keys)
         if not keys:
-            raise FieldError(field, f"there is no image of this name{self._not_looked_into}", absent)
+            raise FieldError(field, f"there is no image of this name{self._not_looked_into()}", absent)
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
         if len({self._images[key].size for key in keys}) > 1:
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
@@ -101,27 +141,35 @@ class ImageIndex:
         path = PurePosixPath(field.text)
         if path.is_absolute() or ".." in path.parts or "\\" in field.text or ":" in field.text:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
-        key = _composed((PurePosixPath(folder) / path).as_posix())
-        if key not in self._images:
-            beside = self._by_stem.get(PurePosixPath(key).stem, [])
-            where = PurePosixPath(key).parent
-            alike = [item for item in beside if _ending(item) == _ending(key) and PurePosixPath(item).parent == where]
-            if len(alike) != 1:
-                raise FieldError(field, f"there is no such image{self._not_looked_into}")
-            key = alike[0]
-        self._named.add(key)
-        return self._checked(field, key)
+        wanted = PurePosixPath(_composed((PurePosixPath(folder) / path).as_posix()))
+        keys = self._at_path(wanted)
+        if not keys and self.look_into_archives():
+            keys = self._at_path(wanted)
+        if not keys:
+            raise FieldError(field, f"there is no such image{self._not_looked_into()}")
+        return self._only(field, keys, "rejected")
 
-    @cached_property
+    def _at_path(self, path: PurePosixPath) -> list[str]:
+        """Finds images at a path, or where they would be had an archive been unpacked into no folder of its own."""
+        if key := self._at(path):
+            return [key]
+        beside = [archive for archive in self._archives if path.is_relative_to(archive.parent)]
+        return [key for archive in beside if (key := self._at(archive / path.relative_to(archive.parent)))]
+
+    def _at(self, path: PurePosixPath) -> str | None:
+        if (key := path.as_posix()) in self._images:
+            return key
+        named = self._by_stem.get(path.stem, [])
+        alike = [
+            key for key in named if _ending(key) == _ending(path.name) and PurePosixPath(key).parent == path.parent
+        ]
+        return alike[0] if len(alike) == 1 else None
+
     def _not_looked_into(self) -> str:
-        """Says where else an image may be: some collections are handed out as archives within a folder."""
-        archives = [key for key in self.tables if key.lower().endswith(_ARCHIVES)]
-        closed = [*archives, *self._storage.closed_folders()]
-        if not closed:
-            return ""
+        """Says where else an image may be."""
+        closed = [f"{key} ({why})" for key, why in self._source.closed.items()]
         more = f" and {len(closed) - 2} more" if len(closed) > 2 else ""
-        what = "unpack it there" if archives else "a link to a folder is not followed"
-        return f" outside {', '.join(closed[:2])}{more}, which is not looked into: {what}"
+        return f"; not looked into: {', '.join(closed[:2])}{more}" if closed else ""
 
     def _checked(self, field: Field, key: str) -> str:
         size, suffix = self._images[key].size, PurePosixPath(key).suffix.lower()
@@ -134,14 +182,16 @@ class ImageIndex:
         return self._images[key].key
 
     def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:
-        """Yields the images that no row has named.
+        """Yields the images that no row has named, but for those of archives from which nothing was named.
 
         Args:
             table: Where such rows would be.
             elsewhere: What it means for an image, by its name without suffix, that another table names it.
         """
+        used = {self._archive_of.get(key) for key in self._named} | {None}
+        known = self._named | self._copies
         for key, item in self._images.items():
-            if key not in self._named:
+            if key not in known and self._archive_of.get(key) in used:
                 stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
                 yield (elsewhere or {}).get(PurePosixPath(key).stem, stray)
 

@@ -12,8 +12,8 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.isic_tables import EDITIONS, Edition, JoinedRow, Tables, find_tables
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.storage import Storage
 
 __all__ = ["IsicReader"]
 
@@ -63,10 +63,10 @@ class IsicReader(Reader):
         super().__init__(config)
         self._edition = self.choice("edition", "any", *dict.fromkeys(edition.name for edition in EDITIONS))
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the tables of diagnoses, then the images without a row."""
         index = ImageIndex(storage, ignore=("_segmentation", "_superpixels"))
-        tables = find_tables(storage, index.tables, self._edition)
+        tables = find_tables(storage, index, self._edition)
         for table in tables.labels:
             for item in read_table(storage, table, tables.edition.needs):
                 yield item if isinstance(item, Rejection) else self._row(item, tables, index)

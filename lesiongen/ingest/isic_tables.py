@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from lesiongen.errors import DataError
+from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Rejection
 from lesiongen.ingest.tables import TableRow, read_table, table_header
 from lesiongen.storage import Storage
@@ -120,21 +121,23 @@ class JoinedRow:
         return named[1].lower() if named else None
 
 
-def find_tables(storage: Storage, keys: list[str], wanted: str) -> Tables:
+def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
     """Finds the tables of diagnoses by their columns, and reads the further ones.
 
     Args:
         storage: The source.
-        keys: Its tables.
+        index: Its listing; archives in it are looked into where no table beside them holds diagnoses.
         wanted: Name of an edition, or ``any`` where the source holds one only.
 
     Raises:
         DataError: No table, or tables of several editions, hold diagnoses.
     """
-    headers = {key: table_header(storage, key) for key in keys if PurePosixPath(key).suffix.lower() == ".csv"}
+    headers = {key: table_header(storage, key) for key in index.tables if PurePosixPath(key).suffix.lower() == ".csv"}
     found = {key: edition for key, header in headers.items() if (edition := _edition(header))}
     chosen = {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
     if not chosen:
+        if index.look_into_archives():
+            return find_tables(storage, index, wanted)
         _no_table(storage, headers, wanted)
     if len({edition for edition in chosen.values()}) > 1:
         listed = "; ".join(f"{key} ({edition.name})" for key, edition in chosen.items())

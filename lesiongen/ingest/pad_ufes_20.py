@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from lesiongen.ingest import fields
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.storage import Storage
 
 __all__ = ["PadUfes20Reader"]
 
@@ -35,10 +35,10 @@ class PadUfes20Reader(Reader):
         "images named by img_id in any folder (imgs_part_1 to imgs_part_3)",
     )
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage)
-        table = index.find_table(storage, "metadata.csv")
+        table = index.find_table("metadata.csv")
         for item in read_table(storage, table, _NEEDED):
             yield item if isinstance(item, Rejection) else self._row(item, index)
         yield from index.unnamed(table)

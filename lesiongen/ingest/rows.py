@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from lesiongen.errors import UsageError
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.storage import Storage
+from lesiongen.ingest.sources import Source
 
 __all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row"]
 
@@ -134,7 +134,7 @@ class Reader(ABC):
         return value
 
     @abstractmethod
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the source, in order; opens no image.
 
         Raises:

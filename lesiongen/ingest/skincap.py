@@ -17,6 +17,7 @@ from lesiongen.ingest.labels import LABEL_CHOICES, own_label
 from lesiongen.ingest.observations import observed
 from lesiongen.ingest.rows import FieldError, Reader, Rejection, Row
 from lesiongen.ingest.skincon import SKINCON_COLUMNS, UNUSABLE_CHOICES, skincon_concepts
+from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
 from lesiongen.storage import Storage
 
@@ -69,11 +70,11 @@ class SkincapReader(Reader):
         self.label = self.choice("label", "taxonomy", "own")
         self.unusable = self.choice("unusable", "exclude", "keep")
 
-    def read(self, storage: Storage) -> Iterator[Row | Rejection]:
+    def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage, ignore_folders=(NOT_INCLUDED,))
         name, caption = RELEASES[self._release(storage, index)]
-        table = index.find_table(storage, name)
+        table = index.find_table(name)
         folder = (PurePosixPath(table).parent / "skincap").as_posix()
         for item in read_table(storage, table, (*COLUMNS, caption)):
             yield item if isinstance(item, Rejection) else self._row(item, caption, folder, index)
@@ -85,6 +86,8 @@ class SkincapReader(Reader):
         for release, (name, _) in RELEASES.items():
             if index.holds_table(name):
                 return release
+        if index.look_into_archives():
+            return self._release(storage, index)
         raise DataError(
             f"{storage.uri} holds neither {' nor '.join(name for name, _ in RELEASES.values())}",
             hint=f"It holds: {', '.join(index.tables[:5]) or 'no table'}. Is this the right --format?",

@@ -57,7 +57,7 @@ def read_annotations(storage: Storage, index: ImageIndex, name: str, unusable: s
     """
     found = Annotations()
     if index.holds_table(name):
-        for row in read_table(storage, index.find_table(storage, name), ("ImageID", *SKINCON_COLUMNS)):
+        for row in read_table(storage, index.find_table(name), ("ImageID", *SKINCON_COLUMNS)):
             if isinstance(row, Rejection):
                 found.broken.append(row)
             else:

@@ -15,12 +15,12 @@ from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
-from lesiongen.ingest.sources import name_of, open_source
+from lesiongen.ingest.sources import Source, name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import Storage, temporary_space
+from lesiongen.storage import temporary_space
 from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
@@ -75,7 +75,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     return result
 
 
-def _ingest(config: IngestConfig, storage: Storage, output: str, name: str) -> IngestResult:
+def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> IngestResult:
     reader = reader_for(config)
     writer = DatasetWriter(
         output,
@@ -125,7 +125,7 @@ def _text(value: str | float | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _read_rows(config: IngestConfig, reader: Reader, storage: Storage) -> tuple[list[Row], list[Rejection]]:
+def _read_rows(config: IngestConfig, reader: Reader, storage: Source) -> tuple[list[Row], list[Rejection]]:
     rows: dict[str, Row] = {}
     rejected: list[Rejection] = []
     for item in reader.read(storage):
@@ -185,7 +185,7 @@ def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
 
 
 def _load_images(
-    storage: Storage, rows: Sequence[Row], spool: Spool, prints: FingerprintFile
+    storage: Source, rows: Sequence[Row], spool: Spool, prints: FingerprintFile
 ) -> tuple[list[LoadedRow], list[Rejection]]:
     """Reads every image; its bytes and its fingerprint are put aside."""
     loaded: list[LoadedRow] = []
@@ -202,7 +202,7 @@ def _load_images(
     return loaded, rejected
 
 
-def _pictures(storage: Storage, rows: Sequence[Row]) -> Iterator[tuple[Row, Picture | Rejection]]:
+def _pictures(storage: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, Picture | Rejection]]:
     """Reads several images at once but holds few: a window of rows at a time, in order."""
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
         for start in range(0, len(rows), WINDOW):
@@ -210,7 +210,7 @@ def _pictures(storage: Storage, rows: Sequence[Row]) -> Iterator[tuple[Row, Pict
             yield from zip(window, pool.map(lambda row: _picture(storage, row), window), strict=True)
 
 
-def _picture(storage: Storage, row: Row) -> Picture | Rejection:
+def _picture(storage: Source, row: Row) -> Picture | Rejection:
     try:
         return clean(storage.read_bytes(row.image_key))
     except DataError as error:  # an ImageError, or a damaged member of an archive

@@ -7,6 +7,7 @@ Each function writes one collection into a new folder and returns the folder. A 
 import csv
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from lesiongen.concepts.experts import SKINCON_CONCEPTS
+from lesiongen.ingest.sources import Source
+from lesiongen.storage import LocalStorage
 
 Changes = Mapping[int, Mapping[str, str]]
 UNUSABLE = "Do not consider this image"
@@ -27,6 +30,11 @@ SKINCAP_COLUMNS = {
     "csv": ("caption_zh", "caption_zh_polish", "caption_zh_polish_en"),
     "xlsx": ("caption_zh", "caption_en"),
 }
+
+
+def opened(folder: Path) -> Source:
+    """Returns a folder as the readers get it."""
+    return Source(LocalStorage(str(folder)), ExitStack())
 
 
 def picture(seed: int, size: tuple[int, int] = (24, 18)) -> Image.Image:

@@ -13,7 +13,6 @@ from lesiongen.errors import DataError
 from lesiongen.ingest import IngestConfig
 from lesiongen.ingest.formats import FORMATS
 from lesiongen.ingest.rows import Rejection, Row
-from lesiongen.storage import open_storage
 
 from . import miniatures
 
@@ -55,7 +54,7 @@ def test_every_row_is_photographs_or_a_reason(tmp_path_factory, name, data):
     rows = [row | changes for changes in changed]
     miniatures.write_csv(folder / TABLES[name], list(row), rows)
     reader = FORMATS[name](IngestConfig(format=name))
-    found = [item for item in reader.read(open_storage(folder)) if not isinstance(item, Rejection) or item.row]
+    found = [item for item in reader.read(miniatures.opened(folder)) if not isinstance(item, Rejection) or item.row]
     assert len(found) == len(rows) * (2 if name == "derm7pt" else 1)
     for item in found:
         json.dumps(item.values if isinstance(item, Row) else item.reason)
@@ -80,7 +79,7 @@ def test_a_damaged_workbook_is_refused_in_words(tmp_path_factory, data):
     cut = data.draw(st.one_of(st.none(), st.integers(0, len(damaged.getvalue()))))
     path.write_bytes(damaged.getvalue()[:cut])
     try:
-        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(open_storage(folder)))
+        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(miniatures.opened(folder)))
     except DataError as error:
         assert "skincap_v240715.xlsx" in str(error)
 
@@ -89,4 +88,4 @@ def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypat
     source = miniatures.skincap(tmp_path / "s", "xlsx")
     monkeypatch.setattr("lesiongen.ingest.tables.LARGEST_WORKBOOK", 1000)
     with pytest.raises(DataError, match="unpacks to .* bytes, more than the 1000 allowed"):
-        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(open_storage(source)))
+        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(miniatures.opened(source)))

@@ -11,7 +11,8 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.ingest.image_folder import ImageFolderReader
 from lesiongen.ingest.rows import Rejection, Row
-from lesiongen.storage import open_storage
+
+from . import miniatures
 
 NAMES = ["images/a.png", "images/b.png", "images/c.png"]
 
@@ -149,7 +150,7 @@ def test_every_line_is_a_row_or_a_rejection(tmp_path_factory, rows):
     (folder / "metadata.jsonl").write_text("\n".join(lines))
     found = [
         item
-        for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder))
+        for item in ImageFolderReader(IngestConfig(format="image_folder")).read(miniatures.opened(folder))
         if getattr(item, "row", 0) is not None
     ]
     assert len(found) == len(rows)
@@ -166,7 +167,7 @@ def test_any_bytes_as_a_table_are_refused_in_words(tmp_path_factory, data):
         try:
             assert all(
                 isinstance(item, Rejection)
-                for item in ImageFolderReader(IngestConfig(format="image_folder")).read(open_storage(folder))
+                for item in ImageFolderReader(IngestConfig(format="image_folder")).read(miniatures.opened(folder))
             )
         except DataError as error:
             assert "metadata" in str(error)
