@@ -1,7 +1,7 @@
 """Copying a dataset as it is, byte by byte: between folders and S3, and going on where it was interrupted."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, Shard
 from lesiongen.dataset.reader import Dataset
@@ -11,9 +11,11 @@ from lesiongen.storage import LocalStorage, Storage, file_digest, open_storage
 
 __all__ = ["copy_dataset"]
 
+_DOCUMENTS = {".csv", ".html", ".json"}
+
 
 def copy_dataset(uri: str, output: str) -> Dataset:
-    """Copies the shards, each checked against its digest, then the manifest.
+    """Copies the shards, each checked against its digest, then the documents beside them, then the manifest.
 
     Shards that an interrupted copy has left whole are not copied again, and of a large one only the missing parts.
 
@@ -37,8 +39,16 @@ def copy_dataset(uri: str, output: str) -> Dataset:
         for shard in dataset.manifest.shards:
             _copy_shard(source, target, shard)
             bar.advance()
+    for name in _documents(source):
+        target.write_bytes(name, source.read_bytes(name))
     target.write_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME))
     return Dataset.open(output)
+
+
+def _documents(source: Storage) -> list[str]:
+    """Returns what else a stage has put beside the shards: tables of what was left out, the report of a merge."""
+    names = [item.key for item in source.list() if "/" not in item.key and item.key != MANIFEST_NAME]
+    return [name for name in names if PurePosixPath(name).suffix in _DOCUMENTS]
 
 
 def _refuse_others(target: Storage, shards: Sequence[Shard]) -> None:

@@ -77,7 +77,12 @@ def read_manifest(storage: Storage) -> DatasetManifest:
     try:
         manifest = DatasetManifest.model_validate(storage.read_json(MANIFEST_NAME))
     except ValidationError as error:
-        raise DataError(f"{storage.uri}/{MANIFEST_NAME} is damaged: {error}") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        raise DataError(
+            f"{storage.uri}/{MANIFEST_NAME} is damaged: {where}: {first['msg']}",
+            hint="Copy the dataset again from where it is whole, or publish it again.",
+        ) from error
     if manifest.schema_version > SCHEMA_VERSION:
         raise DataError(
             f"{storage.uri} has schema version {manifest.schema_version}; this release reads {SCHEMA_VERSION}",

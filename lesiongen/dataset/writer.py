@@ -107,6 +107,7 @@ class DatasetWriter:
     def __enter__(self) -> Self:
         if self.storage.exists(MANIFEST_NAME):
             raise taken(self.storage)
+        self.storage.require_writable()
         self._leftovers()
         self._workspace = tempfile.TemporaryDirectory(prefix="lesiongen-dataset-")
         return self

@@ -34,7 +34,10 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
 
     Several times faster than resizing to any size, which may follow. A small image comes back as it is.
     """
-    factor = min(image.size) // side
+    most = min(image.size) // side
+    # A number that leaves a rest would stretch the last pixels; one that leaves none is mostly near.
+    even = (each for each in range(most, most // 2, -1) if image.width % each == 0 == image.height % each)
+    factor = next(even, most)
     return image.reduce(factor) if factor > 1 else image
 
 

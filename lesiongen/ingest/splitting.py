@@ -1,6 +1,6 @@
 """Which split each image goes to, given what is known of it and what it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,6 +38,19 @@ def diagnosis_of(row: Row) -> str:
     return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
 
 
+def check_official_split(config: IngestConfig, rows: Iterable[Row]) -> None:
+    """Refuses to keep a published split that there is not, before any image is read.
+
+    Raises:
+        UsageError: The published split is asked for, and no row has one.
+    """
+    if config.keep_official_split and not any(row.values.get("official_split") for row in rows):
+        raise UsageError(
+            "The published split is asked for, but no row of the source has one",
+            hint="Leave out --keep-official-split: rows are then split by lesion and patient.",
+        )
+
+
 def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequence[Fingerprint]) -> list[str | None]:
     """Assigns each row to a split, by lesion, patient, case and near-duplicates; synthetic images only to train.
 
@@ -48,9 +61,6 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
 
     Returns:
         None for a synthetic image that belongs together with a real one outside train: it has no place.
-
-    Raises:
-        UsageError: The published split is asked for, and the source has none.
     """
     table = pd.DataFrame(
         {
@@ -61,8 +71,6 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
         for item in loaded
     )
     table["content_digest"] = duplicate_groups(prints)
-    if config.keep_official_split and table["official_split"].isna().all():
-        raise UsageError("keep_official_split is asked for, but no row of the source has a published split")
     synthetic = pd.Series([is_synthetic(item.row.values.get("provenance")) for item in loaded])
     splits = assign_splits(
         table[~synthetic], seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split

@@ -16,7 +16,7 @@ from lesiongen.ingest.rejections import check_rejections, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
-from lesiongen.ingest.splitting import LoadedRow, diagnosis_of, split_rows
+from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, split_rows
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
@@ -86,6 +86,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         rows, left_out = _read_rows(config, reader, storage)
         check_rejections(config, storage.uri, len(rows), left_out)
         drawn = _draw(config, rows)
+        check_official_split(config, drawn)
         prints = FingerprintFile()
         loaded, unusable = _load_images(storage, drawn, spool, prints)
         # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.

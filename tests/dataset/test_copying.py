@@ -7,8 +7,9 @@ from lesiongen.storage import open_storage
 from lesiongen.storage.s3 import s3_client
 
 
-def publish(output: str, count: int = 12) -> Dataset:
+def publish(output: str, count: int = 12, **documents: str) -> Dataset:
     with DatasetWriter(output, name="copied", shard_rows=4) as writer:
+        writer.documents = documents
         for number in range(count):
             writer.add(Sample(image=bytes([number]) * 500, image_id=str(number), diagnosis="nv", split="train"))
     return Dataset.open(output)
@@ -31,6 +32,18 @@ def test_a_copy_goes_to_s3_and_back_and_stays_the_same(tmp_path, s3_root):
     back = copy_dataset(other.uri, str(tmp_path / "back"))
     assert back.manifest == dataset.manifest
     assert list(back.samples()) == list(dataset.samples())
+
+
+def test_what_a_stage_has_put_beside_the_shards_goes_along(tmp_path, s3_root):
+    documents = {"rejected.csv": "file,row\n", "merge.html": "<p>merged</p>"}
+    dataset = publish(str(tmp_path / "here"), **documents)
+    (tmp_path / "here" / "notes.txt").write_text("of somebody else")
+    copy_dataset(dataset.uri, f"{s3_root}/there")
+    copy_dataset(f"{s3_root}/there", str(tmp_path / "back"))
+    names = {path.name for path in (tmp_path / "back").iterdir()}
+    assert {name for name in names if not name.endswith(".parquet")} == {*documents, "_dataset.json"}
+    for name, text in documents.items():
+        assert (tmp_path / "back" / name).read_text() == text
 
 
 def test_a_copy_that_was_interrupted_sends_what_is_missing(tmp_path, s3_root, puts):

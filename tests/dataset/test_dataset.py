@@ -155,6 +155,19 @@ def test_a_version_is_never_overwritten(output):
         publish(output)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"rows": "many"}, "rows: Input should be a valid integer"), ({"shards": [{}]}, "shards.0.name: Field required")],
+)
+def test_a_damaged_manifest_is_told_in_one_sentence(tmp_path, change, words):
+    publish(str(tmp_path / "data"))
+    path = tmp_path / "data" / "_dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=f"_dataset.json is damaged: {words}") as caught:
+        Dataset.open(str(tmp_path / "data"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_a_damaged_shard_is_named(tmp_path):
     dataset = publish(str(tmp_path / "dataset"))
     shard = tmp_path / "dataset" / "train-00000-of-00001.parquet"

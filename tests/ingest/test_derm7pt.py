@@ -130,7 +130,7 @@ def test_without_its_split_tables_there_is_no_published_split(tmp_path):
     for path in (source / "meta").glob("*_indexes.csv"):
         path.unlink()
     assert len(samples_of(source, tmp_path / "out")[0]) == 48
-    with pytest.raises(UsageError, match="no row of the source has a published split"):
+    with pytest.raises(UsageError, match="no row of the source has one"):
         samples_of(source, tmp_path / "other", keep_official_split=True)
 
 

@@ -56,6 +56,14 @@ def test_a_file_is_no_folder(tmp_path):
         ingest(CONFIG, str(source), str(tmp_path / "out"))
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    source = miniatures.image_folder(tmp_path / "source")
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("lesiongen.ingest.stage._read_rows", lambda *_: pytest.fail("something was read"))
+    with pytest.raises(StorageError, match=r"file/out cannot be written: .*file is no folder"):
+        ingest(CONFIG, str(source), str(tmp_path / "file" / "out"))
+
+
 def test_an_interrupted_ingest_goes_on_in_its_folder(tmp_path, monkeypatch):
     source, out = miniatures.image_folder(tmp_path / "source"), tmp_path / "out"
 
