@@ -5,10 +5,10 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["in_processes", "use_own_cores"]
 
@@ -17,7 +17,9 @@ _Result = TypeVar("_Result")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 AHEAD = 3
-"""Items handed out for each process before the oldest result was taken."""
+"""Items drawn for each process before the oldest result was taken."""
+HANDED_OUT = 2
+"""Items that each other process has at a time: one to work on, and one to go on with."""
 
 
 def in_processes(
@@ -46,41 +48,65 @@ def in_processes(
     pool = ProcessPoolExecutor(
         count - 1, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
     )
-    pending: deque[tuple[_Item, Future[_Result]]] = deque()
     try:
         # They start while the first item is being made, which may take as long.
         with _one_thread_each():
             for _ in range(1, count):
                 pool.submit(int)
+        shared = _SharedWork(work, pool, HANDED_OUT * (count - 1))
         for item in items:
-            pending.append((item, pool.submit(work, item)))
-            if len(pending) > AHEAD * count:
-                yield _oldest(pending, work)
-        while pending:
-            yield _oldest(pending, work)
+            shared.add(item)
+            if len(shared) > AHEAD * count:
+                yield shared.oldest_result()
+        while len(shared):
+            yield shared.oldest_result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _oldest(pending: deque[tuple[_Item, Future[_Result]]], work: Callable[[_Item], _Result]) -> _Result:
-    """Returns the oldest result; rather than wait for it, this process does what no other has begun."""
-    while not pending[0][1].done():
-        place = next((place for place, (_, future) in enumerate(pending) if future.cancel()), None)
-        if place is None:
-            break
-        item = pending[place][0]
-        pending[place] = item, _done_here(work, item)
-    return pending.popleft()[1].result()
+class _SharedWork(Generic[_Item, _Result]):
+    """Items in order, on which other processes work and this one while it waits for them.
 
+    Args:
+        work: What to do.
+        others: The other processes.
+        most: How many items they are given at a time.
+    """
 
-def _done_here(work: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
-    """Works in this process; an error waits for its turn as those of the others do."""
-    future: Future[_Result] = Future()
-    try:
-        future.set_result(work(item))
-    except Exception as error:
-        future.set_exception(error)
-    return future
+    def __init__(self, work: Callable[[_Item], _Result], others: Executor, most: int) -> None:
+        self._work = work
+        self._others = others
+        self._most = most
+        self._taken: deque[Future[_Result]] = deque()
+        self._waiting: deque[_Item] = deque()
+
+    def __len__(self) -> int:
+        return len(self._taken) + len(self._waiting)
+
+    def add(self, item: _Item) -> None:
+        self._waiting.append(item)
+        self._hand_out()
+
+    def oldest_result(self) -> _Result:
+        """Returns the oldest result; rather than wait for it, this process does the next item itself."""
+        while not (self._taken and self._taken[0].done()) and self._waiting:
+            self._taken.append(self._done_here(self._waiting.popleft()))
+            self._hand_out()
+        return self._taken.popleft().result()
+
+    def _hand_out(self) -> None:
+        busy = sum(not future.done() for future in self._taken)
+        for _ in range(min(self._most - busy, len(self._waiting))):
+            self._taken.append(self._others.submit(self._work, self._waiting.popleft()))
+
+    def _done_here(self, item: _Item) -> Future[_Result]:
+        """An error waits for its turn, as those of the others do."""
+        future: Future[_Result] = Future()
+        try:
+            future.set_result(self._work(item))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def use_own_cores() -> None:

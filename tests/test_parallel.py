@@ -102,6 +102,32 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     assert not [worker for worker in workers if worker.is_running()]
 
 
+KILLED = """
+import multiprocessing, os, signal, time
+from concurrent.futures.process import BrokenProcessPool
+from lesiongen.parallel import in_processes
+
+def work(_):
+    time.sleep(0.02)
+    if multiprocessing.parent_process():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    try:
+        list(in_processes(work, range(200), processes=3))
+    except BrokenProcessPool:
+        print("told")
+"""
+
+
+def test_a_killed_worker_is_told_and_the_program_ends(tmp_path):
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED)
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "told\n"
+    assert "InvalidStateError" not in ended.stderr
+
+
 def test_the_others_compute_in_one_thread_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
