@@ -80,11 +80,14 @@ class ImageFolderReader(Reader):
         """Yields every row of every table, then the images without a row; or every image, where there is no table."""
         index = ImageIndex(storage)
         name = self.config.options.get("table")
-        tables = _tables_named(index, *([name] if name else TABLES))
+        names = (name,) if name else TABLES
+        tables = _tables_named(index, *names)
+        if not tables and (name or not _folders_are_labels(index)) and index.look_into_archives():
+            tables = _tables_named(index, *names)
         if not tables and not name and _folders_are_labels(index):
             yield from (_row_of_image(key, index) for key in index.keys)
             return
-        _check_tables(storage, index, tables, *([name] if name else TABLES))
+        _check_tables(storage, index, tables, *names)
         for table in tables:
             yield from self._rows(storage, table, index)
         yield from index.unnamed(" or ".join(tables))
@@ -160,11 +163,7 @@ class ImageFolderReader(Reader):
 
 
 def _tables_named(index: ImageIndex, *names: str) -> list[str]:
-    found = [key for key in index.tables if key in names or PurePosixPath(key).name in names]
-    # Without a table, images that lie unpacked are the collection.
-    if not found and not index.keys and index.look_into_archives():
-        return _tables_named(index, *names)
-    return found
+    return [key for key in index.tables if key in names or PurePosixPath(key).name in names]
 
 
 def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names: str) -> None:

@@ -36,43 +36,51 @@ class ImageIndex:
         self._ignore_folders = set(ignore_folders)
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
-        self._archives: list[PurePosixPath] = []
-        self._archive_of: dict[str, PurePosixPath] = {}
-        self._copies: set[str] = set()
+        self._by_path: dict[str, list[str]] = {}
+        self._from_archive: dict[str, list[str]] = {}
+        self._archive_of: dict[str, str] = {}
         self._named: set[str] = set()
+        self._stems_named: set[str] = set()
         self._looked_into_archives = False
-        self._add(source.list())
+        for item in source.list():
+            self._add(item)
 
-    def _add(self, listing: Iterable[StoredObject], archive: PurePosixPath | None = None) -> None:
-        """Adds files; an archive's image is not found by a name that an image outside of archives has."""
-        pictures = SUFFIXES | _UNREAD
-        for item in listing:
-            path = PurePosixPath(item.key)
-            if path.suffix.lower() not in pictures:
-                self.tables.append(item.key)
-                continue
-            key, stem = _composed(item.key), _composed(path.stem)
-            if path.stem.endswith(self._ignore) or self._ignore_folders & set(path.parts[:-1]):
-                continue
-            self._images[key] = item
-            if archive:
-                self._archive_of[key] = archive
-                alike = [other for other in self._by_stem.get(stem, ()) if _ending(other) == _ending(key)]
-                if any(other not in self._archive_of for other in alike):
-                    self._copies.add(key)
-                    continue
-            self._by_stem.setdefault(stem, []).append(key)
+    def _add(self, item: StoredObject) -> str | None:
+        """Adds a file; returns the key of an image that can be used."""
+        path, key = PurePosixPath(item.key), _composed(item.key)
+        if path.suffix.lower() not in SUFFIXES | _UNREAD:
+            self.tables.append(item.key)
+            return None
+        if path.stem.endswith(self._ignore) or self._ignore_folders & set(path.parts[:-1]):
+            return None
+        self._images[key] = item
+        self._by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
+        self._by_path.setdefault(_lower_ending(key), []).append(key)
+        return key
 
     def look_into_archives(self) -> bool:
-        """Adds what lies in archives within the source; tells whether that is anything, the first time."""
+        """Adds what lies in archives within the source; tells whether that is anything, the first time.
+
+        A table of the name of one that lies outside of them is left out.
+        """
         if self._looked_into_archives:
             return False
         self._looked_into_archives = True
+        outside = list(self.tables)
         found = self._source.open_archives()
         for folder, listing in found.items():
-            self._archives.append(PurePosixPath(folder))
-            self._add(listing, self._archives[-1])
+            for item in listing:
+                if key := self._add(item):
+                    self._archive_of[key] = folder
+                    here = PurePosixPath(folder).parent / PurePosixPath(key).relative_to(_composed(folder))
+                    self._from_archive.setdefault(_lower_ending(here.as_posix()), []).append(key)
+        names = {PurePosixPath(key).name for key in outside}
+        self.tables = outside + [key for key in self.tables[len(outside) :] if PurePosixPath(key).name not in names]
         return bool(found)
+
+    def lacks_any(self, stems: Iterable[str]) -> bool:
+        """Tells whether of some of these names, without suffix, there is no image."""
+        return any(_composed(stem) not in self._by_stem for stem in stems)
 
     @property
     def keys(self) -> list[str]:
@@ -96,7 +104,8 @@ class ImageIndex:
 
     def holds_table(self, name: str) -> bool:
         """Tells whether there is a table of this name, wherever it lies."""
-        return any(PurePosixPath(key).name == name for key in self.tables)
+        held = any(PurePosixPath(key).name == name for key in self.tables)
+        return held or (self.look_into_archives() and self.holds_table(name))
 
     def of_stem(self, field: Field, *, absent: Kind = "rejected") -> str:
         """Returns the key of the image whose name without suffix is the field's text.
@@ -128,41 +137,37 @@ class ImageIndex:
         return [key for key in alike if PurePosixPath(key).name == name] or alike
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
-        self._named.update(keys)
         if not keys:
             raise FieldError(field, f"there is no image of this name{self._not_looked_into()}", absent)
+        keys = [key for key in keys if key not in self._archive_of] or keys
+        self._named.update(keys)
+        self._stems_named.update(PurePosixPath(key).stem for key in keys)
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
         if len({self._images[key].size for key in keys}) > 1:
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
         return self._checked(field, keys[0])
 
     def of_path(self, field: Field, folder: str) -> str:
-        """Returns the key of the image at a path relative to a folder of the source."""
+        """Returns the key of the image at a path relative to a folder of the source.
+
+        An archive's images are also found where they would lie had it been unpacked into no folder of its own.
+        """
         path = PurePosixPath(field.text)
         if path.is_absolute() or ".." in path.parts or "\\" in field.text or ":" in field.text:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
-        wanted = PurePosixPath(_composed((PurePosixPath(folder) / path).as_posix()))
-        keys = self._at_path(wanted)
-        if not keys and self.look_into_archives():
-            keys = self._at_path(wanted)
-        if not keys:
+        wanted = _composed((PurePosixPath(folder) / path).as_posix())
+        key = self._at(wanted)
+        if key is None and self.look_into_archives():
+            key = self._at(wanted)
+        if key is None:
             raise FieldError(field, f"there is no such image{self._not_looked_into()}")
-        return self._only(field, keys, "rejected")
+        self._named.add(key)
+        return self._checked(field, key)
 
-    def _at_path(self, path: PurePosixPath) -> list[str]:
-        """Finds images at a path, or where they would be had an archive been unpacked into no folder of its own."""
-        if key := self._at(path):
-            return [key]
-        beside = [archive for archive in self._archives if path.is_relative_to(archive.parent)]
-        return [key for archive in beside if (key := self._at(archive / path.relative_to(archive.parent)))]
-
-    def _at(self, path: PurePosixPath) -> str | None:
-        if (key := path.as_posix()) in self._images:
-            return key
-        named = self._by_stem.get(path.stem, [])
-        alike = [
-            key for key in named if _ending(key) == _ending(path.name) and PurePosixPath(key).parent == path.parent
-        ]
+    def _at(self, path: str) -> str | None:
+        if path in self._images:
+            return path
+        alike = self._by_path.get(_lower_ending(path)) or self._from_archive.get(_lower_ending(path), [])
         return alike[0] if len(alike) == 1 else None
 
     def _not_looked_into(self) -> str:
@@ -188,12 +193,15 @@ class ImageIndex:
             table: Where such rows would be.
             elsewhere: What it means for an image, by its name without suffix, that another table names it.
         """
-        used = {self._archive_of.get(key) for key in self._named} | {None}
-        known = self._named | self._copies
+        used = {self._archive_of.get(key) for key in self._named}
         for key, item in self._images.items():
-            if key not in known and self._archive_of.get(key) in used:
+            if key in self._named:
+                continue
+            archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
+            # A copy of what a row has named outside of the archives is no stray.
+            if archive is None or (archive in used and stem not in self._stems_named):
                 stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
-                yield (elsewhere or {}).get(PurePosixPath(key).stem, stray)
+                yield (elsewhere or {}).get(stem, stray)
 
 
 def _composed(text: str) -> str:
@@ -207,3 +215,7 @@ def _ending(name: str) -> str:
     The rest of a name keeps its case: derm7pt has NEL025.JPG and Nel025.jpg, which are two photographs.
     """
     return PurePosixPath(name).suffix.lower()
+
+
+def _lower_ending(path: str) -> str:
+    return path[: len(path) - len(PurePosixPath(path).suffix)] + _ending(path)

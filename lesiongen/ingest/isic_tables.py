@@ -126,7 +126,8 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
 
     Args:
         storage: The source.
-        index: Its listing; archives in it are looked into where no table beside them holds diagnoses.
+        index: Its listing; archives in it are looked into where there is no table of diagnoses without them, or not
+            every image that it names.
         wanted: Name of an edition, or ``any`` where the source holds one only.
 
     Raises:
@@ -135,9 +136,9 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
     headers = {key: table_header(storage, key) for key in index.tables if PurePosixPath(key).suffix.lower() == ".csv"}
     found = {key: edition for key, header in headers.items() if (edition := _edition(header))}
     chosen = {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
+    if _lacks_images(storage, index, chosen) and index.look_into_archives():
+        return find_tables(storage, index, wanted)
     if not chosen:
-        if index.look_into_archives():
-            return find_tables(storage, index, wanted)
         _no_table(storage, headers, wanted)
     if len({edition for edition in chosen.values()}) > 1:
         listed = "; ".join(f"{key} ({edition.name})" for key, edition in chosen.items())
@@ -149,6 +150,12 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
     for key in headers.keys() - found.keys():
         _read_further(storage, key, headers[key], tables)
     return tables
+
+
+def _lacks_images(storage: Storage, index: ImageIndex, labels: Mapping[str, Edition]) -> bool:
+    rows = ((row, edition) for key, edition in labels.items() for row in read_table(storage, key, edition.needs))
+    stems = (row.field(edition.key).text for row, edition in rows if isinstance(row, TableRow))
+    return not labels or index.lacks_any(stems)
 
 
 def _edition(header: list[str]) -> Edition | None:

@@ -6,12 +6,12 @@ import io
 import lzma
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorage, ZipStorage, check_expansion
 from lesiongen.progress import progress
 from lesiongen.storage import CHUNK, Storage, StoredObject, open_storage, readable, temporary_space
@@ -27,8 +27,11 @@ _COMPRESSED: dict[str, Callable[[Any], Any]] = {
 ARCHIVES = (".zip", ".tar", *_COMPRESSED)
 """Endings of the archives that can be read."""
 _OTHER_ARCHIVES = (".7z", ".rar")
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# bz2 says OSError.
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError)
 _READ_AHEAD = 8 << 20
+MOST_ARCHIVES = 200
+"""Archives within a source that are held open."""
 
 
 def name_of(source: str) -> str:
@@ -57,41 +60,54 @@ class Source(ReadOnlyStorage):
         self._members: dict[str, tuple[ArchiveStorage, str]] = {}
         self.closed = dict.fromkeys(place.closed_folders(), "a link to a folder is not followed")
         """Keys of what is not looked into, and why."""
-        for item in self._listing:
-            if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES)):
-                self.closed[item.key] = "unpack it there"
+        archives = [item for item in self._listing if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES))]
+        self.closed |= dict.fromkeys((item.key for item in archives), "unpack it there")
+        in_place = sum(item.size for item in archives)
+        self._space = _Space(place.uri, place.bytes_stored if isinstance(place, ArchiveStorage) else in_place)
 
     def open_archives(self) -> dict[str, list[StoredObject]]:
-        """Opens the archives beside which there is no folder of their name yet; what is in them lies there from now on.
+        """Opens the archives beside which there is no folder of their name; what is in them lies there from now on.
 
-        One that cannot be opened stays closed, with the reason. Archives within these are not opened.
+        One that cannot be opened stays closed, with the reason, and so does one within such an archive.
 
         Returns:
             What is new, by the folder in which it lies.
         """
-        found = {}
+        found: dict[str, list[StoredObject]] = {}
+        folders = {str(folder): "a folder" for item in self._listing for folder in PurePosixPath(item.key).parents}
         for key in [key for key in self.closed if key.lower().endswith(ARCHIVES)]:
             folder = key[: -len(_ending(key))]
-            if any(self.list(f"{folder}/")):
-                self.closed[key] = "a folder of its name lies beside it"
-                continue
-            try:
-                archive = self._opened(key, top=Path(folder).name)
-            except DataError as error:
-                self.closed[key] = str(error.args[0])
-                continue
-            del self.closed[key]
-            found[folder] = [StoredObject(f"{folder}/{item.key}", item.size) for item in archive.list()]
-            self._listing += found[folder]
-            self._members |= {f"{folder}/{item.key}": (archive, item.key) for item in archive.list()}
+            if folder in folders:
+                self.closed[key] = f"{folders[folder]} of its name lies beside it"
+            elif len(found) == MOST_ARCHIVES:
+                self.closed[key] = f"more than {MOST_ARCHIVES} archives: unpack them"
+            else:
+                self._open_archive(key, folder, found)
+                folders[folder] = "another archive"
         return found
 
-    def _opened(self, key: str, top: str) -> ArchiveStorage:
+    def _open_archive(self, key: str, folder: str, found: dict[str, list[StoredObject]]) -> None:
+        try:
+            with ExitStack() as opening:
+                archive = self._opened(key, opening)
+                self._held.push(opening.pop_all())
+        except (DataError, UsageError) as error:
+            self.closed[key] = str(error.args[0])
+            return
+        del self.closed[key]
+        found[folder] = [StoredObject(f"{folder}/{item.key}", item.size) for item in archive.list()]
+        self._listing += found[folder]
+        self._members |= {f"{folder}/{item.key}": (archive, item.key) for item in archive.list()}
+        deeper = (item.key for item in found[folder] if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES)))
+        self.closed |= dict.fromkeys(deeper, "an archive within an archive: unpack it")
+
+    def _opened(self, key: str, opening: ExitStack) -> ArchiveStorage:
         if isinstance(self._place, ArchiveStorage):
-            file = self._held.enter_context(_unpacked(self._place, key))
+            file = opening.enter_context(_unpacked(self._place, key, self._space))
         else:
-            file = self._held.enter_context(self._place.open(key))
-        return _archive(f"{self.uri}/{key}", _ending(key), file, self._held, top=top)
+            file = opening.enter_context(_readable(self._place, key))
+        top = PurePosixPath(key).name[: -len(_ending(key))]
+        return _archive(f"{self.uri}/{key}", _ending(key), file, opening, space=self._space, top=top)
 
     def _of(self, key: str) -> tuple[Storage, str]:
         return self._members.get(key, (self._place, key))
@@ -172,52 +188,85 @@ def _remote(source: str) -> BinaryIO:
     return open_storage(parent).open(name)
 
 
-def _archive(source: str, suffix: str, file: BinaryIO, held: ExitStack, *, top: str | None = None) -> ArchiveStorage:
+def _readable(place: Storage, key: str) -> BinaryIO:
+    try:
+        return place.open(key)
+    except Unreachable:
+        raise
+    except StorageError as error:
+        raise DataError(str(error.args[0])) from error
+
+
+class _Space:
+    """What the archives of a source may take of the disk for temporary files, all together.
+
+    Args:
+        uri: The source.
+        stored: Bytes of its archives as they lie there.
+    """
+
+    def __init__(self, uri: str, stored: int) -> None:
+        self._uri = uri
+        self._stored = stored
+        self._taken = 0
+
+    def write(self, pieces: Iterable[bytes], target: BinaryIO, name: str) -> None:
+        """Writes to a temporary file, with progress.
+
+        Raises:
+            DataError: It would be more than `check_expansion` allows.
+            StorageError: The disk of temporary files is full.
+        """
+        with progress(f"Unpacking {name}", unit="bytes") as bar:
+            for piece in pieces:
+                self._taken += len(piece)
+                check_expansion(self._uri, self._taken, self._stored)
+                with temporary_space():
+                    target.write(piece)
+                bar.advance(len(piece))
+        with temporary_space():
+            target.seek(0)
+
+
+def _archive(
+    source: str, suffix: str, file: BinaryIO, held: ExitStack, *, space: _Space | None = None, top: str | None = None
+) -> ArchiveStorage:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if suffix == ".zip":
         return ZipStorage(source, file, size, top=top)
-    if suffix == ".tar":
-        return TarStorage(source, file, size, top=top)
-    return TarStorage(source, held.enter_context(_inflated(source, suffix, file, size)), size, top=top)
+    if suffix != ".tar":
+        file = held.enter_context(_inflated(source, suffix, file, space or _Space(source, size)))
+    return TarStorage(source, file, size, top=top)
 
 
 @contextmanager
-def _unpacked(archive: ArchiveStorage, key: str) -> Iterator[BinaryIO]:
+def _unpacked(archive: ArchiveStorage, key: str, space: _Space) -> Iterator[BinaryIO]:
     """Copies a member to a temporary file: what lies compressed can only be read from its start."""
     with tempfile.TemporaryFile(prefix="lesiongen-") as target:
-        with progress(f"Unpacking {Path(key).name}", total=archive.size(key), unit="bytes") as bar, temporary_space():
-            for piece in archive.pieces(key):
-                target.write(piece)
-                bar.advance(len(piece))
+        space.write(archive.pieces(key), target, PurePosixPath(key).name)
         yield target
 
 
 @contextmanager
-def _inflated(source: str, suffix: str, file: BinaryIO, stored: int) -> Iterator[BinaryIO]:
+def _inflated(source: str, suffix: str, file: BinaryIO, space: _Space) -> Iterator[BinaryIO]:
     ahead = io.BufferedReader(file, _READ_AHEAD)  # type: ignore[type-var]
     with tempfile.TemporaryFile(prefix="lesiongen-") as target:
         try:
-            _inflate(source, _COMPRESSED[suffix](ahead), target, stored)
+            space.write(_pieces(source, _COMPRESSED[suffix](ahead)), target, Path(source).name)
         finally:
             ahead.detach()
-        target.seek(0)
         yield target
 
 
-def _inflate(source: str, stream: BinaryIO, target: BinaryIO, stored: int) -> None:
-    written = 0
-    try:
-        with progress(f"Unpacking {Path(source).name}", unit="bytes") as bar:
-            while chunk := stream.read(CHUNK):
-                written += len(chunk)
-                check_expansion(source, written, stored)
-                target.write(chunk)
-                bar.advance(len(chunk))
-    except _DAMAGE as error:
-        raise DataError(f"{source} is damaged after {written:,} bytes: {error}", hint="Fetch it again.") from error
-    except OSError as error:
-        raise StorageError(
-            f"{source} cannot be unpacked to {tempfile.gettempdir()}: {error}",
-            hint="Free some space there, or set TMPDIR to a larger disk.",
-        ) from error
+def _pieces(source: str, stream: BinaryIO) -> Iterator[bytes]:
+    read = 0
+    while True:
+        try:
+            piece = stream.read(CHUNK)
+        except _DAMAGE as error:
+            raise DataError(f"{source} is damaged after {read:,} bytes: {error}", hint="Fetch it again.") from error
+        if not piece:
+            return
+        read += len(piece)
+        yield piece

@@ -442,3 +442,16 @@ def test_an_image_that_may_lie_in_an_archive_or_behind_a_link_is_told_so(case, s
     (source / "more.zip").unlink()
     (source / "linked").symlink_to(tmp_path, target_is_directory=True)
     assert "; not looked into: linked (a link to a folder is not followed)" in refused(case, source, tmp_path)
+
+
+def test_a_photograph_of_a_kind_that_is_not_read_is_told_and_not_passed_over(tmp_path):
+    source = miniatures.image_folder(tmp_path / "source")
+    shutil.move(source / "metadata.csv", tmp_path)
+    for path in list(source.rglob("*.png"))[:1]:
+        (source / "melanoma").mkdir()
+        shutil.copy(path, source / "melanoma" / "a.png")
+        (source / "melanoma" / "b.HEIC").write_bytes(path.read_bytes())
+    for path in [path for path in source.rglob("*") if path.is_file() and path.parent.name != "melanoma"]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"melanoma/b.HEIC: the image melanoma/b.HEIC is no JPEG, .*: convert it"):
+        ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
