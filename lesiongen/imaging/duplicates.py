@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lesiongen.imaging.alignment import align, blurred, warp
 from lesiongen.imaging.fingerprints import SIDE, Fingerprint, colours, luminance, pack
 from lesiongen.imaging.hashing import close_pairs, hashes
-from lesiongen.imaging.orientation import ORIENTATIONS, turn_pictures
+from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
 
 __all__ = ["duplicate_groups", "near_duplicates"]
 
@@ -35,10 +35,10 @@ _Floats = NDArray[np.float32]
 def near_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Finds the pairs of images that show the same photograph, in whichever of the eight orientations.
 
-    Perceptual hashes propose pairs; each pair is then laid exactly over one another, and is a duplicate when its fine
-    structure (what is left without the broad light and dark of any lesion) and its colours agree. Time grows with the
-    square of the number of images, a few seconds for 20,000; memory by some 200 bytes for each image, where ``prints``
-    holds the fingerprints elsewhere.
+    Perceptual hashes propose pairs; each image of a pair is then laid exactly over the other, and they are duplicates
+    when, both ways, the fine structure (what is left without the broad light and dark of any lesion) and the colours
+    agree. Time grows with the square of the number of images, a few seconds for 20,000; memory by some 200 bytes for
+    each image, where ``prints`` holds the fingerprints elsewhere.
 
     Returns:
         Pairs of positions, the smaller first, in order. Images with equal fingerprints are each paired with the first
@@ -93,11 +93,15 @@ class _Chosen:
 
 
 def _confirmed(prints: _Chosen) -> Iterator[tuple[int, int]]:
-    """Yields the pairs that pass the pixel check."""
+    """Yields the pairs that pass the pixel check whichever image is laid over the other.
+
+    Close to its limits it may pass one way only; the order of the images must not decide.
+    """
     for block in _candidates(prints):
         for start in range(0, len(block), _CHUNK):
-            chunk = block[start : start + _CHUNK]
-            for first, second in _same(prints, *_alike(prints, chunk)):
+            passed = _same(prints, *_alike(prints, block[start : start + _CHUNK]))
+            back = np.column_stack([passed[:, 1], passed[:, 0], INVERSE[passed[:, 2]], passed[:, 3]])
+            for second, first, *_ in _same(prints, *_alike(prints, back)):
                 yield int(first), int(second)
 
 
@@ -131,7 +135,7 @@ def _alike(prints: _Chosen, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32]
 
 
 def _same(prints: _Chosen, pairs: NDArray[np.int32], shifts: _Floats) -> NDArray[np.int32]:
-    """Returns those of the candidates [n, 4] that show the same photograph, as pairs [n, 2]."""
+    """Returns those of the candidates [n, 4] that show the same photograph."""
     light = luminance(prints.packed(pairs[:, 0]))
     other = _turned(luminance(prints.packed(pairs[:, 1])), pairs[:, 2])
     # Aligned in part, a true pair agrees in part already; most others stop here.
@@ -142,7 +146,7 @@ def _same(prints: _Chosen, pairs: NDArray[np.int32], shifts: _Floats) -> NDArray
     shifts = align(light, other, steps=3, start=shifts)
     tints, others = (colours(prints.packed(pairs[:, column])) for column in (0, 1))
     tint_error = tints - _turned(others, pairs[:, 2])
-    return pairs[_agree(light, warp(other, shifts), tint_error), :2]
+    return pairs[_agree(light, warp(other, shifts), tint_error)]
 
 
 def _agree(light: _Floats, aligned: _Floats, tint_error: _Floats) -> NDArray[np.bool_]:

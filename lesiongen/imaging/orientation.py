@@ -5,9 +5,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORIENTATIONS", "turn_frequencies", "turn_pictures"]
+__all__ = ["INVERSE", "ORIENTATIONS", "turn_frequencies", "turn_pictures"]
 
 ORIENTATIONS = range(8)
+INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7], dtype=np.int32)
+"""The orientation that turns a picture back, for each of the eight."""
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from lesiongen.imaging import decode, duplicate_groups, encode_jpeg, fingerprint, near_duplicates
 from lesiongen.imaging.fingerprints import pack
 from lesiongen.imaging.hashing import close_pairs, hashes
+from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 
@@ -115,3 +116,23 @@ def test_real_photographs(shared_data, name, known):
     assert among == known
     pairs = {(number, len(images) + copy) for copy, number in enumerate(planted)}
     assert len(pairs & set(found)) >= 95
+
+
+def test_every_orientation_has_one_that_turns_it_back():
+    picture = np.arange(9).reshape(3, 3)
+    for orientation in ORIENTATIONS:
+        turned_back = turn_pictures(turn_pictures(picture, orientation), int(INVERSE[orientation]))
+        assert np.array_equal(turned_back, picture)
+
+
+def test_the_order_of_the_images_decides_nothing(lesions):
+    rng = np.random.default_rng(2)
+    # Blended with other lesions, copies come to lie on both sides of the limits.
+    others = [lesions[number - 1].resize(lesions[number].size) for number in range(len(lesions))]
+    shares = np.linspace(0, 0.4, len(lesions))
+    blends = [Image.blend(one, other, share) for one, other, share in zip(lesions, others, shares, strict=True)]
+    prints = [fingerprint(image) for image in [*lesions, *(all_of_it(image, rng) for image in blends)]]
+    found = {frozenset(pair) for pair in near_duplicates(prints)}
+    last = len(prints) - 1
+    assert {frozenset((last - one, last - other)) for one, other in near_duplicates(prints[::-1])} == found
+    assert 20 < len(found) < 100
