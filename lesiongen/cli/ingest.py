@@ -150,7 +150,8 @@ def _show(result: "IngestResult") -> None:
     kinds = [item.kind for item in (*result.rejected, *result.left_out)]
     for kind, name in LEFT_OUT_NAMES.items():
         if kind in kinds:
-            console.print(f"  {kinds.count(kind):,} rows {kind}, see {name} beside it", markup=False)
+            count = kinds.count(kind)
+            console.print(f"  {count:,} row{'s' if count > 1 else ''} {kind}, see {name} beside it", markup=False)
     if result.removed_metadata:
         kinds_removed = ", ".join(f"{kind} {count:,}" for kind, count in result.removed_metadata.items())
         console.print(f"  removed from image files: {kinds_removed}", markup=False)

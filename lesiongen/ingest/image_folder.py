@@ -32,7 +32,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "skin_tone_scale": ("skin_tone_scale",),
     "image_type": ("image_type",),
     "device": ("device",),
-    "official_split": ("split", "official_split"),
+    "split": ("split", "official_split"),
     "caption": ("caption", "text"),
     "concepts": ("concepts",),
     "licence": ("licence", "license"),
@@ -63,6 +63,7 @@ class ImageFolderReader(Reader):
     )
     options = {
         "table": "metadata.csv, metadata.jsonl, metadata.parquet, or the name of another CSV, JSONL or Parquet file",
+        "skin_tone_scale": "blank, fitzpatrick, ddi or another name: the scale of skin_tone where no column says it",
         "match": "path, name or stem: whether file_name is a path, a file's name in any folder, or that without ending",
     }
 
@@ -74,6 +75,7 @@ class ImageFolderReader(Reader):
         self.source = config.source_name or "image_folder"
         self.licence = config.licence
         self.attribution = config.attribution
+        self._scale = config.options.get("skin_tone_scale", "").lower()
         self._match = self.choice("match", "path", "name", "stem")
 
     def read(self, storage: Source) -> Iterator[Row | Rejection]:
@@ -94,7 +96,8 @@ class ImageFolderReader(Reader):
 
     def _rows(self, storage: Storage, table: str, index: ImageIndex) -> Iterator[Row | Rejection]:
         checked = table.endswith(".jsonl")  # each of whose lines names its own columns
-        for item in read_table(storage, table, [self.columns.get("file_name", "file_name")]):
+        remedy = "Name the column with the images' files: --column file_name=NAME."
+        for item in read_table(storage, table, [self.columns.get("file_name", "file_name")], remedy=remedy):
             if isinstance(item, TableRow) and not checked:
                 self._check_labelled(item)
                 checked = True
@@ -132,9 +135,11 @@ class ImageFolderReader(Reader):
             raise
 
     def _values(self, row: TableRow, folder: str) -> dict[str, str | float | None]:
-        scale = (fields.known(self._field(row, "skin_tone_scale")) or "").lower() or None
-        tone = fields.skin_tone(self._field(row, "skin_tone"), scale)
-        split = self._field(row, "official_split")
+        recorded = self._field(row, "skin_tone")
+        scale = (fields.known(self._field(row, "skin_tone_scale")) or self._scale).lower() or None
+        tone = fields.skin_tone(recorded, scale)
+        if tone and not scale:
+            raise FieldError(recorded, "has no scale: add --option skin_tone_scale=fitzpatrick, or ddi")
         plain = ("lesion_id", "patient_id", "case_id", "site", "device", "caption")
         return {
             **{name: fields.known(self._field(row, name)) for name in plain},
@@ -144,11 +149,15 @@ class ImageFolderReader(Reader):
             "skin_tone_scale": scale if tone else None,
             "skin_tone_source": "metadata" if tone else None,
             "image_type": fields.image_type(self._field(row, "image_type")),
-            "official_split": fields.official_split(split) or _split_of_folder(folder),
+            "official_split": self._split(row) or _split_of_folder(folder),
             "concepts": fields.report(self._field(row, "concepts")),
             "licence": fields.known(self._field(row, "licence")) or self.licence,
             "attribution": fields.known(self._field(row, "attribution")) or self.attribution,
         }
+
+    def _split(self, row: TableRow) -> str | None:
+        # Not asked for, a column of that name may hold anything: the folds of a cross-validation, for one.
+        return fields.official_split(self._field(row, "split")) if self.config.keep_official_split else None
 
     def _field(self, row: TableRow, name: str) -> Field:
         if name in self.columns:

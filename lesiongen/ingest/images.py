@@ -9,12 +9,14 @@ from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.storage import StoredObject
 
-__all__ = ["ImageIndex"]
+__all__ = ["NOT_THERE", "ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
 LARGEST_FILE = 256 << 20
+NOT_THERE = "there is no such image"
+"""Why a row is refused whose image is not found."""
 
 
 class ImageIndex:
@@ -98,9 +100,15 @@ class ImageIndex:
             return found[0]
         if not found and self.look_into_archives():
             return self.find_table(*names)
-        what = f"{len(found)} tables named {names[0]}: {', '.join(found)}" if found else f"no table {names[0]}"
+        if found:
+            raise DataError(
+                f"{self._source.uri} holds {len(found)} tables named {names[0]}: {', '.join(found)}",
+                hint="Keep one of them in the source.",
+            )
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
-        raise DataError(f"{self._source.uri} holds {what}", hint=f"It holds: {held}. Is this the right --format?")
+        raise DataError(
+            f"{self._source.uri} holds no table {names[0]}", hint=f"It holds: {held}. Is this the right --format?"
+        )
 
     def holds_table(self, name: str) -> bool:
         """Tells whether there is a table of this name, wherever it lies."""
@@ -119,11 +127,18 @@ class ImageIndex:
             self.look_into_archives()
         return self._only(field, self._by_stem.get(stem, []), absent)
 
-    def of_name(self, field: Field) -> str:
-        """Returns the key of the image whose file name is the field's text, in any folder."""
+    def of_name(self, field: Field, *, any_ending: bool = False) -> str:
+        """Returns the key of the image whose file name is the field's text, in any folder.
+
+        Args:
+            field: The column that names the image.
+            any_ending: Takes an image of another format where there is none of this ending.
+        """
         keys = self._of_name(field)
         if not keys and self.look_into_archives():
             keys = self._of_name(field)
+        if not keys and any_ending:
+            keys = self._by_stem.get(PurePosixPath(_composed(field.text)).stem, [])
         return self._only(field, keys, "rejected")
 
     def elsewhere(self, field: Field) -> str | None:
@@ -138,7 +153,7 @@ class ImageIndex:
 
     def _only(self, field: Field, keys: list[str], absent: Kind) -> str:
         if not keys:
-            raise FieldError(field, f"there is no image of this name{self._not_looked_into()}", absent)
+            raise FieldError(field, NOT_THERE, absent)
         keys = [key for key in keys if key not in self._archive_of] or keys
         self._named.update(keys)
         self._stems_named.update(PurePosixPath(key).stem for key in keys)
@@ -160,7 +175,7 @@ class ImageIndex:
         if key is None and self.look_into_archives():
             key = self._at(wanted)
         if key is None:
-            raise FieldError(field, f"there is no such image{self._not_looked_into()}")
+            raise FieldError(field, NOT_THERE)
         self._named.add(key)
         return self._checked(field, key)
 
@@ -169,12 +184,6 @@ class ImageIndex:
             return path
         alike = self._by_path.get(_lower_ending(path)) or self._from_archive.get(_lower_ending(path), [])
         return alike[0] if len(alike) == 1 else None
-
-    def _not_looked_into(self) -> str:
-        """Says where else an image may be."""
-        closed = [f"{key} ({why})" for key, why in self._source.closed.items()]
-        more = f" and {len(closed) - 2} more" if len(closed) > 2 else ""
-        return f"; not looked into: {', '.join(closed[:2])}{more}" if closed else ""
 
     def _checked(self, field: Field, key: str) -> str:
         size, suffix = self._images[key].size, PurePosixPath(key).suffix.lower()

@@ -142,9 +142,10 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
         _no_table(storage, headers, wanted)
     if len({edition for edition in chosen.values()}) > 1:
         listed = "; ".join(f"{key} ({edition.name})" for key, edition in chosen.items())
+        one = next(iter(chosen.values())).name
         raise DataError(
             f"{storage.uri} holds diagnoses in several forms: {listed}",
-            hint="Say which to read, for example --option edition=2018, or keep one of them in the source.",
+            hint=f"Say which to read, for example --option edition={one}, or keep one of them in the source.",
         )
     tables = Tables(next(iter(chosen.values())), _fullest(chosen, headers))
     for key in headers.keys() - found.keys():

@@ -47,7 +47,7 @@ class PadUfes20Reader(Reader):
         # Copies of a part of the collection, converted to JPEG, name their files in a column of their own.
         image = row.field("file") if row.field("file").text else row.field("img_id")
         try:
-            key = index.of_name(image)
+            key = index.of_name(image, any_ending=True)
             values = _values(row)
         except FieldError as error:
             return row.reject(error.field, error.reason, error.kind)

@@ -9,25 +9,33 @@ from typing import get_args
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.images import NOT_THERE
 from lesiongen.ingest.rows import Kind, Rejection
+from lesiongen.ingest.sources import Source
 
 __all__ = ["LEFT_OUT_NAMES", "check_rejections", "left_out_tables"]
 
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
-LISTED = 20
+LISTED, SHOWN = 20, 5
 _COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 
 
-def check_rejections(config: IngestConfig, source: str, accepted: int, left_out: Sequence[Rejection]) -> None:
+def check_rejections(config: IngestConfig, source: Source, accepted: int, left_out: Sequence[Rejection]) -> None:
     """Fails where the configuration allows no rejected row, or fewer than there are, or fewer missing images.
+
+    Args:
+        config: What it allows.
+        source: Where the rows come from; what of it was not looked into may hold images that were not found.
+        accepted: How many rows can be used.
+        left_out: Those that cannot.
 
     Raises:
         DataError: The message lists the first of the rows.
     """
     rejected = [item for item in left_out if item.kind == "rejected"]
     if accepted + len(left_out) == 0:
-        raise DataError(f"{source} holds no row", hint="The table has a header and nothing below it.")
+        raise DataError(f"{source.uri} holds no row", hint="The table has a header and nothing below it.")
     if rejected:
         _check_rejected(config, source, accepted, rejected)
     missing = [item for item in left_out if item.kind == "missing"]
@@ -41,7 +49,7 @@ def check_rejections(config: IngestConfig, source: str, accepted: int, left_out:
         raise DataError(_listed(source, accepted, left_out), hint="The collection's authors exclude every row.")
 
 
-def _check_rejected(config: IngestConfig, source: str, accepted: int, rejected: Sequence[Rejection]) -> None:
+def _check_rejected(config: IngestConfig, source: Source, accepted: int, rejected: Sequence[Rejection]) -> None:
     message = _listed(source, accepted, rejected)
     if config.on_error == "fail":
         raise DataError(message, hint="Correct them, or leave such rows out with --on-error reject.")
@@ -51,10 +59,19 @@ def _check_rejected(config: IngestConfig, source: str, accepted: int, rejected: 
         )
 
 
-def _listed(source: str, accepted: int, rows: Sequence[Rejection]) -> str:
+def _listed(source: Source, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {item}" for item in rows[:LISTED])
     more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(rows)} lists all" if len(rows) > LISTED else ""
-    return f"{_counted(accepted, rows)} of {source} cannot be used:{listed}{more}"
+    return f"{_counted(accepted, rows)} of {source.uri} cannot be used:{listed}{more}{_closed(source, rows)}"
+
+
+def _closed(source: Source, rows: Sequence[Rejection]) -> str:
+    """Says where images that were not found may be."""
+    if not source.closed or not any(item.reason.startswith(NOT_THERE) for item in rows):
+        return ""
+    closed = [f"\n  {key}: {why}" for key, why in source.closed.items()]
+    more = f"\n  and {len(closed) - SHOWN:,} more" if len(closed) > SHOWN else ""
+    return f"\nThey may lie in what was not looked into:{''.join(closed[:SHOWN])}{more}"
 
 
 def _counted(accepted: int, left_out: Sequence[Rejection]) -> str:

@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -89,7 +90,8 @@ class Source(ReadOnlyStorage):
     def _open_archive(self, key: str, folder: str, found: dict[str, list[StoredObject]]) -> None:
         try:
             with ExitStack() as opening:
-                archive = self._opened(key, opening)
+                top = PurePosixPath(folder).name
+                archive = _archive_within(self._place, key, opening, space=self._space, top=top)
                 self._held.push(opening.pop_all())
         except (DataError, UsageError) as error:
             self.closed[key] = str(error.args[0])
@@ -100,14 +102,6 @@ class Source(ReadOnlyStorage):
         self._members |= {f"{folder}/{item.key}": (archive, item.key) for item in archive.list()}
         deeper = (item.key for item in found[folder] if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES)))
         self.closed |= dict.fromkeys(deeper, "an archive within an archive: unpack it")
-
-    def _opened(self, key: str, opening: ExitStack) -> ArchiveStorage:
-        if isinstance(self._place, ArchiveStorage):
-            file = opening.enter_context(_unpacked(self._place, key, self._space))
-        else:
-            file = opening.enter_context(_readable(self._place, key))
-        top = PurePosixPath(key).name[: -len(_ending(key))]
-        return _archive(f"{self.uri}/{key}", _ending(key), file, opening, space=self._space, top=top)
 
     def _of(self, key: str) -> tuple[Storage, str]:
         return self._members.get(key, (self._place, key))
@@ -149,7 +143,7 @@ def open_source(source: str) -> Iterator[Source]:
     """Opens the place of a collection for reading.
 
     Zip and plain tar archives are read where they lie, member by member, on S3 by ranged requests. A compressed tar
-    has no index: it is inflated once into a temporary file.
+    has no index: it is inflated once into a temporary file. Where there is one archive and nothing else, that is meant.
 
     Args:
         source: Folder, ``s3://`` prefix, or an archive in one of them (`ARCHIVES`).
@@ -162,14 +156,14 @@ def open_source(source: str) -> Iterator[Source]:
     local = Path(source) if "://" not in source else None
     with ExitStack() as held:
         if not suffix or (local is not None and local.is_dir()):
-            yield Source(_folder(source, local), held)
+            yield Source(_unwrapped(_folder(source, local), held), held)
             return
         if local is not None and not local.is_file():
             raise UsageError(
                 f"The source {source} does not exist", hint="Give the collection's folder, archive or prefix."
             )
         file = held.enter_context(readable(local) if local else _remote(source))
-        yield Source(_archive(source, suffix, file, held), held)
+        yield Source(_unwrapped(_archive(source, suffix, file, held), held), held)
 
 
 def _ending(name: str) -> str:
@@ -186,6 +180,25 @@ def _folder(source: str, local: Path | None) -> Storage:
 def _remote(source: str) -> BinaryIO:
     parent, _, name = source.rpartition("/")
     return open_storage(parent).open(name)
+
+
+def _unwrapped(place: Storage, held: ExitStack) -> Storage:
+    """Returns the archive that is all a folder or an archive holds, in place of that."""
+    items = list(islice(place.list(), 2))
+    if len(items) != 1 or not _ending(items[0].key):
+        return place
+    stored = place.bytes_stored if isinstance(place, ArchiveStorage) else items[0].size
+    return _archive_within(place, items[0].key, held, space=_Space(place.uri, stored))
+
+
+def _archive_within(
+    place: Storage, key: str, held: ExitStack, *, space: "_Space", top: str | None = None
+) -> ArchiveStorage:
+    if isinstance(place, ArchiveStorage):
+        file = held.enter_context(_unpacked(place, key, space))
+    else:
+        file = held.enter_context(_readable(place, key))
+    return _archive(f"{place.uri}/{key}", _ending(key), file, held, space=space, top=top)
 
 
 def _readable(place: Storage, key: str) -> BinaryIO:

@@ -84,14 +84,14 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
     )
     with writer, Spool() as spool:
         rows, left_out = _read_rows(config, reader, storage)
-        check_rejections(config, storage.uri, len(rows), left_out)
+        check_rejections(config, storage, len(rows), left_out)
         drawn = _draw(config, rows)
         check_official_split(config, drawn)
         prints = FingerprintFile()
         loaded, unusable = _load_images(storage, drawn, spool, prints)
         # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.
         judged = [*left_out, *unusable] if drawn is rows else unusable
-        check_rejections(config, storage.uri, len(loaded), judged)
+        check_rejections(config, storage, len(loaded), judged)
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)

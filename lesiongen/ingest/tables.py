@@ -41,7 +41,13 @@ class TableRow:
         return Rejection(self.table, self.line, column, text, reason, kind)
 
 
-def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+class _MissingColumn(DataError):
+    """A table lacks a column that it needs."""
+
+
+def read_table(
+    storage: Storage, key: str, required: Sequence[str], *, remedy: str | None = None
+) -> Iterator[TableRow | Rejection]:
     """Yields the rows of a table.
 
     Args:
@@ -49,6 +55,7 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
         key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, ``.tab`` and ``.tsv`` are separated by
             tabs, anything else is CSV (a name without suffix, as the Harvard Dataverse gives, may be either).
         required: Columns that must be there.
+        remedy: What to do where one is not; by default the format is asked after.
 
     Raises:
         DataError: The table is no such file, or a required column is missing.
@@ -59,7 +66,12 @@ def read_table(storage: Storage, key: str, required: Sequence[str]) -> Iterator[
             ".parquet": _read_parquet,
             ".xlsx": _read_workbook,
         }
-        yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+        try:
+            yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+        except _MissingColumn as error:
+            raise DataError(
+                str(error.args[0]), hint=f"{error.hint} {remedy or 'Is this the right --format?'}"
+            ) from error
 
 
 def table_header(storage: Storage, key: str) -> list[str]:
@@ -242,7 +254,7 @@ def _check_header(key: str, header: Sequence[str], required: Sequence[str]) -> N
                 f"{key} is separated by {words}, not by commas: its header reads {header[0][:80]!r}",
                 hint="Save the table with commas.",
             )
-    raise DataError(
+    raise _MissingColumn(
         f"{key} has no column {', '.join(repr(name) for name in missing)}",
-        hint=f"It has: {', '.join(header) or 'nothing at all'}. Is this the right --format?",
+        hint=f"It has: {', '.join(header) or 'nothing at all'}.",
     )

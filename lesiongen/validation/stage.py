@@ -48,6 +48,8 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
         DataError: The dataset was changed after it was published.
     """
     dataset = Dataset.open(dataset_uri)
+    if report:
+        _place(report)[0].require_writable()
     with stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
         table = with_table_columns(measured_table(dataset))
         suites = _suites(config, table)

@@ -101,7 +101,7 @@ def test_a_file_name_cannot_leave_its_folder(make_folder, tmp_path, name):
     [
         ({"skin_tone": "9", "skin_tone_scale": "fitzpatrick"}, "not on the Fitzpatrick scale"),
         ({"image_type": "x-ray"}, "neither dermoscopic nor clinical"),
-        ({"split": "holdout"}, "none of train, validation, test"),
+        ({"skin_tone": "4.0"}, "4.0': has no scale: add --option skin_tone_scale=fitzpatrick"),
         ({"concepts": "{"}, "is no report"),
         ({"concepts": '{"colour": {"value": ["red"], "source": "a guess"}}'}, "is no report"),
     ],
@@ -110,6 +110,27 @@ def test_values_that_would_be_misread_are_refused(make_folder, tmp_path, cells, 
     row = {"file_name": NAMES[0], "diagnosis": "nv", **cells}
     source = make_folder(json.dumps(row), NAMES[:1], table_name="metadata.jsonl")
     with pytest.raises(DataError, match=message):
+        samples_of(source, tmp_path / "out")
+
+
+def test_a_split_is_read_when_it_is_to_be_kept_and_may_be_anything_else(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis,part\nimages/a.png,nv,fold 3\nimages/b.png,nv,fold 1\n", NAMES[:2])
+    assert len(samples_of(source, tmp_path / "out", columns={"split": "part"})) == 2
+    with pytest.raises(DataError, match="part = 'fold 3': is none of train, validation, test"):
+        samples_of(source, tmp_path / "kept", columns={"split": "part"}, keep_official_split=True)
+
+
+def test_the_scale_of_a_whole_table_can_be_stated(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis,fitzpatrick\nimages/a.png,nv,4.0\nimages/b.png,nv,\n", NAMES[:2])
+    options = {"columns": {"skin_tone": "fitzpatrick"}, "options": {"skin_tone_scale": "fitzpatrick"}}
+    samples = samples_of(source, tmp_path / "out", **options)
+    tones = {(sample.skin_tone, sample.skin_tone_scale) for sample in samples.values()}
+    assert tones == {("4", "fitzpatrick"), (None, None)}
+
+
+def test_a_missing_column_of_images_is_told_with_its_remedy(make_folder, tmp_path):
+    source = make_folder("photo,diagnosis\nimages/a.png,nv\n", NAMES[:1])
+    with pytest.raises(DataError, match=r"no column 'file_name'\n.*: photo, diagnosis.*--column file_name=NAME"):
         samples_of(source, tmp_path / "out")
 
 

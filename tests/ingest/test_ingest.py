@@ -134,7 +134,7 @@ def test_an_unusable_image_is_named_with_its_row(make_ham, tmp_path, harm, reaso
         ({"age": "-5"}, "age = '-5'", "no age in years"),
         ({"sex": "3"}, "sex = '3'", "neither male nor female"),
         ({"lesion_id": ""}, "lesion_id = ''", "could not be kept together"),
-        ({"image_id": "ISIC_999"}, "image_id = 'ISIC_999'", "no image of this name"),
+        ({"image_id": "ISIC_999"}, "image_id = 'ISIC_999'", "no such image"),
         ({"image_id": "ISIC_0"}, "image_id = 'ISIC_0'", "stands in row 2 already"),
     ],
 )

@@ -131,7 +131,7 @@ def test_an_archive_beside_what_it_was_unpacked_into_is_left_alone(make_ham, tmp
     packed(images, folder / "HAM10000_images_part_1.zip")
     assert ingest(HAM, str(folder), str(tmp_path / "out")).accepted == 36
     (images / "ISIC_5.jpg").unlink()
-    with pytest.raises(DataError, match=r"part_1\.zip \(a folder of its name lies beside it\)"):
+    with pytest.raises(DataError, match=r"part_1\.zip: a folder of its name lies beside it"):
         ingest(HAM, str(folder), str(tmp_path / "more"))
 
 
@@ -169,7 +169,7 @@ def test_a_damaged_archive_within_a_source_is_named_where_an_image_is_missing(ma
     archive = pack_in_place(folder / "HAM10000_images_part_1")
     archive.write_bytes(archive.read_bytes()[:-100])
     for source in (folder, packed(folder, tmp_path / "all.zip")):
-        with pytest.raises(DataError, match=r"not looked into: HAM10000_images_part_1\.zip \(.* is damaged"):
+        with pytest.raises(DataError, match=r"not looked into:\n  HAM10000_images_part_1\.zip: .* is damaged"):
             ingest(HAM, str(source), str(tmp_path / "out"))
 
 
@@ -180,5 +180,70 @@ def test_an_archive_within_a_source_that_unpacks_to_too_much_stays_closed(make_h
     pack_in_place(folder / "HAM10000_images_part_1")
     monkeypatch.setattr(archives, "MAX_EXPANSION", 0.5)
     monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1000)
-    with pytest.raises(DataError, match=r"not looked into: HAM10000_images_part_1\.zip \(.* times its size"):
+    with pytest.raises(DataError, match=r"not looked into:\n  HAM10000_images_part_1\.zip: .* times its size"):
         ingest(HAM, str(folder), str(tmp_path / "out"))
+
+
+def test_nested_archives_may_not_fill_the_disk_together(make_ham, tmp_path, monkeypatch):
+    from lesiongen.ingest import archives
+
+    folder = make_ham(without=[5])
+    for number in range(4):
+        (tmp_path / "zeros").mkdir(exist_ok=True)
+        (tmp_path / "zeros" / f"{number}.txt").write_bytes(bytes(400_000))
+        packed(tmp_path / "zeros", folder / f"zeros{number}.tgz")
+    monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1_000_000)
+    with pytest.raises(DataError, match=r"zeros\d\.tgz: .*ham unpacks from .* more than 100 times its size"):
+        ingest(HAM, str(folder), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("wrap", ["folder", "zip", "tgz"])
+def test_one_archive_and_nothing_else_is_the_source(make_ham, tmp_path, wrap):
+    folder = make_ham()
+    expected = ingest(HAM, str(folder), str(tmp_path / "expected")).dataset.version
+    (tmp_path / "outer").mkdir()
+    packed(as_the_dataverse_packs_it(folder), tmp_path / "outer" / "dataverse_files.zip")
+    source = tmp_path / "outer" if wrap == "folder" else packed(tmp_path / "outer", tmp_path / f"outer.{wrap}")
+    assert ingest(HAM, str(source), str(tmp_path / "out")).dataset.version == expected
+
+
+def test_archives_a_level_deeper_are_told(make_ham, tmp_path):
+    folder = make_ham()
+    pack_in_place(folder / "HAM10000_images_part_1")
+    (folder / "deep").mkdir()
+    (folder / "HAM10000_images_part_1.zip").rename(folder / "deep" / "images.zip")
+    pack_in_place(folder / "deep")
+    with pytest.raises(DataError, match=r"deep/images\.zip: an archive within an archive: unpack it"):
+        ingest(HAM, str(folder), str(tmp_path / "out"))
+
+
+def test_lesions_are_read_from_a_table_in_an_archive_too(tmp_path):
+    source = miniatures.isic(tmp_path / "source")
+    config = IngestConfig(format="isic", name="set")
+    expected = ingest(config, str(source), str(tmp_path / "expected")).dataset.version
+    images = next(path.parent for path in source.rglob("*.jpg"))
+    further = [path for path in source.glob("*.csv") if "GroundTruth" not in path.name]
+    assert further
+    for table in further:
+        table.rename(images / table.name)
+    pack_in_place(images)
+    assert ingest(config, str(source), str(tmp_path / "out")).dataset.version == expected
+
+
+def test_two_archives_that_hold_what_a_path_may_mean_are_not_guessed_between(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis\n1.bmp,nv\n")
+    for number, name in enumerate("ab"):
+        miniatures.write_picture(tmp_path / name / "1.bmp", number)
+        packed(tmp_path / name, source / f"{name}.zip")
+    with pytest.raises(DataError, match=r"1\.bmp': there is no such image, but a/1\.bmp is there"):
+        ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+
+
+def test_what_lies_outside_wins_whatever_its_format_and_the_order_of_the_rows(make_ham, tmp_path):
+    folder = make_ham(without=[0, 1])
+    images = folder / "HAM10000_images_part_1"
+    miniatures.write_picture(images / "ISIC_1.png", 1)
+    for number in (0, 1):
+        miniatures.write_picture(tmp_path / "more" / f"ISIC_{number}.jpg", 100 + number)
+    packed(tmp_path / "more", folder / "more.zip")
+    assert ingest(HAM, str(folder), str(tmp_path / "out")).accepted == 36
