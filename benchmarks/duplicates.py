@@ -121,6 +121,13 @@ def found_among(names: list[str], prints: list[Fingerprint], lesions: dict[str, 
     return kinds
 
 
+def counted(names: list[str], prints: list[Fingerprint], lesions: dict[str, str]) -> list[object]:
+    """Returns a row of the table: images, pairs of each kind, and the share of images in false pairs."""
+    pairs = found_among(names, prints, lesions)
+    wrong = len(set().union(*pairs["false"])) / len(names)
+    return [len(names), *(len(pairs[kind]) for kind in pairs), f"{wrong:.2%}", pairs["false"] or ""]
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -131,16 +138,20 @@ def main() -> None:
     sets = {name: sorted((arguments.data / name / "images").iterdir()) for name in lesions_of(arguments.data)}
     recalls: dict[str, list[str]] = {kind: [] for kind in KINDS}
     found, everything_read = [], []
+    all_names: list[str] = []
+    all_prints: list[Fingerprint] = []
+    all_lesions: dict[str, str] = {}
     for name, lesions in lesions_of(arguments.data).items():
         images = [Image.open(path).convert("RGB") for path in sets[name]]
         prints = [fingerprint(decode_small(path.read_bytes()).image) for path in sets[name]]
         everything_read += images
         for kind, values in recalls.items():
             values.append(f"{recall(images, prints, kind, arguments.seed):.3f}")
-        pairs = found_among([path.stem for path in sets[name]], prints, lesions)
-        wrong = len(set().union(*pairs["false"])) / len(images)
-        counts = [len(pairs[kind]) for kind in ("lesion", "photograph", "false")]
-        found.append([name, len(images), *counts, f"{wrong:.2%}", pairs["false"] or ""])
+        stems = [path.stem for path in sets[name]]
+        found.append([name, *counted(stems, prints, lesions)])
+        all_names, all_prints, all_lesions = all_names + stems, all_prints + prints, all_lesions | lesions
+    found.append(["all together", *counted(all_names, all_prints, all_lesions)])
+    found.append(["all, in reverse order", *counted(all_names[::-1], all_prints[::-1], all_lesions)])
     print(f"{machine()}\n{versions('numpy', 'pillow')}\n")
     print(f"Recall of {PLANTED} planted copies of each kind\n")
     print(table(["kind", *sets], [[kind, *values] for kind, values in recalls.items()]))

@@ -22,7 +22,7 @@ from lesiongen.imaging import duplicate_groups
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
-from lesiongen.storage import as_json
+from lesiongen.storage import as_json, overlap
 from lesiongen.tracking import stage_run
 
 __all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult", "merge"]
@@ -68,10 +68,15 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         output: New folder or prefix.
 
     Raises:
-        UsageError: There are fewer than two datasets, one stands twice, or the output holds a dataset already.
+        UsageError: There are fewer than two datasets, one stands twice, or the output holds a dataset already or lies
+            within one of them or around it.
         DataError: An image cannot be decoded, or there are duplicates and the rule is ``fail``.
     """
     datasets = _opened(uris)
+    if within := next((uri for uri in uris if overlap(uri, output)), None):
+        raise UsageError(
+            f"The output {output} is the dataset {within}, or lies within or around it", hint="Name a new folder."
+        )
     with stage_run("merge", {**config.model_dump(), "datasets": " ".join(uris)}) as run:
         combined = combine_licences(_licences(datasets))
         names = dataset_names([one.manifest.name for one in datasets], [one.manifest.version for one in datasets])

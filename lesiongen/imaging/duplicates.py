@@ -27,7 +27,7 @@ _CHUNK = 512
 _SMOOTH_SIGMA, _FINE_SIGMA = 1.5, 1.5
 _LAID, _ALIGNED, _ALIKE = 0.7, 0.93, 0.935
 _FINE_AT_FIRST, _FINE_AFTER_A_STEP, _FINE_ALIKE, _FINE_SAME = 0.3, 0.55, 0.82, 0.93
-_COLOUR_SAME, _LUMINANCE_SAME = 5.0, 3.0
+_COLOUR_SAME, _LUMINANCE_SAME, _CONTRAST_SAME = 5.0, 3.0, 10.0
 
 _Floats = NDArray[np.float32]
 
@@ -36,8 +36,8 @@ def near_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Finds the pairs of images that show the same photograph, in whichever of the eight orientations.
 
     Perceptual hashes propose pairs; each image of a pair is then laid exactly over the other, and they are duplicates
-    when, both ways, the fine structure (what is left without the broad light and dark of any lesion) and the colours
-    agree. Time grows with the square of the number of images, a few seconds for 20,000; memory by some 200 bytes for
+    when, either way, the fine structure (what is left without the broad light and dark of any lesion) and the colours
+    agree. Time grows with the square of the number of images, half a minute for 20,000; memory by some 200 bytes for
     each image, where ``prints`` holds the fingerprints elsewhere.
 
     Returns:
@@ -93,15 +93,16 @@ class _Chosen:
 
 
 def _confirmed(prints: _Chosen) -> Iterator[tuple[int, int]]:
-    """Yields the pairs that pass the pixel check whichever image is laid over the other.
+    """Yields the pairs that pass the pixel check, with either image laid over the other.
 
-    Close to its limits it may pass one way only; the order of the images must not decide.
+    A crop is laid over its original better than the other way round, and the order of the images must not decide.
     """
     for block in _candidates(prints):
         for start in range(0, len(block), _CHUNK):
-            passed = _same(prints, *_alike(prints, block[start : start + _CHUNK]))
-            back = np.column_stack([passed[:, 1], passed[:, 0], INVERSE[passed[:, 2]], passed[:, 3]])
-            for second, first, *_ in _same(prints, *_alike(prints, back)):
+            there = _laid(prints, block[start : start + _CHUNK])
+            back = np.column_stack([there[:, 1], there[:, 0], INVERSE[there[:, 2]], there[:, 3]])
+            found = [_same(prints, *_alike(prints, pairs))[:, :2] for pairs in (there, back)]
+            for first, second in np.unique(np.sort(np.concatenate(found), axis=1), axis=0):
                 yield int(first), int(second)
 
 
@@ -123,15 +124,22 @@ def _closest(pairs: NDArray[np.int32]) -> NDArray[np.int32]:
     return pairs[rank < _CANDIDATES]
 
 
+def _laid(prints: _Chosen, pairs: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Returns those of the candidates [n, 4] that agree on smooth pictures of half the side, as they lie."""
+    return pairs[_correlation(*_coarse_pairs(prints, pairs)) > _LAID]
+
+
 def _alike(prints: _Chosen, pairs: NDArray[np.int32]) -> tuple[NDArray[np.int32], _Floats]:
-    """Settles most candidates [n, 4] on smooth pictures of half the side; returns the others, and how to align them."""
-    fixed, moving = (_coarse(prints.packed(pairs[:, column])) for column in (0, 1))
-    moving = _turned(moving, pairs[:, 2])
-    left = _correlation(fixed, moving) > _LAID
-    pairs, fixed, moving = pairs[left], fixed[left], moving[left]
+    """Returns those of the candidates [n, 4] that agree on smooth pictures when aligned, and how to align them."""
+    fixed, moving = _coarse_pairs(prints, pairs)
     shifts = align(fixed, moving, steps=2)
     left = _correlation(fixed, warp(moving, shifts)) > _ALIGNED
     return pairs[left], shifts[left]
+
+
+def _coarse_pairs(prints: _Chosen, pairs: NDArray[np.int32]) -> tuple[_Floats, _Floats]:
+    fixed, moving = (_coarse(prints.packed(pairs[:, column])) for column in (0, 1))
+    return fixed, _turned(moving, pairs[:, 2])
 
 
 def _same(prints: _Chosen, pairs: NDArray[np.int32], shifts: _Floats) -> NDArray[np.int32]:
@@ -152,7 +160,9 @@ def _same(prints: _Chosen, pairs: NDArray[np.int32], shifts: _Floats) -> NDArray
 def _agree(light: _Floats, aligned: _Floats, tint_error: _Floats) -> NDArray[np.bool_]:
     fine, broad = _fine(light, aligned), _correlation(light, aligned)
     same_tint = np.abs(tint_error[..., 2:-2, 2:-2]).mean(axis=(1, 2, 3)) <= _COLOUR_SAME
-    same_light = np.abs(_inside(light - aligned).mean(axis=1)) <= _LUMINANCE_SAME
+    darker = _inside(light - aligned)
+    same_light = np.abs(darker.mean(axis=1)) <= _LUMINANCE_SAME
+    same_light &= np.abs(darker).mean(axis=1) <= _CONTRAST_SAME
     fine_enough = np.where(same_tint & same_light, _FINE_ALIKE, _FINE_SAME)
     return np.asarray((fine > fine_enough) & (broad > _ALIKE))
 

@@ -1,12 +1,13 @@
 """Where a dataset may be written: apart from its source, and where nothing else lies."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lesiongen.dataset.manifest import MANIFEST_NAME
 from lesiongen.dataset.writer import SHARD_NAME
 from lesiongen.errors import UsageError
 from lesiongen.ingest.rejections import LEFT_OUT_NAMES
 from lesiongen.ingest.removed_metadata import REMOVED_NAME
+from lesiongen.storage import overlap
 
 __all__ = ["check_output"]
 
@@ -21,19 +22,16 @@ def check_output(source: str, output: str) -> None:
     Raises:
         UsageError: The output is the source, lies within it or contains it, or is a local folder with other files.
     """
-    read, written = _place(source), _place(output)
-    if read.is_relative_to(written) or written.is_relative_to(read):
-        where = "is the source" if read == written else "lies within the source or around it"
-        raise UsageError(f"The output {output} {where}", hint="Name a new folder, apart from the source.")
+    if overlap(source, output):
+        raise UsageError(
+            f"The output {output} is the source, or lies within or around it",
+            hint="Name a new folder, apart from the source.",
+        )
     folder = Path(output)
     if "://" in output or not folder.exists() or (folder / MANIFEST_NAME).exists():
         return
     if not folder.is_dir() or any(_is_foreign(path) for path in folder.iterdir()):
         raise UsageError(f"{output} is not an empty folder", hint="Name a new folder for the dataset.")
-
-
-def _place(address: str) -> PurePosixPath:
-    return PurePosixPath(address if "://" in address else Path(address).resolve().as_posix())
 
 
 def _is_foreign(path: Path) -> bool:

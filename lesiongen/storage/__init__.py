@@ -5,7 +5,7 @@ are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on re
 is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
 """
 
-from lesiongen.storage.address import open_storage, unique_prefix
+from lesiongen.storage.address import open_storage, overlap, unique_prefix
 from lesiongen.storage.files import CHUNK, as_json, file_digest, temporary_space
 from lesiongen.storage.interface import Storage, StoredObject, in_parallel
 from lesiongen.storage.local import LocalStorage, readable
@@ -19,6 +19,7 @@ __all__ = [
     "file_digest",
     "in_parallel",
     "open_storage",
+    "overlap",
     "readable",
     "temporary_space",
     "unique_prefix",

@@ -3,13 +3,13 @@
 import re
 import secrets
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lesiongen.errors import UsageError
 from lesiongen.storage.interface import Storage
 from lesiongen.storage.local import LocalStorage
 
-__all__ = ["open_storage", "unique_prefix"]
+__all__ = ["open_storage", "overlap", "unique_prefix"]
 
 
 def open_storage(uri: str | Path) -> Storage:
@@ -27,6 +27,16 @@ def open_storage(uri: str | Path) -> Storage:
     from lesiongen.storage.s3 import S3Storage
 
     return S3Storage(text)
+
+
+def overlap(first: str, second: str) -> bool:
+    """Tells whether two addresses are one place, or one lies within the other."""
+    one, other = _place(first), _place(second)
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _place(address: str) -> PurePosixPath:
+    return PurePosixPath(address if "://" in address else Path(address).resolve().as_posix())
 
 
 def unique_prefix(root: str, *parts: str) -> str:

@@ -165,6 +165,13 @@ def test_two_photographs_within_one_set_are_its_own_matter(collection, merged):
     assert not report["duplicates"]
 
 
+def test_the_output_lies_apart_from_the_datasets(collection, tmp_path):
+    datasets = [collection("a", numbered(2)).uri, collection("b", numbered(2, 3)).uri]
+    for output in (datasets[0], f"{datasets[1]}/x", str(tmp_path)):
+        with pytest.raises(UsageError, match="is the dataset .*, or lies within or around it"):
+            merge(MergeConfig(), datasets, output)
+
+
 def test_the_same_dataset_twice_or_one_alone_is_refused(collection, tmp_path):
     a = collection("a", numbered(2))
     for uris, words in (([a.uri], "two datasets or more"), ([a.uri, a.uri], "are the same dataset")):

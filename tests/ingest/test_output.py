@@ -16,7 +16,7 @@ CONFIG = IngestConfig(format="image_folder")
 def test_a_dataset_is_never_written_into_its_source_nor_around_it(tmp_path, place):
     source = miniatures.image_folder(tmp_path / "outer" / "source")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UsageError, match="The output .* (is|lies within) the source"):
+    with pytest.raises(UsageError, match="The output .* is the source, or lies within"):
         ingest(CONFIG, str(source), str(source / place))
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -34,7 +34,7 @@ def test_neither_on_s3(source, output):
 def test_a_link_to_the_source_is_the_source(tmp_path):
     source = miniatures.image_folder(tmp_path / "source")
     (tmp_path / "link").symlink_to(source)
-    with pytest.raises(UsageError, match="is the source"):
+    with pytest.raises(UsageError, match="is the source, or"):
         ingest(CONFIG, str(source), str(tmp_path / "link"))
 
 
