@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from PIL import Image
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
@@ -35,13 +38,18 @@ def test_what_gives_the_diagnosis_away_stays_outside_and_patients_stay_together(
 
 
 def test_transparent_photographs_become_rgb(tmp_path):
-    import io
-
-    from PIL import Image
-
     for sample in samples_of(miniatures.pad_ufes_20(tmp_path / "pad"), tmp_path / "out").values():
         with Image.open(io.BytesIO(sample.image)) as image:
             assert image.mode == "RGB"
+
+
+def test_photographs_converted_to_jpeg_are_read_by_the_table_of_the_originals(tmp_path):
+    source = miniatures.pad_ufes_20(tmp_path / "source")
+    for path in list(source.rglob("*.png")):
+        with Image.open(path) as image:
+            image.convert("RGB").save(path.with_suffix(".jpg"))
+        path.unlink()
+    assert ingest(IngestConfig(format="pad_ufes_20"), str(source), str(tmp_path / "out")).accepted == 18
 
 
 @pytest.mark.parametrize("column", ["patient_id", "lesion_id"])

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.tracking import mlflow_client
@@ -283,6 +283,14 @@ def test_report_and_results_are_in_mlflow_also_where_the_dataset_fails(stack_env
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert names >= {"report.html", "validation.json", "validation_results.json"}
     assert run.data.metrics["error_findings"] == 1
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_checks(tmp_path, monkeypatch):
+    uri = publish(tmp_path / "data", [sound(0)])
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("lesiongen.validation.stage.measured_table", lambda _: pytest.fail("was checked"))
+    with pytest.raises(StorageError, match="file is no folder"):
+        validate(ValidateConfig(), uri, str(tmp_path / "file" / "report"))
 
 
 def test_the_known_leak_of_isic_2017_is_found(shared_data, tmp_path):
