@@ -38,7 +38,7 @@ class ImageIndex:
         self._ignore_folders = set(ignore_folders)
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
-        self._by_path: dict[str, list[str]] = {}
+        self._of_other_ending: dict[str, list[str]] = {}
         self._from_archive: dict[str, list[str]] = {}
         self._archive_of: dict[str, str] = {}
         self._named: set[str] = set()
@@ -57,7 +57,8 @@ class ImageIndex:
             return None
         self._images[key] = item
         self._by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
-        self._by_path.setdefault(_lower_ending(key), []).append(key)
+        if (lower := _lower_ending(key)) != key:
+            self._of_other_ending.setdefault(lower, []).append(key)
         return key
 
     def look_into_archives(self) -> bool:
@@ -182,7 +183,9 @@ class ImageIndex:
     def _at(self, path: str) -> str | None:
         if path in self._images:
             return path
-        alike = self._by_path.get(_lower_ending(path)) or self._from_archive.get(_lower_ending(path), [])
+        lower = _lower_ending(path)
+        there = [*([lower] if lower in self._images else []), *self._of_other_ending.get(lower, [])]
+        alike = there or self._from_archive.get(lower, [])
         return alike[0] if len(alike) == 1 else None
 
     def _checked(self, field: Field, key: str) -> str:

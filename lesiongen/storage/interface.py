@@ -20,7 +20,7 @@ PARALLEL_TRANSFERS = 16
 _Item = TypeVar("_Item")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """An object of a storage: its key, relative to the storage, its size in bytes, and S3's ETag."""
 

@@ -86,10 +86,9 @@ class LocalStorage(Storage):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Lists the files, sorted by key; hidden temporary files are left out."""
         paths = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith("."))
-        keys = sorted((path.relative_to(self.root).as_posix(), path) for path in paths)
-        for key, path in keys:
+        for key in sorted(path.relative_to(self.root).as_posix() for path in paths):
             if key.startswith(prefix):
-                yield StoredObject(key, path.stat().st_size)
+                yield StoredObject(key, (self.root / key).stat().st_size)
 
     def closed_folders(self) -> tuple[str, ...]:
         """Returns the links to folders: they may lead out of this one, or round in circles."""

@@ -59,10 +59,11 @@ def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def subgroup_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the table with the columns of `SUBGROUPS`: ages in bands, recorded tones with their scale."""
+    """Returns the split, the site and the columns of `SUBGROUPS`: ages in bands, recorded tones with their scale."""
     scale = table["skin_tone_scale"].fillna("no scale").astype(str)
     tone = (scale + " " + table["skin_tone"].astype(str)).where(table["skin_tone"].notna(), None)
-    return table.assign(age_band=age_bands(table["age"]), skin_tone=tone)
+    found = table[["split", "site", *(column for column in SUBGROUPS if column in table)]]
+    return found.assign(age_band=age_bands(table["age"]), skin_tone=tone)
 
 
 def check_sizes(config: ValidateConfig, table: pd.DataFrame) -> list[Finding]:
