@@ -62,7 +62,7 @@ def subgroup_table(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the split, the site and the columns of `SUBGROUPS`: ages in bands, recorded tones with their scale."""
     scale = table["skin_tone_scale"].fillna("no scale").astype(str)
     tone = (scale + " " + table["skin_tone"].astype(str)).where(table["skin_tone"].notna(), None)
-    found = table[["split", "site", *(column for column in SUBGROUPS if column in table)]]
+    found = table[[column for column in ("split", "site", *SUBGROUPS) if column in table]]
     return found.assign(age_band=age_bands(table["age"]), skin_tone=tone)
 
 
