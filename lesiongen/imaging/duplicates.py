@@ -95,7 +95,8 @@ class _Chosen:
 def _confirmed(prints: _Chosen) -> Iterator[tuple[int, int]]:
     """Yields the pairs that pass the pixel check, with either image laid over the other.
 
-    A crop is laid over its original better than the other way round, and the order of the images must not decide.
+    A crop is laid over its original better than the other way round, and the order of the images must not decide. It
+    does where an image has more than `_CANDIDATES`.
     """
     for block in _candidates(prints):
         for start in range(0, len(block), _CHUNK):

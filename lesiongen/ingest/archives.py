@@ -84,7 +84,6 @@ class ArchiveStorage(ReadOnlyStorage):
 
     def __init__(self, uri: str, file: BinaryIO, bytes_stored: int, *, top: str | None = None) -> None:
         super().__init__(uri)
-        self.bytes_stored = bytes_stored
         self._lock = threading.Lock()
         try:
             members = _by_key(uri, self._members(file))

@@ -84,9 +84,13 @@ class ImageFolderReader(Reader):
         name = self.config.options.get("table")
         names = (name,) if name else TABLES
         tables = _tables_named(index, *names)
-        if not tables and (name or not _folders_are_labels(index)) and index.look_into_archives():
-            tables = _tables_named(index, *names)
-        if not tables and not name and _folders_are_labels(index):
+        by_folder = not name and _folders_are_labels(index)
+        if not tables and not by_folder:
+            packed = not index.keys
+            if index.look_into_archives():
+                tables = _tables_named(index, *names)
+                by_folder = packed and not name and _folders_are_labels(index)
+        if not tables and by_folder:
             yield from (_row_of_image(key, index) for key in index.keys)
             return
         _check_tables(storage, index, tables, *names)
@@ -157,7 +161,8 @@ class ImageFolderReader(Reader):
 
     def _split(self, row: TableRow) -> str | None:
         # Not asked for, a column of that name may hold anything: the folds of a cross-validation, for one.
-        return fields.official_split(self._field(row, "split")) if self.config.keep_official_split else None
+        split = self._field(row, "split")
+        return fields.official_split(split) if self.config.keep_official_split else None
 
     def _field(self, row: TableRow, name: str) -> Field:
         if name in self.columns:

@@ -41,6 +41,7 @@ class ImageIndex:
         self._of_other_ending: dict[str, list[str]] = {}
         self._from_archive: dict[str, list[str]] = {}
         self._archive_of: dict[str, str] = {}
+        self._unpacked_here: dict[str, str] = {}
         self._named: set[str] = set()
         self._stems_named: set[str] = set()
         self._looked_into_archives = False
@@ -76,7 +77,8 @@ class ImageIndex:
                 if key := self._add(item):
                     self._archive_of[key] = folder
                     here = PurePosixPath(folder).parent / PurePosixPath(key).relative_to(_composed(folder))
-                    self._from_archive.setdefault(_lower_ending(here.as_posix()), []).append(key)
+                    self._unpacked_here[key] = _lower_ending(here.as_posix())
+                    self._from_archive.setdefault(self._unpacked_here[key], []).append(key)
         names = {PurePosixPath(key).name for key in outside}
         self.tables = outside + [key for key in self.tables[len(outside) :] if PurePosixPath(key).name not in names]
         return bool(found)
@@ -113,8 +115,9 @@ class ImageIndex:
 
     def holds_table(self, name: str) -> bool:
         """Tells whether there is a table of this name, wherever it lies."""
-        held = any(PurePosixPath(key).name == name for key in self.tables)
-        return held or (self.look_into_archives() and self.holds_table(name))
+        if not self._images:  # they lie in archives, and the table may lie beside them
+            self.look_into_archives()
+        return any(PurePosixPath(key).name == name for key in self.tables)
 
     def of_stem(self, field: Field, *, absent: Kind = "rejected") -> str:
         """Returns the key of the image whose name without suffix is the field's text.
@@ -206,12 +209,14 @@ class ImageIndex:
             elsewhere: What it means for an image, by its name without suffix, that another table names it.
         """
         used = {self._archive_of.get(key) for key in self._named}
+        paths = {_lower_ending(key) for key in self._named}
         for key, item in self._images.items():
             if key in self._named:
                 continue
             archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
             # A copy of what a row has named outside of the archives is no stray.
-            if archive is None or (archive in used and stem not in self._stems_named):
+            copied = stem in self._stems_named or self._unpacked_here.get(key) in paths
+            if archive is None or (archive in used and not copied):
                 stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
                 yield (elsewhere or {}).get(stem, stray)
 

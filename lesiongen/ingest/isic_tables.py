@@ -133,11 +133,12 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
     Raises:
         DataError: No table, or tables of several editions, hold diagnoses.
     """
-    headers = {key: table_header(storage, key) for key in index.tables if PurePosixPath(key).suffix.lower() == ".csv"}
-    found = {key: edition for key, header in headers.items() if (edition := _edition(header))}
+    headers, found = _diagnoses(storage, index)
     chosen = {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
     if _lacks_images(storage, index, chosen) and index.look_into_archives():
-        return find_tables(storage, index, wanted)
+        headers, found = _diagnoses(storage, index)
+        # Tables of diagnoses that lie outside of archives win over those within.
+        chosen = chosen or {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
     if not chosen:
         _no_table(storage, headers, wanted)
     if len({edition for edition in chosen.values()}) > 1:
@@ -151,6 +152,12 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
     for key in headers.keys() - found.keys():
         _read_further(storage, key, headers[key], tables)
     return tables
+
+
+def _diagnoses(storage: Storage, index: ImageIndex) -> tuple[dict[str, list[str]], dict[str, Edition]]:
+    """Returns the columns of every table, and the edition of those that hold diagnoses."""
+    headers = {key: table_header(storage, key) for key in index.tables if PurePosixPath(key).suffix.lower() == ".csv"}
+    return headers, {key: edition for key, header in headers.items() if (edition := _edition(header))}
 
 
 def _lacks_images(storage: Storage, index: ImageIndex, labels: Mapping[str, Edition]) -> bool:

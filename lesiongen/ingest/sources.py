@@ -51,9 +51,10 @@ class Source(ReadOnlyStorage):
     Args:
         place: A folder, a prefix or an archive.
         held: Closes what was opened.
+        space: What temporary files it may take; by default by what its archives have.
     """
 
-    def __init__(self, place: Storage, held: ExitStack) -> None:
+    def __init__(self, place: Storage, held: ExitStack, space: "_Space | None" = None) -> None:
         super().__init__(place.uri)
         self._place = place
         self._listing = list(place.list())
@@ -63,8 +64,7 @@ class Source(ReadOnlyStorage):
         """Keys of what is not looked into, and why."""
         archives = [item for item in self._listing if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES))]
         self.closed |= dict.fromkeys((item.key for item in archives), "unpack it there")
-        in_place = sum(item.size for item in archives)
-        self._space = _Space(place.uri, place.bytes_stored if isinstance(place, ArchiveStorage) else in_place)
+        self._space = space or _Space(place.uri, sum(item.size for item in archives))
 
     def open_archives(self) -> dict[str, list[StoredObject]]:
         """Opens the archives beside which there is no folder of their name; what is in them lies there from now on.
@@ -88,12 +88,14 @@ class Source(ReadOnlyStorage):
         return found
 
     def _open_archive(self, key: str, folder: str, found: dict[str, list[StoredObject]]) -> None:
+        taken = self._space.taken
         try:
             with ExitStack() as opening:
                 top = PurePosixPath(folder).name
                 archive = _archive_within(self._place, key, opening, space=self._space, top=top)
                 self._held.push(opening.pop_all())
         except (DataError, UsageError) as error:
+            self._space.taken = taken  # its files are gone
             self.closed[key] = str(error.args[0])
             return
         del self.closed[key]
@@ -156,14 +158,17 @@ def open_source(source: str) -> Iterator[Source]:
     local = Path(source) if "://" not in source else None
     with ExitStack() as held:
         if not suffix or (local is not None and local.is_dir()):
-            yield Source(_unwrapped(_folder(source, local), held), held)
+            place, space = _unwrapped(_folder(source, local), held)
+            yield Source(place, held, space)
             return
         if local is not None and not local.is_file():
             raise UsageError(
                 f"The source {source} does not exist", hint="Give the collection's folder, archive or prefix."
             )
         file = held.enter_context(readable(local) if local else _remote(source))
-        yield Source(_unwrapped(_archive(source, suffix, file, held), held), held)
+        whole = _Space(source, file.seek(0, io.SEEK_END))
+        place, space = _unwrapped(_archive(source, suffix, file, held, space=whole), held, whole)
+        yield Source(place, held, space)
 
 
 def _ending(name: str) -> str:
@@ -182,13 +187,13 @@ def _remote(source: str) -> BinaryIO:
     return open_storage(parent).open(name)
 
 
-def _unwrapped(place: Storage, held: ExitStack) -> Storage:
+def _unwrapped(place: Storage, held: ExitStack, space: "_Space | None" = None) -> tuple[Storage, "_Space | None"]:
     """Returns the archive that is all a folder or an archive holds, in place of that."""
     items = list(islice(place.list(), 2))
     if len(items) != 1 or not _ending(items[0].key):
-        return place
-    stored = place.bytes_stored if isinstance(place, ArchiveStorage) else items[0].size
-    return _archive_within(place, items[0].key, held, space=_Space(place.uri, stored))
+        return place, space
+    space = space or _Space(place.uri, items[0].size)
+    return _archive_within(place, items[0].key, held, space=space), space
 
 
 def _archive_within(
@@ -221,7 +226,8 @@ class _Space:
     def __init__(self, uri: str, stored: int) -> None:
         self._uri = uri
         self._stored = stored
-        self._taken = 0
+        self.taken = 0
+        """Bytes that they take now."""
 
     def write(self, pieces: Iterable[bytes], target: BinaryIO, name: str) -> None:
         """Writes to a temporary file, with progress.
@@ -230,10 +236,11 @@ class _Space:
             DataError: It would be more than `check_expansion` allows.
             StorageError: The disk of temporary files is full.
         """
+        uri = self._uri if self._uri.endswith(name) else f"{self._uri} (lastly {name})"
         with progress(f"Unpacking {name}", unit="bytes") as bar:
             for piece in pieces:
-                self._taken += len(piece)
-                check_expansion(self._uri, self._taken, self._stored)
+                self.taken += len(piece)
+                check_expansion(uri, self.taken, self._stored)
                 with temporary_space():
                     target.write(piece)
                 bar.advance(len(piece))
@@ -242,14 +249,14 @@ class _Space:
 
 
 def _archive(
-    source: str, suffix: str, file: BinaryIO, held: ExitStack, *, space: _Space | None = None, top: str | None = None
+    source: str, suffix: str, file: BinaryIO, held: ExitStack, *, space: _Space, top: str | None = None
 ) -> ArchiveStorage:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if suffix == ".zip":
         return ZipStorage(source, file, size, top=top)
     if suffix != ".tar":
-        file = held.enter_context(_inflated(source, suffix, file, space or _Space(source, size)))
+        file = held.enter_context(_inflated(source, suffix, file, space))
     return TarStorage(source, file, size, top=top)
 
 

@@ -1,5 +1,6 @@
 """Collections that are handed out as archives beside a table, or within an archive, are read as they are."""
 
+import random
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,33 @@ def test_images_that_are_unpacked_in_part_are_there_once(make_ham, tmp_path):
     for number in range(5):
         (folder / "HAM10000_images_part_1" / f"ISIC_{number}.jpg").unlink()
     assert ingest(HAM, str(folder), str(tmp_path / "out")).dataset.version == expected
+
+
+def test_images_that_paths_name_and_that_are_unpacked_in_part_are_there_once(make_folder, tmp_path):
+    names = [f"imgs/{number}.png" for number in range(12)]
+    source = make_folder("\n".join(["file_name,diagnosis", *(f"{name},nv" for name in names)]), names)
+    packed(source / "imgs", source / "all.zip", top="imgs/")
+    for name in names[6:]:
+        (source / name).unlink()
+    assert ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out")).accepted == 12
+
+
+def test_archives_beside_images_without_a_table_name_no_diagnosis(make_folder, tmp_path):
+    names = [f"images/{number}.png" for number in range(3)]
+    source = make_folder("", names, table_name="notes.txt")
+    packed(source / "images", source / "backup.zip")
+    with pytest.raises(DataError, match=r"holds none of metadata\.csv"):
+        ingest(IngestConfig(format="image_folder", unknown_diagnosis="keep"), str(source), str(tmp_path / "out"))
+
+
+def test_a_table_of_diagnoses_outside_wins_over_one_beside_the_images_in_their_archive(tmp_path):
+    source = miniatures.isic(tmp_path / "source")
+    config = IngestConfig(format="isic", name="set")
+    expected = ingest(config, str(source), str(tmp_path / "expected")).dataset.version
+    images = next(path.parent for path in source.rglob("*.jpg"))
+    (images / "metadata.csv").write_text("isic_id,diagnosis\nISIC_0,melanoma\n")
+    pack_in_place(images)
+    assert ingest(config, str(source), str(tmp_path / "out")).dataset.version == expected
 
 
 def as_the_dataverse_packs_it(folder: Path) -> Path:
@@ -193,8 +221,29 @@ def test_nested_archives_may_not_fill_the_disk_together(make_ham, tmp_path, monk
         (tmp_path / "zeros" / f"{number}.txt").write_bytes(bytes(400_000))
         packed(tmp_path / "zeros", folder / f"zeros{number}.tgz")
     monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1_000_000)
-    with pytest.raises(DataError, match=r"zeros\d\.tgz: .*ham unpacks from .* more than 100 times its size"):
+    with pytest.raises(DataError, match=r"zeros\d\.tgz: .*ham \(lastly zeros\d\.tgz\) unpacks from .* than 100"):
         ingest(HAM, str(folder), str(tmp_path / "out"))
+
+
+def test_wrapped_archives_may_not_fill_the_disk_either(make_ham, tmp_path, monkeypatch):
+    from lesiongen.ingest import archives
+
+    folder = make_ham(without=[5])
+    (tmp_path / "zeros").mkdir()
+    (tmp_path / "zeros" / "0.txt").write_bytes(random.Random(0).randbytes(2000) + bytes(100_000))
+    for number in range(100):
+        packed(tmp_path / "zeros", folder / f"zeros{number}.tgz")
+    (tmp_path / "outer").mkdir()
+    shutil.move(packed(folder, tmp_path / "inner.tar"), tmp_path / "outer" / "inner.tar")
+    source = packed(tmp_path / "outer", tmp_path / "outer.zip")
+    allowed = 100 * source.stat().st_size
+    taken = []
+    check = archives.check_expansion
+    monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1000)
+    monkeypatch.setattr("lesiongen.ingest.sources.check_expansion", lambda *of: (taken.append(of[1]), check(*of)))
+    with pytest.raises(DataError, match="more than 100 times its size"):
+        ingest(HAM, str(source), str(tmp_path / "out"))
+    assert allowed / 2 < max(taken) < allowed + archives.CHUNK
 
 
 @pytest.mark.parametrize("wrap", ["folder", "zip", "tgz"])
