@@ -35,10 +35,10 @@ class _LogProgress:
 
     def line(self, now: float, note: str) -> str:
         rate = (self.done - self.before) / max(now - self.started, 1e-9)
-        of_total = f"/{self.total}" if self.total is not None else ""
+        of_total = f"/{self.total:,}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
         tail = f" · {note}" if note else ""
-        return f"{self.description}: {self.done}{of_total} {self.unit} ({rate:.1f}/s{left}){tail}"
+        return f"{self.description}: {self.done:,}{of_total} {self.unit} ({rate:,.1f}/s{left}){tail}"
 
 
 class _BarProgress:

@@ -229,15 +229,15 @@ class _Space:
         self.taken = 0
         """Bytes that they take now."""
 
-    def write(self, pieces: Iterable[bytes], target: BinaryIO, name: str) -> None:
-        """Writes to a temporary file, with progress.
+    def write(self, pieces: Iterable[bytes], target: BinaryIO, name: str, *, total: int | None = None) -> None:
+        """Writes to a temporary file, with progress towards a total of bytes where it is known.
 
         Raises:
             DataError: It would be more than `check_expansion` allows.
             StorageError: The disk of temporary files is full.
         """
         uri = self._uri if self._uri.endswith(name) else f"{self._uri} (lastly {name})"
-        with progress(f"Unpacking {name}", unit="bytes") as bar:
+        with progress(f"Unpacking {name}", total=total, unit="bytes") as bar:
             for piece in pieces:
                 self.taken += len(piece)
                 check_expansion(uri, self.taken, self._stored)
@@ -264,7 +264,7 @@ def _archive(
 def _unpacked(archive: ArchiveStorage, key: str, space: _Space) -> Iterator[BinaryIO]:
     """Copies a member to a temporary file: what lies compressed can only be read from its start."""
     with tempfile.TemporaryFile(prefix="lesiongen-") as target:
-        space.write(archive.pieces(key), target, PurePosixPath(key).name)
+        space.write(archive.pieces(key), target, PurePosixPath(key).name, total=archive.size(key))
         yield target
 
 
