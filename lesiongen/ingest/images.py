@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
+import xxhash
+
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
@@ -12,6 +14,8 @@ from lesiongen.storage import StoredObject
 __all__ = ["NOT_THERE", "ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+# Pictures of one size make files of one size.
+_UNCOMPRESSED = {".bmp", ".tif", ".tiff"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
 LARGEST_FILE = 256 << 20
@@ -84,8 +88,8 @@ class ImageIndex:
         return bool(found)
 
     def lacks_any(self, stems: Iterable[str]) -> bool:
-        """Tells whether of some of these names, without suffix, there is no image."""
-        return any(_composed(stem) not in self._by_stem for stem in stems)
+        """Tells whether of some of these names, without suffix, there is no image that an archive might hold."""
+        return self._source.has_archives and any(_composed(stem) not in self._by_stem for stem in stems)
 
     @property
     def keys(self) -> list[str]:
@@ -162,9 +166,17 @@ class ImageIndex:
         self._named.update(keys)
         self._stems_named.update(PurePosixPath(key).stem for key in keys)
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
-        if len({self._images[key].size for key in keys}) > 1:
+        if not self._are_copies(keys):
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
         return self._checked(field, keys[0])
+
+    def _are_copies(self, keys: list[str]) -> bool:
+        items = [self._images[key] for key in keys]
+        if len({item.size for item in items}) > 1:
+            return False
+        if len(items) == 1 or not any(_ending(item.key) in _UNCOMPRESSED for item in items):
+            return True
+        return len({xxhash.xxh3_128_digest(self._source.read_bytes(item.key)) for item in items}) == 1
 
     def of_path(self, field: Field, folder: str) -> str:
         """Returns the key of the image at a path relative to a folder of the source.

@@ -66,6 +66,11 @@ class Source(ReadOnlyStorage):
         self.closed |= dict.fromkeys((item.key for item in archives), "unpack it there")
         self._space = space or _Space(place.uri, sum(item.size for item in archives))
 
+    @property
+    def has_archives(self) -> bool:
+        """Whether there are archives that `open_archives` might open."""
+        return any(key.lower().endswith(ARCHIVES) for key in self.closed)
+
     def open_archives(self) -> dict[str, list[StoredObject]]:
         """Opens the archives beside which there is no folder of their name; what is in them lies there from now on.
 

@@ -286,6 +286,11 @@ def test_two_archives_that_hold_what_a_path_may_mean_are_not_guessed_between(mak
         packed(tmp_path / name, source / f"{name}.zip")
     with pytest.raises(DataError, match=r"1\.bmp': there is no such image, but a/1\.bmp is there"):
         ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    by_name = IngestConfig(format="image_folder", options={"match": "name"})
+    with pytest.raises(DataError, match=r"several different images have this name: a/1\.bmp, b/1\.bmp"):
+        ingest(by_name, str(source), str(tmp_path / "out"))
+    packed(tmp_path / "a", source / "b.zip")
+    assert ingest(by_name, str(source), str(tmp_path / "out")).accepted == 1
 
 
 def test_what_lies_outside_wins_whatever_its_format_and_the_order_of_the_rows(make_ham, tmp_path):
@@ -296,3 +301,6 @@ def test_what_lies_outside_wins_whatever_its_format_and_the_order_of_the_rows(ma
         miniatures.write_picture(tmp_path / "more" / f"ISIC_{number}.jpg", 100 + number)
     packed(tmp_path / "more", folder / "more.zip")
     assert ingest(HAM, str(folder), str(tmp_path / "out")).accepted == 36
+    stored = {sample.image_id: sample.image for sample in Dataset.open(str(tmp_path / "out")).samples()}
+    assert stored["ISIC_0"] == (tmp_path / "more" / "ISIC_0.jpg").read_bytes()
+    assert stored["ISIC_1"] == (images / "ISIC_1.png").read_bytes()
