@@ -55,6 +55,10 @@ class ReadOnlyStorage(Storage):
         """Refuses: it is only read."""
         raise UsageError(f"{self.uri} is only read; nothing can be written to it")
 
+    def create_bytes(self, key: str, data: bytes) -> NoReturn:
+        """Refuses: it is only read."""
+        self.write_bytes(key, data)
+
     def delete(self, key: str) -> NoReturn:
         """Refuses: it is only read."""
         self.write_bytes(key, b"")

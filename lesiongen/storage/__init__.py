@@ -1,17 +1,18 @@
 """Local folders and ``s3://`` prefixes behind one interface.
 
 The endpoint comes from ``AWS_ENDPOINT_URL``, the keys from the usual AWS variables; with an endpoint given, buckets
-are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional writes: a prefix
-is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
+are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional writes alone: a
+prefix is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
 """
 
 from lesiongen.storage.address import open_storage, overlap, unique_prefix
 from lesiongen.storage.files import CHUNK, as_json, file_digest, temporary_space
-from lesiongen.storage.interface import Storage, StoredObject, in_parallel
+from lesiongen.storage.interface import Creation, Storage, StoredObject, in_parallel
 from lesiongen.storage.local import LocalStorage, readable
 
 __all__ = [
     "CHUNK",
+    "Creation",
     "LocalStorage",
     "Storage",
     "StoredObject",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -14,7 +15,7 @@ from lesiongen.errors import StorageError
 from lesiongen.progress import progress
 from lesiongen.storage.files import as_json
 
-__all__ = ["Storage", "StoredObject", "in_parallel"]
+__all__ = ["Creation", "Storage", "StoredObject", "in_parallel"]
 
 PARALLEL_TRANSFERS = 16
 _Item = TypeVar("_Item")
@@ -27,6 +28,17 @@ class StoredObject:
     key: str
     size: int
     etag: str | None = None
+
+
+class Creation(StrEnum):
+    """What came of creating an object that must not be there yet."""
+
+    CREATED = "created"
+    """It holds these bytes, written by this call or by an earlier one whose answer was lost, and by nobody else."""
+    TAKEN = "taken"
+    """It holds other bytes, which were not touched."""
+    UNGUARDED = "unguarded"
+    """It holds these bytes, but this storage does not guard against a second writer, who may replace them."""
 
 
 class Storage(ABC):
@@ -46,6 +58,20 @@ class Storage(ABC):
     @abstractmethod
     def write_bytes(self, key: str, data: bytes) -> None:
         """Writes an object; readers see either the old or the new one, never a part."""
+
+    @abstractmethod
+    def create_bytes(self, key: str, data: bytes) -> Creation:
+        """Writes an object that is not there yet; one that is there is never replaced.
+
+        A call that is repeated after its answer was lost finds its own bytes and counts as created. Two writers of
+        equal bytes are one writer to it: what has to tell them apart puts something of its own into the bytes.
+
+        Correctness never rests on this alone: some S3 servers ignore the condition. `Creation.UNGUARDED` says so, and
+        then only the absence of the object just before was checked.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
 
     @abstractmethod
     def exists(self, key: str) -> bool:

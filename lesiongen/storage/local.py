@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage.files import CHUNK
-from lesiongen.storage.interface import Storage, StoredObject
+from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.partial import remove_abandoned, writing_beside
 
 __all__ = ["LocalStorage", "readable"]
@@ -78,6 +78,18 @@ class LocalStorage(Storage):
         """Writes a file beside its place and renames it into it."""
         with self.replacing(key) as temporary:
             temporary.write_bytes(data)
+
+    def create_bytes(self, key: str, data: bytes) -> Creation:
+        """Writes a file beside its place and links it there, which fails where there is one."""
+        path = self._path(key)
+        try:
+            with writing_beside(path, exclusive=True) as temporary:
+                temporary.write_bytes(data)
+        except FileExistsError:
+            return Creation.CREATED if self.read_bytes(key) == data else Creation.TAKEN
+        except OSError as error:
+            raise _write_error(path, error) from error
+        return Creation.CREATED
 
     def exists(self, key: str) -> bool:
         """Tells whether the file is there."""

@@ -8,6 +8,7 @@ all pass locks on, and a file is created before it is locked.
 import fcntl
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +23,17 @@ _looked_through: dict[Path, float] = {}
 
 
 @contextmanager
-def writing_beside(path: Path) -> Iterator[Path]:
+def writing_beside(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     """Gives a temporary path in the folder of a file; it takes the file's place when the block ends well.
 
     Before that it removes, now and then, what killed writers have left in this folder.
+
+    Args:
+        path: The file.
+        exclusive: Whether a file that is there stays as it is.
+
+    Raises:
+        FileExistsError: The file is there, and `exclusive` is set.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _look_through(path.parent)
@@ -35,9 +43,23 @@ def writing_beside(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # a file system without locks: nobody can take this one for abandoned there
                 fcntl.flock(held, fcntl.LOCK_EX)
             yield temporary
-            temporary.replace(path)
+            if exclusive:
+                _take_place(temporary, path)
+            else:
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Puts a whole file in its place unless there is one: a link to it is made or refused in one step."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: readers may see a part of the file for a moment
+        with path.open("xb") as target, temporary.open("rb") as source:
+            shutil.copyfileobj(source, target)
 
 
 def remove_abandoned(folder: Path) -> None:

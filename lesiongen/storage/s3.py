@@ -21,7 +21,8 @@ from botocore.exceptions import (
 )
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
-from lesiongen.storage.interface import Storage, StoredObject
+from lesiongen.storage.creation import Target
+from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
 from lesiongen.storage.parts import download, etag_of, part_bytes, upload
 
@@ -132,6 +133,12 @@ class S3Storage(Storage):
         """Writes an object, checked by the server against its checksum."""
         with self._errors(key) as client:
             client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+
+    def create_bytes(self, key: str, data: bytes) -> Creation:
+        """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""
+        with self._errors(key) as client:
+            stored = lambda: self.read_bytes(key) if self.exists(key) else None  # noqa: E731
+            return Target(client, self.bucket, self._name(key), stored).create(data)
 
     def exists(self, key: str) -> bool:
         """Tells whether the object is there."""
