@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
 from lesiongen.errors import DataError, StorageError, UsageError
@@ -14,6 +14,9 @@ from lesiongen.storage import LocalStorage, Storage
 __all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
 
 MANIFEST_NAME = "_dataset.json"
+
+
+_DIGEST = "manifest_sha256"
 
 
 class Shard(BaseModel):
@@ -26,6 +29,8 @@ class Shard(BaseModel):
     rows: int
     bytes: int
     sha256: str
+    footer_sha256: str | None = None
+    """SHA-256 of the footer, by which a reader of a part checks it; None in datasets of earlier releases."""
 
 
 class DatasetManifest(BaseModel):
@@ -45,6 +50,12 @@ class DatasetManifest(BaseModel):
     splits: dict[str, int]
     classes: dict[str, int]
     shards: tuple[Shard, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def manifest_sha256(self) -> str:
+        """SHA-256 of all else in the manifest, by which a reader finds it changed."""
+        return _digest_of(self.model_dump(mode="json", exclude={_DIGEST}))
 
     @property
     def version(self) -> str:
@@ -74,18 +85,30 @@ def read_manifest(storage: Storage) -> DatasetManifest:
             f"{storage.uri} is not a dataset: it holds no {MANIFEST_NAME}",
             hint="Give the folder or prefix that a stage has written, for example by lesiongen ingest.",
         )
+    content = storage.read_json(MANIFEST_NAME)
     try:
-        manifest = DatasetManifest.model_validate(storage.read_json(MANIFEST_NAME))
+        manifest = DatasetManifest.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "its content"
-        raise DataError(
-            f"{storage.uri}/{MANIFEST_NAME} is damaged: {where}: {first['msg']}",
-            hint="Copy the dataset again from where it is whole, or publish it again.",
-        ) from error
+        raise _damaged(storage, f"{where}: {first['msg']}") from error
     if manifest.schema_version > SCHEMA_VERSION:
         raise DataError(
             f"{storage.uri} has schema version {manifest.schema_version}; this release reads {SCHEMA_VERSION}",
             hint="Use the release of LesionGen that wrote it, or a later one.",
         )
+    others = {name: value for name, value in content.items() if name != _DIGEST}
+    if content.get(_DIGEST) not in (None, _digest_of(others)):  # earlier releases wrote none
+        raise _damaged(storage, f"its content is not what {_DIGEST} says")
     return manifest
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(storage: Storage, why: str) -> DataError:
+    return DataError(
+        f"{storage.uri}/{MANIFEST_NAME} is damaged: {why}",
+        hint="Copy the dataset again from where it is whole, or publish it again.",
+    )

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from lesiongen.dataset.manifest import DatasetManifest, Shard, read_manifest
 from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row
+from lesiongen.dataset.shard_reading import checked, opened_shard, shard_errors
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
@@ -62,11 +62,11 @@ class Dataset:
     def metadata(self, columns: Sequence[str] | None = None, split: str | None = None) -> pd.DataFrame:
         """Returns the columns other than the image, one row for each sample, in the order of `samples`.
 
-        Only footers and the asked columns are read: no pixel is transferred, and shards are checked by size alone.
+        Only footers and the asked columns are read, no pixel is transferred; what is read is checked.
 
         Raises:
             UsageError: A column does not exist.
-            DataError: A shard has another size than the manifest says.
+            DataError: A shard is damaged, or not the one that was published.
         """
         names = list(_METADATA_COLUMNS if columns is None else columns)
         if unknown := sorted(set(names) - set(_METADATA_COLUMNS)):
@@ -78,49 +78,38 @@ class Dataset:
         return pa.concat_tables([empty, *tables]).to_pandas(strings_to_categorical=False)
 
     def _read_columns(self, shard: Shard, names: Sequence[str]) -> pa.Table:
-        with self._opened(shard) as stream:
-            return pq.read_table(stream, columns=list(names)).replace_schema_metadata(None)
-
-    @contextmanager
-    def _opened(self, shard: Shard) -> Iterator[RawIOBase | BinaryIO]:
-        with self._storage.open(shard.name) as stream:
-            size = stream.seek(0, 2)
-            if size != shard.bytes:
-                raise DataError(
-                    f"{self.uri}/{shard.name} has {size} bytes, but the manifest says {shard.bytes}",
-                    hint="The shard was changed after it was published; publish the dataset again.",
-                )
-            # Without the buffer, whose blocks would take in pixels that lie beside a column.
-            yield stream.raw if isinstance(stream, BufferedReader) else stream
+        with opened_shard(self._storage, shard) as file:
+            return checked(file.read(columns=list(names)), shard.rows, names).replace_schema_metadata(None)
 
     def row_groups(self) -> NDArray[np.int32]:
         """Numbers the row group that stores each row, int32 [rows] in the order of `metadata`; reads footers only."""
         counts: list[int] = []
         for shard in self.manifest.shards_of(None):
-            with self._opened(shard) as stream:
-                footer = pq.read_metadata(stream)
-                counts += [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+            with opened_shard(self._storage, shard) as file:
+                counts += [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 
     def select(self, image_ids: Collection[str]) -> Iterator[Sample]:
         """Reads chosen samples, in the order of `samples`; of the others' pixels only those in the same row group.
 
-        Images that are not in the dataset are left out. Shards are checked by size alone.
+        Images that are not in the dataset are left out. What is read is checked, the rest of a shard is not.
 
         Raises:
-            DataError: A shard has another size than the manifest says.
+            DataError: A shard is damaged, or not the one that was published.
         """
         wanted = pa.array(sorted(image_ids), pa.string())
         for shard in self.manifest.shards_of(None) if len(wanted) else ():
-            with self._opened(shard) as stream, pq.ParquetFile(stream, pre_buffer=True) as file:
-                chosen = pc.is_in(file.read(columns=["image_id"])["image_id"], wanted).combine_chunks()
+            with opened_shard(self._storage, shard) as file:
+                ids = checked(file.read(columns=["image_id"]), shard.rows, ["image_id"])
+                chosen = pc.is_in(ids["image_id"], wanted).combine_chunks()
                 first = 0
                 for group in range(file.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
                     mask = chosen.slice(first, count)
                     first += count
                     if mask.true_count:
-                        yield from map(sample_from_row, file.read_row_group(group).filter(mask).to_pylist())
+                        rows = checked(file.read_row_group(group), count, SCHEMA.names)
+                        yield from map(sample_from_row, rows.filter(mask).to_pylist())
 
     def samples(self, split: str | None = None, *, rows: range | None = None) -> Iterator[Sample]:
         """Streams the samples of one split, or of all; each shard is checked against its digest first.
@@ -161,7 +150,7 @@ class Dataset:
         return [found[image_id] for image_id in image_ids]
 
     def _samples_of(self, shard: Shard, rows: range) -> Iterator[Sample]:
-        with self.fetched(shard) as path, pq.ParquetFile(path) as file:
+        with self.fetched(shard) as path, shard_errors(self.uri, shard), pq.ParquetFile(path) as file:
             yield from _rows_of(file, rows)
 
     @contextmanager

@@ -9,6 +9,7 @@ from typing import Self
 import pyarrow.parquet as pq
 
 from lesiongen.dataset.reader import Dataset
+from lesiongen.dataset.shard_reading import shard_errors
 from lesiongen.imaging.stored import StoredImages
 
 __all__ = ["DatasetImages"]
@@ -46,7 +47,8 @@ class DatasetImages:
         for shard in self._dataset.manifest.shards_of(None):
             held = ExitStack()
             path = held.enter_context(self._dataset.fetched(shard))
-            groups = pq.read_metadata(path).num_row_groups
+            with shard_errors(self._dataset.uri, shard):
+                groups = pq.read_metadata(path).num_row_groups
             self._shards.append((held, groups))
             yield from (StoredImages(path, group, "image") for group in range(groups))
 

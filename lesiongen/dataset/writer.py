@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
+from lesiongen.dataset.shard_reading import footer_digest
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import Storage, StoredObject, file_digest, open_storage, temporary_space
 
@@ -45,7 +46,9 @@ class _ShardFile:
         # Dictionaries keep the repeated texts small.
         text_columns = [field.name for field in SCHEMA if field.type == pa.string()]
         compressed = dict.fromkeys((name for name in SCHEMA.names if name != "image"), "zstd")
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression=compressed, use_dictionary=text_columns)
+        self._writer = pq.ParquetWriter(
+            path, SCHEMA, compression=compressed, use_dictionary=text_columns, write_page_checksum=True
+        )
 
     def add(self, sample: Sample) -> None:
         self._pending.append(sample_to_row(sample))
@@ -216,5 +219,6 @@ class DatasetWriter:
 
 def _describe(file: _ShardFile, split: str, name: str) -> Shard:
     with file.path.open("rb") as stream:
-        digest = file_digest(stream)
-    return Shard(name=name, split=split, rows=file.rows, bytes=file.path.stat().st_size, sha256=digest)
+        digest, footer = file_digest(stream), footer_digest(stream)
+    size = file.path.stat().st_size
+    return Shard(name=name, split=split, rows=file.rows, bytes=size, sha256=digest, footer_sha256=footer)
