@@ -74,10 +74,10 @@ def metadata_bytes(uri: str) -> tuple[int, int]:
     asked = 0
     plain = S3Storage.read_range
 
-    def counting(storage: S3Storage, key: str, start: int, end: int) -> bytes:
+    def counting(storage: S3Storage, key: str, start: int, end: int, etag: str) -> bytes:
         nonlocal asked
         asked += end - start
-        return plain(storage, key, start, end)
+        return plain(storage, key, start, end, etag)
 
     S3Storage.read_range = counting
     dataset = Dataset.open(uri)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from botocore.exceptions import ClientError
 
+from lesiongen.storage.stored import S3Object, resending
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["download", "etag_of", "part_bytes", "upload"]
+__all__ = ["copy_parts", "download", "etag_of", "may_be", "part_bytes", "upload"]
 
 PART_BYTES = 8 << 20
 MOST_PARTS = 10_000
@@ -50,17 +52,29 @@ def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
     """Sends a file. Parts of an unfinished upload of the same content are kept, and only the others are sent."""
     size = path.stat().st_size
     if _count(size) == 1:
-        with path.open("rb") as body:
-            client.put_object(Bucket=bucket, Key=key, Body=body)
+        data = path.read_bytes()
+        resending(lambda: client.put_object(Bucket=bucket, Key=key, Body=data))
         return
     sending = _resumed(client, bucket, key, path) or _Upload(client, bucket, key, path, _begin(client, bucket, key), {})
     with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
         parts = list(_in_order(pool, sending.send, range(1, _count(size) + 1)))
     if any("ChecksumCRC32" not in part for part in parts):  # a server that knows no checksums
         parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
-    client.complete_multipart_upload(
-        Bucket=bucket, Key=key, UploadId=sending.upload_id, MultipartUpload={"Parts": parts}
-    )
+    try:
+        client.complete_multipart_upload(
+            Bucket=bucket, Key=key, UploadId=sending.upload_id, MultipartUpload={"Parts": parts}
+        )
+    except client.exceptions.NoSuchUpload:
+        # It is completed already, and the answer was lost.
+        if _etag(client, bucket, key) != etag_of(path):
+            raise
+
+
+def _etag(client: "S3Client", bucket: str, key: str) -> str | None:
+    try:
+        return client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+    except ClientError:
+        return None
 
 
 def download(client: "S3Client", bucket: str, key: str, path: Path, *, size: int, etag: str) -> bool:
@@ -83,18 +97,34 @@ def download(client: "S3Client", bucket: str, key: str, path: Path, *, size: int
             return False
         if file.tell() > size:
             file.truncate(0)
-        starts = range(file.tell(), size, part_bytes(size))
-        with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
-            for data in _in_order(pool, lambda start: _range(client, bucket, key, etag, start, size), starts):
-                file.write(data)
+        copy_parts(S3Object(client, bucket, key), file, size=size, etag=etag)
         file.flush()
-        # Only MD5s of one piece can be compared: others do not say how large their parts were.
-        if re.fullmatch(r"[0-9a-f]{32}", etag) and _md5_of(partial) != etag:
+        if not may_be(partial, etag):
             partial.unlink()
             return False
         partial.replace(path)
     _remove_other_versions(path)
     return True
+
+
+def copy_parts(source: S3Object, file: BinaryIO, *, size: int, etag: str) -> None:
+    """Fetches what a file still lacks of an object, several parts at a time."""
+    starts, step = range(file.tell(), size, part_bytes(size)), part_bytes(size)
+    with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+        for data in _in_order(pool, lambda start: source.part(start, min(start + step, size), etag), starts):
+            file.write(data)
+
+
+def may_be(path: Path, etag: str) -> bool:
+    """Tells whether a file can be the object that has an ETag; True where the ETag does not tell.
+
+    An object that another program has sent in parts does not say how large these were; one that was sent in as many
+    parts as ours would be is taken for ours.
+    """
+    if re.fullmatch(r"[0-9a-f]{32}", etag):
+        return _md5_of(path) == etag
+    parts = re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)
+    return not parts or int(parts[1]) != _count(path.stat().st_size) or etag_of(path) == etag
 
 
 def _remove_other_versions(path: Path) -> None:
@@ -132,10 +162,10 @@ class _Upload:
             # Servers do not list the checksums of parts, yet ask for all of them at the end.
             checksum = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
             return {"PartNumber": number, "ETag": self.there[number]["ETag"], "ChecksumCRC32": checksum}
-        part = self.client.upload_part(
+        part = resending(lambda: self.client.upload_part(
             Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, PartNumber=number, Body=data,
             ChecksumAlgorithm="CRC32",
-        )  # fmt: skip
+        ))  # fmt: skip
         return {"PartNumber": number, **{name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}}
 
     def read(self, number: int) -> bytes:
@@ -168,12 +198,6 @@ def _resumed(client: "S3Client", bucket: str, key: str, path: Path) -> _Upload |
 
 def _is(part: Any, data: bytes) -> bool:
     return bool(part["Size"] == len(data) and part["ETag"].strip('"') == _md5(data).hex())
-
-
-def _range(client: "S3Client", bucket: str, key: str, etag: str, start: int, size: int) -> bytes:
-    end = min(start + part_bytes(size), size)
-    span = f"bytes={start}-{end - 1}"
-    return client.get_object(Bucket=bucket, Key=key, Range=span, IfMatch=etag)["Body"].read()
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:

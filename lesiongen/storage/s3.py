@@ -2,6 +2,7 @@
 
 import functools
 import io
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -10,21 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
 from lesiongen.storage.creation import Target
 from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
-from lesiongen.storage.parts import download, etag_of, part_bytes, upload
+from lesiongen.storage.parts import copy_parts, download, etag_of, part_bytes, upload
+from lesiongen.storage.stored import S3Object, resending
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,8 +41,10 @@ _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"
 _VARIABLES = (
     "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE", "LESIONGEN_S3_TIMEOUT",
 )  # fmt: skip
+READ_TIMEOUT = 60.0
+"""Seconds that a server may be silent for while it answers, unless LESIONGEN_S3_TIMEOUT says otherwise."""
 _client_lock = threading.Lock()
 
 
@@ -57,7 +63,7 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
         s3=cast(Any, style),
         retries={"max_attempts": 4, "mode": "standard"},
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=_timeout(values.get("LESIONGEN_S3_TIMEOUT")),
         max_pool_connections=32,
     )
     # A session of its own, as boto3's default session keeps the keys that it first saw. It looks for keys, tokens
@@ -65,6 +71,16 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
     session = boto3.session.Session()
     region = values.get("AWS_REGION") or session.region_name or "us-east-1"
     return session.client("s3", endpoint_url=address, region_name=region, config=config)
+
+
+def _timeout(text: str | None) -> float:
+    try:
+        seconds = float(text or READ_TIMEOUT)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"LESIONGEN_S3_TIMEOUT = {text!r} is not a number of seconds", hint="Write for example 60.")
+    return seconds
 
 
 class S3Storage(Storage):
@@ -86,7 +102,7 @@ class S3Storage(Storage):
     def _errors(self, key: str = "") -> Iterator["S3Client"]:
         try:
             yield s3_client()
-        except (ClientError, BotoCoreError, Boto3Error) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise self._explain(error, key) from error
 
     def _explain(self, error: Exception, key: str) -> StorageError:
@@ -100,7 +116,7 @@ class S3Storage(Storage):
             return StorageError(f"{uri}: the S3 credentials cannot be used ({error})", hint=hint)
         if not isinstance(error, ClientError):
             hint = "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
-            return Unreachable(f"{uri}: the S3 server at {endpoint} cannot be reached ({error})", hint=hint)
+            return Unreachable(f"{uri}: the S3 server at {endpoint} {_failure(error)} ({error})", hint=hint)
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket" or (code in _MISSING and not self._bucket_exists()):
             return StorageError(
@@ -127,12 +143,12 @@ class S3Storage(Storage):
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole object."""
         with self._errors(key) as client:
-            return client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
+            return S3Object(client, self.bucket, self._name(key)).whole()
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Writes an object, checked by the server against its checksum."""
         with self._errors(key) as client:
-            client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+            resending(lambda: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data))
 
     def create_bytes(self, key: str, data: bytes) -> Creation:
         """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""
@@ -167,14 +183,14 @@ class S3Storage(Storage):
     def open(self, key: str) -> BinaryIO:
         """Opens the object; reads become ranged requests."""
         with self._errors(key) as client:
-            size = client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
-        return io.BufferedReader(RangeReader(self, key, size), buffer_size=1 << 16)
+            head = client.head_object(Bucket=self.bucket, Key=self._name(key))
+        reader = RangeReader(self, key, head["ContentLength"], head.get("ETag", ""))
+        return io.BufferedReader(reader, buffer_size=1 << 16)
 
-    def read_range(self, key: str, start: int, end: int) -> bytes:
-        """Returns the bytes from ``start`` up to, not including, ``end``."""
+    def read_range(self, key: str, start: int, end: int, etag: str = "") -> bytes:
+        """Returns the bytes from ``start`` up to, not including, ``end``; with an ETag of that version only."""
         with self._errors(key) as client:
-            span = f"bytes={start}-{end - 1}"
-            return client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
+            return S3Object(client, self.bucket, self._name(key)).part(start, end, etag)
 
     def is_copy(self, item: StoredObject, path: Path) -> bool:
         """Tells by size and ETag whether an object holds what a local file holds."""
@@ -190,13 +206,26 @@ class S3Storage(Storage):
         """Downloads to a file that appears only when whole; what an interrupted download has fetched is kept."""
         with self._errors(key) as client:
             head = client.head_object(Bucket=self.bucket, Key=self._name(key))
-            size, etag = head["ContentLength"], head["ETag"].strip('"')
+            size, etag = head["ContentLength"], head.get("ETag", "").strip('"')
             path.parent.mkdir(parents=True, exist_ok=True)
             if size > part_bytes(size) and download(client, self.bucket, self._name(key), path, size=size, etag=etag):
                 return
+            source = S3Object(client, self.bucket, self._name(key))
             with LocalStorage(str(path.parent)).replacing(path.name) as temporary, temporary.open("wb") as file:
-                # Into the open file: boto3 would put another one in its place, which nobody holds a lock on.
-                client.download_fileobj(self.bucket, self._name(key), file)
+                if size > part_bytes(size):
+                    copy_parts(source, file, size=size, etag=etag)
+                else:
+                    file.write(source.whole())
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, ReadTimeoutError):
+        return "did not answer in time"
+    if isinstance(error, ConnectionClosedError):
+        return "broke off the connection"
+    if isinstance(error, ResponseParserError):
+        return "gave an answer that cannot be understood"
+    return "cannot be reached"
 
 
 def _status(error: ClientError) -> int:
@@ -210,9 +239,9 @@ class RangeReader(io.RawIOBase):
         transferred: Bytes asked of the server so far.
     """
 
-    def __init__(self, storage: S3Storage, key: str, size: int) -> None:
+    def __init__(self, storage: S3Storage, key: str, size: int, etag: str) -> None:
         super().__init__()
-        self.storage, self.key, self.size = storage, key, size
+        self.storage, self.key, self.size, self.etag = storage, key, size, etag
         self.position = 0
         self.transferred = 0
 
@@ -239,7 +268,7 @@ class RangeReader(io.RawIOBase):
         end = min(self.position + len(buffer), self.size)
         if end <= self.position:
             return 0
-        data = self.storage.read_range(self.key, self.position, end)
+        data = self.storage.read_range(self.key, self.position, end, self.etag)
         buffer[: len(data)] = data
         self.position += len(data)
         self.transferred += len(data)
