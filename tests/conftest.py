@@ -10,6 +10,7 @@ import pytest
 
 from lesiongen.stack import Stack
 from lesiongen.storage import unique_prefix
+from tests.fault_proxy import FaultProxy, fault_proxy
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("AWS_", "MLFLOW_", "LESIONGEN_", "KFP_")
@@ -64,6 +65,21 @@ def stack_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str
 def s3_root(stack_environment: dict[str, str]) -> str:
     """A fresh prefix on the embedded S3 server."""
     return unique_prefix("s3://lesiongen/tests")
+
+
+@pytest.fixture(scope="session")
+def _proxy(stack: Stack) -> Iterator[FaultProxy]:
+    with fault_proxy(stack.environment()["AWS_ENDPOINT_URL"]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(_proxy: FaultProxy, stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FaultProxy:
+    """A proxy in front of the embedded S3 server, to which the variables lead; it breaks what it is told to."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _proxy.endpoint)
+    monkeypatch.setenv("LESIONGEN_S3_TIMEOUT", "1")
+    _proxy.set(None)
+    return _proxy
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from lesiongen.errors import StorageError
 from lesiongen.storage.interface import Creation
+from lesiongen.storage.s3_object import resending
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,14 +61,14 @@ class Target:
     def _put(self, data: bytes) -> bool:
         """Writes unless there is an object; returns whether it was written."""
         try:
-            self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data, IfNoneMatch="*")
+            resending(lambda: self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data, IfNoneMatch="*"))
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in _REFUSED:
                 return False
             if code not in _UNKNOWN:
                 raise
-            self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data)
+            resending(lambda: self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data))
         return True
 
     def _is_guarded(self, data: bytes) -> bool:

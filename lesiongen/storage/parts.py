@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from botocore.exceptions import ClientError
 
-from lesiongen.storage.stored import S3Object, resending
+from lesiongen.storage.s3_object import S3Object, resending
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,9 +61,9 @@ def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
     if any("ChecksumCRC32" not in part for part in parts):  # a server that knows no checksums
         parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
     try:
-        client.complete_multipart_upload(
+        resending(lambda: client.complete_multipart_upload(
             Bucket=bucket, Key=key, UploadId=sending.upload_id, MultipartUpload={"Parts": parts}
-        )
+        ))  # fmt: skip
     except client.exceptions.NoSuchUpload:
         # It is completed already, and the answer was lost.
         if _etag(client, bucket, key) != etag_of(path):

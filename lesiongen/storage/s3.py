@@ -28,7 +28,7 @@ from lesiongen.storage.creation import Target
 from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
 from lesiongen.storage.parts import copy_parts, download, etag_of, part_bytes, upload
-from lesiongen.storage.stored import S3Object, resending
+from lesiongen.storage.s3_object import S3Object, resending
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -28,7 +28,7 @@ ATTEMPTS = 4
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 """Seconds."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_ALTERED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+_ALTERED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "MalformedXML"}
 _Result = TypeVar("_Result")
 
 

@@ -1,0 +1,109 @@
+"""Requests to S3 that a proxy breaks: once, and what is read or written is right; always, and a sentence says why."""
+
+import os
+
+import pytest
+
+from lesiongen.errors import StorageError, Unreachable, UsageError
+from lesiongen.storage import Creation, open_storage, unique_prefix
+from lesiongen.storage.parts import PART_BYTES
+from tests.fault_proxy import Fault
+
+BROKEN = ("busy", "reset", "lost answer", "reset body", "cut body", "stall")
+
+
+@pytest.fixture
+def storage(proxy):
+    return open_storage(unique_prefix("s3://lesiongen/tests"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Waits little between attempts."""
+    monkeypatch.setattr("lesiongen.storage.s3_object.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0)
+
+
+@pytest.mark.parametrize("kind", [*BROKEN, "flipped answer"])
+def test_an_object_is_read_though_an_answer_breaks(storage, proxy, kind):
+    storage.write_bytes("key", b"0123456789" * 1000)
+    proxy.set(Fault(kind, where="GET"))
+    assert storage.read_bytes("key") == b"0123456789" * 1000
+    assert (proxy.struck, len(proxy.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["reset body", "cut body", "busy"])
+def test_a_part_is_read_though_an_answer_breaks(storage, proxy, kind):
+    storage.write_bytes("key", bytes(range(256)) * 1000)
+    with storage.open("key") as stream:
+        proxy.set(Fault(kind, where="GET"))
+        stream.seek(256 * 7 + 5)
+        assert stream.read(3) == b"\x05\x06\x07"
+    assert proxy.struck == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        ("cut body", Unreachable, "key: the S3 server broke off while sending it"),
+        ("reset body", Unreachable, "key: the S3 server broke off while sending it"),
+        ("flipped answer", StorageError, "key: what arrives is not what is stored: .*\nCheck the network"),
+        ("lost answer", Unreachable, "key: the S3 server at .* broke off the connection"),
+        ("busy", Unreachable, "key: the S3 server at .* answered SlowDown"),
+        ("stall", Unreachable, "key: the S3 server at .* did not answer in time"),
+    ],
+)
+def test_an_object_that_never_arrives_is_told_in_one_sentence(storage, proxy, quick, kind, error, words):
+    storage.write_bytes("key", b"0123456789")
+    proxy.set(Fault(kind, times=99, where="GET"))
+    with pytest.raises(error, match=words) as caught:
+        storage.read_bytes("key")
+    assert len(str(caught.value).splitlines()) <= 2
+    assert 2 < len(proxy.requests) < 10
+
+
+def test_an_object_that_is_replaced_between_two_reads_is_told(storage):
+    storage.write_bytes("key", b"old" * 100_000)
+    with storage.open("key") as stream:
+        assert stream.read(3) == b"old"
+        storage.write_bytes("key", b"new" * 100_000)
+        stream.seek(200_000)
+        with pytest.raises(StorageError, match="key was replaced while it was read"):
+            stream.read(3)
+
+
+@pytest.mark.parametrize("kind", ["lost answer", "reset", "flipped request"])
+def test_an_object_is_created_once_though_the_answer_is_lost(storage, proxy, kind):
+    proxy.set(Fault(kind, where="PUT"))
+    assert storage.create_bytes("key", b"ours") is Creation.CREATED
+    assert proxy.struck == 1
+    assert storage.create_bytes("key", b"theirs") is Creation.TAKEN
+
+
+@pytest.mark.parametrize("kind", ["lost answer", "flipped request"])
+@pytest.mark.parametrize("where", ["PUT", r"POST .*uploadId", r"POST .*uploads"])
+def test_a_large_file_is_sent_though_an_answer_is_lost(storage, proxy, tmp_path, kind, where):
+    path = tmp_path / "big"
+    path.write_bytes(os.urandom(PART_BYTES + 5))
+    proxy.set(Fault(kind, where=where))
+    storage.upload_file(path, "big")
+    assert proxy.struck == 1
+    storage.download_file("big", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["flipped answer", "cut body"])
+def test_a_large_file_is_fetched_though_an_answer_breaks(storage, proxy, tmp_path, kind):
+    path = tmp_path / "big"
+    path.write_bytes(os.urandom(PART_BYTES + 5))
+    storage.upload_file(path, "big")
+    proxy.set(Fault(kind, where="GET"))
+    storage.download_file("big", tmp_path / "copy")
+    assert proxy.struck == 1
+    assert (tmp_path / "copy").read_bytes() == path.read_bytes()
+
+
+def test_a_time_that_is_none_is_refused(storage, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_S3_TIMEOUT", "soon")
+    with pytest.raises(UsageError, match="LESIONGEN_S3_TIMEOUT = 'soon' is not a number of seconds"):
+        storage.exists("key")
