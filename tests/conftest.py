@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
     stack.up()
     yield stack
-    stack.down()
+    stack.down(force=True)
 
 
 @pytest.fixture

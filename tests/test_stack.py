@@ -28,7 +28,7 @@ from lesiongen.stack import processes as stack_processes
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack") / "home"
     yield folder
-    Stack(folder).down()
+    Stack(folder).down(force=True)
 
 
 @pytest.fixture
@@ -95,14 +95,18 @@ def test_both_servers_listen_on_loopback_only_and_tell_nobody_anything(stack):
 
 def test_secrets_are_for_the_owner_and_stay_out_of_logs_and_command_lines(stack):
     assert stat.S_IMODE(stack.home.path.stat().st_mode) == 0o700
-    for name in ("credentials.json", "s3-identities.json", "logs/s3.log", "logs/mlflow.log"):
+    for path in (*stack.home.path.iterdir(), *stack.home.logs.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    for name in ("credentials.json", "security.toml", "grpc.key", "mlflow-auth.ini", "mlflow-auth.db", "mlflow.db"):
         assert stat.S_IMODE((stack.home.path / name).stat().st_mode) == 0o600, name
     secret = stack.environment()["AWS_SECRET_ACCESS_KEY"]
     assert len(secret) == 64
-    for log in stack.status().logs.values():
-        assert secret not in log.read_text()
-    for process in stack_processes.find(stack.home.path):
-        assert secret not in " ".join(process.cmdline())
+    for hidden in (secret, stack.environment()["MLFLOW_TRACKING_PASSWORD"]):
+        for log in stack.status().logs.values():
+            assert hidden not in log.read_text()
+        for process in stack_processes.find(stack.home.path):
+            assert hidden not in " ".join(process.cmdline())
+        assert hidden not in CliRunner().invoke(commands("up"), ["--home", str(stack.home.path)]).output
 
 
 def test_after_killed_servers_the_next_up_works_on_the_same_data(stack):
@@ -182,10 +186,12 @@ def test_running_stack_sets_the_environment_meanwhile_and_stops_only_what_it_sta
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     Stack(home).down()
-    assert not use_running_stack(home)
+    with use_running_stack(home) as used:
+        assert not used
     with running_stack(home) as outer:
         assert os.environ["MLFLOW_TRACKING_URI"] == outer.status().mlflow_uri
-        assert not use_running_stack(home)  # the environment names servers already
+        with use_running_stack(home) as used:
+            assert not used  # the environment names servers already
         with running_stack(home):
             pass
         assert outer.status().running
@@ -200,17 +206,19 @@ def test_running_stack_sets_the_environment_meanwhile_and_stops_only_what_it_sta
 def test_servers_and_keys_of_the_environment_go_before_the_stack(stack, monkeypatch, name):
     monkeypatch.setenv(name, "theirs")
     before = dict(os.environ)
-    assert not use_running_stack(stack.home.path)
-    assert dict(os.environ) == before
+    with use_running_stack(stack.home.path) as used:
+        assert not used
+        assert dict(os.environ) == before
 
 
 def test_a_stack_that_is_taken_by_itself_is_told(stack, monkeypatch, caplog):
     for name in stack.environment():
         monkeypatch.setenv(name, "")  # an empty variable names nothing
-    with caplog.at_level("INFO"):
-        assert use_running_stack(stack.home.path)
-    assert f"Using the local servers of {stack.home.path}" in caplog.text
-    assert os.environ["MLFLOW_TRACKING_URI"] == stack.status().mlflow_uri
+    with caplog.at_level("INFO"), use_running_stack(stack.home.path) as used:
+        assert used
+        assert f"Using the local servers of {stack.home.path}" in caplog.text
+        assert os.environ["MLFLOW_TRACKING_URI"] == stack.status().mlflow_uri
+    assert os.environ["MLFLOW_TRACKING_URI"] == ""
 
 
 def test_what_the_environment_names_does_not_mix_with_the_stack(stack, monkeypatch):

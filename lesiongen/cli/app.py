@@ -94,7 +94,7 @@ def _common(
     if context.invoked_subcommand in STAGES and not {"-h", "--help"} & set(sys.argv):
         from lesiongen.stack import use_running_stack
 
-        use_running_stack()
+        context.with_resource(use_running_stack())
 
 
 app.callback(help=with_examples(_common))(_common)

@@ -23,7 +23,8 @@ DEFAULT_HOME = Path(".lesiongen")
 def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigFile = None) -> None:
     """Start the local S3 and MLflow servers, or leave them as they are when they run.
 
-    Both listen on 127.0.0.1 only. Addresses and credentials stay the same from one start to the next.
+    Both listen on 127.0.0.1 only, and let you alone in. Addresses and credentials stay the same from one start to
+    the next.
 
     Examples:
       lesiongen up
@@ -33,7 +34,11 @@ def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigF
     _show(Stack(home).up(), as_json)
 
 
-def down_command(home: Home = DEFAULT_HOME, config: ConfigFile = None) -> None:
+def down_command(
+    home: Home = DEFAULT_HOME,
+    force: Annotated[bool, typer.Option("--force", help="Stop them under commands that use them, too.")] = False,
+    config: ConfigFile = None,
+) -> None:
     """Stop the local servers; the data stay for the next `lesiongen up`.
 
     Examples:
@@ -41,7 +46,7 @@ def down_command(home: Home = DEFAULT_HOME, config: ConfigFile = None) -> None:
     """
     from lesiongen.stack import Stack
 
-    Stack(home).down()
+    Stack(home).down(force=force)
     typer.echo(f"Nothing of {home} runs any more; its data are kept.")
 
 
@@ -50,7 +55,7 @@ def status_command(
     as_json: Json = False,
     export: Annotated[
         bool,
-        typer.Option("--export", help='Print shell lines for `eval "$(…)"`; they hold the secret key.'),
+        typer.Option("--export", help='Print shell lines for `eval "$(…)"`; they hold the secret key and password.'),
     ] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -78,8 +83,12 @@ def _show(status: "StackStatus", as_json: bool) -> None:
     if as_json:
         print_json(status.as_dict())
         return
+    from lesiongen.stack.home import MLFLOW_USER
+
     for server in status.servers:
         state = f"{server.address}  pid {server.pid}, {server.resident_mb:.0f} MiB" if server.answers else "stopped"
         typer.echo(f"{server.name:<8}{state}")
         typer.echo(f"{'':<8}log: {server.log}")
     typer.echo(f"bucket  s3://{status.bucket}, in {status.home}")
+    asked = f"lesiongen status --home {shlex.quote(str(status.home))} --export"
+    typer.echo(f"login   the page of mlflow asks for it: user {MLFLOW_USER}, password by `{asked}`")

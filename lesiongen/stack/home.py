@@ -5,16 +5,17 @@ import json
 import os
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lesiongen.errors import ServiceError
 
-__all__ = ["PORT_NAMES", "Credentials", "Home", "private_folder"]
+__all__ = ["MLFLOW_USER", "PORT_NAMES", "Credentials", "Home", "private_folder", "write_private", "writing_to"]
 
 PORT_NAMES = (
     "s3", "s3_grpc", "filer", "filer_grpc", "volume", "volume_grpc",
@@ -24,14 +25,17 @@ PORT_NAMES = (
 # remembered port is rarely taken by chance.
 FIRST_PORT, LAST_PORT = 20000, 32000
 LOCK_SECONDS = 180.0
+MLFLOW_USER = "lesiongen"
+OWN_FOLDERS = frozenset({"logs", "runs", "s3"})
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """The key pair of the embedded S3 server."""
+    """The key pair of the embedded S3 server, and the password of the embedded MLflow server."""
 
     access_key: str
     secret_key: str
+    mlflow_password: str
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,27 @@ class Home:
         return self.path / "mlflow.db"
 
     @property
+    def logins(self) -> Path:
+        """SQLite file of MLflow's users."""
+        return self.path / "mlflow-auth.db"
+
+    @property
+    def for_users_only(self) -> Path:
+        """Empty file that is there while the servers run for their users alone, started by none but them."""
+        return self.path / "for-users-only"
+
+    @property
     def s3_identities(self) -> Path:
         """The S3 server's list of users and their rights."""
         return self.path / "s3-identities.json"
 
     def create(self) -> None:
         """Makes the folders, for the owner alone."""
-        for folder in (self.path, self.logs, self.objects):
-            private_folder(folder)
+        private_folder(self.path)
+        with writing_to(self.path):
+            for folder in (self.logs, self.objects):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
 
     def ports(self) -> dict[str, int] | None:
         """Returns the remembered ports, or None before the first start."""
@@ -75,28 +92,34 @@ class Home:
         ports = self.ports()
         if ports is None or not all(_is_free(port) for port in ports.values()):
             ports = dict(zip(PORT_NAMES, _free_ports(len(PORT_NAMES)), strict=True))
-        _write_private(self.path / "state.json", {"schema_version": 1, "ports": ports})
+        write_private(self.path / "state.json", json.dumps({"schema_version": 1, "ports": ports}, indent=2))
         return ports
 
     def credentials(self) -> Credentials | None:
-        """Returns the generated key pair, or None before the first start."""
+        """Returns the generated secrets, or None before the first start."""
         values = _read_json(self.path / "credentials.json")
-        if isinstance(values.get("access_key"), str) and isinstance(values.get("secret_key"), str):
-            return Credentials(values["access_key"], values["secret_key"])
-        return None
+        known = [value for field in fields(Credentials) if isinstance(value := values.get(field.name), str)]
+        return Credentials(*known) if len(known) == len(fields(Credentials)) else None
 
     def ensure_credentials(self) -> Credentials:
-        """Returns the key pair, generated at the first call; only the owner can read the files."""
+        """Returns the secrets, generated at the first call; only the owner can read the files."""
         keys = self.credentials()
         if keys is None:
-            keys = Credentials(secrets.token_hex(10), secrets.token_hex(32))
-            _write_private(self.path / "credentials.json", vars(keys))
+            before = _read_json(self.path / "credentials.json")
+            generated = {
+                "access_key": secrets.token_hex(10),
+                "secret_key": secrets.token_hex(32),
+                "mlflow_password": secrets.token_urlsafe(32),
+            }
+            keys = Credentials(**{name: str(before.get(name, value)) for name, value in generated.items()})
+            write_private(self.path / "credentials.json", json.dumps(vars(keys), indent=2))
+            self.logins.unlink(missing_ok=True)  # it knows another password, which is lost
         identity = {
             "name": "lesiongen",
             "credentials": [{"accessKey": keys.access_key, "secretKey": keys.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        _write_private(self.s3_identities, {"identities": [identity]})
+        write_private(self.s3_identities, json.dumps({"identities": [identity]}, indent=2))
         return keys
 
     @contextmanager
@@ -106,33 +129,72 @@ class Home:
         Raises:
             ServiceError: Another process held the lock for three minutes.
         """
-        with (self.path / "lock").open("w") as file:
+        with self._opened("lock") as file:
             deadline = time.monotonic() + LOCK_SECONDS
-            while not _locked(file.fileno()):
+            while not _locked(file.fileno(), fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise ServiceError(f"Another `lesiongen up` or `down` is still at work on {self.path}.")
                 time.sleep(0.1)
             yield
 
+    @contextmanager
+    def registered(self) -> Iterator[None]:
+        """Registers a user of the servers for the length of a block; a killed process is registered no more."""
+        with self._opened("users") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            try:
+                yield
+            finally:
+                # Closing alone would leave the lock to a child process that was forked meanwhile.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
-def private_folder(folder: Path) -> None:
-    """Makes a folder, or takes one that is there, and closes it to everybody but its owner.
+    def in_use(self) -> bool:
+        """Says whether a user of the servers is registered."""
+        with self._opened("users") as file:
+            return not _locked(file.fileno(), fcntl.LOCK_EX)
+
+    def _opened(self, name: str) -> TextIO:
+        with writing_to(self.path):
+            return os.fdopen(os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600), "w")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns what the system says against writing into an error that names the folder.
 
     Raises:
-        ServiceError: It is open to others, and belongs to somebody else.
+        ServiceError: The disk is read-only or full, the folder belongs to somebody else, and the like.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        try:
-            folder.chmod(0o700)
-        except PermissionError as error:
-            hint = "It will hold credentials and patients' images: choose a folder of your own."
-            raise ServiceError(f"{folder} is open to other users and not yours to close.", hint=hint) from error
-
-
-def _locked(descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "Choose a folder that you can write to: --home FOLDER, or LESIONGEN_HOME."
+        raise ServiceError(f"{folder} cannot be used: {reason}.", hint=hint) from error
+
+
+def private_folder(folder: Path) -> None:
+    """Makes a folder for its owner alone, or takes one that is there and holds nothing else.
+
+    Raises:
+        ServiceError: Others can open the folder and it is not a home of ours, or it cannot be made.
+    """
+    with writing_to(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
+        if not mode & 0o077:
+            return
+        # A folder that all may write to is shared on purpose, even while it is empty.
+        foreign = mode & stat.S_IWOTH or {entry.name for entry in folder.iterdir()} - OWN_FOLDERS
+        if foreign and Home(folder).ports() is None:
+            hint = f"It will hold credentials and patients' images. Choose a folder of its own: {folder / 'lesiongen'}"
+            raise ServiceError(f"{folder} is open to other users, and it is not empty or is shared.", hint=hint)
+        folder.chmod(0o700)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -146,11 +208,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _write_private(path: Path, values: object) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that its owner alone can read, whole or not at all."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2)
+        file.write(text)
     temporary.replace(path)
 
 

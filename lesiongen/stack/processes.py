@@ -34,8 +34,9 @@ def start(command: Sequence[str], *, home: Path, server: str, variables: Mapping
     """
     marked = {**variables, HOME_MARK: str(home), SERVER_MARK: server}
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    # posix_spawn has no working directory; the shell sets it and then becomes the server.
-    in_home = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(home), *command]
+    # posix_spawn has neither a working directory nor a umask; the shell sets both and then becomes the server.
+    # Files and Unix sockets are for the owner alone.
+    in_home = ["/bin/sh", "-c", 'umask 077 && cd "$0" && exec "$@"', str(home), *command]
     return os.posix_spawn(
         in_home[0],
         in_home,

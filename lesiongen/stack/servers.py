@@ -1,8 +1,11 @@
 """The two servers of the local stack: their command lines, their environment, and when they are ready."""
 
+import base64
 import http.client
 import os
 import shutil
+import socket
+import ssl
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesiongen.errors import ServiceError
-from lesiongen.stack.home import Credentials, Home
+from lesiongen.stack.home import MLFLOW_USER, Credentials, Home
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,6 +23,7 @@ __all__ = [
     "BUCKET",
     "HOST",
     "REGION",
+    "accepts_login",
     "accepts_writes",
     "answers",
     "mlflow_command",
@@ -27,6 +31,7 @@ __all__ = [
     "remove_sockets",
     "s3_command",
     "server_variables",
+    "speaks_tls",
 ]
 
 HOST = "127.0.0.1"
@@ -51,9 +56,13 @@ def s3_command(home: Home, ports: Mapping[str, int]) -> list[str]:
         "dir": str(home.objects),
         "master.telemetry": "false",
         "admin.ui": "false",
+        # Master and filer answer by gRPC alone, which asks for a certificate: the master would sign requests for
+        # anybody, and the filer shows all objects to every page in a browser.
+        "disableHttp": "true",
         "webdav": "false",
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
+        "s3.iam": "false",
         "s3.config": str(home.s3_identities),
         "s3.autoCreateBucket": "false",
         "s3.allowDeleteBucketNotEmpty": "false",
@@ -84,6 +93,7 @@ def mlflow_command(home: Home, ports: Mapping[str, int]) -> list[str]:
         *("--workers", "1"),  # each takes 250 MiB
         *("--backend-store-uri", f"sqlite:///{home.database}"),
         *("--serve-artifacts", "--artifacts-destination", f"s3://{BUCKET}/mlflow"),
+        *("--app-name", "basic-auth"),
     ]
 
 
@@ -113,6 +123,30 @@ def answers(port: int, path: str = "/", seconds: float = 2.0) -> bool:
         return False
     finally:
         connection.close()
+
+
+def accepts_login(keys: Credentials, ports: Mapping[str, int]) -> bool:
+    """Says whether the MLflow server lets the owner of the home in."""
+    login = base64.b64encode(f"{MLFLOW_USER}:{keys.mlflow_password}".encode()).decode()
+    connection = http.client.HTTPConnection(HOST, ports["mlflow"], timeout=30)
+    try:
+        connection.request("GET", "/version", headers={"Authorization": f"Basic {login}"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def speaks_tls(port: int) -> bool:
+    """Says whether a gRPC port asks for certificates; SeaweedFS opens it to all where it cannot read its settings."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((HOST, port), timeout=5) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:  # ssl.SSLError is one
+        return False
 
 
 def accepts_writes(keys: Credentials, ports: Mapping[str, int]) -> bool:
