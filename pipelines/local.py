@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from kfp import components, local
 
 from lesiongen.errors import Interrupted, LesionGenError, UsageError
-from lesiongen.stack import named_servers, running_stack
+from lesiongen.stack import named_servers, running_stack, writing_to
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, terminate_containers
@@ -55,7 +55,8 @@ def run_pipeline(
         cache_ingest=True,
         retry=False,
     )
-    compile_pipeline("release", settings, folder.package)
+    with writing_to(folder.path):
+        compile_pipeline("release", settings, folder.package)
     with _servers(home), _run_variable(folder.id):
         _execute(request, folder, arguments, screen or sys.stdout)
         return summarise(folder, home)

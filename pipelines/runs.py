@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from components.step import IMAGE
 from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
-from lesiongen.stack import private_folder
+from lesiongen.stack import private_folder, writing_to
 from pipelines.presets import Preset, preset
 from pipelines.source import source_revision
 
@@ -95,13 +95,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, home: Path, request: RunRequest) -> "RunFolder":
-        """Makes the folder of a new run and writes down what was asked for."""
+        """Makes the folder of a new run and writes down what was asked for.
+
+        Raises:
+            ServiceError: The home cannot be written, or others can open it and it holds something else.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         home = home.expanduser().resolve()
         private_folder(home)  # reports may show patients' images
         folder = cls(home / "runs" / f"{stamp}-{secrets.token_hex(3)}")
-        folder.artifacts.mkdir(parents=True)
-        folder._request.write_text(request.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        with writing_to(home):
+            folder.artifacts.mkdir(parents=True)
+            folder._request.write_text(request.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return folder
 
     @classmethod

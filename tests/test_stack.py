@@ -1,5 +1,6 @@
 """The local stack with its real servers."""
 
+import errno
 import json
 import os
 import signal
@@ -20,8 +21,9 @@ from typer.testing import CliRunner
 
 from lesiongen.cli import stack as stack_commands
 from lesiongen.errors import ServiceError
-from lesiongen.stack import Stack, running_stack, use_running_stack
+from lesiongen.stack import Stack, private_folder, running_stack, servers, use_running_stack
 from lesiongen.stack import processes as stack_processes
+from pipelines.runs import RunFolder, RunRequest
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,17 @@ def test_the_commands_start_describe_and_export(stack):
     assert shell.stdout == stack.environment()["AWS_SECRET_ACCESS_KEY"]
 
 
+def test_a_run_leaves_servers_running_that_were_started_by_hand(stack):
+    with running_stack(stack.home.path):
+        pass
+    assert stack.status().running
+    stack.home.for_users_only.touch()  # as if a run had started them; then a person says `up`
+    stack.up()
+    with running_stack(stack.home.path):
+        pass
+    assert stack.status().running
+
+
 def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(stack):
     other = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"],
@@ -148,7 +161,12 @@ def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(s
     )
     try:
         ports = stack.home.ports()
-        assert CliRunner().invoke(commands("down"), ["--home", str(stack.home.path)]).exit_code == 0
+        down = ["--home", str(stack.home.path)]
+        with stack.used():
+            refused = CliRunner().invoke(commands("down"), down)
+            assert "still running" in str(refused.exception)
+            assert stack.status().running
+            assert CliRunner().invoke(commands("down"), [*down, "--force"]).exit_code == 0
         assert stack_processes.find(stack.home.path) == []
         assert [path for path in Path("/tmp").glob("seaweedfs-*.sock") if str(ports["s3"]) in path.name] == []
         assert run_status(stack).exit_code == 1
@@ -182,21 +200,38 @@ def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log_and_the_
     assert stack_processes.find(stack.home.path) == []
 
 
-def test_running_stack_sets_the_environment_meanwhile_and_stops_only_what_it_started(home, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def another_run(home, inside="input()"):
+    """Starts a process that uses the servers until it is told to end, and waits until it has them."""
+    code = f"from lesiongen.stack import running_stack\nwith running_stack({str(home)!r}): print('has them'); {inside}"
+    run = subprocess.Popen(
+        [sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert run.stdout.readline() == "has them\n", run.stderr.read()
+    return run
+
+
+def test_the_last_of_the_runs_in_one_home_stops_the_servers_and_not_the_one_that_started_them(home, monkeypatch):
     Stack(home).down()
     with use_running_stack(home) as used:
         assert not used
-    with running_stack(home) as outer:
-        assert os.environ["MLFLOW_TRACKING_URI"] == outer.status().mlflow_uri
+    first = another_run(home)
+    with running_stack(home) as stack:
+        assert os.environ["MLFLOW_TRACKING_URI"] == stack.status().mlflow_uri
         with use_running_stack(home) as used:
             assert not used  # the environment names servers already
+        started = stack.status().pids
+        first.communicate("\n", timeout=120)
+        assert first.returncode == 0
+        assert stack.status().pids == started
         with running_stack(home):
             pass
-        assert outer.status().running
+        killed = another_run(home)
+        killed.kill()
+        killed.communicate()
+        assert stack.status().pids == started
+        assert servers.accepts_writes(stack.home.credentials(), stack.home.ports())
     assert "MLFLOW_TRACKING_URI" not in os.environ
-    assert not Stack(home).status().running
+    assert Stack(home).status().pids == {}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +270,52 @@ def test_a_home_that_was_open_to_others_is_closed(tmp_path):
     (folder / "s3").mkdir(parents=True, mode=0o755)
     Stack(folder).home.create()
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "s3", folder / "logs")} == {0o700}
+    (folder / "notes.txt").touch()
+    Stack(folder).home.choose_ports()
+    folder.chmod(0o755)
+    private_folder(folder)  # known by its memory, whatever else lies there
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("mode", "content"), [(0o1777, ["someone-else"]), (0o755, ["thesis.tex"]), (0o1777, [])])
+def test_a_folder_that_others_use_keeps_its_mode_and_is_refused_as_a_home(tmp_path, mode, content):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    for name in content:
+        (folder / name).touch()
+    folder.chmod(mode)
+    for act in (Stack(folder).up, lambda: RunFolder.create(folder, RunRequest(source="a", format="image_folder"))):
+        with pytest.raises(ServiceError, match=f"open to other users(.|\n)*{folder}/lesiongen"):
+            act()
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+    assert [path.name for path in folder.iterdir()] == content
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_home_that_cannot_be_written_is_named_with_the_reason(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    folder = tmp_path / "home"
+    said = f"{folder} cannot be used: {os.strerror(number)}(.|\n)*--home"
+    acts = (Stack(folder).up, lambda: RunFolder.create(folder, RunRequest(source="a", format="image_folder")))
+    with monkeypatch.context() as full:
+        full.setattr(os, "mkdir", refuse)
+        for act in acts:
+            with pytest.raises(ServiceError, match=said):
+                act()
+    folder.mkdir(mode=0o700)
+    (folder / "logs").mkdir()
+    (folder / "s3").mkdir()
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refuse)
+        full.setattr(os, "mkdir", refuse)
+        for act in acts:
+            with pytest.raises(ServiceError, match=said):
+                act()
+    with pytest.raises(ServiceError, match="Not a directory|File exists"):
+        (tmp_path / "file").touch()
+        Stack(tmp_path / "file").up()
 
 
 def test_ports_are_remembered_and_replaced_only_when_taken(tmp_path):
@@ -248,6 +329,12 @@ def test_ports_are_remembered_and_replaced_only_when_taken(tmp_path):
         second = home.choose_ports()
     assert set(second.values()).isdisjoint({first["mlflow"]})
     assert home.ports() == second
+    foreign = Path(f"/tmp/seaweedfs-filer-grpc-{second['filer_grpc']}.sock")
+    foreign.touch()  # another user's: it cannot be removed
+    try:
+        assert home.choose_ports()["filer_grpc"] != second["filer_grpc"]
+    finally:
+        foreign.unlink()
 
 
 def test_damaged_memory_is_replaced_and_a_stack_never_started_says_so(tmp_path):

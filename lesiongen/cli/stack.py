@@ -90,5 +90,7 @@ def _show(status: "StackStatus", as_json: bool) -> None:
         typer.echo(f"{server.name:<8}{state}")
         typer.echo(f"{'':<8}log: {server.log}")
     typer.echo(f"bucket  s3://{status.bucket}, in {status.home}")
+    if not status.running:
+        return
     asked = f"lesiongen status --home {shlex.quote(str(status.home))} --export"
     typer.echo(f"login   the page of mlflow asks for it: user {MLFLOW_USER}, password by `{asked}`")

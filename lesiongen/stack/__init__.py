@@ -1,6 +1,6 @@
 """The embedded local stack: an S3 server and an MLflow server on loopback."""
 
-from lesiongen.stack.home import private_folder
+from lesiongen.stack.home import private_folder, writing_to
 from lesiongen.stack.local import (
     ServerStatus,
     Stack,
@@ -20,4 +20,5 @@ __all__ = [
     "private_folder",
     "running_stack",
     "use_running_stack",
+    "writing_to",
 ]

@@ -15,7 +15,16 @@ from typing import Any, TextIO
 
 from lesiongen.errors import ServiceError
 
-__all__ = ["MLFLOW_USER", "PORT_NAMES", "Credentials", "Home", "private_folder", "write_private", "writing_to"]
+__all__ = [
+    "MLFLOW_USER",
+    "PORT_NAMES",
+    "Credentials",
+    "Home",
+    "private_folder",
+    "socket_files",
+    "write_private",
+    "writing_to",
+]
 
 PORT_NAMES = (
     "s3", "s3_grpc", "filer", "filer_grpc", "volume", "volume_grpc",
@@ -26,6 +35,9 @@ PORT_NAMES = (
 FIRST_PORT, LAST_PORT = 20000, 32000
 LOCK_SECONDS = 180.0
 MLFLOW_USER = "lesiongen"
+# SeaweedFS's parts that open a Unix socket, in this fixed place.
+SOCKETS = ("s3", "filer", "s3-grpc", "filer-grpc", "volume-grpc", "master-grpc", "admin-grpc")
+SOCKET_FOLDER = Path("/tmp")  # noqa: S108
 OWN_FOLDERS = frozenset({"logs", "runs", "s3"})
 
 
@@ -181,15 +193,29 @@ def private_folder(folder: Path) -> None:
     """
     with writing_to(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = folder.stat().st_mode
-        if not mode & 0o077:
+        status = folder.stat()
+        if not status.st_mode & 0o077:
             return
-        # A folder that all may write to is shared on purpose, even while it is empty.
-        foreign = mode & stat.S_IWOTH or {entry.name for entry in folder.iterdir()} - OWN_FOLDERS
-        if foreign and Home(folder).ports() is None:
-            hint = f"It will hold credentials and patients' images. Choose a folder of its own: {folder / 'lesiongen'}"
-            raise ServiceError(f"{folder} is open to other users, and it is not empty or is shared.", hint=hint)
+        reason = _foreign(folder, status)
+        if reason:
+            hint = f"It would hold credentials and patients' images. Choose a folder of its own: {folder / 'lesiongen'}"
+            raise ServiceError(f"{folder} is open to other users, and {reason}.", hint=hint)
         folder.chmod(0o700)
+
+
+def _foreign(folder: Path, status: os.stat_result) -> str | None:
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    if Home(folder).ports() is not None:
+        return None
+    if status.st_mode & stat.S_IWOTH:  # shared on purpose, even while it is empty
+        return "all users can write to it"
+    return "it holds other files" if {entry.name for entry in folder.iterdir()} - OWN_FOLDERS else None
+
+
+def socket_files(port: int) -> list[Path]:
+    """Returns the Unix sockets that a server of this port may open."""
+    return [SOCKET_FOLDER / f"seaweedfs-{name}-{port}.sock" for name in SOCKETS]
 
 
 def _locked(descriptor: int, kind: int) -> bool:
@@ -218,6 +244,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _is_free(port: int) -> bool:
+    # What is left there by now belongs to somebody else, who would be asked in the place of the server.
+    if any(os.path.lexists(path) for path in socket_files(port)):
+        return False
     with socket.socket() as probe:
         # Without it a port whose last connection is still in TIME_WAIT would look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

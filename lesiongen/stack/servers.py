@@ -10,11 +10,10 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesiongen.errors import ServiceError
-from lesiongen.stack.home import MLFLOW_USER, Credentials, Home
+from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, socket_files
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -189,10 +188,7 @@ def _s3_client(keys: Credentials, ports: Mapping[str, int]) -> "S3Client":
 
 def remove_sockets(ports: Mapping[str, int]) -> None:
     """Removes the socket files that SeaweedFS leaves in /tmp."""
-    names = [f"seaweedfs-{part}-{ports[part]}.sock" for part in ("s3", "filer")]
-    names += [
-        f"seaweedfs-{part}-grpc-{ports[f'{part}_grpc']}.sock" for part in ("s3", "filer", "volume", "master", "admin")
-    ]
-    for name in names:
-        with suppress(OSError):
-            (Path("/tmp") / name).unlink(missing_ok=True)  # noqa: S108 - the server's own fixed place
+    for port in ports.values():
+        for path in socket_files(port):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
