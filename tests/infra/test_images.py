@@ -1,5 +1,6 @@
 """The Dockerfile: what can be said of it without building it."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -10,7 +11,7 @@ DOCKERFILE = (ROOT / "infra/images/Dockerfile").read_text()
 def test_every_requirement_of_the_project_is_installed_before_the_code() -> None:
     requirements = runpy.run_path(str(ROOT / "infra/images/requirements.py"))["requirements"]
     listed = requirements(ROOT / "pyproject.toml")
-    names = {requirement.split(";")[0].split(">")[0].split("=")[0].split("<")[0].strip() for requirement in listed}
+    names = {re.split(r"[\[;<>=]", requirement)[0].strip() for requirement in listed}
     assert {"torch", "kfp", "mlflow", "diffusers", "hatchling"} <= names
     assert "pytest" not in names
 
