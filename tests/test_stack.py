@@ -121,10 +121,19 @@ def test_after_killed_servers_the_next_up_works_on_the_same_data(stack):
     assert len(orphans) == 1
     assert not stack.status().running
 
+    # As an older version left it: without a login, and without security settings.
+    credentials = stack.home.path / "credentials.json"
+    known = json.loads(credentials.read_text())
+    credentials.write_text(json.dumps({name: known[name] for name in ("access_key", "secret_key")}))
+    (stack.home.path / "security.toml").unlink()
+    with pytest.raises(ServiceError, match="older version"):
+        stack.environment()
+
     status = stack.up()
     assert status.running
     assert not psutil.pid_exists(orphans[0])
-    assert stack.environment() == before
+    changed = {name for name, value in stack.environment().items() if value != before[name]}
+    assert changed == {"MLFLOW_TRACKING_PASSWORD"}
     body = client(stack.environment()).get_object(Bucket="lesiongen", Key="before-crash")["Body"].read()
     assert body == b"still here"
 
@@ -152,6 +161,18 @@ def test_a_run_leaves_servers_running_that_were_started_by_hand(stack):
     with running_stack(stack.home.path):
         pass
     assert stack.status().running
+
+
+def test_a_password_that_mlflow_does_not_know_is_reported(stack):
+    credentials = stack.home.path / "credentials.json"
+    known = credentials.read_text()
+    credentials.write_text(json.dumps({**json.loads(known), "mlflow_password": "another one"}))
+    try:
+        with pytest.raises(ServiceError, match="refuses the password"):
+            stack.up()
+    finally:
+        credentials.write_text(known)
+    assert stack.up().running
 
 
 def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(stack):
@@ -259,7 +280,9 @@ def test_a_stack_that_is_taken_by_itself_is_told(stack, monkeypatch, caplog):
 def test_what_the_environment_names_does_not_mix_with_the_stack(stack, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere.example")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "theirs")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "theirs")
     with running_stack(stack.home.path):
+        assert "MLFLOW_TRACKING_TOKEN" not in os.environ
         assert "AWS_ENDPOINT_URL_S3" not in os.environ
         assert "AWS_SESSION_TOKEN" not in os.environ
     assert os.environ["AWS_SESSION_TOKEN"] == "theirs"
