@@ -1,4 +1,9 @@
-"""A model's files, wherever they lie, as a folder of this machine."""
+"""A model's files, wherever they lie, as a folder of this machine; what is fetched is data, never code.
+
+A model's folder comes from strangers. Every place that loads one goes by these rules: only `DATA_SUFFIXES` are
+fetched, only safetensors are read as weights (a pickle runs code), the libraries get ``trust_remote_code=False`` (left
+out, transformers asks on the terminal), and no module is imported because a file names it.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,7 +13,12 @@ from pathlib import Path
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage import open_storage
 
-__all__ = ["model_files"]
+__all__ = ["DATA_SUFFIXES", "model_files"]
+
+DATA_SUFFIXES = frozenset({".json", ".safetensors", ".txt"})
+"""Endings of the files that may be fetched from S3 or a hub."""
+_FURTHER = frozenset({".jinja"})
+"""Chat templates, which transformers renders in a sandbox; fetched where a caller wants them."""
 
 
 @contextmanager
@@ -18,21 +28,29 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
     Args:
         name: A folder, an ``s3://`` prefix, or a hub id (``owner/name``).
         revision: Commit of the hub repository.
-        wanted: Patterns of the files that are fetched from the hub.
+        wanted: Patterns of the files that are fetched from the hub; of S3 those of their endings are.
 
     Raises:
         UsageError: It is none of the three, or has no revisions.
         StorageError: It cannot be fetched.
     """
+    suffixes = _suffixes(wanted)
     remote, here = name.startswith("s3://"), Path(name).is_dir()
     if revision is not None and (remote or here):
         raise UsageError(f"{name} is not on the hub, and has no revision {revision!r}", hint="Leave the revision out.")
     if remote:
         with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as folder:
-            open_storage(name).download_folder(Path(folder), description="Fetching the model")
+            open_storage(name).download_folder(Path(folder), description="Fetching the model", suffixes=suffixes)
             yield Path(folder)
     else:
         yield Path(name) if here else _from_hub(name, revision, wanted)
+
+
+def _suffixes(wanted: Sequence[str]) -> frozenset[str]:
+    suffixes = frozenset(Path(pattern).suffix for pattern in wanted)
+    if not suffixes <= DATA_SUFFIXES | _FURTHER:
+        raise ValueError(f"not fetched: {sorted(suffixes - DATA_SUFFIXES - _FURTHER)}")
+    return suffixes
 
 
 def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:

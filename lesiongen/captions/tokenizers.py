@@ -1,20 +1,24 @@
 """Loads the tokenizers that captions are measured with: one for each text encoder of the base model."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lesiongen.errors import UsageError
-from lesiongen.storage import open_storage
+from lesiongen.model_files import model_files
 
 __all__ = ["load_tokenizers", "token_budget"]
 
 UNBOUNDED = 100_000
 """transformers writes 10**30 where a tokenizer has no limit."""
 
-FURTHER = "tokenizer_2"
-"""Folder of the second text encoder's tokenizer in a pipeline that has one, as Stable Diffusion XL's."""
+FIRST, FURTHER = "tokenizer", "tokenizer_2"
+"""Folders of a pipeline's tokenizers; it has a second one where it has a second text encoder, as Stable Diffusion XL."""
+_WANTED = [
+    *(f"{part}/*.{suffix}" for part in (FIRST, FURTHER) for suffix in ("json", "txt")),
+    *("config.json", "tokenizer*.json", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json"),
+    "added_tokens.json",
+]
 
 
 def load_tokenizers(name: str) -> tuple[Any, ...]:
@@ -24,64 +28,38 @@ def load_tokenizers(name: str) -> tuple[Any, ...]:
     anything else is a tokenizer itself.
 
     Raises:
-        UsageError: There is no tokenizer by that name.
+        UsageError: There is no tokenizer by that name, or it needs code of its own, which is never run.
+        StorageError: It cannot be fetched.
     """
     if name == "tiny":
         from lesiongen.concepts.tokenizer import build_tokenizer
 
         return (build_tokenizer(),)
-    if not name.startswith("s3://"):
-        return _from_folder_or_hub(name)
-    with tempfile.TemporaryDirectory(prefix="lesiongen-tokenizer-") as folder:
-        _download(name, Path(folder))
-        return _from_folder_or_hub(folder)
+    with model_files(name, None, _WANTED) as folder:
+        return _from_folder(folder, name)
 
 
-def _download(address: str, folder: Path) -> None:
-    """Fetches a pipeline's tokenizer folders, or the whole prefix where it is a tokenizer itself."""
-    storage = open_storage(address)
-    nested = [part for part in ("tokenizer", FURTHER) if any(storage.child(part).list())]
-    for part in nested:
-        storage.child(part).download_folder(folder / part)
-    if not nested:
-        storage.download_folder(folder)
-
-
-def _from_folder_or_hub(name: str) -> tuple[Any, ...]:
-    """Tries a pipeline's ``tokenizer`` folder first, then the place itself."""
-    problem = ""
-    for subfolder in ("tokenizer", ""):
-        if Path(name).is_dir() and not (Path(name) / subfolder).is_dir():
-            continue
-        try:
-            first = _load(name, subfolder)
-        except (OSError, ValueError) as error:
-            problem = str(error).splitlines()[0]
-        else:
-            return (first, *(_further(name) if subfolder else ()))
-        if "couldn't connect" in problem:  # to ask again would only wait again
-            break
-    raise UsageError(
-        f"tokenizer = {name!r} cannot be loaded: {problem}",
-        hint="Name the folder of a tokenizer or of a diffusers pipeline, a model on the hub (which must be within "
-        "reach), or tiny.",
-    )
-
-
-def _further(name: str) -> tuple[Any, ...]:
-    """Loads the second tokenizer of a pipeline that has one."""
-    if Path(name).is_dir():
-        return (_load(name, FURTHER),) if (Path(name) / FURTHER).is_dir() else ()
+def _from_folder(folder: Path, name: str) -> tuple[Any, ...]:
+    """Loads the tokenizers of a pipeline, or that which the folder itself is."""
+    parts = [part for part in (FIRST, FURTHER) if (folder / part).is_dir()]
     try:
-        return (_load(name, FURTHER),)
-    except (OSError, ValueError):  # the hub has no such folder: a pipeline with one text encoder
-        return ()
+        return tuple(_load(folder / part) for part in (parts if FIRST in parts else [""]))
+    except Exception as error:  # the libraries raise nearly anything at files that are damaged or foreign
+        raise _not_loaded(name, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
 
 
-def _load(name: str, subfolder: str) -> Any:
+def _load(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(name, subfolder=subfolder)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _not_loaded(name: str, problem: str) -> UsageError:
+    return UsageError(
+        f"tokenizer = {name!r} cannot be loaded: {problem}",
+        hint="Name the folder of a tokenizer or of a diffusers pipeline, a model on the hub (which must be within "
+        "reach), or tiny. Code that comes with a tokenizer is never run.",
+    )
 
 
 def token_budget(tokenizers: Sequence[Any], wanted: int | None) -> int:

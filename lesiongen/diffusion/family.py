@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from safetensors import SafetensorError, safe_open
 
+from lesiongen.diffusion.model_index import UNUSED_PARTS, read_index
 from lesiongen.errors import DataError, UsageError
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
@@ -55,7 +56,7 @@ class ModelFamily(ABC):
         from diffusers import DDPMScheduler
 
         self.folder = folder
-        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler")
+        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
         said: str = self.noise_schedule.config.prediction_type
         self.prediction = prediction or said
         if self.prediction != said:
@@ -127,10 +128,9 @@ class ModelFamily(ABC):
             _copy_plain(self.folder / part, output / part)
         self.noise_schedule.save_pretrained(output / "scheduler")
         denoiser.save_pretrained(output / self.denoiser_part, safe_serialization=True)  # type: ignore[operator]
-        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        index = read_index(self.folder)
         index["scheduler"] = ["diffusers", type(self.noise_schedule).__name__]
-        # The safety checker blanks medical images; the image encoder belongs to image prompts, not used here.
-        for part in ("safety_checker", "feature_extractor", "image_encoder"):
+        for part in UNUSED_PARTS:
             if part in index:
                 index[part] = [None, None]
         if "requires_safety_checker" in index or "safety_checker" in index:
@@ -148,16 +148,12 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
     """Opens a diffusers pipeline folder as the family that it belongs to.
 
     Raises:
-        UsageError: It is no pipeline folder, or of no family known here.
+        UsageError: It is no pipeline folder, of no family known here, or names code of its own.
         DataError: A part is missing, or a file of it is damaged.
     """
     from lesiongen.diffusion import stable_diffusion, stable_diffusion_xl  # noqa: F401  they register themselves
 
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        name = index["_class_name"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{folder} is no diffusers pipeline: model_index.json: {error}") from error
+    name = read_index(folder)["_class_name"]
     if name not in _FAMILIES:
         known = ", ".join(sorted(_FAMILIES))
         raise UsageError(f"{folder} holds a {name}, which is not supported", hint=f"Supported: {known}.")

@@ -126,7 +126,10 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
             generator = _on_base(uri, version, manifest)
             # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
             denoiser = generator.pipeline.unet
-            denoiser.load_lora_adapter(folder, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
+            weights = "pytorch_lora_weights.safetensors"
+            denoiser.load_lora_adapter(
+                folder, prefix="unet", weight_name=weights, use_safetensors=True, local_files_only=True
+            )
             denoiser.fuse_lora(lora_scale=lora_scale)
     return generator.prepare(drawing_precision(precision))
 

@@ -17,9 +17,10 @@ from lesiongen.diffusion.family import (
     register_family,
 )
 from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.diffusion.model_index import scheduler_type
 from lesiongen.errors import UsageError
 
-__all__ = ["StableDiffusion", "load_part", "warn_of_cut_captions", "without_bars"]
+__all__ = ["StableDiffusion", "load_part", "load_tokenizer", "warn_of_cut_captions", "without_bars"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +34,12 @@ class StableDiffusion(ModelFamily):
     denoiser_part = "unet"
     caption_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder")
     image_parts = ("vae",)
-    # The safety checker takes skin for nudity.
-    pipeline_options: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
-    """What the pipeline is loaded with besides its parts."""
+    tokenizer_parts: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads tokenizer and text encoder; the conditioning is ``text`` [n, tokens, width]."""
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
-        encoder = load_part(CLIPTextModel, self.folder / "text_encoder").to(device).eval()
+        tokenizer = load_tokenizer(self.folder / "tokenizer")
+        encoder = load_part(self.text_encoder_types()["text_encoder"], self.folder / "text_encoder").to(device).eval()
 
         @torch.inference_mode()
         def encode(captions: Sequence[str]) -> Conditioning:
@@ -122,28 +119,40 @@ class StableDiffusion(ModelFamily):
 
         return StableDiffusionPipeline
 
+    @staticmethod
+    def text_encoder_types() -> dict[str, Any]:
+        """Returns the class of each text encoder, by its part."""
+        from transformers import CLIPTextModel
+
+        return {"text_encoder": CLIPTextModel}
+
+    def pipeline_options(self) -> dict[str, Any]:
+        """Returns what the pipeline is made of besides its parts."""
+        # The safety checker takes skin for nudity.
+        return {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+
     def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
         """Loads the whole pipeline, in fp32; it draws with the prediction that the denoiser was trained for.
+
+        Its parts are loaded one by one as the classes that the family is made of. diffusers' own loader would take
+        the classes, and modules to import, from the folder.
 
         Raises:
             UsageError: A part has no safetensors weights.
         """
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        models = {"vae": AutoencoderKL, **self.text_encoder_types()}
+        if denoiser is None:
+            models["unet"] = UNet2DConditionModel
+        parts = {part: load_part(kind, self.folder / part) for part, kind in models.items()}
+        parts |= {part: load_tokenizer(self.folder / part) for part in self.tokenizer_parts}
+        scheduler = scheduler_type(self.folder).from_pretrained(
+            self.folder, subfolder="scheduler", local_files_only=True
+        )
+        scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
         own = {} if denoiser is None else {self.denoiser_part: denoiser}
-        try:
-            with without_bars():
-                pipeline = self.pipeline_type().from_pretrained(
-                    self.folder,
-                    **own,
-                    **self.pipeline_options,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    local_files_only=True,
-                )
-        except OSError as error:
-            raise _no_safetensors(self.folder, self.pipeline_class) from error
-        scheduler = pipeline.scheduler
-        pipeline.scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
-        return pipeline
+        return self.pipeline_type()(**parts, **own, scheduler=scheduler, **self.pipeline_options())
 
 
 def load_part(kind: Any, folder: Path) -> Any:
@@ -157,11 +166,18 @@ def load_part(kind: Any, folder: Path) -> Any:
     """
     try:
         with without_bars():
-            model = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            model = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
     except OSError as error:
         raise _no_safetensors(folder, kind.__name__) from error
     model.requires_grad_(False)
     return model
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Loads one tokenizer of a pipeline."""
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _no_safetensors(folder: Path, kind: str) -> UsageError:

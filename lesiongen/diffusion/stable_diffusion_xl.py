@@ -1,13 +1,13 @@
 """The Stable Diffusion XL family: two text encoders, and a U-Net that is told sizes (Podell et al. 2023)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 
 from lesiongen.diffusion.family import CaptionEncoder, Conditioning, register_family
-from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, warn_of_cut_captions
+from lesiongen.diffusion.model_index import read_index
+from lesiongen.diffusion.stable_diffusion import StableDiffusion, load_part, load_tokenizer, warn_of_cut_captions
 
 __all__ = ["StableDiffusionXL"]
 
@@ -19,8 +19,7 @@ class StableDiffusionXL(StableDiffusion):
     name = "stable-diffusion-xl"
     pipeline_class = "StableDiffusionXLPipeline"
     caption_parts = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
-    # Images are marked in their metadata, not by a watermark in their pixels.
-    pipeline_options: ClassVar[dict[str, Any]] = {"add_watermarker": False}
+    tokenizer_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "tokenizer_2")
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads both tokenizers and text encoders.
@@ -29,10 +28,8 @@ class StableDiffusionXL(StableDiffusion):
         ``pooled`` [n, width of the second], the projection of its whole text. An empty caption is zeros where the
         pipeline takes zeros for no prompt, as the published base does.
         """
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-        tokenizers = [CLIPTokenizer.from_pretrained(self.folder / part) for part in ("tokenizer", "tokenizer_2")]
-        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+        tokenizers = [load_tokenizer(self.folder / part) for part in self.tokenizer_parts]
+        kinds = self.text_encoder_types()
         encoders = [load_part(kind, self.folder / part).to(device).eval() for part, kind in kinds.items()]
         zeros = self._zeros_for_no_prompt()
 
@@ -54,8 +51,7 @@ class StableDiffusionXL(StableDiffusion):
         return encode
 
     def _zeros_for_no_prompt(self) -> bool:
-        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
-        return bool(index.get("force_zeros_for_empty_prompt", True))  # diffusers' own default
+        return bool(read_index(self.folder).get("force_zeros_for_empty_prompt", True))  # diffusers' own default
 
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
         """Returns ``size`` [n, 6]: original height and width, crop, target height and width, in pixels.
@@ -90,6 +86,18 @@ class StableDiffusionXL(StableDiffusion):
         from diffusers import StableDiffusionXLPipeline
 
         return StableDiffusionXLPipeline
+
+    @staticmethod
+    def text_encoder_types() -> dict[str, Any]:
+        """Returns the class of each text encoder, by its part."""
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+        return {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+
+    def pipeline_options(self) -> dict[str, Any]:
+        """Returns what the pipeline is made of besides its parts."""
+        # Images are marked in their metadata, not by a watermark in their pixels.
+        return {"add_watermarker": False, "force_zeros_for_empty_prompt": self._zeros_for_no_prompt()}
 
 
 def _tokens(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:

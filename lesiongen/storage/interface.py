@@ -3,7 +3,7 @@
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,12 +169,19 @@ class Storage(ABC):
 
         in_parallel(send, files, description)
 
-    def download_folder(self, folder: Path, *, description: str = "Downloading") -> None:
-        """Copies every object to a folder, several at a time, with progress.
+    def download_folder(
+        self, folder: Path, *, description: str = "Downloading", suffixes: Collection[str] | None = None
+    ) -> None:
+        """Copies objects to a folder, several at a time, with progress.
 
         Files that an interrupted download has left whole are not fetched again.
+
+        Args:
+            folder: Where to.
+            description: What is shown beside the progress.
+            suffixes: Endings of the names that are copied, such as ``.json``; None copies every object.
         """
-        items = list(self.list())
+        items = [item for item in self.list() if suffixes is None or Path(item.key).suffix in suffixes]
         if not items:
             raise StorageError(f"{self.uri} holds nothing", hint="Check the path, and that it has been written.")
         for item in items:

@@ -126,5 +126,5 @@ def test_pickled_weights_are_not_drawn_from(pipeline_folder, tmp_path):
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
-    with pytest.raises(UsageError, match="holds no safetensors weights of a StableDiffusionPipeline"):
+    with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
         family_of(folder).load_pipeline()

@@ -11,7 +11,7 @@ from lesiongen.storage import file_digest, readable
 
 __all__ = ["files_digest", "local_files"]
 
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
 @contextmanager
