@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lesiongen.errors import LesionGenError
+from lesiongen.outlets import guard_streams, log_to
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
 from lesiongen.tracking import finish_pipeline_run
@@ -52,9 +53,8 @@ def step(stage: str) -> Iterator[None]:
         SystemExit: The body raised a LesionGenError; its text was written line by line, its exit code is kept.
     """
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-    for name in ("lesiongen", "components"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    guard_streams()  # for good: the executor writes a traceback of its own after the step
+    log_to(sys.stdout, logging.INFO, ("lesiongen", "components"))
     logger.info("%s", STARTED.format(stage=stage))
     try:
         yield

@@ -1,5 +1,7 @@
 """Errors that a user is meant to read: what is wrong, where, and what to do."""
 
+from lesiongen.redaction import shown
+
 __all__ = [
     "DataError",
     "Diverged",
@@ -13,7 +15,7 @@ __all__ = [
 
 
 class LesionGenError(Exception):
-    """Base of every error shown to a user without a traceback.
+    """Base of every error shown to a user without a traceback; its text holds no secret (`lesiongen.redaction`).
 
     Args:
         message: What is wrong and where (file, row, column, value), in one or a few sentences.
@@ -28,7 +30,7 @@ class LesionGenError(Exception):
 
     def __str__(self) -> str:
         message = str(self.args[0])
-        return f"{message}\n{self.hint}" if self.hint else message
+        return shown(f"{message}\n{self.hint}" if self.hint else message)
 
 
 class UsageError(LesionGenError):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.redaction import register_secret
 from lesiongen.storage import open_storage
 
 __all__ = ["DATA_SUFFIXES", "model_files"]
@@ -54,9 +55,10 @@ def _suffixes(wanted: Sequence[str]) -> frozenset[str]:
 
 
 def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    register_secret(get_token())
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except HFValidationError as error:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from lesiongen.redaction import shown
+
 __all__ = ["Progress", "progress"]
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class _LogProgress:
         rate = (self.done - self.before) / max(now - self.started, 1e-9)
         of_total = f"/{self.total:,}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
-        tail = f" · {note}" if note else ""
+        tail = f" · {shown(note)}" if note else ""
         return f"{self.description}: {self.done:,}{of_total} {self.unit} ({rate:,.1f}/s{left}){tail}"
 
 
@@ -46,7 +48,7 @@ class _BarProgress:
         self.bar, self.task = bar, task
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        self.bar.update(self.task, advance=amount, note=note)  # type: ignore[attr-defined]
+        self.bar.update(self.task, advance=amount, note=shown(note))  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -66,12 +68,12 @@ def progress(description: str, *, total: int | None = None, unit: str = "items",
     from rich.console import Console
 
     columns = (
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
         rich_progress.TextColumn(unit),
         rich_progress.TimeRemainingColumn(),
-        rich_progress.TextColumn("{task.fields[note]}"),
+        rich_progress.TextColumn("{task.fields[note]}", markup=False),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _BarProgress(bar, bar.add_task(description, total=total, completed=done, note=""))
+        yield _BarProgress(bar, bar.add_task(shown(description), total=total, completed=done, note=""))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lesiongen import __version__
 from lesiongen.errors import Interrupted, ServiceError, UsageError
+from lesiongen.redaction import names_secret, redact, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +30,6 @@ __all__ = [
     "mlflow_client",
     "service_errors",
     "stage_run",
-    "without_password",
 ]
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ KIND_TAG = "lesiongen.kind"
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
 QUIET_SECONDS = 60.0
-SECRET = re.compile(r"secret|password|api_?key|access_?key|credential", re.IGNORECASE)
 
 
 class StageRun:
@@ -109,7 +108,7 @@ class _TrackedRun(StageRun):
 
     def log_text(self, text: str, name: str) -> None:
         with service_errors():
-            self.client.log_text(self.run_id, text, name)
+            self.client.log_text(self.run_id, redact(text), name)
 
     def log_json(self, value: object, name: str) -> None:
         self.log_text(json.dumps(value, indent=2, default=str), name)
@@ -118,7 +117,7 @@ class _TrackedRun(StageRun):
         from mlflow.entities import RunTag
 
         with service_errors():
-            self.client.log_batch(self.run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+            self.client.log_batch(self.run_id, tags=[RunTag(name, shown(value)) for name, value in tags.items()])
 
     def log_params(self, params: Mapping[str, object]) -> None:
         from mlflow.entities import Param
@@ -211,17 +210,12 @@ def service_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        server = without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
-        text = without_password(str(error))
+        server = os.environ.get("MLFLOW_TRACKING_URI", "")
+        text = redact(str(error))
         if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
             hint = "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
             raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
         raise ServiceError(f"The MLflow server at {server} refuses: {text}") from error
-
-
-def without_password(text: str) -> str:
-    """Removes user and password from the addresses in a text: ``https://me:secret@host`` becomes ``https://host``."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def _opened(client: Any, stage: str) -> str:
@@ -290,7 +284,7 @@ def _parents(client: Any, experiment: str, pipeline_run: str) -> list[str]:
 def _close_failed(run: _TrackedRun, error: BaseException) -> None:
     interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
     with suppress(ServiceError):  # the stage's own error is the one to see
-        first_line = (str(error).splitlines() or [""])[0]
+        first_line = (shown(error).splitlines() or [""])[0]  # before the cut, which could leave a part of a secret
         run.set_tags({"lesiongen.error": f"{type(error).__name__}: {first_line}"[:500]})
         run.end("KILLED" if interrupted else "FAILED")
 
@@ -310,12 +304,12 @@ def _flat(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{key}.")
         else:
-            flat[_key(key)] = "(not shown)" if SECRET.search(key) else _text(value)
+            flat[_key(key)] = "(not shown)" if names_secret(key) else _text(value)
     return flat
 
 
 def _text(value: object) -> str:
-    text = json.dumps(value, default=str) if isinstance(value, list | tuple | dict) else str(value)
+    text = shown(json.dumps(value, default=str) if isinstance(value, list | tuple | dict) else value)
     return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
 
 

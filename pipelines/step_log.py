@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from components.step import ERROR_PREFIX, STARTED
+from lesiongen.redaction import shown
 
 __all__ = ["StepLog"]
 
@@ -23,7 +24,7 @@ class StepLog:
 
     Args:
         screen: Where the lines for the reader go.
-        file: The run's log; takes every line as it came.
+        file: The run's log; takes every line as it came, but for secrets.
     """
 
     def __init__(self, screen: TextIO, file: Path) -> None:
@@ -56,7 +57,7 @@ class StepLog:
         self._file.close()
 
     def _take(self, line: str) -> None:
-        line = _COLOUR.sub("", line.rstrip())
+        line = shown(_COLOUR.sub("", line.rstrip()))
         if not line:
             return
         self._file.write(line + "\n")

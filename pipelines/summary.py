@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lesiongen.errors import LesionGenError
+from lesiongen.redaction import redact
 from lesiongen.references import read_reference
 from lesiongen.storage import open_storage
-from lesiongen.tracking import without_password
 from pipelines.runs import RunFolder
 
 __all__ = ["RunSummary", "summarise"]
@@ -94,7 +94,7 @@ def _reason(reason: dict[str, Any]) -> str:
 
 
 def _server(variable: str) -> str | None:
-    return without_password(os.environ.get(variable, "")) or None
+    return redact(os.environ.get(variable, "")) or None
 
 
 def _copy(uri: str, key: str, folder: Path) -> Path:

@@ -23,7 +23,12 @@ LOADED = {
     "from lesiongen.captions.vision_language import VisionLanguageConfig; "
     "LocalModel(VisionLanguageConfig(model={0!r}))",
 }
-REPORTED = "import sys\nfrom lesiongen.errors import LesionGenError\ntry: {}\nexcept LesionGenError as error: sys.exit(str(error))"
+REPORTED = """
+import sys
+from lesiongen.errors import LesionGenError
+try: {}
+except LesionGenError as error: sys.exit(str(error))
+"""
 
 
 def _code(folder: Path, witness: Path) -> None:

@@ -13,7 +13,7 @@ UNBOUNDED = 100_000
 """transformers writes 10**30 where a tokenizer has no limit."""
 
 FIRST, FURTHER = "tokenizer", "tokenizer_2"
-"""Folders of a pipeline's tokenizers; it has a second one where it has a second text encoder, as Stable Diffusion XL."""
+"""Folders of a pipeline's tokenizers; one with two text encoders, as Stable Diffusion XL, has both."""
 _WANTED = [
     *(f"{part}/*.{suffix}" for part in (FIRST, FURTHER) for suffix in ("json", "txt")),
     *("config.json", "tokenizer*.json", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json"),

@@ -12,6 +12,7 @@ from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import errors_console, summary, with_examples
 from lesiongen.errors import LesionGenError
+from lesiongen.outlets import guard_streams, log_to, show_traceback
 
 __all__ = ["app", "main"]
 
@@ -56,6 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "LESIONGEN", "help_option_names": ["-h", "--help"]},
 )
 
@@ -88,9 +90,7 @@ def _common(
     # Libraries warn of parts that are not used here; what matters to the user is said by us.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("lesiongen", "components", "pipelines"):
-        logging.getLogger(name).setLevel(level)
+    log_to(sys.stderr, level, ("lesiongen", "components", "pipelines"))
     if context.invoked_subcommand in STAGES and not {"-h", "--help"} & set(sys.argv):
         from lesiongen.stack import use_running_stack
 
@@ -109,6 +109,7 @@ for _name, _module in GROUPS.items():
 
 def main() -> None:
     """Runs the command; an error meant for the user ends it with its exit code, without a traceback."""
+    guard_streams()
     try:
         app()
     except LesionGenError as error:
@@ -119,3 +120,6 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
             errors_console.print("Interrupted.")
         raise
+    except Exception:
+        show_traceback()
+        sys.exit(1)

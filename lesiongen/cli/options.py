@@ -1,14 +1,16 @@
 """Options that several commands share."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from lesiongen.errors import UsageError
+from lesiongen.redaction import shown
 
 __all__ = [
     "ConfigFile",
@@ -26,8 +28,18 @@ __all__ = [
     "with_examples",
 ]
 
-console = Console(highlight=False, soft_wrap=True)
-errors_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console whose texts hold neither secrets nor characters that a terminal obeys."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Renders an object into segments that may be shown."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(shown(segment.text), segment.style)
+
+
+console = _Console(highlight=False, soft_wrap=True)
+errors_console = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def load_yaml(path: Path) -> Any:
@@ -142,7 +154,7 @@ def print_json(value: object) -> None:
     """Prints a value as JSON on standard output, in one piece whatever the terminal's width."""
     import json
 
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    typer.echo(shown(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, summary, with_examples
+from lesiongen.redaction import shown
 
 __all__ = ["app", "compile_command", "run_command"]
 
@@ -149,7 +150,7 @@ def run_command(
     if as_json:
         print_json(summary.as_dict())
     else:
-        typer.echo(summary.text())
+        typer.echo(shown(summary.text()))
 
 
 def _refuse_changes(context: typer.Context) -> None:

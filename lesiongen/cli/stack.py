@@ -1,12 +1,14 @@
 """``lesiongen up``, ``down`` and ``status``: the embedded S3 and MLflow servers."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, print_json
+from lesiongen.outlets import unguarded
 
 if TYPE_CHECKING:
     from lesiongen.stack import StackStatus
@@ -71,7 +73,7 @@ def status_command(
     stack = Stack(home)
     if export:
         for name, value in stack.environment().items():
-            typer.echo(f"export {name}={shlex.quote(value)}")
+            typer.echo(f"export {name}={shlex.quote(value)}", file=unguarded(sys.stdout))
         return
     status = stack.status()
     _show(status, as_json)

@@ -42,9 +42,9 @@ def scheduler_type(folder: Path) -> Any:
     """
     import diffusers
 
-    declared = read_index(folder).get("scheduler")
-    name = declared[1] if isinstance(declared, list) else None
-    kind = getattr(diffusers, name, None) if isinstance(name, str) and declared[0] == "diffusers" else None
+    declared: Any = read_index(folder).get("scheduler")
+    library, name = declared if isinstance(declared, list) else (None, None)
+    kind = getattr(diffusers, name, None) if isinstance(name, str) and library == "diffusers" else None
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
         raise _foreign(folder, "scheduler", declared)
     return kind

@@ -1,7 +1,6 @@
 """The inside of a launched process: its log, its errors, and its end when nobody waits for it any more."""
 
 import json
-import logging
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ import psutil
 
 from lesiongen import errors
 from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.outlets import guard_streams, log_to
 
 __all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "worker"]
 
@@ -40,8 +40,8 @@ def worker() -> Iterator[int]:
         SystemExit: The work failed; the error's own exit code, or 1.
     """
     rank, folder = int(os.environ["RANK"]), Path(os.environ[FOLDER])
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("lesiongen").setLevel(os.environ.get(LEVEL, "INFO"))
+    guard_streams()
+    log_to(sys.stderr, os.environ.get(LEVEL, "INFO"))
     (folder / f"pid-{rank}").write_text(str(os.getpid()))
     threading.Thread(target=_end_with, args=(os.environ[LAUNCHER],), daemon=True).start()
     if rank:

@@ -24,6 +24,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
+from lesiongen.redaction import register_secret
 from lesiongen.storage.creation import Target
 from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
@@ -58,6 +59,11 @@ def s3_client() -> "S3Client":
 def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
     values = dict(variables)
     address = values.get("AWS_ENDPOINT_URL_S3") or values.get("AWS_ENDPOINT_URL") or None
+    if address and "@" in address.partition("://")[2]:
+        raise UsageError(
+            "AWS_ENDPOINT_URL holds a user or a password, which S3 does not know",
+            hint="Write http://host:port; the keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )
     style = {"addressing_style": "path"} if address else {}
     config = Config(
         s3=cast(Any, style),
@@ -69,6 +75,10 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
     # A session of its own, as boto3's default session keeps the keys that it first saw. It looks for keys, tokens
     # and profiles where every AWS program does.
     session = boto3.session.Session()
+    if credentials := session.get_credentials():  # of a profile or a role too, which no variable holds
+        known = credentials.get_frozen_credentials()
+        register_secret(known.secret_key)
+        register_secret(known.token)
     region = values.get("AWS_REGION") or session.region_name or "us-east-1"
     return session.client("s3", endpoint_url=address, region_name=region, config=config)
 

@@ -23,6 +23,7 @@ from lesiongen.captions.vision_language.replies import Passing, Reply, complaint
 from lesiongen.captions.vision_language.sight import SHOWN, card, sees
 from lesiongen.errors import LesionGenError, ServiceError, UsageError
 from lesiongen.imaging import encode_jpeg
+from lesiongen.redaction import shown
 
 __all__ = ["KEY_VARIABLE", "Endpoint", "model_of", "request_body"]
 
@@ -147,7 +148,7 @@ class Endpoint:
             response = self._paid(client, question, dialect)
             if isinstance(response, Reply):
                 return response.answer
-            complaint = complaint_of(response, self._key)
+            complaint = complaint_of(response)
             plainer = dialect.without(complaint) if response.status_code in (400, 422) else None
             if plainer is None:
                 raise failure_of(response, self._host, complaint)
@@ -175,7 +176,7 @@ class Endpoint:
             return reply
         except httpx.ConnectError as error:
             prompt = answer = 0
-            raise Passing(f"{self._host} cannot be reached: {error}") from None
+            raise Passing(f"{self._host} cannot be reached: {shown(error)}") from None
         except httpx.TimeoutException:
             raise Passing(f"{self._host} was silent for {self._config.timeout:g} s") from None
         except httpx.TransportError as error:

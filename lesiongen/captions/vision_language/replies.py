@@ -8,6 +8,7 @@ import httpx
 from lesiongen.captions.vision_language.backend import Answer
 from lesiongen.captions.vision_language.pacing import retry_after
 from lesiongen.errors import LesionGenError, ServiceError, UsageError
+from lesiongen.redaction import redact, shown
 
 __all__ = ["Passing", "Reply", "complaint_of", "failure_of", "read_reply"]
 
@@ -18,6 +19,8 @@ _HINTS = {
     404: "Check the address (it usually ends with /v1) and the name of the model.",
     413: "Lower image_side.",
 }
+_READ = 10_000
+"""Characters of a complaint that are looked at."""
 _EXHAUSTED = ("insufficient_quota", "billing_hard_limit_reached")
 
 
@@ -41,7 +44,7 @@ class Reply(NamedTuple):
     answer_tokens: int | None
 
 
-def complaint_of(response: httpx.Response, key: str | None) -> str:
+def complaint_of(response: httpx.Response) -> str:
     """Returns what a refusing server says, on one line and bounded, without the key that it may repeat."""
     try:
         error = response.json()
@@ -51,9 +54,9 @@ def complaint_of(response: httpx.Response, key: str | None) -> str:
         error = error.get("error", error)
     if isinstance(error, dict):
         error = " ".join(str(error[key]) for key in ("message", "param", "code") if error.get(key)) or error
-    said = " ".join(str(error).split())
-    # Before the cut, which could leave a part of it.
-    return (said.replace(key, "...") if key else said)[:400]
+    said = " ".join(str(error)[:_READ].split())
+    # Before the cut, which could leave a part of the key.
+    return shown(said)[:400]
 
 
 def failure_of(response: httpx.Response, host: str, complaint: str) -> Passing | LesionGenError:
@@ -85,9 +88,9 @@ def read_reply(response: httpx.Response, host: str) -> Reply:
         raise Passing(f"{host} answered with no chat completion") from None
     if choice.get("finish_reason") == "content_filter":
         refusal = refusal or "stopped by the endpoint's content filter"
-    text = content if isinstance(content, str) else ""
+    text = redact(content) if isinstance(content, str) else ""  # answers are kept: a server may repeat the key
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
-    answer = Answer(text, _pieces(choice.get("logprobs"), text), str(refusal)[:200] if refusal else None)
+    answer = Answer(text, _pieces(choice.get("logprobs"), text), shown(refusal)[:200] if refusal else None)
     return Reply(answer, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
 
 
