@@ -5,24 +5,21 @@ from io import BytesIO
 
 from PIL import ExifTags, Image
 
-from lesiongen.imaging.file_pieces import JPEG_START, PNG_START, jpeg_pieces, png_pieces
+from lesiongen.imaging.file_pieces import JPEG_START, PNG_START
+from lesiongen.imaging.plain_pieces import plain_jpeg, plain_png
 
 __all__ = ["private_metadata"]
 
-_EXIF = b"Exif\0\0"
-_SEGMENTS = {
-    0xE1: {_EXIF: "EXIF", b"http://ns.adobe.com/x": "XMP"},
-    0xED: {b"Photoshop": "IPTC"},
-    0xFE: {b"": "comment"},
-}
-_CHUNKS = {b"eXIf": "EXIF", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "date"}
 _BASE, _DETAIL = ExifTags.Base, "EXIF "
 _TAGS: Mapping[int, str] = {
     _BASE.Artist: "name",
     _BASE.Copyright: "name",
     _BASE.XPAuthor: "name",
     _BASE.CameraOwnerName: "name",
+    _BASE.HostComputer: "name",
     _BASE.ImageDescription: "comment",
+    _BASE.DocumentName: "comment",
+    _BASE.PageName: "comment",
     _BASE.UserComment: "comment",
     _BASE.XPComment: "comment",
     _BASE.XPTitle: "comment",
@@ -38,6 +35,8 @@ _TAGS: Mapping[int, str] = {
 }
 
 
+_IPTC_TAGS = {0x83BB, 0x8649}
+"""IPTC and Photoshop's resources in a TIFF file."""
 _AFTER = "data after the picture"
 
 
@@ -46,8 +45,9 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
 
     The kinds are ``EXIF GPS``, ``EXIF name``, ``EXIF date``, ``EXIF comment``, ``EXIF camera serial``,
     ``EXIF image serial``, ``EXIF maker note``, ``EXIF unreadable``, ``XMP``, ``IPTC``, ``comment``, ``text`` (of PNG),
-    ``date`` and ``data after the picture`` (a phone's further views, among others). Colour profiles, the resolution
-    and the orientation identify nobody. The pixels are not decoded.
+    ``date``, ``thumbnail``, ``other data`` (a segment or chunk of no known kind, or more than belongs into a known
+    one), ``unusable colour profile`` and ``data after the picture`` (a phone's further views, among others). Colour
+    profiles, the resolution and the orientation identify nobody. The pixels are not decoded.
     """
     look = _kinds_of_pieces if data.startswith((PNG_START, JPEG_START)) else _kinds_by_pillow
     kinds = list(look(data))
@@ -58,13 +58,10 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
 def _kinds_of_pieces(data: bytes) -> Iterator[str]:
     end = 0
     try:
-        for name, place in png_pieces(data) if data.startswith(PNG_START) else jpeg_pieces(data):
-            if name in _CHUNKS:
-                yield _CHUNKS[name]
-            elif name in _SEGMENTS:
-                body = data[place.start + 4 : min(place.start + 36, place.stop)]
-                yield from (kind for start, kind in _SEGMENTS[name].items() if body.startswith(start))
-            end = place.stop
+        for piece in plain_png(data) if data.startswith(PNG_START) else plain_jpeg(data):
+            if piece.removed is not None:
+                yield piece.removed
+            end = piece.stop
     except ValueError:
         end = 0  # A picture without an end: what follows it cannot be told from it.
     # Some programs fill their files up with zeros.
@@ -75,8 +72,11 @@ def _kinds_of_pieces(data: bytes) -> Iterator[str]:
 def _kinds_by_pillow(data: bytes) -> Iterator[str]:
     """Asks Pillow, for the formats that are not walked through here (TIFF, WebP, GIF, BMP)."""
     with Image.open(BytesIO(data)) as image:
-        if image.getexif():
+        tags = image.getexif()
+        if tags:
             yield "EXIF"
+        if not _IPTC_TAGS.isdisjoint(tags):
+            yield "IPTC"
         yield from (name for key, name in (("xmp", "XMP"), ("comment", "comment")) if image.info.get(key))
 
 

@@ -1,11 +1,12 @@
 import errno
 import io
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from lesiongen.errors import StorageError
 from lesiongen.imaging import decode
@@ -24,6 +25,7 @@ def skin() -> Image.Image:
 
 
 RED = Image.new("RGB", (20, 10), "red")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 TEXT = PngImagePlugin.PngInfo()
 TEXT.add_text("Patient", "4711")
 EXIF = Image.Exif()
@@ -36,8 +38,9 @@ EXIF[0x010F] = "camera"
         saved(RED, "PNG"),
         saved(RED, "JPEG"),
         saved(RED, "JPEG", progressive=True, subsampling=2),
-        saved(RED, "JPEG", icc_profile=b"\0" * 200),
+        saved(RED, "JPEG", icc_profile=SRGB),
         saved(RED, "PNG", dpi=(72, 72)),
+        saved(RED, "PNG", icc_profile=SRGB),
     ],
 )
 def test_plain_files_are_kept_byte_for_byte(data):
@@ -86,6 +89,88 @@ def test_a_comment_between_the_scans_and_a_thumbnail_go_too():
     with_one = whole[:4] + (16 + 6).to_bytes(2, "big") + whole[6:18] + thumbnail + whole[20:]
     assert with_one != whole
     assert clean(with_one).data == whole
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+
+ADOBE = b"Adobe\0\x64\0\0\0\0\x01"
+ICC = b"ICC_PROFILE\0\x01\x01"
+SECRET = b"patient 4711"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "kept", "removed"),
+    [
+        (segment(0xEE, ADOBE + SECRET), segment(0xEE, ADOBE), "other data"),
+        (segment(0xEE, ADOBE) + segment(0xEE, ADOBE[:-7] + SECRET[:7]), segment(0xEE, ADOBE), "other data"),
+        (segment(0xEE, b"Adobe" + SECRET[:6]), b"", "other data"),
+        (segment(0xE2, ICC + SECRET), b"", "unusable colour profile"),
+        (segment(0xE2, ICC + SRGB + SECRET), b"", "unusable colour profile"),
+        (segment(0xE2, ICC + SRGB.replace(b"chrm", b"4711")), b"", "unusable colour profile"),
+        (segment(0xE2, ICC[:-2] + b"\x02\x01" + SRGB), b"", "unusable colour profile"),
+        (segment(0xE2, b"MPF\0" + SECRET), b"", "other data"),
+        (segment(0xE1, b"Exif\1" + SECRET), b"", "other data"),
+        (segment(0xE0, b"JFXX\0" + SECRET), b"", "thumbnail"),
+        (segment(0xE0, b"JFIF\0" + SECRET), b"", "other data"),
+        *((segment(marker, SECRET), b"", "other data") for marker in (0xE0, *range(0xE3, 0xF0))),
+        (segment(0xFE, SECRET), b"", "comment"),
+    ],
+)
+def test_no_segment_of_a_jpeg_holds_a_text(hidden, kept, removed):
+    plain = saved(RED, "JPEG")
+    picture = clean(plain[:20] + hidden + plain[20:])
+    assert picture.data == plain[:20] + kept + plain[20:]
+    assert removed in picture.removed
+    assert clean(picture.data).removed == ()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "removed"),
+    [
+        (chunk(b"prVt", SECRET), "other data"),
+        (chunk(b"sPLT", SECRET), "other data"),
+        (chunk(b"pHYs", SECRET), "other data"),
+        (chunk(b"pHYs", b"\0" * 9) * 2, "other data"),
+        (chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(SECRET)), "unusable colour profile"),
+        (chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(SRGB) + SECRET), "unusable colour profile"),
+        (chunk(b"iCCP", SECRET + b"\0\0" + zlib.compress(SRGB)), "text"),
+        (chunk(b"tEXt", SECRET), "text"),
+    ],
+)
+def test_no_chunk_of_a_png_holds_a_text(hidden, removed):
+    plain = saved(RED, "PNG")
+    picture = clean(plain[:33] + hidden + plain[33:])
+    assert SECRET not in picture.data
+    assert picture.removed == (removed,)
+    assert clean(picture.data).removed == ()
+    with_end = plain[:-12] + chunk(b"IEND", SECRET)
+    assert clean(with_end).data == plain
+    assert clean(with_end).removed == ("other data",)
+
+
+def test_a_colour_transform_and_a_profile_in_parts_stay():
+    plain = saved(RED, "JPEG")
+    half = len(SRGB) // 2
+    parts = segment(0xE2, ICC[:-2] + b"\x01\x02" + SRGB[:half]) + segment(0xE2, ICC[:-2] + b"\x02\x02" + SRGB[half:])
+    data = plain[:20] + segment(0xEE, ADOBE) + parts + plain[20:]
+    assert clean(data).data == data
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+def test_what_other_formats_carry_is_named(kind):
+    named = Image.Exif()
+    named[0x010D] = "patient 4711"
+    if kind == "TIFF":  # both are tags of its own
+        named[0x02BC], named[0x83BB] = b"<x>4711</x>", b"4711"
+    picture = clean(saved(RED, kind, exif=named, xmp=b"<x>4711</x>"))
+    assert set(picture.removed) == {"EXIF comment", "XMP"} | ({"IPTC"} if kind == "TIFF" else set())
+    assert b"4711" not in picture.data
 
 
 def test_a_turned_photograph_is_set_upright_and_written_anew():
