@@ -9,10 +9,10 @@ _HEADER, _ENTRY, _MOST_TAGS, _MOST_BYTES = 128, 12, 100, 4 << 20
 # Registered tags (ICC.1:2022, section 9) and those that Apple's and HP's profiles add; one that names a monitor
 # with its serial number (mmod) is not among them. Texts in these (desc, cprt) name the profile and its maker.
 _TAGS = frozenset(
-    b"A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 B2D0 B2D1 B2D2 B2D3 D2B0 D2B1 D2B2 D2B3 aabg aagg aarg bTRC bXYZ bfd  bkpt calt "
+    b"A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 B2D0 B2D1 B2D2 B2D3 D2B0 D2B1 D2B2 D2B3 aabg aagg aarg bTRC bXYZ bkpt calt "
     b"chad chrm cicp ciis clot clro cprt crdi desc devs dmdd dmnd dscm gTRC gXYZ gamt gbd0 gbd1 gbd2 gbd3 kTRC lumi "
     b"meas meta ncl2 ncol ndin pre0 pre1 pre2 ps2s ps2i psd0 psd1 psd2 psd3 pseq psid rTRC rXYZ resp rig0 rig2 scrd "
-    b"scrn targ tech vcgt vcgp view vued wtpt".split(b" ")
+    b"scrn targ tech vcgt vcgp view vued wtpt".split()
 )
 _NAMES = {
     b"ICC Profile",

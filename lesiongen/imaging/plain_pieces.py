@@ -98,9 +98,8 @@ def _has_profile(data: bytes, pieces: Sequence[tuple[int, slice]]) -> bool:
     """Tells whether the segments of the colour profile, numbered from 1, make up a profile."""
     bodies = [data[place][4:] for marker, place in pieces if marker == 0xE2]
     parts = [body[len(_ICC) :] for body in bodies if body.startswith(_ICC)]
-    numbered = all(
-        len(part) > 2 and part[0] == number and part[1] == len(parts) for number, part in enumerate(parts, 1)
-    )
+    count = len(parts)
+    numbered = count < 256 and all(part[:2] == bytes([number, count]) for number, part in enumerate(parts, 1))
     return numbered and is_colour_profile(b"".join(part[2:] for part in parts))
 
 

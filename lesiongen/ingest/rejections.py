@@ -1,7 +1,5 @@
 """What happens to rows that stay out of the dataset."""
 
-import csv
-import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, fields
@@ -12,6 +10,7 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import NOT_THERE
 from lesiongen.ingest.rows import Kind, Rejection
 from lesiongen.ingest.sources import Source
+from lesiongen.safe_csv import csv_table
 
 __all__ = ["LEFT_OUT_NAMES", "check_rejections", "left_out_tables"]
 
@@ -97,13 +96,4 @@ def left_out_tables(left_out: Sequence[Rejection]) -> dict[str, str | None]:
 
 
 def _table(rows: Sequence[Rejection]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(_COLUMNS)
-    table.writerows(map(_inert, astuple(item)[: len(_COLUMNS)]) for item in rows)
-    return text.getvalue()
-
-
-def _inert(cell: str | int | None) -> str | int | None:
-    """Keeps a spreadsheet from running what a stranger's table holds: a formula gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
+    return csv_table(_COLUMNS, (astuple(item)[: len(_COLUMNS)] for item in rows))

@@ -1,11 +1,10 @@
 """What was removed from image files because it could identify a person: counted, and listed beside the dataset."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 
 from lesiongen.ingest.splitting import LoadedRow
+from lesiongen.safe_csv import csv_table
 
 __all__ = ["REMOVED_NAME", "removed_counts", "removed_table"]
 
@@ -19,9 +18,5 @@ def removed_counts(loaded: Sequence[LoadedRow]) -> dict[str, int]:
 
 def removed_table(loaded: Sequence[LoadedRow]) -> str | None:
     """Returns a table of the images and the kinds that their files carried, never what these said; None without any."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(("file", "image_id", "removed"))
     rows = [(item.row.image_key, item.row.image_id, ", ".join(item.removed)) for item in loaded if item.removed]
-    table.writerows(rows)
-    return text.getvalue() if rows else None
+    return csv_table(("file", "image_id", "removed"), rows) if rows else None
