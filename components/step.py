@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from lesiongen.errors import LesionGenError
 from lesiongen.outlets import guard_streams, log_to
+from lesiongen.permissions import new_files_for_owner
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
 from lesiongen.tracking import finish_pipeline_run
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 def step(stage: str) -> Iterator[None]:
     """Runs the body of a step: its log goes to standard output, and a user's error ends it without a traceback.
 
+    What it writes is its owner's alone (`lesiongen.permissions`): the launcher of a pod runs as the same user.
+
     Raises:
         SystemExit: The body raised a LesionGenError; its text was written line by line, its exit code is kept.
     """
@@ -57,7 +60,8 @@ def step(stage: str) -> Iterator[None]:
     log_to(sys.stdout, logging.INFO, ("lesiongen", "components"))
     logger.info("%s", STARTED.format(stage=stage))
     try:
-        yield
+        with new_files_for_owner():
+            yield
     except LesionGenError as error:
         sys.stdout.flush()
         prefix = ERROR_PREFIX.format(stage=stage)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import local
 
-from lesiongen.errors import ServiceError
+from lesiongen.errors import ServiceError, UsageError
 from pipelines.runs import RunFolder
 from pipelines.stopping import EXECUTOR, EXIT_HANDLER
 
@@ -34,11 +34,13 @@ def container_runner(folder: RunFolder, source: str) -> Any:
 
     Raises:
         ServiceError: No Docker Engine answers.
+        UsageError: The image's user may not read the source.
     """
     docker, client = _client()
     client.close()
     mounts = []
     if "://" not in source:
+        _check_readable(Path(source))
         mounts.append(docker.types.Mount(source, source, type="bind", read_only=True))
     return local.DockerRunner(
         network_mode="host",
@@ -72,6 +74,16 @@ def _client() -> tuple[Any, Any]:
     except docker.errors.DockerException as error:
         raise ServiceError(f"No Docker Engine answers: {error}", hint=hint) from error
     return docker, client
+
+
+def _check_readable(source: Path) -> None:
+    """Refuses a source that is closed to the image's user, which is another one where this one is root."""
+    found = source.stat()
+    if os.getuid() == 0 and found.st_uid != IMAGE_USER and found.st_mode & 0o005 != 0o005:
+        raise UsageError(
+            f"{source} may not be read by the containers, which run as user {IMAGE_USER}",
+            hint=f"Run as another user than root, or: chown -R {IMAGE_USER} {source}",
+        )
 
 
 def _user(artifacts: Path) -> str:

@@ -13,6 +13,7 @@ from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import errors_console, summary, with_examples
 from lesiongen.errors import LesionGenError
 from lesiongen.outlets import guard_streams, log_to, show_traceback
+from lesiongen.permissions import UMASK, new_files_for_owner
 
 __all__ = ["app", "main"]
 
@@ -72,6 +73,12 @@ def _common(
     context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+    umask: Annotated[
+        str | None,
+        typer.Option(
+            envvar=UMASK, metavar="OCTAL", help="Rights that new files lack: 077, for the owner alone, unless given."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -90,6 +97,7 @@ def _common(
     # Libraries warn of parts that are not used here; what matters to the user is said by us.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    context.with_resource(new_files_for_owner(umask))
     log_to(sys.stderr, level, ("lesiongen", "components", "pipelines"))
     if context.invoked_subcommand in STAGES and not {"-h", "--help"} & set(sys.argv):
         from lesiongen.stack import use_running_stack

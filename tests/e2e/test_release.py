@@ -57,8 +57,10 @@ def test_a_run_is_stopped_by_a_signal_and_goes_on(
     assert [folder.name for folder in (home / "runs").iterdir()] == [results["run"]]
 
 
-def test_what_the_run_left_behind(stack_again: Stack, results: dict[str, Any]) -> None:
+def test_what_the_run_left_behind(stack_again: Stack, results: dict[str, Any], home: Path) -> None:
     """One test, so that the servers start once."""
+    open_to_others = [str(path) for path in home.rglob("*") if path.lstat().st_mode & 0o077 and not path.is_symlink()]
+    assert open_to_others == []
     _check_datasets(results)
     _check_model_and_evaluation(results)
     _check_registry(results)
