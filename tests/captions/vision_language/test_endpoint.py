@@ -183,6 +183,19 @@ def test_the_key_is_nowhere_but_in_the_header(server, writer, lesions, tmp_path,
     assert KEY not in json.dumps(server.requests)
 
 
+def test_a_key_in_an_answer_is_neither_kept_nor_said(server, writer, lesions, tmp_path, caplog):
+    echoed = {"colour": [f"dark brown {KEY.upper()}"], "shape": [f"oval {KEY[:14]}"], "patterns": [KEY[-12:]]}
+    server.replies = [Reply(body=completion(json.dumps(echoed)))] * 2 + [Reply(418, {"error": KEY.upper()[3:]})] * 2
+    with caplog.at_level(logging.DEBUG, "lesiongen"):
+        written = writer().write(*lesions(1))
+        with pytest.raises(ServiceError) as error:
+            writer().write(*lesions(2))
+    kept = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
+    assert "oval" in kept
+    for text in (kept, caplog.text, str(error.value), str(written)):
+        assert not [KEY[at : at + 8] for at in range(3, len(KEY) - 7) if KEY[at : at + 8] in text.lower()]
+
+
 def test_openais_key_is_sent_to_openai_alone(server, configure, lesions, time, monkeypatch):
     monkeypatch.delenv("LESIONGEN_VLM_API_KEY")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
