@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lesiongen import __version__
+from lesiongen.redaction import shown
 from lesiongen.reporting.blocks import Block, Page, Table
 from lesiongen.reporting.pictures import data_uri
 
@@ -18,7 +19,7 @@ __all__ = ["format_value", "render"]
 def render(page: Page) -> str:
     """Returns the page as one HTML file that loads nothing: style and pictures are inside it.
 
-    Every text of the page is escaped, whatever it holds.
+    Every text of the page is escaped, whatever it holds, and no text holds a secret.
     """
     anchors = _anchors([section.title for section in page.sections])
     sections = list(zip(anchors, page.sections, strict=True))
@@ -28,11 +29,19 @@ def render(page: Page) -> str:
 @cache
 def _environment() -> Environment:
     loader = PackageLoader("lesiongen.reporting")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_fit
+    )
     environment.filters.update(shown=format_value, data_uri=data_uri, numeric=_numeric_columns)
     style = Markup(loader.get_source(environment, "style.css")[0])  # noqa: S704 - a file of this package
     environment.globals.update(style=style, version=__version__, kind_of=_kind)
     return environment
+
+
+def _fit(value: object) -> object:
+    """Takes secrets, and characters that turn a line round, out of what a page shows; pictures are passed by."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup) and not value.startswith("data:image/")
+    return shown(value) if is_text else value
 
 
 def _kind(block: Block) -> str:

@@ -141,3 +141,12 @@ def test_a_figure_becomes_a_picture():
     assert picture.width > 200
     pixels = np.asarray(picture).reshape(-1, 3)
     assert ((pixels[:, 0] > 200) & (pixels[:, 1] < 60)).any()
+
+
+def test_no_text_of_a_page_holds_a_secret_or_turns_a_line_round(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "0a1b2c3d4e5f6g7h")
+    told = "at http://me:0a1b2c3d@host, \u202egnp"
+    page = Page(title=told, sections=(Section(title="x", blocks=(Table(columns=(told,), rows=((told,),)),)),))
+    text = render(page)
+    assert "0a1b2c3d" not in text and "me:*" not in text and "at http://host" in text
+    assert "\u202e" not in text and "\\u202egnp" in text
