@@ -1,7 +1,6 @@
 """What a stranger's model folder may do: be read. Nothing in it is run, and nothing is asked."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,17 +16,15 @@ from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.model_files import model_files
 from lesiongen.storage import open_storage
 
-LOADED = {
-    "tokenizer": "from lesiongen.captions.tokenizers import load_tokenizers; load_tokenizers({0!r})",
-    "vision-language": "from lesiongen.captions.vision_language.local_model import LocalModel; "
-    "from lesiongen.captions.vision_language import VisionLanguageConfig; "
-    "LocalModel(VisionLanguageConfig(model={0!r}))",
-}
-REPORTED = """
+LOADING = """
 import sys
+from lesiongen.captions.tokenizers import load_tokenizers
+from lesiongen.captions.vision_language import VisionLanguageConfig
+from lesiongen.captions.vision_language.local_model import LocalModel
 from lesiongen.errors import LesionGenError
-try: {}
-except LesionGenError as error: sys.exit(str(error))
+for load in (lambda: load_tokenizers("tokenizer"), lambda: LocalModel(VisionLanguageConfig(model="model"))):
+    try: load()
+    except LesionGenError as error: print(str(error))
 """
 
 
@@ -58,20 +55,19 @@ def _foreign_model(folder: Path, witness: Path) -> Path:
 
 
 @pytest.mark.parametrize("stdin", ["y\ny\ny\n", None])
-@pytest.mark.parametrize(("kind", "build"), [("tokenizer", _foreign_tokenizer), ("vision-language", _foreign_model)])
-def test_code_of_a_model_is_neither_run_nor_asked_about(tmp_path, kind, build, stdin):
-    folder, witness = build(tmp_path / "model", tmp_path / "witness"), tmp_path / "witness"
-    script = REPORTED.format(LOADED[kind].format(str(folder)))
+def test_code_of_a_model_is_neither_run_nor_asked_about(tmp_path, stdin):
+    witness = tmp_path / "witness"
+    _foreign_tokenizer(tmp_path / "tokenizer", witness)
+    _foreign_model(tmp_path / "model", witness)
     answers = {"input": stdin} if stdin else {"stdin": subprocess.DEVNULL}
     ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True, text=True, cwd=folder, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}, **answers,
+        [sys.executable, "-c", LOADING],
+        capture_output=True, text=True, cwd=tmp_path, timeout=300, **answers,
     )  # fmt: skip
     assert not witness.exists()
-    assert ended.returncode == 1
-    assert "cannot be loaded" in ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("cannot be loaded") == 2
     assert "[y/N]" not in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
