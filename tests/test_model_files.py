@@ -12,7 +12,8 @@ from lesiongen.captions.tokenizers import load_tokenizers
 from lesiongen.captions.vision_language import VisionLanguageConfig
 from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.diffusion.family import family_of
-from lesiongen.errors import LesionGenError, UsageError
+from lesiongen.diffusion.model_folder import local_model, publish, write_manifest
+from lesiongen.errors import DataError, LesionGenError, UsageError
 from lesiongen.model_files import model_files
 from lesiongen.storage import open_storage
 
@@ -125,6 +126,20 @@ def test_only_data_are_fetched_from_s3(tmp_path, s3_root):
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_tokenizers(f"{s3_root}/model")
     assert not (tmp_path / "witness").exists()
+
+
+def test_a_model_that_was_published_with_its_pictures_is_whole_without_them(diffusion_folder, tmp_path, s3_root):
+    folder = shutil.copytree(diffusion_folder, tmp_path / "model")
+    (folder / "losses.png").write_bytes(b"0")
+    facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 16}
+    write_manifest(folder, training={}, **facts)
+    publish(folder, f"{s3_root}/model")
+    with local_model(f"{s3_root}/model") as fetched:
+        assert not (fetched / "losses.png").exists()
+    (folder / "unet" / "config.json").unlink()
+    open_storage(f"{s3_root}/model").delete("unet/config.json")
+    with pytest.raises(DataError, match="unet/config.json is missing"), local_model(f"{s3_root}/model"):
+        pass
 
 
 def test_a_place_that_asks_for_more_than_data_is_a_mistake_of_ours(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lesiongen.errors import DataError, UsageError
-from lesiongen.model_files import model_files
+from lesiongen.model_files import DATA_SUFFIXES, model_files
 from lesiongen.references import ModelReference
 from lesiongen.storage import Storage, open_storage
 
@@ -130,8 +130,9 @@ def model_version(folder: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and digests of all files of a folder."""
-    listed = {path.relative_to(folder).as_posix(): _digest(path).sha256 for path in _files(folder)}
+    """SHA-256 over the names and digests of a folder's data files: the others are not fetched from elsewhere."""
+    files = [path for path in _files(folder) if path.suffix in DATA_SUFFIXES]
+    listed = {path.relative_to(folder).as_posix(): _digest(path).sha256 for path in files}
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
@@ -139,10 +140,12 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
     """Compares every file with the manifest.
 
     Raises:
-        DataError: A file is missing or differs; the message names it.
+        DataError: A data file is missing, or a file differs; the message names it.
     """
     for name, expected in manifest.files.items():
         path = folder / name
+        if not path.is_file() and path.suffix not in DATA_SUFFIXES:
+            continue  # a picture, which is not fetched with a model
         if not path.is_file():
             raise DataError(f"{folder}: {name} is missing")
         if _digest(path) != expected:
