@@ -23,9 +23,6 @@ HOLD_EXIT_CODE, REJECT_EXIT_CODE = 3, 4
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model.")]
 Who = Annotated[str | None, typer.Option(help="Who decides; user and host where not given.")]
-BreakLock = Annotated[
-    bool, typer.Option("--break-lock", help="Take over the lock of a promotion that died over ten minutes ago.")
-]
 
 
 def register_command(
@@ -56,7 +53,6 @@ def promote_command(
     version: Annotated[str | None, typer.Option(help="Version to decide on; the challenger by default.")] = None,
     policy: Annotated[Path | None, typer.Option(help="YAML file of limits; what it omits keeps its default.")] = None,
     who: Who = None,
-    break_lock: BreakLock = False,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
@@ -72,7 +68,7 @@ def promote_command(
     from lesiongen.registry import load_policy, promote
 
     limits = load_policy(policy) if policy is not None else None
-    result = promote(name, version, limits, who=who, break_stale_lock=break_lock)
+    result = promote(name, version, limits, who=who)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -87,7 +83,6 @@ def rollback_command(
     name: Name,
     who: Who = None,
     why: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "",
-    break_lock: BreakLock = False,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
@@ -98,7 +93,7 @@ def rollback_command(
     """
     from lesiongen.registry import rollback
 
-    result = rollback(name, who=who, why=why, break_stale_lock=break_lock)
+    result = rollback(name, who=who, why=why)
     if as_json:
         print_json(vars(result))
         return
@@ -131,6 +126,16 @@ def _show_event(event: "HistoryEvent") -> None:
     change = ""
     if event.champion_before != event.champion_after:
         change = f", champion {event.champion_before or 'none'} -> {event.champion_after}"
-    console.print(f"{event.when}  {event.action:<9}version {event.version}{change}  ({event.who})", markup=False)
+    line = f"{event.when}  {event.action:<9}version {event.version}{change}  ({event.who})"
+    console.print(f"{line}{_state(event)}", markup=False)
     for reason in event.reasons:
         console.print(f"    {reason}", markup=False)
+
+
+def _state(event: "HistoryEvent") -> str:
+    if event.state == "started":
+        repair = "repeat the same register" if event.action == "register" else "the next command repairs it"
+        return f"  not finished: at work, or its command ended early ({repair})"
+    if event.state == "undone":
+        return f"  undone by {event.repaired_by}"
+    return f"  finished by {event.repaired_by}" if event.repaired_by else ""

@@ -2,32 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lesiongen.errors import DataError, UsageError
+from lesiongen.registry.champion import Registered, carry_out, registered, settle
 from lesiongen.registry.gates import Decision, Outcome, Policy, decide
+from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.records import (
     CHALLENGER,
     CHAMPION,
-    CLASSIFIER_TAG,
     CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
+    FINISHED,
     HistoryEvent,
     history,
     now,
-    promotion_lock,
-    record,
     version_of,
     whoami,
+    write_event,
 )
 from lesiongen.registry.registration import EVALUATION_FILE
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client, service_errors, stage_run
+from lesiongen.tracking import mlflow_client, stage_run
 
 __all__ = ["PromotionResult", "RollbackResult", "promote", "rollback"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,84 +59,71 @@ class RollbackResult:
 
 
 def promote(
-    name: str,
-    version: str | None = None,
-    policy: Policy | None = None,
-    *,
-    who: str | None = None,
-    break_stale_lock: bool = False,
+    name: str, version: str | None = None, policy: Policy | None = None, *, who: str | None = None
 ) -> PromotionResult:
     """Applies the gates to a registered version and makes it the champion when they say PROMOTE.
 
-    On HOLD and REJECT the champion stays. The decision is written to the version's tags and to the history.
+    On HOLD and REJECT the champion stays. The decision is written to the version's tags and to the history. The same
+    decision on the same version, repeated with nothing in between, is written once.
 
     Args:
         name: Name of the registered model.
         version: Version to decide on; the challenger where none is given.
         policy: Limits of the gates; the default ones where none are given.
         who: Who decides; user and host where not given.
-        break_stale_lock: Whether to take over the lock of a promotion that died.
 
     Raises:
-        UsageError: There is no such model or version.
-        DataError: The evaluation is not the one that was registered.
-        ServiceError: The MLflow server does not answer, or another promotion is at work.
+        UsageError: There is no such model or version, or its registration did not end.
+        DataError: The evaluation is not the one that was registered, or a record in the registry is invalid.
+        ServiceError: The MLflow server does not answer, or another command is at work.
     """
     history(name)  # says so where there is no such model
     policy, client = policy or Policy(), mlflow_client()
     params = {"name": name, "version": version or CHALLENGER, "policy": policy.model_dump()}
-    with stage_run("promote", params) as run, promotion_lock(client, name, break_stale=break_stale_lock):
-        chosen, tags = _chosen(client, name, version)
-        decision = decide(_evaluation(tags), policy)
-        before = version_of(client, name, CHAMPION)
-        after = chosen if decision.outcome is Outcome.PROMOTE else before
-        if decision.outcome is Outcome.PROMOTE:
-            _set_champion(client, name, chosen)
-        _write_decision(client, name, chosen, decision, before, after, who or whoami())
+    with stage_run("promote", params) as run:
+        with lease(client, name, "promote") as held:
+            events = settle(held)
+            chosen = _chosen(client, name, version)
+            decision = decide(_evaluation(chosen.tags), policy)
+            event = _decision_event(held, chosen.version, decision, events, who or whoami())
+            carry_out(held, event)
         run.log_json(decision.as_dict(), "decision.json")
-        run.set_tags({"lesiongen.outcome": decision.outcome, "lesiongen.version_decided": f"{name} version {chosen}"})
-    return PromotionResult(name, chosen, decision, after, before)
+        decided = f"{name} version {chosen.version}"
+        run.set_tags({"lesiongen.outcome": decision.outcome, "lesiongen.version_decided": decided})
+    return PromotionResult(name, chosen.version, decision, event.champion_after, event.champion_before)
 
 
-def rollback(name: str, *, who: str | None = None, why: str = "", break_stale_lock: bool = False) -> RollbackResult:
+def rollback(name: str, *, who: str | None = None, why: str = "") -> RollbackResult:
     """Makes the previous champion the champion again; repeated, it goes back further.
 
+    A rollback that did not end is finished first. Whoever repeats it goes back once, and is told so.
+
     Raises:
-        UsageError: There is no champion, or none before it.
-        ServiceError: The MLflow server does not answer, or another promotion is at work.
+        UsageError: There is no champion, or none before it, or that one was deleted.
+        DataError: A record of the history is not what LesionGen writes.
+        ServiceError: The MLflow server does not answer, or another command is at work.
     """
     history(name)  # says so where there is no such model
     client = mlflow_client()
-    with promotion_lock(client, name, break_stale=break_stale_lock):
+    with lease(client, name, "rollback") as held:
+        events = settle(held)
         current = version_of(client, name, CHAMPION)
-        earlier = _champions_before(history(name), current)
+        if (unreported := _unreported(events, current)) is not None:
+            return _report(held, unreported)
+        earlier = _champions_before(events, current)
         if current is None or not earlier:
             raise UsageError(f"{name} has no earlier champion to go back to.", hint=f"lesiongen history {name}")
-        target = earlier[-1]
-        event = HistoryEvent(now(), who or whoami(), "rollback", current, current, target, (why,) if why else ())
-        _set_champion(client, name, target)
-        record(client, name, event)
-    return RollbackResult(name, target, current)
+        reasons = (why,) if why else ()
+        event = HistoryEvent(now(), who or whoami(), "rollback", current, current, earlier[-1], reasons, held.number)
+        carry_out(held, event)
+    return RollbackResult(name, earlier[-1], current)
 
 
-def _chosen(client: Any, name: str, version: str | None) -> tuple[str, Mapping[str, str]]:
+def _chosen(client: Any, name: str, version: str | None) -> Registered:
     chosen = version or version_of(client, name, CHALLENGER)
     if chosen is None:
         raise UsageError(f"{name} has no challenger.", hint="Register a model, or name a version.")
-    return chosen, _tags(client, name, chosen)
-
-
-def _tags(client: Any, name: str, version: str) -> Mapping[str, str]:
-    from mlflow.exceptions import MlflowException
-
-    with service_errors():
-        try:
-            tags: Mapping[str, str] = client.get_model_version(name, version).tags
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            raise UsageError(f"{name} has no version {version}.", hint=f"lesiongen history {name}") from error
-    return tags
+    return registered(client, name, chosen)
 
 
 def _evaluation(tags: Mapping[str, str]) -> Mapping[str, Any]:
@@ -141,48 +132,64 @@ def _evaluation(tags: Mapping[str, str]) -> Mapping[str, Any]:
         raise DataError("This version was not registered with an evaluation.", hint="Use lesiongen register.")
     data = open_storage(uri).read_bytes(EVALUATION_FILE)
     if hashlib.sha256(data).hexdigest() != tags.get(EVALUATION_VERSION_TAG):
-        hint = "Evaluate anew and register the new evaluation."
+        hint = "Evaluate again and register the new evaluation."
         raise DataError(f"{uri}/{EVALUATION_FILE} has changed since it was registered.", hint=hint)
-    evaluation = json.loads(data)
+    try:
+        evaluation, contamination = json.loads(data), json.loads(tags.get(CONTAMINATION_TAG, "null"))
+    except (ValueError, RecursionError) as error:
+        message = f"{uri}/{EVALUATION_FILE}, or the version's tag {CONTAMINATION_TAG}, is not JSON: {error}"
+        raise DataError(message, hint="Evaluate again and register the new evaluation.") from error
     if not isinstance(evaluation, dict):
         raise DataError(f"{uri}/{EVALUATION_FILE} is no evaluation.")
-    return {**evaluation, "contamination": json.loads(tags.get(CONTAMINATION_TAG, "null"))}
+    return {**evaluation, "contamination": contamination}
 
 
-def _write_decision(
-    client: Any, name: str, version: str, decision: Decision, before: str | None, after: str | None, who: str
-) -> None:
+def _decision_event(
+    held: Lease, version: str, decision: Decision, events: Sequence[HistoryEvent], who: str
+) -> HistoryEvent:
+    """Returns the event of a decision: the last one again, where a command that did not learn its end is repeated."""
+    champion = version_of(held.client, held.name, CHAMPION)
+    action = decision.outcome.lower()
+    after = version if decision.outcome is Outcome.PROMOTE else champion
     reasons = tuple(f"{reason.outcome} {reason.gate}: {reason.message}" for reason in decision.reasons)
-    record(client, name, HistoryEvent(now(), who, decision.outcome.lower(), version, before, after, reasons))
-    tags = {
-        "lesiongen.decision": decision.outcome.value,
-        "lesiongen.decided_by": who,
-        "lesiongen.decided_at": now(),
-        "lesiongen.reasons": json.dumps(reasons),
-        "lesiongen.previous_champion": before or "",
-    }
-    with service_errors():
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version, key, value)
+    last = next((event for event in reversed(events) if event.action != "register"), None)
+    if last is not None and last.number is not None and last.state == FINISHED and last.champion_after == champion:
+        same = (last.action, last.version, last.reasons) == (action, version, reasons)
+        if same and (last.who == who or last.repaired_by is not None or last.number in held.left_behind):
+            return last
+    return HistoryEvent(now(), who, action, version, champion, after, reasons, held.number)
 
 
-def _set_champion(client: Any, name: str, version: str) -> None:
-    # The classifier first: whoever resolves the new generator finds the classifier that belongs to it.
-    classifier = _tags(client, name, version).get(CLASSIFIER_TAG)
-    with service_errors():
-        if classifier:
-            client.set_registered_model_alias(f"{name}-classifier", CHAMPION, classifier)
-        client.set_registered_model_alias(name, CHAMPION, version)
+def _unreported(events: Sequence[HistoryEvent], current: str | None) -> HistoryEvent | None:
+    """Returns the rollback that led to this champion, where whoever began it was not told that it ended."""
+    moves = [event for event in events if event.action in ("promote", "rollback") and event.state == FINISHED]
+    if not moves or moves[-1].action != "rollback" or moves[-1].champion_after != current:
+        return None
+    last = moves[-1]
+    return last if last.repaired_by is not None and last.reported_under is None else None
 
 
-def _champions_before(events: list[HistoryEvent], current: str | None) -> list[str]:
-    """Replays the history (a promotion puts a champion on top, a rollback takes one off) up to the current one."""
+def _report(held: Lease, event: HistoryEvent) -> RollbackResult:
+    held.changed = True
+    write_event(held.client, held.name, replace(event, reported_under=held.number))
+    logger.warning(
+        "The rollback that %s began at %s has been finished; repeat the command to go back further.",
+        *(event.who, event.when),
+    )
+    return RollbackResult(held.name, str(event.champion_after), event.version)
+
+
+def _champions_before(events: Sequence[HistoryEvent], current: str | None) -> list[str]:
+    """Replays the history (a promotion puts a champion on top, a rollback takes some off) up to the current one."""
     champions: list[str] = []
     for event in events:
+        if event.state != FINISHED:
+            continue
         if event.action == "promote" and champions[-1:] != [event.version]:
             champions.append(event.version)
-        elif event.action == "rollback" and champions:
-            champions.pop()
+        elif event.action == "rollback":
+            while champions and champions[-1] != event.champion_after:
+                champions.pop()
     while current in champions:
         if champions.pop() == current:
             break

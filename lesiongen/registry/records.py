@@ -1,45 +1,59 @@
-"""What the registry writes into MLflow: tags, aliases, the history of a model, and the lock of a promotion."""
+"""What the registry keeps in MLflow: the names of tags and aliases, and the history of a model."""
 
 import getpass
 import json
-import logging
 import os
 import re
 import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
-from lesiongen.errors import ServiceError, UsageError
+from pydantic import TypeAdapter, ValidationError
+
+from lesiongen.errors import DataError, UsageError
 from lesiongen.tracking import mlflow_client, service_errors
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
-    "EVALUATION_TAG",
-    "EVALUATION_VERSION_TAG",
     "CLASSIFIER_TAG",
     "CONTAMINATION_TAG",
+    "EVALUATION_TAG",
+    "EVALUATION_VERSION_TAG",
+    "EVENT_TAG",
+    "FINISHED",
+    "LEASE_TAG",
+    "LOCK_SUFFIX",
+    "MODEL_TAG",
+    "MODEL_VERSION_TAG",
+    "STARTED",
+    "UNDONE",
     "HistoryEvent",
     "check_name",
+    "events_of",
+    "found",
     "history",
     "now",
-    "promotion_lock",
-    "record",
+    "tag_number",
     "version_of",
     "whoami",
+    "write_event",
 ]
 
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
 CHALLENGER, CHAMPION = "challenger", "champion"
+MODEL_TAG, MODEL_VERSION_TAG = "lesiongen.model", "lesiongen.model_version"
 EVALUATION_TAG, EVALUATION_VERSION_TAG = "lesiongen.evaluation", "lesiongen.evaluation_version"
 CLASSIFIER_TAG, CONTAMINATION_TAG = "lesiongen.classifier_version", "lesiongen.contamination"
-HISTORY_TAG = "lesiongen.history."
+EVENT_TAG, LEASE_TAG = "lesiongen.event.", "lesiongen.lease."
+TIMED_EVENT_TAG = "lesiongen.history."
+"""Began the records of the first releases, whose keys are times; they are older than every numbered one."""
 LOCK_SUFFIX = ".promotion-lock"
-LOCK_WAIT_SECONDS, LOCK_STALE_SECONDS = 30.0, 600.0
+STARTED, FINISHED, UNDONE = "started", "finished", "undone"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class HistoryEvent:
     """One thing that happened to a registered model."""
 
     when: str
+    """By the clock of whoever acted: information, never the order of events."""
     who: str
     action: str
     """register, promote, hold, reject or rollback."""
@@ -54,6 +69,14 @@ class HistoryEvent:
     champion_before: str | None = None
     champion_after: str | None = None
     reasons: tuple[str, ...] = ()
+    number: int | None = None
+    """The order of events: the number of the lease under which it began. The first releases gave none."""
+    state: str = FINISHED
+    """started (it did not end, or is at work), finished, or undone."""
+    repaired_by: str | None = None
+    """Who finished or undid it, where the command that began it did not end."""
+    reported_under: int | None = None
+    """Number of the lease under which a repaired rollback was reported to whoever repeated it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the event as plain values, for JSON."""
@@ -65,113 +88,61 @@ def history(name: str) -> list[HistoryEvent]:
 
     Raises:
         UsageError: No model has this name.
+        DataError: A record of the history is not what LesionGen writes.
+    """
+    client = mlflow_client()
+    model = found(lambda: client.get_registered_model(check_name(name)))
+    if model is None:
+        hint = "Register one first: lesiongen register EVALUATION --model MODEL --name NAME"
+        raise UsageError(f"No model is registered as {name!r}.", hint=hint)
+    return events_of(name, model.tags)
+
+
+def events_of(name: str, tags: Mapping[str, str]) -> list[HistoryEvent]:
+    """Reads the history from the tags of a registered model, in the order of the events' numbers.
+
+    Raises:
+        DataError: A record is not what LesionGen writes.
+    """
+    timed = sorted(key for key in tags if key.startswith(TIMED_EVENT_TAG))
+    numbered = {number: key for key in tags if (number := tag_number(key, EVENT_TAG)) is not None}
+    events = [_event(name, key, tags[key]) for key in timed]
+    return events + [replace(_event(name, key, tags[key]), number=each) for each, key in sorted(numbered.items())]
+
+
+def write_event(client: Any, name: str, event: HistoryEvent) -> None:
+    """Writes an event into the history of a model, in place of an earlier state of the same event."""
+    with service_errors():
+        client.set_registered_model_tag(name, f"{EVENT_TAG}{event.number:08d}", json.dumps(event.as_dict()))
+
+
+def tag_number(key: str, prefix: str) -> int | None:
+    """Returns the number that follows a prefix, None where the key is another one."""
+    digits = key.removeprefix(prefix)
+    return int(digits) if key.startswith(prefix) and re.fullmatch(r"[0-9]{1,18}", digits) else None
+
+
+def found(ask: Callable[[], T]) -> T | None:
+    """Returns the registry's answer, None where what it is asked for does not exist.
+
+    Raises:
+        ServiceError: The MLflow server does not answer, or refuses.
     """
     from mlflow.exceptions import MlflowException
 
-    client = mlflow_client()
     with service_errors():
         try:
-            tags = client.get_registered_model(check_name(name)).tags
+            return ask()
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code not in ABSENT:
                 raise
-            hint = "Register one first: lesiongen register EVALUATION --model MODEL --name NAME"
-            raise UsageError(f"No model is registered as {name!r}.", hint=hint) from error
-    events = (json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY_TAG))
-    return [HistoryEvent(**{**event, "reasons": tuple(event["reasons"])}) for event in events]
-
-
-def record(client: Any, name: str, event: HistoryEvent) -> None:
-    """Appends an event to the history of a model; events sort by the time in their key."""
-    with service_errors():
-        key = f"{HISTORY_TAG}{time.time_ns():020d}"
-        client.set_registered_model_tag(name, key, json.dumps(event.as_dict()))
+            return None
 
 
 def version_of(client: Any, name: str, alias: str) -> str | None:
     """Returns the version that an alias points to, or None where it points to none."""
-    from mlflow.exceptions import MlflowException
-
-    with service_errors():
-        try:
-            return str(client.get_model_version_by_alias(name, alias).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-
-
-@contextmanager
-def promotion_lock(
-    client: Any, name: str, *, wait_seconds: float = LOCK_WAIT_SECONDS, break_stale: bool = False
-) -> Iterator[None]:
-    """Lets one process at a time change the aliases of a model, which have no compare-and-set.
-
-    The lock is a registered model of its own: MLflow's store lets only one creation of a name succeed.
-
-    Args:
-        client: The MLflow client.
-        name: The model whose aliases are to change.
-        wait_seconds: How long to wait for another promotion to end.
-        break_stale: Whether to take over a lock that is older than ten minutes.
-
-    Raises:
-        ServiceError: Another promotion holds the lock, or one that died has left it behind.
-    """
-    lock, deadline = f"{name}{LOCK_SUFFIX}", time.monotonic() + wait_seconds
-    while not _took(client, lock):
-        holder, created = _holder(client, lock)
-        stale = created is not None and time.time() - created > LOCK_STALE_SECONDS
-        if stale and break_stale:
-            _break(client, lock, created)
-        elif stale or time.monotonic() > deadline:
-            hint = (
-                "It is older than ten minutes: if no promotion is at work any more, repeat with --break-lock."
-                if stale
-                else "Try again when it has ended."
-            )
-            raise ServiceError(f"Another promotion of {name} is at work ({holder}).", hint=hint)
-        else:
-            time.sleep(0.2)
-    try:
-        yield
-    finally:
-        try:
-            with service_errors():
-                client.delete_registered_model(lock)
-        except ServiceError as error:  # what was decided stands; the next promotion says how to go on
-            logger.warning("The lock %s was left behind: %s", lock, error)
-
-
-def _took(client: Any, lock: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    with service_errors():
-        try:
-            client.create_registered_model(lock, tags={"lesiongen.holder": f"{whoami()}, {now()}"})
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return False
-    return True
-
-
-def _holder(client: Any, lock: str) -> tuple[str, float | None]:
-    from mlflow.exceptions import MlflowException
-
-    with suppress(MlflowException):  # released meanwhile
-        model = client.get_registered_model(lock)
-        return model.tags.get("lesiongen.holder", "unknown"), model.creation_timestamp / 1000
-    return "released meanwhile", None
-
-
-def _break(client: Any, lock: str, created: float | None) -> None:
-    from mlflow.exceptions import MlflowException
-
-    # Renamed and not deleted: when two break the same lock, the second rename fails on the name taken by the
-    # first, and a new lock, created in between, is not taken for the old one.
-    with suppress(MlflowException):
-        client.rename_registered_model(lock, f"{lock}.broken-{int((created or 0) * 1000)}")
+    version = found(lambda: client.get_model_version_by_alias(name, alias))
+    return None if version is None else str(version.version)
 
 
 def check_name(name: str) -> str:
@@ -198,3 +169,16 @@ def whoami() -> str:
 def now() -> str:
     """Returns the time in UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _event(name: str, key: str, text: str) -> HistoryEvent:
+    try:
+        return _event_reader().validate_json(text)
+    except ValidationError as error:
+        hint = "Delete or correct this tag of the registered model in MLflow."
+        raise DataError(f"The history of {name} holds an invalid record, the tag {key}.", hint=hint) from error
+
+
+@cache
+def _event_reader() -> TypeAdapter[HistoryEvent]:
+    return TypeAdapter(HistoryEvent)

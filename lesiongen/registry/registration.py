@@ -2,11 +2,24 @@
 
 import hashlib
 import json
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
+from lesiongen.registry.champion import (
+    BEGUN,
+    COMPLETE,
+    REGISTRATION_TAG,
+    Registered,
+    is_complete,
+    registered,
+    settle,
+)
+from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.registry.records import (
     CHALLENGER,
@@ -14,17 +27,23 @@ from lesiongen.registry.records import (
     CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
+    FINISHED,
+    MODEL_TAG,
+    MODEL_VERSION_TAG,
+    STARTED,
     HistoryEvent,
     check_name,
+    found,
     now,
-    record,
     whoami,
+    write_event,
 )
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, mlflow_client, service_errors, stage_run
 
 __all__ = ["RegisteredVersion", "register"]
 
+logger = logging.getLogger(__name__)
 EVALUATION_FILE, MODEL_FILE, CLASSIFIER_FOLDER = "evaluation.json", "_model.json", "classifier"
 
 
@@ -44,7 +63,8 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
     """Registers an evaluated generator as the challenger.
 
     The classifier of the evaluation is registered beside it as ``<name>-classifier``. The same evaluation of the same
-    model is registered once: a repeated call returns the version that exists.
+    model, by the digests of both, is registered once: a repeated call returns the version that exists, and completes
+    one whose registration did not end.
 
     Args:
         evaluation_uri: Folder or prefix with ``evaluation.json``.
@@ -54,27 +74,24 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
     Raises:
         StorageError: The evaluation or the model is not there.
         DataError: The evaluation is one of another model.
-        ServiceError: The MLflow server does not answer.
+        ServiceError: The MLflow server does not answer, or another command is at work.
     """
     check_name(name)
     tags = _generator_tags(evaluation_uri, model_uri)
     client = mlflow_client()
     params = {"name": name, "model": model_uri, "evaluation": evaluation_uri}
     with stage_run("register", params) as run:
-        version = _existing(client, name, tags)
-        if version is None:
-            version = _create(client, run, name, model_uri, tags)
-            classifier = _register_classifier(client, run, name, version, tags)
+        _ensure_model(client, name)
+        with lease(client, name, "register") as held:
+            events = settle(held)
+            version = _complete_version(held, tags) or _register(held, run, tags, events)
+            _follow_address(held, version, tags)
             with service_errors():
-                client.set_model_version_tag(name, version, CLASSIFIER_TAG, classifier or "")
-            record(client, name, HistoryEvent(now(), whoami(), "register", version))
-        with service_errors():
-            client.set_registered_model_alias(name, CHALLENGER, version)
-            classifier = client.get_model_version(name, version).tags.get(CLASSIFIER_TAG) or None
-        run.set_tags({"lesiongen.registered": f"{name} version {version}"})
-    return RegisteredVersion(
-        name, version, model_uri, evaluation_uri, f"{name}-classifier" if classifier else None, classifier
-    )
+                client.set_registered_model_alias(name, CHALLENGER, version.version)
+                client.set_model_version_tag(name, version.version, REGISTRATION_TAG, COMPLETE)
+        run.set_tags({"lesiongen.registered": f"{name} version {version.version}"})
+    classifier = f"{name}-classifier" if version.classifier else None
+    return RegisteredVersion(name, version.version, model_uri, evaluation_uri, classifier, version.classifier)
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
@@ -82,8 +99,8 @@ def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
     evaluation, evaluation_version = _read(evaluation_uri, EVALUATION_FILE)
     check_same_model(evaluation, model_version)
     return {
-        "lesiongen.model": model_uri,
-        "lesiongen.model_version": model_version,
+        MODEL_TAG: model_uri,
+        MODEL_VERSION_TAG: model_version,
         "lesiongen.family": str(manifest.get("family")),
         "lesiongen.method": str(manifest.get("method")),
         "lesiongen.base": json.dumps(manifest.get("base")),
@@ -106,33 +123,107 @@ def _read(uri: str, key: str) -> tuple[dict[str, Any], str]:
     return content, hashlib.sha256(data).hexdigest()
 
 
-def _existing(client: Any, name: str, tags: dict[str, str]) -> str | None:
-    same = ("lesiongen.model", "lesiongen.model_version", EVALUATION_TAG, EVALUATION_VERSION_TAG)
+def _versions(client: Any, name: str, key: Mapping[str, str]) -> list[Any]:
+    """Returns the versions that carry these tags, oldest first."""
+    query = " and ".join([f"name='{name}'", *(f"tags.`{tag}` = '{value}'" for tag, value in key.items())])
     with service_errors():
-        for found in client.search_model_versions(f"name='{name}'"):
-            # A version without the classifier's tag is one whose registration did not end.
-            if CLASSIFIER_TAG in found.tags and all(found.tags.get(key) == tags[key] for key in same):
-                return str(found.version)
+        return sorted(client.search_model_versions(query), key=lambda found: int(found.version))
+
+
+def _key(tags: Mapping[str, str]) -> dict[str, str]:
+    return {tag: tags[tag] for tag in (MODEL_VERSION_TAG, EVALUATION_VERSION_TAG)}
+
+
+def _complete_version(held: Lease, tags: Mapping[str, str]) -> Registered | None:
+    """Returns the version of the same model and evaluation whose registration has ended, None where there is none."""
+    for version in _versions(held.client, held.name, _key(tags)):
+        if is_complete(version.tags):
+            with suppress(UsageError):  # its classifier was deleted: it is to be registered again
+                return registered(held.client, held.name, version.version)
     return None
 
 
-def _register_classifier(client: Any, run: StageRun, name: str, version: str, tags: dict[str, str]) -> str | None:
+def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence[HistoryEvent]) -> Registered:
+    """Registers a version, or goes on with one whose registration did not end; every step can be repeated."""
+    client, name = held.client, held.name
+    held.confirm()
+    held.changed = True
+    created = _one_version(held, run, name, tags[MODEL_TAG], _key(tags), {**tags, REGISTRATION_TAG: BEGUN})
+    version = str(created.version)
+    event = _register_event(held, version, events)
+    write_event(client, name, replace(event, state=STARTED))
+    classifier = _register_classifier(held, run, version, tags)
+    with service_errors():
+        client.set_model_version_tag(name, version, CLASSIFIER_TAG, classifier or "")
+    held.confirm()
+    write_event(client, name, replace(event, state=FINISHED))
+    return Registered(version, classifier, created.tags)
+
+
+def _one_version(
+    held: Lease, run: StageRun, name: str, uri: str, key: Mapping[str, str], tags: Mapping[str, str]
+) -> Any:
+    """Returns the one version that carries a key, creating it where there is none."""
+    client = held.client
+    if not (versions := _versions(client, name, key)):
+        source = uri if "://" in uri else _source_of_folder(run, name, uri)
+        with service_errors():
+            client.create_model_version(name, source, run.run_id, tags=dict(tags), await_creation_for=0)
+        # MLflow's client repeats a request whose answer was lost: there may be two now.
+        versions = _versions(client, name, key)
+    kept, *others = sorted(versions, key=lambda version: not is_complete(version.tags))
+    for other in others:
+        if not is_complete(other.tags):
+            found(partial(client.delete_model_version, name, other.version))
+    return kept
+
+
+def _register_event(held: Lease, version: str, events: Sequence[HistoryEvent]) -> HistoryEvent:
+    event = next((event for event in events if (event.action, event.version) == ("register", version)), None)
+    if event is None:
+        return HistoryEvent(now(), whoami(), "register", version, number=held.number)
+    if event.state == STARTED:
+        logger.warning(
+            "%s: completing the registration of version %s, which %s began at %s and did not end.",
+            *(held.name, version, event.who, event.when),
+        )
+        return replace(event, repaired_by=whoami())
+    return event
+
+
+def _register_classifier(held: Lease, run: StageRun, version: str, tags: Mapping[str, str]) -> str | None:
     uri = f"{tags[EVALUATION_TAG].rstrip('/')}/{CLASSIFIER_FOLDER}"
     if next(open_storage(uri).list(), None) is None:
         return None
-    kept = {key: tags[key] for key in (EVALUATION_TAG, EVALUATION_VERSION_TAG)}
-    return _create(client, run, f"{name}-classifier", uri, {**kept, "lesiongen.generator": f"{name} version {version}"})
+    name = f"{held.name}-classifier"
+    _ensure_model(held.client, name)
+    key = {
+        EVALUATION_VERSION_TAG: tags[EVALUATION_VERSION_TAG],
+        "lesiongen.generator": f"{held.name} version {version}",
+    }
+    created = _one_version(held, run, name, uri, key, {**key, EVALUATION_TAG: tags[EVALUATION_TAG]})
+    return str(created.version)
 
 
-def _create(client: Any, run: StageRun, name: str, uri: str, tags: dict[str, str]) -> str:
+def _follow_address(held: Lease, version: Registered, tags: Mapping[str, str]) -> None:
+    """Makes a version name the addresses given now, where the same content was registered from others before."""
+    moved = {tag: tags[tag] for tag in (MODEL_TAG, EVALUATION_TAG) if version.tags.get(tag) != tags[tag]}
+    with service_errors():
+        for tag, address in moved.items():
+            held.client.set_model_version_tag(held.name, version.version, tag, address)
+    if moved:
+        logger.info("%s version %s: the addresses were updated; the content is the same.", held.name, version.version)
+
+
+def _ensure_model(client: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     with service_errors():
-        with suppress(MlflowException):  # it exists; anything else that is wrong shows in the next call
+        try:
             client.create_registered_model(name)
-        source = uri if "://" in uri else _source_of_folder(run, name, uri)
-        created = client.create_model_version(name, source, run.run_id, tags=tags, await_creation_for=0)
-    return str(created.version)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
 
 def _source_of_folder(run: StageRun, name: str, folder: str) -> str:

@@ -1,0 +1,199 @@
+"""Changing the champion: what is to be done is written down first, and the next command can repeat every step."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lesiongen.errors import UsageError
+from lesiongen.registry.lease import Lease
+from lesiongen.registry.records import (
+    CHAMPION,
+    CLASSIFIER_TAG,
+    EVALUATION_TAG,
+    FINISHED,
+    MODEL_TAG,
+    STARTED,
+    UNDONE,
+    HistoryEvent,
+    events_of,
+    found,
+    version_of,
+    whoami,
+    write_event,
+)
+from lesiongen.tracking import service_errors
+
+__all__ = ["BEGUN", "COMPLETE", "REGISTRATION_TAG", "Registered", "carry_out", "is_complete", "registered", "settle"]
+
+logger = logging.getLogger(__name__)
+REGISTRATION_TAG, BEGUN, COMPLETE = "lesiongen.registration", "begun", "complete"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A completely registered version, with the version of its classifier."""
+
+    version: str
+    classifier: str | None
+    tags: Mapping[str, str]
+
+
+def is_complete(tags: Mapping[str, str]) -> bool:
+    """Returns whether the registration of a version, of which these are the tags, has ended."""
+    # The first releases wrote no tag of completion; the classifier's was among their last.
+    return tags.get(REGISTRATION_TAG, COMPLETE if CLASSIFIER_TAG in tags else BEGUN) == COMPLETE
+
+
+def registered(client: Any, name: str, version: str) -> Registered:
+    """Returns a version that may become the champion.
+
+    Raises:
+        UsageError: It does not exist, its registration did not end, or its classifier was deleted.
+        ServiceError: The MLflow server does not answer.
+    """
+    entity = found(lambda: client.get_model_version(name, version))
+    if entity is None:
+        raise UsageError(f"{name} has no version {version}.", hint=f"lesiongen history {name}")
+    tags, repeat = entity.tags, _register_command(name, entity.tags)
+    if not is_complete(tags):
+        raise UsageError(f"Version {version} of {name} is not completely registered.", hint=f"Repeat: {repeat}")
+    classifier = tags.get(CLASSIFIER_TAG) or None
+    if classifier and found(lambda: client.get_model_version(f"{name}-classifier", classifier)) is None:
+        message = f"The classifier of {name} version {version}, {name}-classifier version {classifier}, was deleted."
+        raise UsageError(message, hint=f"Register it again: {repeat}")
+    return Registered(str(entity.version), classifier, tags)
+
+
+def carry_out(lease: Lease, event: HistoryEvent) -> None:
+    """Does what an event says: writes it down as started, moves the aliases, and writes it down as finished.
+
+    Raises:
+        UsageError: The version decided on, or the one that is to be the champion, is not there; nothing was written.
+        ServiceError: The MLflow server does not answer, or another command has taken the lease over.
+    """
+    client, name = lease.client, lease.name
+    target = registered(client, name, event.champion_after) if event.champion_after and _moves(event) else None
+    if target is None and found(lambda: client.get_model_version(name, event.version)) is None:
+        raise UsageError(f"{name} has no version {event.version}.", hint=f"lesiongen history {name}")
+    lease.confirm()
+    lease.changed = True
+    write_event(client, name, replace(event, state=STARTED))
+    if target is not None:
+        _set_champion(lease, target.version, target.classifier)
+    if event.action != "rollback":
+        _tag_decision(client, name, event)
+    lease.confirm()
+    write_event(client, name, replace(event, state=FINISHED))
+
+
+def settle(lease: Lease) -> list[HistoryEvent]:
+    """Finishes or undoes what commands that died have begun, and says so.
+
+    A champion that was set in MLflow by other means stays.
+
+    Returns:
+        The history of the model as it is now.
+
+    Raises:
+        DataError: A record of the history is not what LesionGen writes.
+        ServiceError: The MLflow server does not answer, or another command has taken the lease over.
+    """
+    return [_settled(lease, event) for event in events_of(lease.name, lease.model.tags)]
+
+
+def _settled(lease: Lease, event: HistoryEvent) -> HistoryEvent:
+    if event.action == "register":
+        return event  # only the same registration can complete it
+    if event.state == STARTED:
+        return _repaired(lease, replace(event, repaired_by=whoami()))
+    settled = event
+    if event.action == "rollback" and event.number in lease.left_behind and event.repaired_by is None:
+        settled = replace(settled, repaired_by=whoami())  # whoever began it may not know that it ended
+    if event.reported_under in lease.left_behind:
+        settled = replace(settled, reported_under=None)
+    if settled != event:
+        lease.changed = True
+        write_event(lease.client, lease.name, settled)
+    return settled
+
+
+def _repaired(lease: Lease, event: HistoryEvent) -> HistoryEvent:
+    begun = f"A command of {event.who} began to {event.action} version {event.version} of {lease.name} at {event.when}"
+    current = version_of(lease.client, lease.name, CHAMPION)
+    foreign = _moves(event) and _is_foreign(lease, event, current)
+    try:
+        if not foreign:
+            carry_out(lease, event)
+            logger.warning("%s and did not end; it was finished now.", begun)
+            return replace(event, state=FINISHED)
+        reason = f"the champion has been set to {current or 'none'} by other means, and stays."
+    except UsageError as error:
+        reason = str(error.args[0])
+    lease.confirm()
+    lease.changed = True
+    if _moves(event):
+        _restore(lease, current if foreign else event.champion_before)
+    event = replace(event, state=UNDONE, reasons=(*event.reasons, f"Undone: {reason}"))
+    write_event(lease.client, lease.name, event)
+    logger.warning("%s and did not end; it was undone now: %s", begun, reason)
+    return event
+
+
+def _moves(event: HistoryEvent) -> bool:
+    return event.action in ("promote", "rollback")
+
+
+def _is_foreign(lease: Lease, event: HistoryEvent, current: str | None) -> bool:
+    """Whether the champion is one that neither preceded the event nor follows from it: somebody else has set it."""
+    expected = {event.champion_before, event.champion_after}
+    if current is None and None not in expected:  # MLflow takes the alias away with a version that is deleted
+        return all(_entity(lease, lease.name, version) for version in expected)
+    return current not in expected
+
+
+def _restore(lease: Lease, champion: str | None) -> None:
+    entity = _entity(lease, lease.name, champion)
+    classifier = entity.tags.get(CLASSIFIER_TAG) if entity else None
+    there = _entity(lease, f"{lease.name}-classifier", classifier)
+    _set_champion(lease, str(entity.version) if entity else None, str(there.version) if there else None)
+
+
+def _entity(lease: Lease, name: str, version: str | None) -> Any:
+    return found(lambda: lease.client.get_model_version(name, version)) if version else None
+
+
+def _set_champion(lease: Lease, version: str | None, classifier: str | None) -> None:
+    # The classifier first: whoever resolves the new generator finds the classifier that belongs to it.
+    lease.confirm()
+    _set_alias(lease.client, f"{lease.name}-classifier", classifier)
+    lease.confirm()
+    _set_alias(lease.client, lease.name, version)
+
+
+def _set_alias(client: Any, name: str, version: str | None) -> None:
+    if version is None:
+        if version_of(client, name, CHAMPION) is not None:
+            found(lambda: client.delete_registered_model_alias(name, CHAMPION))
+        return
+    with service_errors():
+        client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def _tag_decision(client: Any, name: str, event: HistoryEvent) -> None:
+    tags = {
+        "lesiongen.decision": event.action.upper(),
+        "lesiongen.decided_by": event.who,
+        "lesiongen.decided_at": event.when,
+        "lesiongen.reasons": json.dumps(event.reasons),
+        "lesiongen.previous_champion": event.champion_before or "",
+    }
+    with service_errors():
+        for key, value in tags.items():
+            client.set_model_version_tag(name, event.version, key, value)
+
+
+def _register_command(name: str, tags: Mapping[str, str]) -> str:
+    evaluation, model = tags.get(EVALUATION_TAG, "EVALUATION"), tags.get(MODEL_TAG, "MODEL")
+    return f"lesiongen register {evaluation} --model {model} --name {name}"
