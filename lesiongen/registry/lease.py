@@ -162,11 +162,12 @@ def _created(client: Any, name: str, number: int, owner: str) -> bool:
 
 def _await(client: Any, name: str, number: int, watch: "_Watch", deadline: float) -> None:
     """Returns when it is worth trying again: a moment later, or once a dead holder's lease has been ended."""
+    asked = time.monotonic()
     holder = found(lambda: client.get_registered_model(_lease_name(name, number)))
     if holder is None:
         return
     owner = _read_owner(holder.tags.get(OWNER_TAG))
-    if _process_is_gone(owner) or watch.is_dead(number, holder.tags.get(BEAT_TAG)):
+    if watch.is_dead((number, holder.tags.get(BEAT_TAG)), asked) or _process_is_gone(owner):
         logger.warning("The command of %s on %s died; its lease was taken over.", _who(owner), name)
         _set_ended(client, _model(client, name), number)
     elif time.monotonic() > deadline:
@@ -183,10 +184,11 @@ class _Watch:
         self.seen: tuple[int, str | None] | None = None
         self.since = 0.0
 
-    def is_dead(self, number: int, beat: str | None) -> bool:
-        if self.seen != (number, beat):
-            self.seen, self.since = (number, beat), time.monotonic()
-        return time.monotonic() - self.since > DEAD_SECONDS
+    def is_dead(self, beat: tuple[int, str | None], asked: float) -> bool:
+        # An answer may be slow: it was the same from when the first had come to when the last was asked for.
+        if self.seen != beat:
+            self.seen, self.since = beat, time.monotonic()
+        return asked - self.since > DEAD_SECONDS
 
 
 def _lease_name(name: str, number: int) -> str:

@@ -3,90 +3,17 @@
 import hashlib
 import json
 import threading
-import uuid
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from lesiongen.cli import registry as commands
-from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.errors import DataError, ServiceError, StorageError, UsageError
-from lesiongen.registry import Policy, history, promote, records, register, rollback
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.registry import history, promote, register, rollback
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
-
-LAX = Policy(min_seeds=1, min_test_lesions=1)
-
-
-def numbers(difference=0.01, share=0.0):
-    worst = {"column": "sex", "group": "female", "n": 40, "recall": 0.5, "low": 0.4, "high": 0.6}
-    condition = {
-        "balanced_accuracy": {"mean": 0.6, "low": 0.55, "per_seed": [0.6]},
-        "per_class": {"mel": {"n": 20}, "nv": {"n": 40}},
-        "worst_group": worst,
-    }
-    low, high = difference - 0.01, difference + 0.01
-    compared = {"name": "both vs real", "metric": "balanced_accuracy"}
-    return {
-        "utility": {"real": condition, "both": condition},
-        "comparisons": [{**compared, "difference": difference, "low": low, "high": high}],
-        "memorisation": {"threshold": 0.9, "share_above": share, "n_held_out": 120},
-        "counts": {"test": {"n": 60}, "test_lesions": 50, "test_excluded": 0},
-    }
-
-
-GOOD, UNSURE, COPYING = numbers(), numbers(difference=-0.02), numbers(share=0.4)
-
-
-@pytest.fixture
-def client(stack_environment):
-    return mlflow_client()
-
-
-@pytest.fixture
-def name():
-    return f"lesions-{uuid.uuid4().hex[:8]}"
-
-
-def publish(uri, splits, origin=None):
-    """Publishes a dataset whose images are the given bytes, by split."""
-    with DatasetWriter(uri, name="d", licence=None, attribution=None, origin=origin) as writer:
-        for split, images in splits.items():
-            for image in images:
-                writer.add(Sample(image=image, image_id=uuid.uuid4().hex, diagnosis="nv", split=split))
-    return Dataset.open(uri)
-
-
-@pytest.fixture
-def real(s3_root):
-    return publish(f"{s3_root}/real", {"train": [b"a", b"b"], "validation": [b"c"], "test": [b"d", b"e"]})
-
-
-@pytest.fixture
-def submit(s3_root, name, client, real):
-    """Stores a model, what it drew and the evaluation of that, and registers them."""
-
-    def submit(evaluation, root=s3_root, trained=real, drawn_by=None):
-        key = uuid.uuid4().hex[:8]
-        model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
-        training = {"dataset": {"uri": trained.uri, "version": trained.manifest.version}}
-        model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
-        drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
-        synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
-        sources = {
-            which: {"uri": data.uri, "version": data.manifest.version}
-            for which, data in (("real", real), ("synthetic", synthetic))
-        }
-        evaluated.write_json("evaluation.json", {**evaluation, "sources": sources})
-        evaluated.write_text("classifier/model.safetensors", "weights")
-        return register(evaluated.uri, model.uri, name)
-
-    return submit
-
-
-def aliases(client, name):
-    return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+from tests.registry.commands import LAX, aliases
+from tests.registry.conftest import COPYING, GOOD, UNSURE, publish
 
 
 def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, client, name, real):
@@ -231,17 +158,6 @@ def test_promotions_at_the_same_moment_come_one_after_the_other(submit, name, cl
     assert len({result.previous_champion for result in results}) == 3
     last = next(r.version for r in results if r.version not in {x.previous_champion for x in results})
     assert aliases(client, name)["champion"] == int(last)
-
-
-def test_a_lock_left_behind_says_how_to_go_on(submit, name, client, monkeypatch):
-    submit(GOOD)
-    client.create_registered_model(f"{name}.promotion-lock", tags={"lesiongen.holder": "a dead process"})
-    with pytest.raises(ServiceError, match="a dead process"), records.promotion_lock(client, name, wait_seconds=0.3):
-        raise AssertionError("two hold the lock")
-    monkeypatch.setattr(records, "LOCK_STALE_SECONDS", -1.0)
-    with pytest.raises(ServiceError) as caught:
-        promote(name, policy=LAX)
-    assert "--break-lock" in caught.value.hint
 
 
 def test_the_commands_tell_decision_reasons_and_history(submit, name, client, tmp_path):

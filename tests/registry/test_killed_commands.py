@@ -1,0 +1,135 @@
+"""Every request of register, promote and rollback meets every fault; the command is then repeated."""
+
+import uuid
+
+import pytest
+
+from lesiongen.registry import champion, history, promote, records, register, rollback
+from lesiongen.registry.records import LOCK_SUFFIX
+from tests.registry.commands import LAX, Command, aliases, released
+from tests.registry.conftest import GOOD
+from tests.registry.proxy import FAULTS, KILL_AFTER, KILL_BEFORE
+
+
+class Trial:
+    """One command against one registry, through the proxy."""
+
+    def __init__(self, command, evaluation, client, proxy, environment):
+        self.command, self.client, self.proxy = command, client, proxy
+        self.name = f"lesions-{uuid.uuid4().hex[:8]}"
+        self.arguments = {"name": self.name}
+        tags = {tag: value for tag, value in evaluation.tags.items() if tag.startswith("lesiongen.")}
+        if command == "register":
+            self.arguments |= evaluation.addresses
+        elif command == "promote":
+            released(client, self.name, tags, versions=2, champions=1)
+            self.arguments |= {"policy": LAX}
+        else:
+            released(client, self.name, tags, versions=3, champions=3)
+        self.environment = environment | {
+            "MLFLOW_TRACKING_URI": proxy.address,
+            "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+            "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+        }
+
+    def run(self, fault=None):
+        self.proxy.disturb(fault)
+        command = Command(self.command, self.arguments, self.environment)
+        self.proxy.client_pid = command.process.pid
+        outcome, answer = command.run()
+        assert outcome != "broke", answer
+        return outcome
+
+    def repeat(self):
+        """Repeats the command in this process, straight to the server."""
+        return {"register": register, "promote": promote, "rollback": rollback}[self.command](**self.arguments)
+
+    def assert_sound(self):
+        """What holds after any death: the champion is the one of before, or the one that is to be."""
+        if self.command != "register":
+            assert aliases(self.client, self.name)["champion"] in {"promote": (1, 2), "rollback": (3, 2)}[self.command]
+            history(self.name)
+
+    def assert_done_once(self):
+        """What holds when the command was carried out: one version, one event, aliases together, nothing left over."""
+        events = [(event.action, event.version, event.champion_after, event.state) for event in history(self.name)]
+        promoted = [("promote", str(number), str(number), "finished") for number in (1, 2, 3)]
+        if self.command == "register":
+            (version,) = self.client.search_model_versions(f"name='{self.name}'")
+            (classifier,) = self.client.search_model_versions(f"name='{self.name}-classifier'")
+            assert version.tags[champion.REGISTRATION_TAG] == champion.COMPLETE
+            assert version.tags[records.CLASSIFIER_TAG] == str(classifier.version)
+            assert aliases(self.client, self.name) == {"challenger": int(version.version)}
+            assert events == [("register", str(version.version), None, "finished")]
+        elif self.command == "promote":
+            assert aliases(self.client, self.name) == {"challenger": 2, "champion": 2}
+            assert aliases(self.client, f"{self.name}-classifier") == {"champion": 2}
+            assert events == promoted[:2]
+            assert self.client.get_model_version(self.name, "2").tags["lesiongen.decision"] == "PROMOTE"
+        else:
+            assert aliases(self.client, self.name) == {"challenger": 3, "champion": 2}
+            assert aliases(self.client, f"{self.name}-classifier") == {"champion": 2}
+            assert events == [*promoted, ("rollback", "3", "2", "finished")]
+        assert self.client.search_registered_models(f"name LIKE '{self.name}{LOCK_SUFFIX}%'") == []
+
+
+@pytest.fixture
+def evaluation(evaluate, client, name):
+    """An evaluated model that passes the gates, and the tags of its version."""
+
+    class Evaluation:
+        addresses = evaluate(GOOD)
+
+    version = register(**Evaluation.addresses, name=name)
+    Evaluation.tags = client.get_model_version(name, version.version).tags
+    return Evaluation
+
+
+@pytest.fixture
+def trial(evaluation, client, proxy, stack_environment):
+    return lambda command: Trial(command, evaluation, client, proxy, stack_environment)
+
+
+def meet(trial, fault):
+    """Lets a command meet a fault, and repeats it where its user would. Returns how it ended."""
+    outcome = trial.run(fault)
+    assert outcome == "killed" if fault[0] in (KILL_BEFORE, KILL_AFTER) else outcome in ("done", "refused")
+    trial.assert_sound()
+    told = outcome == "done" or (fault[0] == KILL_AFTER and fault[1] == len(trial.proxy.requests))
+    if trial.command == "rollback" and told:  # repeated, it goes back further
+        return outcome
+    trial.repeat()
+    trial.assert_done_once()
+    return outcome
+
+
+def undisturbed_requests(trial):
+    assert trial.run() == "done"
+    trial.assert_done_once()
+    return list(trial.proxy.requests)
+
+
+def writes(requests):
+    return [number for number, line in enumerate(requests, 1) if not line.startswith("GET")]
+
+
+@pytest.mark.parametrize("command", ["register", "promote", "rollback"])
+def test_a_command_killed_where_it_matters_is_carried_out_once(trial, command):
+    requests = undisturbed_requests(trial(command))
+    changes = ("model-versions/create", "alias", "registered-models/set-tag", "registered-models/delete")
+    points = [number for number in writes(requests) if requests[number - 1].endswith(changes)]
+    for at in points[:-1]:  # the last one is the end of the command
+        meet(trial(command), (KILL_AFTER, at))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", ["register", "promote", "rollback"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_request_meets_the_fault(trial, command, fault, capsys):
+    requests = undisturbed_requests(trial(command))
+    killed = fault in (KILL_BEFORE, KILL_AFTER)
+    points = range(1, len(requests) + 1) if killed else writes(requests)  # what reads changes nothing on the server
+    for at in points:
+        meet(trial(command), (fault, at))
+    with capsys.disabled():
+        print(f"\n{command}, {fault}: {len(points)} of {len(requests)} requests tried, {len(points)} survived")

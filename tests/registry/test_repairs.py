@@ -1,0 +1,209 @@
+"""What the next command does about one that died, about records of the first releases, and about changes by hand."""
+
+import json
+import time
+
+import pytest
+
+from lesiongen.errors import DataError, UsageError
+from lesiongen.registry import champion, history, promote, records, register, rollback
+from lesiongen.registry.records import HistoryEvent, write_event
+from tests.registry.commands import LAX, aliases, released
+from tests.registry.conftest import COPYING, GOOD
+
+
+@pytest.fixture
+def tags(evaluate, client, name):
+    """The tags of a version that passes the gates."""
+    version = register(**evaluate(GOOD), name=f"{name}-first")
+    return client.get_model_version(f"{name}-first", version.version).tags
+
+
+@pytest.fixture
+def begun(client, name, tags):
+    """A registry in which the promotion of version 2 was written down, and nothing of it done."""
+    released(client, name, tags, versions=3, champions=1)
+    event = HistoryEvent("a day", "alice", "promote", "2", "1", "2", ("PROMOTE",), number=7, state="started")
+    write_event(client, name, event)
+    return event
+
+
+def champions(client, name):
+    return tuple(aliases(client, each).get("champion") for each in (name, f"{name}-classifier"))
+
+
+def last(name):
+    return next(event for event in reversed(history(name)) if event.number == 7)
+
+
+def test_history_says_what_did_not_end_and_the_next_command_finishes_it(client, name, begun, caplog):
+    assert last(name).state == "started"
+    register_like = rollback(name, who="bob")  # any command: this one then does its own work
+    assert "alice began to promote version 2" in caplog.text
+    assert "finished now" in caplog.text
+    assert (last(name).state, last(name).who, last(name).repaired_by) == ("finished", "alice", records.whoami())
+    assert (register_like.rolled_back, champions(client, name)) == ("2", (1, 1))
+    assert [event.action for event in history(name)] == ["promote", "promote", "rollback"]
+
+
+def test_what_a_dead_command_moved_halfway_is_finished(client, name, begun):
+    client.set_registered_model_alias(f"{name}-classifier", "champion", 2)
+    assert promote(name, "2", LAX, who="alice").champion == "2"
+    assert champions(client, name) == (2, 2)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_promotion_whose_version_was_deleted_is_undone(client, name, begun, moved, caplog):
+    if moved:
+        client.set_registered_model_alias(f"{name}-classifier", "champion", 2)
+        client.set_registered_model_alias(name, "champion", 2)
+    client.delete_model_version(name, "2")
+    with pytest.raises(UsageError, match="no earlier champion"):
+        rollback(name)
+    assert "undone now" in caplog.text
+    assert champions(client, name) == (1, 1)
+    assert last(name).state == "undone"
+
+
+def test_a_promotion_whose_classifier_was_deleted_is_undone(client, name, begun, caplog):
+    client.delete_model_version(f"{name}-classifier", "2")
+    with pytest.raises(UsageError, match="Register it again"):
+        promote(name, "2", LAX)
+    assert "undone now" in caplog.text
+    assert champions(client, name) == (1, 1)
+
+
+def test_a_champion_that_was_set_by_hand_meanwhile_stays(client, name, begun, caplog):
+    client.set_registered_model_alias(f"{name}-classifier", "champion", 2)  # as far as the dead command came
+    client.set_registered_model_alias(name, "champion", 3)
+    assert promote(name, "3", LAX).previous_champion == "3"
+    assert "has been set to 3 by other means" in caplog.text
+    assert champions(client, name) == (3, 3)
+
+
+def test_a_champion_that_was_taken_away_by_hand_meanwhile_stays_away(client, name, begun):
+    client.delete_registered_model_alias(name, "champion")
+    with pytest.raises(UsageError, match="no earlier champion"):
+        rollback(name)
+    assert champions(client, name) == (None, None)
+
+
+def test_a_rollback_that_another_command_finished_goes_back_once_when_repeated(client, name, tags, caplog):
+    released(client, name, tags, versions=4, champions=3)
+    write_event(client, name, HistoryEvent("a day", "alice", "rollback", "3", "3", "2", number=7, state="started"))
+    with pytest.raises(UsageError, match="no version 9"):
+        promote(name, "9", LAX)
+    assert champions(client, name) == (2, 2)
+    assert rollback(name).rolled_back == "3"
+    assert "repeat the command to go back further" in caplog.text
+    assert champions(client, name) == (2, 2)
+    assert rollback(name).champion == "1"
+    assert [event.champion_after for event in history(name)] == ["1", "2", "3", "2", "1"]
+
+
+def test_rollback_refuses_a_champion_that_was_deleted(client, name, tags):
+    released(client, name, tags, versions=3, champions=3)
+    client.delete_model_version(name, "2")
+    with pytest.raises(UsageError, match="no version 2"):
+        rollback(name)
+    assert champions(client, name) == (3, 3)
+
+
+def test_rollback_from_a_champion_set_by_hand_goes_to_the_last_promoted_one_and_on_from_there(client, name, tags):
+    released(client, name, tags, versions=4, champions=2)
+    client.set_registered_model_alias(name, "champion", 3)
+    assert rollback(name).champion == "2"
+    assert promote(name, "4", LAX).previous_champion == "2"
+    assert rollback(name).champion == "2"
+    assert rollback(name).champion == "1"
+
+
+def test_an_incomplete_version_is_refused_until_the_same_registration_completes_it(client, name, evaluate, caplog):
+    addresses = evaluate(GOOD)
+    version = register(**addresses, name=name)
+    client.set_model_version_tag(name, version.version, champion.REGISTRATION_TAG, champion.BEGUN)
+    for chosen in (None, version.version):
+        with pytest.raises(UsageError, match="not completely registered") as caught:
+            promote(name, chosen, LAX)
+        assert f"lesiongen register {addresses['evaluation_uri']} --model {addresses['model_uri']}" in str(caught.value)
+    assert register(**addresses, name=name) == version
+    assert promote(name, policy=LAX).champion == version.version
+
+
+def test_the_same_content_at_another_address_is_the_same_version(client, name, evaluate, tmp_path):
+    first = register(**evaluate(GOOD), name=name)
+    model, evaluation = (records_of(uri, tmp_path) for uri in (first.model_uri, first.evaluation_uri))
+    assert register(evaluation, model, name).version == first.version
+    tags = client.get_model_version(name, first.version).tags
+    assert (tags["lesiongen.model"], tags["lesiongen.evaluation"]) == (model, evaluation)
+    assert promote(name, policy=LAX).champion == first.version
+
+
+def records_of(uri, folder):
+    from lesiongen.storage import open_storage
+
+    copy = folder / uri.split("/")[-2]
+    copy.mkdir()
+    for key in ("_model.json", "evaluation.json"):
+        if open_storage(uri).exists(key):
+            (copy / key).write_bytes(open_storage(uri).read_bytes(key))
+    return str(copy)
+
+
+def test_the_order_of_events_follows_no_clock(client, name, evaluate, monkeypatch):
+    right = time.time_ns
+    for number in (1, 2, 3):
+        if number == 3:  # a machine whose clock is an hour behind
+            monkeypatch.setattr(time, "time_ns", lambda: right() - 3600 * 10**9)
+            monkeypatch.setattr(records, "now", lambda: "2001-01-01T00:00:00Z")
+        register(**evaluate(GOOD), name=name)
+        promote(name, policy=LAX)
+    assert rollback(name).champion == "2"
+
+
+def test_records_of_the_first_releases_are_read_and_come_first(client, name, tags):
+    released(client, name, tags, versions=3, champions=0)
+    for number in (1, 2):
+        event = {"when": "2026-01-01", "who": "x", "action": "promote", "version": str(number), "reasons": ["r"]}
+        event |= {"champion_before": None if number == 1 else "1", "champion_after": str(number)}
+        client.set_registered_model_tag(name, f"lesiongen.history.{1790000000 + number:020d}", json.dumps(event))
+        for each in (name, f"{name}-classifier"):
+            client.set_registered_model_alias(each, "champion", str(number))
+    assert promote(name, "3", LAX).previous_champion == "2"
+    assert [rollback(name).champion, rollback(name).champion] == ["2", "1"]
+    assert [event.version for event in history(name)] == ["1", "2", "3", "3", "2"]
+
+
+def test_a_version_of_the_first_releases_is_complete_and_found_again(client, name, evaluate):
+    addresses = evaluate(GOOD)
+    version = register(**addresses, name=name)
+    client.delete_model_version_tag(name, version.version, champion.REGISTRATION_TAG)
+    assert promote(name, policy=LAX).champion == version.version
+    assert register(**addresses, name=name) == version
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"when": 1}', "[" * 5000])
+def test_an_invalid_record_is_named(client, name, tags, record):
+    released(client, name, tags, versions=2, champions=2)
+    client.set_registered_model_tag(name, "lesiongen.event.00000009", record)
+    for command in (history, rollback, promote):
+        with pytest.raises(DataError, match=r"tag lesiongen\.event\.00000009"):
+            command(name)
+    assert champions(client, name) == (2, 2)
+
+
+def test_the_same_decision_is_written_once_and_a_different_one_again(client, name, evaluate):
+    register(**evaluate(COPYING), name=name)
+    for who in ("alice", "alice", "bob"):
+        promote(name, policy=LAX, who=who)
+    promote(name)  # the default policy
+    assert [event.who for event in history(name)] == [records.whoami(), "alice", "bob", records.whoami()]
+
+
+def test_a_champion_without_a_classifier_takes_the_alias_of_the_last_one_away(client, name, tags):
+    released(client, name, tags, versions=2, champions=1)
+    client.set_model_version_tag(name, "2", records.CLASSIFIER_TAG, "")
+    promote(name, "2", LAX)
+    assert champions(client, name) == (2, None)
+    rollback(name)
+    assert champions(client, name) == (1, 1)
