@@ -1,5 +1,6 @@
 """Evaluated models that can be registered, and an MLflow server that takes them."""
 
+import functools
 import hashlib
 import uuid
 
@@ -7,7 +8,7 @@ import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.registry import register
-from lesiongen.storage import open_storage
+from lesiongen.storage import open_storage, unique_prefix
 from lesiongen.tracking import mlflow_client
 from tests.registry.proxy import running_proxy
 
@@ -51,31 +52,56 @@ def publish(uri, splits, origin=None):
     return Dataset.open(uri)
 
 
+def publish_real(root):
+    return publish(f"{root}/real", {"train": [b"a", b"b"], "validation": [b"c"], "test": [b"d", b"e"]})
+
+
+def store_evaluation(s3_root, real, evaluation, root=None, trained=None, drawn_by=None):
+    """Stores a model, what it drew and the evaluation of that; returns the addresses that are registered."""
+    key, root, trained = uuid.uuid4().hex[:8], root or s3_root, trained or real
+    model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
+    training = {"dataset": {"uri": trained.uri, "version": trained.manifest.version}}
+    model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
+    drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
+    synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
+    sources = {
+        which: {"uri": data.uri, "version": data.manifest.version}
+        for which, data in (("real", real), ("synthetic", synthetic))
+    }
+    evaluated.write_json("evaluation.json", {**evaluation, "sources": sources})
+    evaluated.write_text("classifier/model.safetensors", "weights")
+    return {"evaluation_uri": evaluated.uri, "model_uri": model.uri}
+
+
 @pytest.fixture
 def real(s3_root):
-    return publish(f"{s3_root}/real", {"train": [b"a", b"b"], "validation": [b"c"], "test": [b"d", b"e"]})
+    return publish_real(s3_root)
 
 
 @pytest.fixture
 def evaluate(s3_root, real):
-    """Stores a model, what it drew and the evaluation of that; returns the addresses that are registered."""
+    """Stores a model and its evaluation; returns the addresses that are registered."""
+    return functools.partial(store_evaluation, s3_root, real)
 
-    def evaluate(evaluation, root=s3_root, trained=real, drawn_by=None):
-        key = uuid.uuid4().hex[:8]
-        model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
-        training = {"dataset": {"uri": trained.uri, "version": trained.manifest.version}}
-        model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
-        drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
-        synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
-        sources = {
-            which: {"uri": data.uri, "version": data.manifest.version}
-            for which, data in (("real", real), ("synthetic", synthetic))
-        }
-        evaluated.write_json("evaluation.json", {**evaluation, "sources": sources})
-        evaluated.write_text("classifier/model.safetensors", "weights")
-        return {"evaluation_uri": evaluated.uri, "model_uri": model.uri}
 
-    return evaluate
+class Passing:
+    """An evaluated model that passes the gates: its addresses, and the tags of its version."""
+
+    def __init__(self):
+        root = unique_prefix("s3://lesiongen/tests")
+        self.addresses = store_evaluation(root, publish_real(root), GOOD)
+        version = register(**self.addresses, name="passing")
+        tags = mlflow_client().get_model_version("passing", version.version).tags
+        self.tags = {tag: value for tag, value in tags.items() if tag.startswith("lesiongen.")}
+
+
+@pytest.fixture(scope="session")
+def passing(stack):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment().items():
+            patch.setenv(name, value)
+        ready = Passing()
+    return ready
 
 
 @pytest.fixture

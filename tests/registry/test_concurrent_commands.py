@@ -2,10 +2,9 @@
 
 import pytest
 
-from lesiongen.registry import champion, history, register
+from lesiongen.registry import history
 from lesiongen.registry.records import LOCK_SUFFIX
 from tests.registry.commands import LAX, Command, aliases, released
-from tests.registry.conftest import GOOD
 
 
 @pytest.fixture
@@ -21,9 +20,8 @@ def together(stack_environment):
     return together
 
 
-def check_two_registrations(client, name, together, evaluate):
-    addresses = evaluate(GOOD)
-    registers = [("register", {"name": name, **addresses})] * 2
+def check_two_registrations(client, name, together, passing):
+    registers = [("register", {"name": name, **passing.addresses})] * 2
     (first, one), (second, other) = together(*registers)
     assert (first, second, one) == ("done", "done", other)
     for each in (name, f"{name}-classifier"):
@@ -31,11 +29,8 @@ def check_two_registrations(client, name, together, evaluate):
     assert [event.action for event in history(name)] == ["register"]
 
 
-def check_two_moves(client, name, together, evaluate, second):
-    version = register(**evaluate(GOOD), name=f"{name}-first")
-    tags = client.get_model_version(f"{name}-first", version.version).tags
-    assert champion.is_complete(tags)
-    released(client, name, tags, versions=4, champions=3)
+def check_two_moves(client, name, together, passing, second):
+    released(client, name, passing.tags, versions=4, champions=3)
     promotion = ("promote", {"name": name, "version": "4", "policy": LAX})
     other = (
         ("promote", {"name": name, "version": "1", "policy": LAX}) if second == "promote" else (second, {"name": name})
@@ -50,18 +45,18 @@ def check_two_moves(client, name, together, evaluate, second):
     assert client.search_registered_models(f"name LIKE '{name}{LOCK_SUFFIX}%'") == []
 
 
-def test_two_registrations_of_the_same_make_one_version(client, name, together, evaluate):
-    check_two_registrations(client, name, together, evaluate)
+def test_two_registrations_of_the_same_make_one_version(client, name, together, passing):
+    check_two_registrations(client, name, together, passing)
 
 
 @pytest.mark.parametrize("second", ["promote", "rollback"])
-def test_a_promotion_and_another_command_come_one_after_the_other(client, name, together, evaluate, second):
-    check_two_moves(client, name, together, evaluate, second)
+def test_a_promotion_and_another_command_come_one_after_the_other(client, name, together, passing, second):
+    check_two_moves(client, name, together, passing, second)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("attempt", range(10))
-def test_pairs_at_the_same_moment_ten_times(client, name, together, evaluate, attempt):
-    check_two_registrations(client, name, together, evaluate)
+def test_pairs_at_the_same_moment_ten_times(client, name, together, passing, attempt):
+    check_two_registrations(client, name, together, passing)
     for second in ("promote", "rollback"):
-        check_two_moves(client, f"{name}-{second}", together, evaluate, second)
+        check_two_moves(client, f"{name}-{second}", together, passing, second)

@@ -7,25 +7,23 @@ import pytest
 from lesiongen.registry import champion, history, promote, records, register, rollback
 from lesiongen.registry.records import LOCK_SUFFIX
 from tests.registry.commands import LAX, Command, aliases, released
-from tests.registry.conftest import GOOD
 from tests.registry.proxy import FAULTS, KILL_AFTER, KILL_BEFORE
 
 
 class Trial:
     """One command against one registry, through the proxy."""
 
-    def __init__(self, command, evaluation, client, proxy, environment):
+    def __init__(self, command, passing, client, proxy, environment):
         self.command, self.client, self.proxy = command, client, proxy
         self.name = f"lesions-{uuid.uuid4().hex[:8]}"
         self.arguments = {"name": self.name}
-        tags = {tag: value for tag, value in evaluation.tags.items() if tag.startswith("lesiongen.")}
         if command == "register":
-            self.arguments |= evaluation.addresses
+            self.arguments |= passing.addresses
         elif command == "promote":
-            released(client, self.name, tags, versions=2, champions=1)
+            released(client, self.name, passing.tags, versions=2, champions=1)
             self.arguments |= {"policy": LAX}
         else:
-            released(client, self.name, tags, versions=3, champions=3)
+            released(client, self.name, passing.tags, versions=3, champions=3)
         self.environment = environment | {
             "MLFLOW_TRACKING_URI": proxy.address,
             "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -74,20 +72,8 @@ class Trial:
 
 
 @pytest.fixture
-def evaluation(evaluate, client, name):
-    """An evaluated model that passes the gates, and the tags of its version."""
-
-    class Evaluation:
-        addresses = evaluate(GOOD)
-
-    version = register(**Evaluation.addresses, name=name)
-    Evaluation.tags = client.get_model_version(name, version.version).tags
-    return Evaluation
-
-
-@pytest.fixture
-def trial(evaluation, client, proxy, stack_environment):
-    return lambda command: Trial(command, evaluation, client, proxy, stack_environment)
+def trial(passing, client, proxy, stack_environment):
+    return lambda command: Trial(command, passing, client, proxy, stack_environment)
 
 
 def meet(trial, fault):
@@ -120,6 +106,21 @@ def test_a_command_killed_where_it_matters_is_carried_out_once(trial, command):
     points = [number for number in writes(requests) if requests[number - 1].endswith(changes)]
     for at in points[:-1]:  # the last one is the end of the command
         meet(trial(command), (KILL_AFTER, at))
+
+
+def test_a_rollback_that_failed_halfway_and_is_repeated_goes_back_once(trial):
+    requests = undisturbed_requests(trial("rollback"))
+    for at in writes(requests):
+        if requests[at - 1].endswith(("alias", "set-tag")):
+            meet(trial("rollback"), (GONE_AFTER, at))
+
+
+def test_a_creation_whose_answer_is_lost_is_not_repeated(trial):
+    requests = undisturbed_requests(trial("register"))
+    creations = [at for at in writes(requests) if requests[at - 1].endswith("model-versions/create")]
+    assert len(creations) == 2
+    for at in creations:
+        assert meet(trial("register"), (LOSE_ANSWER, at)) == "done"
 
 
 @pytest.mark.faults

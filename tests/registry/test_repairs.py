@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from lesiongen.cli.registry import history_command
 from lesiongen.errors import DataError, UsageError
 from lesiongen.registry import champion, history, promote, records, register, rollback
 from lesiongen.registry.records import HistoryEvent, write_event
@@ -13,10 +14,8 @@ from tests.registry.conftest import COPYING, GOOD
 
 
 @pytest.fixture
-def tags(evaluate, client, name):
-    """The tags of a version that passes the gates."""
-    version = register(**evaluate(GOOD), name=f"{name}-first")
-    return client.get_model_version(f"{name}-first", version.version).tags
+def tags(passing):
+    return passing.tags
 
 
 @pytest.fixture
@@ -36,14 +35,17 @@ def last(name):
     return next(event for event in reversed(history(name)) if event.number == 7)
 
 
-def test_history_says_what_did_not_end_and_the_next_command_finishes_it(client, name, begun, caplog):
-    assert last(name).state == "started"
-    register_like = rollback(name, who="bob")  # any command: this one then does its own work
+def test_history_says_what_did_not_end_and_the_next_command_finishes_it(client, name, begun, caplog, capsys):
+    history_command(name)
+    assert "1 -> 2  (alice)  not finished" in capsys.readouterr().out
+    result = rollback(name, who="bob")  # any command: this one then does its own work
     assert "alice began to promote version 2" in caplog.text
     assert "finished now" in caplog.text
     assert (last(name).state, last(name).who, last(name).repaired_by) == ("finished", "alice", records.whoami())
-    assert (register_like.rolled_back, champions(client, name)) == ("2", (1, 1))
+    assert (result.rolled_back, champions(client, name)) == ("2", (1, 1))
     assert [event.action for event in history(name)] == ["promote", "promote", "rollback"]
+    history_command(name)
+    assert f"(alice)  finished by {records.whoami()}" in capsys.readouterr().out
 
 
 def test_what_a_dead_command_moved_halfway_is_finished(client, name, begun):
@@ -118,8 +120,8 @@ def test_rollback_from_a_champion_set_by_hand_goes_to_the_last_promoted_one_and_
     assert rollback(name).champion == "1"
 
 
-def test_an_incomplete_version_is_refused_until_the_same_registration_completes_it(client, name, evaluate, caplog):
-    addresses = evaluate(GOOD)
+def test_an_incomplete_version_is_refused_until_the_same_registration_completes_it(client, name, passing):
+    addresses = passing.addresses
     version = register(**addresses, name=name)
     client.set_model_version_tag(name, version.version, champion.REGISTRATION_TAG, champion.BEGUN)
     for chosen in (None, version.version):
@@ -130,8 +132,8 @@ def test_an_incomplete_version_is_refused_until_the_same_registration_completes_
     assert promote(name, policy=LAX).champion == version.version
 
 
-def test_the_same_content_at_another_address_is_the_same_version(client, name, evaluate, tmp_path):
-    first = register(**evaluate(GOOD), name=name)
+def test_the_same_content_at_another_address_is_the_same_version(client, name, passing, tmp_path):
+    first = register(**passing.addresses, name=name)
     model, evaluation = (records_of(uri, tmp_path) for uri in (first.model_uri, first.evaluation_uri))
     assert register(evaluation, model, name).version == first.version
     tags = client.get_model_version(name, first.version).tags
@@ -174,8 +176,8 @@ def test_records_of_the_first_releases_are_read_and_come_first(client, name, tag
     assert [event.version for event in history(name)] == ["1", "2", "3", "3", "2"]
 
 
-def test_a_version_of_the_first_releases_is_complete_and_found_again(client, name, evaluate):
-    addresses = evaluate(GOOD)
+def test_a_version_of_the_first_releases_is_complete_and_found_again(client, name, passing):
+    addresses = passing.addresses
     version = register(**addresses, name=name)
     client.delete_model_version_tag(name, version.version, champion.REGISTRATION_TAG)
     assert promote(name, policy=LAX).champion == version.version
