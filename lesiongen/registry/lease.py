@@ -73,12 +73,13 @@ class Lease:
         Raises:
             ServiceError: Another command has taken it over, as this one seemed dead.
         """
-        if _awake() - self._confirmed < UNSURE_SECONDS:
+        asked = _awake()
+        if asked - self._confirmed < UNSURE_SECONDS:
             return
         if _last_ended(_model(self.client, self.name).tags) >= self.number:
             message = f"Another command took {self.name} over, because this one did not answer for too long."
             raise ServiceError(message, hint=f"See what was done (lesiongen history {self.name}), then repeat.")
-        self._confirmed = _awake()
+        self._confirmed = asked
 
     def end(self, *, clean: bool) -> None:
         """Ends the lease. One that is left behind tells the next command to look what became of this one."""

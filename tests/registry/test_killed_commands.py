@@ -7,7 +7,7 @@ import pytest
 from lesiongen.registry import champion, history, promote, records, register, rollback
 from lesiongen.registry.records import LOCK_SUFFIX
 from tests.registry.commands import LAX, Command, aliases, released
-from tests.registry.proxy import FAULTS, KILL_AFTER, KILL_BEFORE
+from tests.registry.proxy import FAULTS, GONE_AFTER, KILL_AFTER, KILL_BEFORE, LOSE_ANSWER
 
 
 class Trial:
