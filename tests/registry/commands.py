@@ -10,6 +10,7 @@ from typing import Any
 
 from lesiongen.errors import LesionGenError
 from lesiongen.registry import Policy, champion, promote, records, register, rollback
+from lesiongen.registry import lease as leases
 
 LAX = Policy(min_seeds=1, min_test_lesions=1)
 COMMANDS = {"register": register, "promote": promote, "rollback": rollback}
@@ -18,13 +19,15 @@ COMMANDS = {"register": register, "promote": promote, "rollback": rollback}
 class Command:
     """One run of register, promote or rollback, in a process that inherits nothing but what it is given."""
 
-    def __init__(self, command: str, arguments: dict[str, Any], environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: str, arguments: dict[str, Any], environment: dict[str, str], *, heartbeat: bool = True
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["mlflow", "lesiongen.registry", "lesiongen.dataset", "boto3", __name__])
         self.answers, theirs = context.Pipe(duplex=False)
         self._go = context.Event()
         self.process: BaseProcess = context.Process(
-            target=_work, args=(command, arguments, environment, self._go, theirs), daemon=True
+            target=_work, args=(command, arguments, environment, heartbeat, self._go, theirs), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -46,7 +49,11 @@ class Command:
             return "killed", None
 
 
-def _work(command: str, arguments: dict[str, Any], environment: dict[str, str], go: Any, answers: Connection) -> None:
+def _work(
+    command: str, arguments: dict[str, Any], environment: dict[str, str], heartbeat: bool, go: Any, answers: Connection
+) -> None:
+    if not heartbeat:  # its requests are the same each time, however slow the machine
+        leases.BEAT_SECONDS = leases.UNSURE_SECONDS = 3600.0
     for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "LESIONGEN_"))]:
         del os.environ[name]
     os.environ.update(environment)

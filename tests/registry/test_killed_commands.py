@@ -32,7 +32,7 @@ class Trial:
 
     def run(self, fault=None):
         self.proxy.disturb(fault)
-        command = Command(self.command, self.arguments, self.environment)
+        command = Command(self.command, self.arguments, self.environment, heartbeat=False)
         self.proxy.client_pid = command.process.pid
         outcome, answer = command.run()
         assert outcome != "broke", answer
