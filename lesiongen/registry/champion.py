@@ -55,7 +55,7 @@ def registered(client: Any, name: str, version: str) -> Registered:
     """
     entity = found(lambda: client.get_model_version(name, version))
     if entity is None:
-        raise UsageError(f"{name} has no version {version}.", hint=f"lesiongen history {name}")
+        raise _no_version(name, version)
     tags, repeat = entity.tags, _register_command(name, entity.tags)
     if not is_complete(tags):
         raise UsageError(f"Version {version} of {name} is not completely registered.", hint=f"Repeat: {repeat}")
@@ -76,7 +76,7 @@ def carry_out(lease: Lease, event: HistoryEvent) -> None:
     client, name = lease.client, lease.name
     target = registered(client, name, event.champion_after) if event.champion_after and _moves(event) else None
     if target is None and found(lambda: client.get_model_version(name, event.version)) is None:
-        raise UsageError(f"{name} has no version {event.version}.", hint=f"lesiongen history {name}")
+        raise _no_version(name, event.version)
     lease.confirm()
     lease.changed = True
     write_event(client, name, replace(event, state=STARTED))
@@ -192,6 +192,11 @@ def _tag_decision(client: Any, name: str, event: HistoryEvent) -> None:
     with service_errors():
         for key, value in tags.items():
             client.set_model_version_tag(name, event.version, key, value)
+
+
+def _no_version(name: str, version: str) -> UsageError:
+    hint = f"See lesiongen history {name}, and choose another: lesiongen promote {name} --version VERSION"
+    return UsageError(f"{name} has no version {version}.", hint=hint)
 
 
 def _register_command(name: str, tags: Mapping[str, str]) -> str:
