@@ -100,14 +100,16 @@ def settle(lease: Lease) -> list[HistoryEvent]:
         DataError: A record of the history is not what LesionGen writes.
         ServiceError: The MLflow server does not answer, or another command has taken the lease over.
     """
-    return [_settled(lease, event) for event in events_of(lease.name, lease.model.tags)]
+    events = events_of(lease.name, lease.model.tags)
+    finished = [event.number or 0 for event in events if _moves(event) and event.state == FINISHED]
+    return [_settled(lease, event, max(finished, default=0)) for event in events]
 
 
-def _settled(lease: Lease, event: HistoryEvent) -> HistoryEvent:
+def _settled(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
     if event.action == "register":
         return event  # only the same registration can complete it
     if event.state == STARTED:
-        return _repaired(lease, replace(event, repaired_by=whoami()))
+        return _repaired(lease, replace(event, repaired_by=whoami()), newest)
     settled = event
     if event.action == "rollback" and event.number in lease.left_behind and event.repaired_by is None:
         settled = replace(settled, repaired_by=whoami())  # whoever began it may not know that it ended
@@ -119,16 +121,17 @@ def _settled(lease: Lease, event: HistoryEvent) -> HistoryEvent:
     return settled
 
 
-def _repaired(lease: Lease, event: HistoryEvent) -> HistoryEvent:
+def _repaired(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
     begun = f"A command of {event.who} began to {event.action} version {event.version} of {lease.name} at {event.when}"
     current = version_of(lease.client, lease.name, CHAMPION)
-    foreign = _moves(event) and _is_foreign(lease, event, current)
+    # An older event than the newest was written late, by a process that had been replaced.
+    foreign = _moves(event) and (newest > (event.number or 0) or _is_foreign(lease, event, current))
     try:
         if not foreign:
             carry_out(lease, event)
             logger.warning("%s and did not end; it was finished now.", begun)
             return replace(event, state=FINISHED)
-        reason = f"the champion has been set to {current or 'none'} by other means, and stays."
+        reason = f"the champion has been set to {current or 'none'} meanwhile, and stays."
     except UsageError as error:
         reason = str(error.args[0])
     lease.confirm()

@@ -79,7 +79,7 @@ def test_a_champion_that_was_set_by_hand_meanwhile_stays(client, name, begun, ca
     client.set_registered_model_alias(f"{name}-classifier", "champion", 2)  # as far as the dead command came
     client.set_registered_model_alias(name, "champion", 3)
     assert promote(name, "3", LAX).previous_champion == "3"
-    assert "has been set to 3 by other means" in caplog.text
+    assert "has been set to 3 meanwhile" in caplog.text
     assert champions(client, name) == (3, 3)
 
 
@@ -88,6 +88,14 @@ def test_a_champion_that_was_taken_away_by_hand_meanwhile_stays_away(client, nam
     with pytest.raises(UsageError, match="no earlier champion"):
         rollback(name)
     assert champions(client, name) == (None, None)
+
+
+def test_a_promotion_that_a_replaced_process_wrote_down_late_is_undone(client, name, begun, caplog):
+    for number, action, version, before, after in ((8, "promote", "3", "1", "3"), (9, "rollback", "3", "3", "1")):
+        write_event(client, name, HistoryEvent("a day", "bob", action, version, before, after, number=number))
+    with pytest.raises(UsageError, match="no earlier champion"):
+        rollback(name)
+    assert (champions(client, name), last(name).state) == ((1, 1), "undone")
 
 
 def test_a_rollback_that_another_command_finished_goes_back_once_when_repeated(client, name, tags, caplog):
