@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from lesiongen.captions.body import unknown_words
+from lesiongen.concepts.body import unknown_words
 from lesiongen.captions.contradictions import across_entries, within_entry
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.captions.free_text import text_problems

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from lesiongen.captions.body import body_regions
+from lesiongen.concepts.body import body_regions
 from lesiongen.captions.contradictions import AGE_TOLERANCE
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.concepts import Source

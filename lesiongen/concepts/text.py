@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lesiongen.concepts import vocabulary
+from lesiongen.concepts.ages import with_age_bands
 from lesiongen.concepts.schema import Report
 from lesiongen.concepts.wording import (
     LEADS,
@@ -19,6 +20,7 @@ from lesiongen.concepts.wording import (
     tone_word,
     worded,
 )
+from lesiongen.dataset.age_bands import AGE_WORDS
 from lesiongen.dataset.taxonomy import DIAGNOSES, diagnosis_phrase
 from lesiongen.errors import UsageError
 
@@ -101,7 +103,7 @@ def compose(
 
     The diagnosis always stands first. Wordings, the order of the groups of entries and the way in which they are
     joined are drawn. Where not everything fits, the least important entry goes first, within it the least important
-    word, and all that went is named.
+    word, and all that went is named. Ages are stated as bands, in free text too.
 
     Args:
         report: What may be said.
@@ -163,7 +165,7 @@ def _drafted(report: Report, rng: np.random.Generator) -> _Draft:
     order = tuple(GROUPS[index] for index in rng.permutation(len(GROUPS)))
     words = {name: by_importance(name, entry.value) for name, entry in report.entries() if entry.value}
     if report.description is not None:
-        words["description"] = _phrases(report.description.text)
+        words["description"] = _phrases(with_age_bands(report.description.text))
     separator = SEPARATORS[int(rng.integers(len(SEPARATORS)))]
     return _Draft(words, choices, order, separator, bool(rng.random() < AS_REFERENCE))
 
@@ -237,5 +239,5 @@ def composer_vocabulary() -> frozenset[str]:
         texts += [text for word in words for text in PATTERNS_OF[name]((word,))]
     for patient in (("65 years", "male", "back"), ("female",)):
         texts += PATTERNS_OF["patient"](patient)
-    texts += [f"{age} years" for age in range(101)]
+    texts += AGE_WORDS
     return frozenset(word for text in texts for word in re.findall(r"[a-z]+|\d+|[^\sa-z\d{}]", text.lower()))

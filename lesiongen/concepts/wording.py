@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Set
 
+from lesiongen.concepts.ages import with_age_bands
 from lesiongen.concepts.schema import is_age
 from lesiongen.concepts.vocabulary import FITZPATRICK_TYPES, SEXES, SKIN_TYPES, TONES
 
@@ -9,6 +10,7 @@ __all__ = [
     "LEADS",
     "PATTERNS_OF",
     "REFERENCE_PATTERN",
+    "TONE_WORDS",
     "by_importance",
     "carriers",
     "inevitable",
@@ -29,6 +31,9 @@ _TONE_WORDS = ("very light", "light", "medium", "tan", "brown", "dark")
 """For the six classes of tone, and for Fitzpatrick's types I to VI; the reference's prompts call the third medium."""
 
 _PAIR_WORDS = ("light", "medium", "dark")
+
+TONE_WORDS = tuple(dict.fromkeys((*_TONE_WORDS, *_PAIR_WORDS)))
+"""Every word by which a caption names a tone."""
 
 _NOUNS = ("macule", "patch", "papule", "plaque", "nodule")
 
@@ -86,9 +91,9 @@ def _listed(words: Words) -> str:
 
 
 def _patient(words: Words) -> Words:
-    ages = [word for word in words if is_age(word)]
+    ages = [with_age_bands(word) for word in words if is_age(word)]
     sexes = [word for word in words if word in SEXES]
-    sites = [word for word in words if word not in ages and word not in sexes]
+    sites = [word for word in words if not is_age(word) and word not in sexes]
     patterns = [", ".join([*ages, *sexes, *sites]), ", ".join([*sites, *sexes, *ages])]
     if sites:
         patterns += [", ".join([f"on the {sites[0]}", *ages, *sexes]), ", ".join([*sexes, *ages, f"site {sites[0]}"])]

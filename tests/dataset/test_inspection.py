@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_rows(dataset):
     assert {band: sum(counts.values()) for band, counts in seen["subgroups"]["age"].items()} == {
         "under 30": 1,
         "30 to 44": 1,
-        "75 and over": 1,
+        "75 to 89": 1,
         "not recorded": 1,
     }
     assert list(seen["subgroups"]["skin_tone"]) == ["fitzpatrick 2", "not recorded"]

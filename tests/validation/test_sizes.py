@@ -59,7 +59,7 @@ CASES = {
     ),
     "subgroup_large_enough_to_learn": (
         table([(0, {"age": 80.0}), (3, {"age": 80.0}), (7, {"age": 80.0})]),
-        ("age band 75 and over: 1 training image",),
+        ("age band 75 to 89: 1 training image",),
     ),
     "subgroup_large_enough_to_judge": (
         table([(0, {"skin_tone": "6"}), (1, {"skin_tone": "6"}), (3, {"skin_tone": "6"})]),
