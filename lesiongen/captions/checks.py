@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from lesiongen.concepts.body import unknown_words
 from lesiongen.captions.contradictions import across_entries, within_entry
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.captions.free_text import text_problems
 from lesiongen.captions.stacking import stack_reports
 from lesiongen.concepts import Description, Entry, Report, Source
+from lesiongen.concepts.body import unknown_words
 from lesiongen.concepts.schema import SOURCES, is_age
 from lesiongen.concepts.vocabulary import SEXES
 from lesiongen.dataset import Sample

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from lesiongen.concepts.body import body_regions
 from lesiongen.captions.contradictions import AGE_TOLERANCE
 from lesiongen.captions.findings import CheckFinding, CheckName, Rule
 from lesiongen.concepts import Source
+from lesiongen.concepts.body import body_regions
 from lesiongen.dataset import DIAGNOSES, REFERENCE_DIAGNOSES, Sample
 from lesiongen.dataset.diagnosis_names import NAMES
 

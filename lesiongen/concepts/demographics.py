@@ -58,7 +58,8 @@ def facts_stated(caption: str, site: str | None = None) -> dict[Fact, str]:
     Returns:
         Each fact in the words of `known_facts`.
     """
-    return {clause.fact: clause.value for clause in _clauses(caption, site) if clause.fact in FACTS and clause.value}  # type: ignore[misc]
+    clauses = ((clause.fact, clause.value) for clause in _clauses(caption, site))
+    return {fact: value for fact, value in clauses if fact and fact != "free text" and value}
 
 
 def with_facts(caption: str, kept: Mapping[Fact, str], *, name: str, site: str | None = None) -> str:
@@ -75,7 +76,7 @@ def with_facts(caption: str, kept: Mapping[Fact, str], *, name: str, site: str |
     text, waiting = "", ""
     for clause in _clauses(caption, site):
         waiting = clause.before if waiting in ("", ", ") else waiting
-        if clause.fact is None or (clause.value is not None and kept.get(clause.fact) == clause.value):  # type: ignore[call-overload]
+        if clause.fact is None or (clause.fact, clause.value) in kept.items():
             text += waiting + with_age_bands(clause.text)
             waiting = ""
         elif not text:

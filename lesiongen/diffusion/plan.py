@@ -13,6 +13,7 @@ from lesiongen.concepts.text import reference_prompts
 from lesiongen.dataset import Dataset
 from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
 from lesiongen.diffusion.sample_config import BALANCE, PlanEntry, SampleConfig
+from lesiongen.diffusion.shared_facts import SharedFacts
 from lesiongen.diffusion.subgroups import with_subgroups
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
@@ -33,7 +34,8 @@ class Request:
         prompt: What the generator is asked for.
         guidance_scale: How strongly the prompt is followed.
         steps: Denoising steps.
-        caption_of: image_id of the training image whose caption the prompt is; None for a reference prompt.
+        caption_of: image_id of the training image from whose caption the prompt is; None for a reference prompt. It
+            leaves the machine with no image.
     """
 
     index: int
@@ -47,6 +49,7 @@ class Request:
 def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
     """Lists the images of a sampling run, ordered by diagnosis.
 
+    A prompt states of the patient what several patients share (`SharedFacts`), and what the plan asks for by name.
     Captions come from the ``train`` split alone: a caption written from a test image would carry what is known of
     that image into the training of the classifier that is tested on it.
 
@@ -70,10 +73,12 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
     if dataset is not None and table is not None and config.plan is None:
         _warn_of_undrawn(dataset, table)
     found: list[Request] = []
+    from_captions = table is not None and config.captions == "dataset"
+    shared = SharedFacts(table, config.min_patients_per_prompt) if from_captions else None
     for entry in _entries(config, table):
-        sources = _captioned(table, entry) if config.captions == "dataset" else None
+        sources = _captioned(table, entry) if from_captions else None
         for _ in range(entry.count):
-            found.append(_request(config, entry, len(found), sources))
+            found.append(_request(config, entry, len(found), sources, shared))
     if unknown := [index for index in config.only if not 0 <= index < len(found)]:
         raise UsageError(f"only = {unknown[0]}: the plan has the images 0 to {len(found) - 1}")
     return found
@@ -170,13 +175,22 @@ def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, 
     return sources
 
 
-def _request(config: SampleConfig, entry: PlanEntry, index: int, sources: list[tuple[str, str]] | None) -> Request:
+def _request(
+    config: SampleConfig,
+    entry: PlanEntry,
+    index: int,
+    sources: list[tuple[str, str]] | None,
+    shared: SharedFacts | None,
+) -> Request:
     random = np.random.default_rng(derive_seed(config.seed, "caption", index))
-    if sources is None:
+    if sources is None or shared is None:
         prompts = reference_prompts(entry.diagnosis)
         prompt, image_id = prompts[int(random.integers(len(prompts)))], None
     else:
-        prompt, image_id = sources[int(random.integers(len(sources)))]
+        caption, image_id = sources[int(random.integers(len(sources)))]
+        # The subgroups of a balance are those that occur, however few patients they are of: nobody named them.
+        asked = () if config.plan == BALANCE else entry.where
+        prompt = shared.prompt(caption, image_id, entry.diagnosis, asked)
     guidance = _drawn(config.guidance_scale if entry.guidance_scale is None else entry.guidance_scale, random)
     steps = _drawn(config.steps if entry.steps is None else entry.steps, random)
     return Request(index, entry.diagnosis, prompt, guidance, steps, image_id)

@@ -66,6 +66,9 @@ class SampleConfig(StageConfig):
     """With ``balance``: every diagnosis and subgroup is filled up to the largest; diagnoses alone by default."""
     captions: Literal["dataset", "reference"] = "dataset"
     """Captions of the training images of the same diagnosis, or the reference method's three prompts of a class."""
+    min_patients_per_prompt: int = Field(default=5, ge=1)
+    """Of age band, sex, site and skin tone a prompt states what at least so many training patients of the diagnosis
+    share, and what the plan asks for by name. A synthetic image carries its prompt."""
     guidance_scale: Scales = 2.0
     """1: no guidance, at half the cost. Of several, each image draws one."""
     steps: StepCounts = 20

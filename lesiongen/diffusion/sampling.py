@@ -36,8 +36,8 @@ __all__ = ["CONTACT_SHEET", "SampleResult", "join_samples", "sample"]
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_COLUMNS = 8
 WORK_FOLDER = "_work"
-_DATASET_ONLY = {"caption_of", "model"}
-"""Provenance that stays out of the picture itself, which may be handed on: a real image's id, a place of our own."""
+_DATASET_ONLY = {"model"}
+"""Provenance that stays out of the picture itself, which may be handed on: a place of our own."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def sample(
     """Draws synthetic images and publishes them as a dataset whose only split is ``train``.
 
     Each image has a random stream of its own, settled by seed and index, so that any one can be drawn again
-    alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself; the PNG
-    names neither the training image that the caption is of nor the model's place. ``measured_tone`` is filled.
+    alone. Each says that it is synthetic, and how it was made, in its ``provenance`` and in the PNG itself, which does
+    not name the model's place. Neither names the training image whose caption the prompt is from, and a prompt states
+    of the patient only what several share. ``measured_tone`` is filled.
     Finished batches are kept as they come: a run that was killed and is started again draws the rest. Where the output
     holds the dataset of this very run, killed perhaps before its contact sheet, nothing is drawn.
 
@@ -272,7 +273,6 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
         "model": model_uri,
         "model_version": generator.version,
         "prompt": request.prompt,
-        "caption_of": request.caption_of,
         "negative_prompt": config.negative_prompt,
         "seed": config.seed,
         "index": request.index,

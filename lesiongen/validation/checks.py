@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lesiongen.dataset import DIAGNOSES, SPLITS, TONE_CLASSES
 from lesiongen.validation.config import Severity, ValidateConfig
+from lesiongen.validation.identifiers import OLDEST_AGE
 
 __all__ = ["CANONICAL_CHECKS", "Check", "Kind", "resolved"]
 
@@ -88,7 +89,25 @@ _TABLE = (
     Check(
         "age_in_range", "age", "between", "error", "has an age outside 0 to 120 years",
         "Such an age is a code for something else, and captions would state it.",
-        {"min_value": 0, "max_value": 120},
+        {"min_value": 0, "max_value": OLDEST_AGE},
+    ),
+    Check(
+        "age_does_not_identify", "identifying_age", "absent", "warning", "is of a patient over 89 years",
+        "So few people are that old that the age can name one of them. Captions say 90 years and over; the column does "
+        "not: record such ages as 90 where the dataset is handed on.",
+    ),
+    Check(
+        "ids_without_name", "id_like_name", "absent", "warning", "has an id that looks like a person's name",
+        "Ids go wherever the dataset, its reports and its logs go. Replace them by numbers of your own and ingest again.",
+    ),
+    Check(
+        "ids_without_date", "id_like_date", "absent", "warning", "has an id that looks like a date",
+        "A date of birth or of a visit leads to a person. Replace such ids by numbers of your own and ingest again.",
+    ),
+    Check(
+        "ids_without_record_number", "id_like_record_number", "absent", "warning",
+        "has an id that looks like a record number",
+        "Whoever has the hospital's records finds the person. Replace such ids by numbers of your own and ingest again.",
     ),
     Check(
         "sex_known", "sex", "in_set", "error", "has a sex in unknown words",

@@ -6,6 +6,7 @@ from lesiongen.concepts import Report, by_experts, read_report
 from lesiongen.concepts.experts import SEVEN_POINT_VALUES
 from lesiongen.errors import DataError
 from lesiongen.validation.formats import PublishedCounts
+from lesiongen.validation.identifiers import with_identifiers
 
 __all__ = ["with_format_columns", "with_table_columns"]
 
@@ -16,9 +17,10 @@ def with_table_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Adds what the canonical suite judges beyond the columns that were read from pixels and rows.
 
     ``skin_tone_without_scale`` holds a recorded skin tone that is on no named scale. ``private_metadata`` is kept for
-    images of real patients only: a synthetic image's file says in it how it was made.
+    images of real patients only: a synthetic image's file says in it how it was made. What ids look like is judged by
+    `with_identifiers`.
     """
-    return table.assign(
+    return with_identifiers(table).assign(
         skin_tone_without_scale=table["skin_tone"].where(table["skin_tone_scale"].isna(), None),
         private_metadata=table["private_metadata"].where(~table["synthetic"].astype(bool), None),
     )

@@ -24,6 +24,10 @@ FAULTS = {
     "diagnosis_known": {"diagnosis": "melanomaa"},
     "split_known": {"split": "dev"},
     "age_in_range": {"age": 999.0},
+    "age_does_not_identify": {"age": 93.0},
+    "ids_without_name": {"patient_id": "SMITH_JOHN"},
+    "ids_without_date": {"lesion_id": "1957-03-02"},
+    "ids_without_record_number": {"case_id": "MRN0012345"},
     "sex_known": {"sex": "F"},
     "image_type_known": {"image_type": "x-ray"},
     "skin_tone_scale_present": {"skin_tone": "3"},
@@ -76,14 +80,16 @@ def judged(checks, table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 def test_every_canonical_check_fails_on_its_own_fault_alone():
     # Two sound rows share an image_id; the check of it is the only one that they fail.
-    rows = [SOUND | {"image_id": name, **fault} for name, fault in FAULTS.items()]
+    # In one word each, or they would look like names.
+    ids = {name: name.replace("_", "") for name in FAULTS}
+    rows = [SOUND | {"image_id": ids[name], **fault} for name, fault in FAULTS.items()]
     rows[0] = SOUND | {"image_id": None}
     table = with_table_columns(table_of([SOUND, SOUND, *rows]))
     checks = resolved(CANONICAL_CHECKS, ValidateConfig())
     found = judged(checks, table)
     assert found.pop("image_id_unique") == ("sound", "sound")
     assert found.pop("image_id_present") == ("None",)
-    assert found == {name: (name,) for name in FAULTS if name != "image_id_present"}
+    assert found == {name: (ids[name],) for name in FAULTS if name != "image_id_present"}
     assert {*found, "image_id_unique", "image_id_present"} == {check.name for check in CANONICAL_CHECKS}
 
 
