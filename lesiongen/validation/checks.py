@@ -98,7 +98,7 @@ _TABLE = (
     ),
     Check(
         "ids_without_name", "id_like_name", "absent", "warning", "has an id that looks like a person's name",
-        "Ids go wherever the dataset, its reports and its logs go. Replace them by numbers of your own and ingest again.",
+        "Ids go wherever the dataset, its reports and its logs go. Replace them by numbers and ingest again.",
     ),
     Check(
         "ids_without_date", "id_like_date", "absent", "warning", "has an id that looks like a date",
@@ -107,7 +107,7 @@ _TABLE = (
     Check(
         "ids_without_record_number", "id_like_record_number", "absent", "warning",
         "has an id that looks like a record number",
-        "Whoever has the hospital's records finds the person. Replace such ids by numbers of your own and ingest again.",
+        "Whoever has the hospital's records finds the person. Replace such ids by other numbers and ingest again.",
     ),
     Check(
         "sex_known", "sex", "in_set", "error", "has a sex in unknown words",

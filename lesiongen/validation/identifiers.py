@@ -43,10 +43,10 @@ _TERM = re.compile(
 )
 _COLLECTING = frozenset(
     "anonymous aug augmented back benign camera case clinic clinical close closeup copy crop cropped data dataset derm "
-    "dermoscopic dermoscopy dsc dscn edited file final flash front hospital id image images img instance lesion lesions "
-    "macro malignant mole moles new number old original overview patient patients phantom photo photos pic picture "
-    "real sample samples scan scanned screen screenshot set shot skin study subject synthetic test tile train training "
-    "unknown upload val valid validation view visit whatsapp with without zoom".split()
+    "dermoscopic dermoscopy dsc dscn edited file final flash front hospital id image images img instance "
+    "lesion lesions macro malignant mole moles new number old original overview patient patients phantom photo photos "
+    "pic picture real sample samples scan scanned screen screenshot set shot skin study subject synthetic test tile "
+    "train training unknown upload val valid validation view visit whatsapp with without zoom".split()
 )
 _FEW, _SHARE, _IMAGES_OF_ONE = 5, 0.05, 30
 """A word beside more, or a larger share, of the others belongs to how ids are formed; so do words in more ids."""
@@ -58,7 +58,8 @@ _COUNTED, _DENSE = 20, 10
 def with_identifiers(table: pd.DataFrame) -> pd.DataFrame:
     """Adds ``id_like_name``, ``id_like_date`` and ``id_like_record_number``: the columns whose id looks so, or None.
 
-    ``identifying_age`` holds an age over `OLDEST_NAMED_AGE`. What an id looks like is judged beside the others of its column: prefixes and counters recur, people do not.
+    ``identifying_age`` holds an age over `OLDEST_NAMED_AGE`. What an id looks like is judged beside the others of its
+    column: prefixes and counters recur, people do not.
     """
     found: dict[str, dict[int, list[str]]] = {"name": {}, "date": {}, "record_number": {}}
     for column in ID_COLUMNS:
@@ -102,8 +103,8 @@ def _is_date(value: str) -> bool:
         first, second, year = map(int, found.groups())
         if _any_date([(2000 + year, second, first), (2000 + year, first, second)]):
             return True
-    if found := _CIVIL_NUMBER.fullmatch(value):
-        first, second, third = map(int, found.groups())
+    if civil := _CIVIL_NUMBER.fullmatch(value):
+        first, second, third = map(int, civil.groups())
         return _any_date([(2000 + third, second, first), (2000 + first, second, third)])
     return any(_is_bare_date(token) for token in re.split(r"[\W_]+", value))
 

@@ -19,6 +19,7 @@ from lesiongen.concepts import (
     reference_prompts,
     vocabulary,
 )
+from lesiongen.concepts.ages import with_age_bands
 from lesiongen.concepts.text import IMPORTANCE
 from lesiongen.concepts.wording import PATTERNS_OF
 from lesiongen.dataset import DIAGNOSES
