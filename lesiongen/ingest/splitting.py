@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesiongen.dataset import assign_splits, groups, is_synthetic, resolve_diagnosis
-from lesiongen.errors import UsageError
+from lesiongen.dataset import SPLITS, assign_splits, groups, is_synthetic, resolve_diagnosis
+from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import Fingerprint, duplicate_groups
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Row
@@ -14,6 +14,16 @@ from lesiongen.ingest.rows import Row
 __all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
+_PARTED = 10
+"""Fewer images are a try of how a table is read: no seven, one and two tenths can be made of them."""
+
+_SAME = {
+    "content_digest": "look alike (near-duplicates of one photograph)",
+    "lesion_id": "are of one lesion (lesion_id)",
+    "patient_id": "are of one patient (patient_id)",
+    "case_id": "are of one case (case_id)",
+}
+"""What all images have in common, by the column that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,9 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
 
     Returns:
         None for a synthetic image that belongs together with a real one outside train: it has no place.
+
+    Raises:
+        DataError: The rows cannot be parted so that any is left to train on.
     """
     table = pd.DataFrame(
         {
@@ -77,8 +90,28 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
     )
     labels = pd.Series(groups(table))
     held_out = set(labels[splits.index[splits != "train"]])
-    return [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
+    found = [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
+    kept = config.keep_official_split and table["official_split"].isin(SPLITS).any()
+    if len(found) >= _PARTED and "train" not in found and config.split_fractions[0] > 0 and not kept:
+        raise _nothing_to_train_on(table, labels.nunique())
+    return found
 
 
 def _of_synthetic(held_out: bool) -> str | None:
     return None if held_out else "train"
+
+
+def _nothing_to_train_on(table: pd.DataFrame, count: int) -> DataError:
+    images = f"{len(table):,} images"
+    same = [what for column, what in _SAME.items() if table[column].notna().all() and table[column].nunique() == 1]
+    if same:
+        reason = f"all {images} {same[0]}"
+    elif count == 1:
+        reason = f"all {images} belong together, by lesion, patient, case or likeness"
+    else:
+        reason = f"the {images} form only {count} groups of one lesion, patient or photograph, one or two in each class"
+    return DataError(
+        f"Nothing is left to train on: {reason}, and what belongs together stays in one split.",
+        hint="Check that the table's ids and the image files are the right ones, and add images of other patients. A "
+        "class needs three groups to reach train, validation and test.",
+    )
