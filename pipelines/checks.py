@@ -8,7 +8,7 @@ from lesiongen.config import parse_config
 from lesiongen.diffusion import FinetuneConfig, SampleConfig
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.ingest import IngestConfig
-from lesiongen.registry import Policy
+from lesiongen.registry import Policy, check_name
 from lesiongen.validation import ValidateConfig
 
 __all__ = ["check_arguments"]
@@ -18,8 +18,9 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Builds every stage's configuration once, so that a wrong one is named before the first step starts.
 
     Raises:
-        UsageError: A field of a configuration is unknown or refused.
+        UsageError: The name is refused, or a field of a configuration is unknown or refused.
     """
+    check_name(arguments["name"])
     parse_config(IngestConfig, {"format": arguments["format"], **arguments["ingest_config"]})
     parse_config(ValidateConfig, arguments["validate_config"])
     parse_config(CaptionConfig, arguments["caption_config"])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from components.step import IMAGE
 from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
+from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
 from pipelines.presets import Preset, preset
 from pipelines.source import source_revision
@@ -29,7 +30,7 @@ class RunRequest(BaseModel):
 
     source: str
     format: str
-    name: str = Field(default="lesions", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name = "lesions"
     root: str = "s3://lesiongen/release"
     source_revision: str | None = None
     seed: int = 0

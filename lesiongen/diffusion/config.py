@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from lesiongen.config import StageConfig
 from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.subgroups import Subgroup
+from lesiongen.names import Name
 
 __all__ = ["TINY_BASE", "FinetuneConfig"]
 
@@ -18,7 +19,7 @@ class FinetuneConfig(StageConfig):
 
     preset: str = "custom"
     """Name of the preset that this configuration began as; only recorded."""
-    name: str = "generator"
+    name: Name = "generator"
 
     base: str = "CompVis/stable-diffusion-v1-4"
     """A folder, an ``s3://`` prefix, a hub id, or ``tiny``: a small model built from the run's own images."""

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
+from lesiongen.names import Name
 
 __all__ = ["FormatName", "IngestConfig"]
 
@@ -35,7 +36,7 @@ class IngestConfig(StageConfig):
     """
 
     format: FormatName
-    name: str | None = Field(default=None, min_length=1)
+    name: Name | None = None
     seed: int = 0
     split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     keep_official_split: bool = False

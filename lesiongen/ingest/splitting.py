@@ -14,8 +14,8 @@ from lesiongen.ingest.rows import Row
 __all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
-_PARTED = 10
-"""Fewer images are a try of how a table is read: no seven, one and two tenths can be made of them."""
+_PARTED = 20
+"""Fewer images are a try of how a table is read: the evaluation asks for as many in the test split alone."""
 
 _SAME = {
     "content_digest": "look alike (near-duplicates of one photograph)",
@@ -92,8 +92,10 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
     held_out = set(labels[splits.index[splits != "train"]])
     found = [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
     kept = config.keep_official_split and table["official_split"].isin(SPLITS).any()
-    if len(found) >= _PARTED and "train" not in found and config.split_fractions[0] > 0 and not kept:
-        raise _nothing_to_train_on(table, labels.nunique())
+    count = labels.nunique()
+    parted = count >= len(SPLITS) or len(found) < _PARTED or config.split_fractions[0] == 0 or kept
+    if "train" not in found and not parted:
+        raise _nothing_to_train_on(table, count)
     return found
 
 
@@ -109,9 +111,9 @@ def _nothing_to_train_on(table: pd.DataFrame, count: int) -> DataError:
     elif count == 1:
         reason = f"all {images} belong together, by lesion, patient, case or likeness"
     else:
-        reason = f"the {images} form only {count} groups of one lesion, patient or photograph, one or two in each class"
+        reason = f"the {images} form only {count} groups, by lesion, patient, case or likeness"
     return DataError(
         f"Nothing is left to train on: {reason}, and what belongs together stays in one split.",
-        hint="Check that the table's ids and the image files are the right ones, and add images of other patients. A "
-        "class needs three groups to reach train, validation and test.",
+        hint="Check that the table's ids and the image files are the right ones, and add images of other patients: "
+        "train, validation and test need at least one group each.",
     )

@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from lesiongen import names
 from lesiongen.errors import DataError, UsageError
 from lesiongen.tracking import mlflow_client, service_errors
 
@@ -149,11 +149,11 @@ def check_name(name: str) -> str:
     """Returns a model name that MLflow, a path and a query all take as it is.
 
     Raises:
-        UsageError: It has other characters, or is the name of a lock.
+        UsageError: It does not keep to the rule of names, or is the name of a lock.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name) or LOCK_SUFFIX in name:
-        raise UsageError(f"The model name {name!r} is refused.", hint="Letters, digits, '.', '_' and '-', at most 100.")
-    return name
+    if LOCK_SUFFIX in name:
+        raise UsageError(f"name = {name!r}: {LOCK_SUFFIX} is kept for locks")
+    return names.check_name(name)
 
 
 def whoami() -> str:

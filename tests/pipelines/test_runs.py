@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
 from lesiongen.diffusion import FinetuneConfig
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.ingest import IngestConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
+from lesiongen.registry import check_name
 from pipelines.checks import check_arguments
 from pipelines.local import _servers
 from pipelines.presets import PRESETS, preset
@@ -86,10 +89,26 @@ def test_what_cannot_be_run_is_refused(source: Path, values: dict[str, object], 
         check_arguments(parse_config(RunRequest, asked).arguments())
 
 
-@pytest.mark.parametrize("name", ["../x", "", "a b", "x/y"])
-def test_a_name_is_part_of_paths_and_cannot_leave_them(source: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["../x", "", "a b", "x/y", "é", "-a", "a" * 101, "x.promotion-lock"])
+def test_a_name_that_register_would_refuse_is_refused_before_anything_starts(source: Path, name: str) -> None:
+    """One rule for the run, the dataset, the generator and the registry."""
+    asked = {"source": str(source), "format": "isic", "preset": "miniature", "name": name}
     with pytest.raises(UsageError, match="name"):
-        parse_config(RunRequest, {"source": str(source), "format": "isic", "name": name})
+        check_arguments(parse_config(RunRequest, asked).arguments())
+    with pytest.raises(UsageError, match="name"):
+        check_name(name)
+    if "lock" not in name:
+        with pytest.raises(UsageError, match="name"):
+            parse_config(IngestConfig, {"format": "isic", "name": name})
+        with pytest.raises(UsageError, match="name"):
+            parse_config(FinetuneConfig, {"name": name})
+
+
+def test_the_longest_name_is_taken_by_all(source: Path) -> None:
+    name = "a" * 100
+    request = parse_config(RunRequest, {"source": str(source), "format": "isic", "preset": "miniature", "name": name})
+    check_arguments(request.arguments())
+    parse_config(CaptionConfig, {"name": f"{name}-captioned"})
 
 
 def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source: Path) -> None:
