@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
