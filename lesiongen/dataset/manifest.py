@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
 from lesiongen.errors import DataError, StorageError, UsageError
-from lesiongen.storage import LocalStorage, Storage
+from lesiongen.storage import LocalStorage, Storage, json_digest
 
 __all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
 
@@ -55,7 +55,7 @@ class DatasetManifest(BaseModel):
     @property
     def manifest_sha256(self) -> str:
         """SHA-256 of all else in the manifest, by which a reader finds it changed."""
-        return _digest_of(self.model_dump(mode="json", exclude={_DIGEST}))
+        return json_digest(self.model_dump(mode="json", exclude={_DIGEST}))
 
     @property
     def version(self) -> str:
@@ -98,13 +98,9 @@ def read_manifest(storage: Storage) -> DatasetManifest:
             hint="Use the release of LesionGen that wrote it, or a later one.",
         )
     others = {name: value for name, value in content.items() if name != _DIGEST}
-    if content.get(_DIGEST) not in (None, _digest_of(others)):  # earlier releases wrote none
+    if content.get(_DIGEST) not in (None, json_digest(others)):  # earlier releases wrote none
         raise _damaged(storage, f"its content is not what {_DIGEST} says")
     return manifest
-
-
-def _digest_of(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(storage: Storage, why: str) -> DataError:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import DATA_SUFFIXES, model_files
 from lesiongen.references import ModelReference
-from lesiongen.storage import Storage, open_storage
+from lesiongen.storage import Storage, json_digest, open_storage
 
 __all__ = [
     "HUB_FILES",
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 MANIFEST = "_model.json"
+_DIGEST = "manifest_sha256"
 _LIBRARIES = ("accelerate", "diffusers", "lesiongen", "peft", "torch", "transformers")
 _TEXT_ENCODERS, _TOKENIZERS = ("text_encoder", "text_encoder_2"), ("tokenizer", "tokenizer_2")
 _PARTS = ("scheduler", *_TEXT_ENCODERS, *_TOKENIZERS, "unet", "vae")
@@ -82,6 +83,8 @@ class ModelManifest(_Frozen):
     """Configuration, fingerprint, dataset version, steps and losses."""
     libraries: dict[str, str]
     files: dict[str, FileDigest]
+    manifest_sha256: str | None = None
+    """SHA-256 of all else in the manifest; None in models of earlier releases."""
 
 
 def write_manifest(
@@ -107,6 +110,7 @@ def write_manifest(
         libraries={name: version(name) for name in _LIBRARIES},
         files={path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)},
     )
+    manifest = manifest.model_copy(update={_DIGEST: json_digest(manifest.model_dump(mode="json", exclude={_DIGEST}))})
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return manifest
@@ -196,9 +200,14 @@ def _reference(target: Storage, content: bytes) -> ModelReference:
 
 def _parsed(content: bytes, name: str) -> ModelManifest:
     try:
-        return ModelManifest.model_validate_json(content)
+        manifest = ModelManifest.model_validate_json(content)
     except ValidationError as error:
         raise DataError(f"{name} is no model manifest: {error}") from error
+    others = {key: value for key, value in json.loads(content).items() if key != _DIGEST}
+    if manifest.manifest_sha256 not in (None, json_digest(others)):
+        hint = "Copy the model again from where it is whole, or publish it again."
+        raise DataError(f"{name} is damaged: its content is not what {_DIGEST} says", hint=hint)
+    return manifest
 
 
 @contextmanager

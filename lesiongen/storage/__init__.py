@@ -6,7 +6,7 @@ prefix is new for every version (`unique_prefix`), and what makes it valid, its 
 """
 
 from lesiongen.storage.address import open_storage, overlap, unique_prefix
-from lesiongen.storage.files import CHUNK, as_json, file_digest, temporary_space
+from lesiongen.storage.files import CHUNK, as_json, file_digest, json_digest, temporary_space
 from lesiongen.storage.interface import Creation, Storage, StoredObject, in_parallel
 from lesiongen.storage.local import LocalStorage, readable
 
@@ -19,6 +19,7 @@ __all__ = [
     "as_json",
     "file_digest",
     "in_parallel",
+    "json_digest",
     "open_storage",
     "overlap",
     "readable",

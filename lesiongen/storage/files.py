@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from lesiongen.errors import StorageError
 
-__all__ = ["CHUNK", "as_json", "file_digest", "temporary_space"]
+__all__ = ["CHUNK", "as_json", "file_digest", "json_digest", "temporary_space"]
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
@@ -26,6 +26,11 @@ def file_digest(source: BinaryIO) -> str:
     while chunk := source.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def json_digest(value: object) -> str:
+    """Returns the SHA-256 of a value that JSON can hold, whatever the order of its keys and the layout of its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

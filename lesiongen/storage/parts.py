@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from lesiongen.storage.s3_object import S3Object, resending
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["copy_parts", "download", "etag_of", "may_be", "part_bytes", "upload"]
+__all__ = ["copy_parts", "differs", "download", "etag_of", "part_bytes", "upload"]
 
 PART_BYTES = 8 << 20
 MOST_PARTS = 10_000
@@ -36,16 +36,16 @@ def part_bytes(size: int) -> int:
     return max(PART_BYTES, -(-size // MOST_PARTS))
 
 
-def etag_of(path: Path) -> str:
-    """Returns the ETag that S3 gives to a file which `upload` has sent.
+def etag_of(path: Path, sizes: Sequence[int] | None = None) -> str:
+    """Returns the ETag that S3 gives to a file which `upload` has sent, or that was sent in parts of given sizes.
 
     It is the MD5 of a file sent in one piece, else the MD5 of the parts' MD5s, a dash and their number. A server that
     encrypts with keys of its own gives another; what it holds is then never taken for a copy, and is sent again.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        parts = [_md5(file.read(part_bytes(size))) for _ in range(_count(size))]
-    return parts[0].hex() if len(parts) == 1 else f"{_md5(b''.join(parts)).hex()}-{len(parts)}"
+        parts = [_md5(file.read(length)) for length in sizes or [part_bytes(size)] * _count(size)]
+    return parts[0].hex() if len(parts) == 1 and not sizes else f"{_md5(b''.join(parts)).hex()}-{len(parts)}"
 
 
 def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
@@ -97,9 +97,10 @@ def download(client: "S3Client", bucket: str, key: str, path: Path, *, size: int
             return False
         if file.tell() > size:
             file.truncate(0)
-        copy_parts(S3Object(client, bucket, key), file, size=size, etag=etag)
+        source = S3Object(client, bucket, key)
+        copy_parts(source, file, size=size, etag=etag)
         file.flush()
-        if not may_be(partial, etag):
+        if differs(partial, source, etag):
             partial.unlink()
             return False
         partial.replace(path)
@@ -115,16 +116,18 @@ def copy_parts(source: S3Object, file: BinaryIO, *, size: int, etag: str) -> Non
             file.write(data)
 
 
-def may_be(path: Path, etag: str) -> bool:
-    """Tells whether a file can be the object that has an ETag; True where the ETag does not tell.
-
-    An object that another program has sent in parts does not say how large these were; one that was sent in as many
-    parts as ours would be is taken for ours.
-    """
+def differs(path: Path, source: S3Object, etag: str) -> bool:
+    """Tells whether a file is not the object that has an ETag; False where neither ETag nor server tell."""
+    size = path.stat().st_size
+    if _count(size) > 1 and etag == etag_of(path):
+        return False
     if re.fullmatch(r"[0-9a-f]{32}", etag):
-        return _md5_of(path) == etag
-    parts = re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)
-    return not parts or int(parts[1]) != _count(path.stat().st_size) or etag_of(path) == etag
+        return _md5_of(path) != etag
+    if not (parts := re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)):
+        return False
+    # Another program may have sent other parts than ours are.
+    sizes = source.part_sizes(int(parts[1]))
+    return sizes is not None and sum(sizes) == size and etag_of(path, sizes) != etag
 
 
 def _remove_other_versions(path: Path) -> None:

@@ -28,7 +28,7 @@ from lesiongen.redaction import register_secret
 from lesiongen.storage.creation import Target
 from lesiongen.storage.interface import Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
-from lesiongen.storage.parts import copy_parts, download, etag_of, part_bytes, upload
+from lesiongen.storage.parts import copy_parts, differs, download, etag_of, part_bytes, upload
 from lesiongen.storage.s3_object import S3Object, resending
 
 if TYPE_CHECKING:
@@ -222,10 +222,13 @@ class S3Storage(Storage):
                 return
             source = S3Object(client, self.bucket, self._name(key))
             with LocalStorage(str(path.parent)).replacing(path.name) as temporary, temporary.open("wb") as file:
-                if size > part_bytes(size):
-                    copy_parts(source, file, size=size, etag=etag)
-                else:
+                if size <= part_bytes(size):
                     file.write(source.whole())
+                    return
+                copy_parts(source, file, size=size, etag=etag)
+                file.flush()
+                if differs(temporary, source, etag):
+                    raise source.altered("its ETag is another")
 
 
 def _failure(error: Exception) -> str:

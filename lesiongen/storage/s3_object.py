@@ -79,6 +79,19 @@ class S3Object:
             hint = "Start it again once nothing writes there any more."
             raise StorageError(f"{self} was replaced while it was read", hint=hint) from error
 
+    def part_sizes(self, count: int) -> list[int] | None:
+        """Returns how many bytes each of the parts has in which it was sent; None where the server does not say."""
+        try:
+            heads = [self.client.head_object(Bucket=self.bucket, Key=self.key, PartNumber=n + 1) for n in range(count)]
+        except ClientError:
+            return None
+        return [head["ContentLength"] for head in heads]
+
+    def altered(self, why: str) -> StorageError:
+        """Returns the error of bytes that arrive, yet are not what is stored."""
+        hint = "Check the network and the server, or write the object again."
+        return _Altered(f"{self}: what arrives is not what is stored: {why}", hint=hint)
+
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
@@ -89,7 +102,7 @@ class S3Object:
         try:
             data = answer["Body"].read()
         except FlexibleChecksumError as error:
-            raise self._altered("its checksum is another") from error
+            raise self.altered("its checksum is another") from error
         except (BotoCoreError, HTTPError, http.client.HTTPException, OSError) as error:
             raise _BrokenOff(f"{self}: the S3 server broke off while sending it ({error})") from error
         expected = span[1] - span[0] if span else answer.get("ContentLength", len(data))
@@ -97,12 +110,8 @@ class S3Object:
             raise _BrokenOff(f"{self}: the S3 server sent {len(data)} bytes instead of {expected}")
         etag = answer.get("ETag", "").strip('"')
         if span is None and _MD5.fullmatch(etag) and not answer.get("ServerSideEncryption") and _md5(data) != etag:
-            raise self._altered(f"its MD5 is {_md5(data)} instead of {etag}")
+            raise self.altered(f"its MD5 is {_md5(data)} instead of {etag}")
         return data
-
-    def _altered(self, why: str) -> _Altered:
-        hint = "Check the network and the server, or write the object again."
-        return _Altered(f"{self}: what arrives is not what is stored: {why}", hint=hint)
 
 
 def resending(send: Callable[[], _Result]) -> _Result:

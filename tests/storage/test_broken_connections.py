@@ -7,6 +7,7 @@ import pytest
 from lesiongen.errors import StorageError, Unreachable, UsageError
 from lesiongen.storage import Creation, open_storage, unique_prefix
 from lesiongen.storage.parts import PART_BYTES
+from lesiongen.storage.s3 import s3_client
 from tests.fault_proxy import Fault
 
 BROKEN = ("busy", "reset", "lost answer", "reset body", "cut body", "stall")
@@ -101,6 +102,22 @@ def test_a_large_file_is_fetched_though_an_answer_breaks(storage, proxy, tmp_pat
     storage.download_file("big", tmp_path / "copy")
     assert proxy.struck == 1
     assert (tmp_path / "copy").read_bytes() == path.read_bytes()
+
+
+def test_a_large_file_that_another_program_has_sent_is_compared_too(storage, proxy, tmp_path):
+    client, place = s3_client(), {"Bucket": storage.bucket, "Key": storage.prefix + "big"}
+    upload = client.create_multipart_upload(**place)["UploadId"]
+    content = [os.urandom(6 << 20), os.urandom(5 << 20), b"end"]
+    sent = [client.upload_part(**place, UploadId=upload, PartNumber=n, Body=part) for n, part in enumerate(content, 1)]
+    parts = [{"PartNumber": number, "ETag": part["ETag"]} for number, part in enumerate(sent, 1)]
+    client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
+    proxy.set(Fault("flipped answer", where="GET"))
+    storage.download_file("big", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"".join(content)
+    proxy.set(Fault("flipped answer", where="GET", times=99))
+    with pytest.raises(StorageError, match="big: what arrives is not what is stored: its ETag is another"):
+        storage.download_file("big", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_time_that_is_none_is_refused(storage, monkeypatch):
