@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-KINDS = ("busy", "reset", "lost answer", "reset body", "cut body", "flipped answer", "flipped request", "stall")
+KINDS = (
+    "busy",
+    "reset",
+    "lost answer",
+    "reset body",
+    "cut body",
+    "stalled body",
+    "flipped answer",
+    "flipped request",
+    "stall",
+)
 STALL_SECONDS = 2.5
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
@@ -23,8 +33,9 @@ class Fault:
     Attributes:
         kind: One of `KINDS`. ``busy``: answered with 503; ``reset``: the connection is reset before the server sees the
             request; ``lost answer``: after it has seen it; ``reset body``, ``cut body``: half an answer arrives, whose
-            length was said to be more; ``flipped answer``, ``flipped request``: one bit of the body changes; ``stall``:
-            nothing is answered for `STALL_SECONDS`, though the server has seen the request.
+            length was said to be more; ``stalled body``: half of it, then nothing for a while; ``flipped answer``,
+            ``flipped request``: one bit of the body changes; ``stall``: nothing is answered for `STALL_SECONDS`,
+            though the server has seen the request.
         at: Number of the first request of those that match, from 0.
         times: How many of them, one after another.
         place: Where in a body the bit is, from 0 to 1.
@@ -147,10 +158,13 @@ def _deliver(handler: _Handler, answer: http.client.HTTPResponse, body: bytes) -
     handler.answer(answer.status, _headers(answer), body, length)
 
 
-def _break_off(handler: _Handler, answer: http.client.HTTPResponse, body: bytes, *, reset: bool) -> None:
+def _break_off(
+    handler: _Handler, answer: http.client.HTTPResponse, body: bytes, *, reset: bool, after: float = 0.0
+) -> None:
     if len(body) > 1:
         handler.answer(answer.status, _headers(answer), body[: len(body) // 2], len(body))
         handler.wfile.flush()
+    threading.Event().wait(after)
     if reset or len(body) <= 1:
         handler.reset()
     handler.close_connection = True
@@ -175,6 +189,7 @@ _DELIVERIES = {
     "lost answer": lambda handler, answer, body: handler.reset(),
     "reset body": lambda handler, answer, body: _break_off(handler, answer, body, reset=True),
     "cut body": lambda handler, answer, body: _break_off(handler, answer, body, reset=False),
+    "stalled body": lambda handler, answer, body: _break_off(handler, answer, body, reset=True, after=STALL_SECONDS),
     "stall": _stall,
 }
 

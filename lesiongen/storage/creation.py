@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -61,15 +61,21 @@ class Target:
     def _put(self, data: bytes) -> bool:
         """Writes unless there is an object; returns whether it was written."""
         try:
-            resending(lambda: self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data, IfNoneMatch="*"))
+            self._send(data, IfNoneMatch="*")
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in _REFUSED:
                 return False
             if code not in _UNKNOWN:
                 raise
-            resending(lambda: self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data))
+            self._send(data)
         return True
+
+    def _send(self, data: bytes, **condition: Any) -> None:
+        resending(
+            f"s3://{self.bucket}/{self.key}",
+            lambda: self.client.put_object(Bucket=self.bucket, Key=self.key, Body=data, **condition),
+        )
 
     def _is_guarded(self, data: bytes) -> bool:
         """Tells whether the server refuses to replace an object, found out with the object and its own bytes."""

@@ -53,7 +53,7 @@ def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
     size = path.stat().st_size
     if _count(size) == 1:
         data = path.read_bytes()
-        resending(lambda: client.put_object(Bucket=bucket, Key=key, Body=data))
+        resending(f"s3://{bucket}/{key}", lambda: client.put_object(Bucket=bucket, Key=key, Body=data))
         return
     sending = _resumed(client, bucket, key, path) or _Upload(client, bucket, key, path, _begin(client, bucket, key), {})
     with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
@@ -61,7 +61,7 @@ def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
     if any("ChecksumCRC32" not in part for part in parts):  # a server that knows no checksums
         parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
     try:
-        resending(lambda: client.complete_multipart_upload(
+        resending(f"s3://{bucket}/{key}", lambda: client.complete_multipart_upload(
             Bucket=bucket, Key=key, UploadId=sending.upload_id, MultipartUpload={"Parts": parts}
         ))  # fmt: skip
     except client.exceptions.NoSuchUpload:
@@ -122,12 +122,13 @@ def differs(path: Path, source: S3Object, etag: str) -> bool:
     if _count(size) > 1 and etag == etag_of(path):
         return False
     if re.fullmatch(r"[0-9a-f]{32}", etag):
-        return _md5_of(path) != etag
+        return _md5_of(path) != etag and not source.encrypted()
     if not (parts := re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)):
         return False
     # Another program may have sent other parts than ours are.
     sizes = source.part_sizes(int(parts[1]))
-    return sizes is not None and sum(sizes) == size and etag_of(path, sizes) != etag
+    told = sizes is not None and sum(sizes) == size and not source.encrypted()
+    return told and etag_of(path, sizes) != etag
 
 
 def _remove_other_versions(path: Path) -> None:
@@ -165,7 +166,7 @@ class _Upload:
             # Servers do not list the checksums of parts, yet ask for all of them at the end.
             checksum = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
             return {"PartNumber": number, "ETag": self.there[number]["ETag"], "ChecksumCRC32": checksum}
-        part = resending(lambda: self.client.upload_part(
+        part = resending(f"s3://{self.bucket}/{self.key}", lambda: self.client.upload_part(
             Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, PartNumber=number, Body=data,
             ChecksumAlgorithm="CRC32",
         ))  # fmt: skip

@@ -158,7 +158,9 @@ class S3Storage(Storage):
     def write_bytes(self, key: str, data: bytes) -> None:
         """Writes an object, checked by the server against its checksum."""
         with self._errors(key) as client:
-            resending(lambda: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data))
+            resending(
+                f"{self.uri}/{key}", lambda: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
+            )
 
     def create_bytes(self, key: str, data: bytes) -> Creation:
         """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""

@@ -87,6 +87,10 @@ class S3Object:
             return None
         return [head["ContentLength"] for head in heads]
 
+    def encrypted(self) -> bool:
+        """Tells whether the server encrypts it, so that its ETag is no MD5."""
+        return "ServerSideEncryption" in self.client.head_object(Bucket=self.bucket, Key=self.key)
+
     def altered(self, why: str) -> StorageError:
         """Returns the error of bytes that arrive, yet are not what is stored."""
         hint = "Check the network and the server, or write the object again."
@@ -114,15 +118,19 @@ class S3Object:
         return data
 
 
-def resending(send: Callable[[], _Result]) -> _Result:
-    """Sends something, again where the server says that it arrived changed."""
+def resending(name: str, send: Callable[[], _Result]) -> _Result:
+    """Sends an object or a part of one, again where the server says that it arrived changed.
+
+    Raises:
+        StorageError: It arrives changed again and again.
+    """
 
     def sent() -> _Result:
         try:
             return send()
         except ClientError as error:
             if (code := error.response.get("Error", {}).get("Code")) in _ALTERED:
-                raise _Altered(f"The S3 server received something else than was sent ({code})") from error
+                raise _Altered(f"{name}: what the S3 server received is not what was sent ({code})") from error
             raise
 
     return _again(sent)

@@ -10,7 +10,7 @@ from lesiongen.storage.parts import PART_BYTES
 from lesiongen.storage.s3 import s3_client
 from tests.fault_proxy import Fault
 
-BROKEN = ("busy", "reset", "lost answer", "reset body", "cut body", "stall")
+BROKEN = ("busy", "reset", "lost answer", "reset body", "cut body", "stalled body", "stall")
 
 
 @pytest.fixture
