@@ -183,9 +183,12 @@ class S3Storage(Storage):
         """Lists the objects, sorted by key, a page at a time."""
         with self._errors() as client:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(prefix))
-            for page in pages:
-                for item in page.get("Contents", []):
-                    yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"], item["ETag"].strip('"'))
+            try:
+                for page in pages:
+                    for item in page.get("Contents", []):
+                        yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"], item["ETag"].strip('"'))
+            except (KeyError, ValueError) as error:  # boto3 takes an answer for well formed once it is XML
+                raise ResponseParserError(f"list of objects: {error}") from error
 
     def delete(self, key: str) -> None:
         """Deletes the object."""

@@ -120,6 +120,16 @@ def test_a_large_file_that_another_program_has_sent_is_compared_too(storage, pro
     assert not (tmp_path / "again").exists()
 
 
+def test_a_list_that_arrives_changed_is_no_bug_of_ours(storage, proxy):
+    storage.write_bytes("key", b"0123456789")
+    for place in range(40):
+        proxy.set(Fault("flipped answer", place=place / 40))
+        try:
+            assert len(list(storage.list())) <= 1
+        except StorageError as error:
+            assert "gave an answer that cannot be understood" in str(error)
+
+
 def test_a_time_that_is_none_is_refused(storage, monkeypatch):
     monkeypatch.setenv("LESIONGEN_S3_TIMEOUT", "soon")
     with pytest.raises(UsageError, match="LESIONGEN_S3_TIMEOUT = 'soon' is not a number of seconds"):
