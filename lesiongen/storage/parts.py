@@ -125,10 +125,20 @@ def differs(path: Path, source: S3Object, etag: str) -> bool:
         return _md5_of(path) != etag and not source.encrypted()
     if not (parts := re.fullmatch(r"[0-9a-f]{32}-(\d+)", etag)):
         return False
-    # Another program may have sent other parts than ours are.
-    sizes = source.part_sizes(int(parts[1]))
-    told = sizes is not None and sum(sizes) == size and not source.encrypted()
-    return told and etag_of(path, sizes) != etag
+    return _differs_by_parts(path, source, etag, int(parts[1]))
+
+
+def _differs_by_parts(path: Path, source: S3Object, etag: str, count: int) -> bool:
+    """Compares with the parts that another program has sent: most have one size, and the first tells it."""
+    size = path.stat().st_size
+    for asked in (1, count):
+        told = source.part_sizes(asked)
+        if told is None:
+            return False
+        sizes = told if asked == count else [told[0]] * (count - 1) + [size - told[0] * (count - 1)]
+        if min(sizes) >= 0 and etag_of(path, sizes) == etag:
+            return False
+    return sum(sizes) == size and not source.encrypted()
 
 
 def _remove_other_versions(path: Path) -> None:
