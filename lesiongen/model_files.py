@@ -5,7 +5,6 @@ fetched, only safetensors are read as weights (a pickle runs code), the librarie
 out, transformers asks on the terminal), and no module is imported because a file names it.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.redaction import register_secret
 from lesiongen.storage import open_storage
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["DATA_SUFFIXES", "model_files"]
 
@@ -40,9 +40,9 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
     if revision is not None and (remote or here):
         raise UsageError(f"{name} is not on the hub, and has no revision {revision!r}", hint="Leave the revision out.")
     if remote:
-        with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as folder:
-            open_storage(name).download_folder(Path(folder), description="Fetching the model", suffixes=suffixes)
-            yield Path(folder)
+        with temporary_folder("model") as folder:
+            open_storage(name).download_folder(folder, description="Fetching the model", suffixes=suffixes)
+            yield folder
     else:
         yield Path(name) if here else _from_hub(name, revision, wanted)
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ import psutil
 from lesiongen.errors import LesionGenError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.worker import FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["LocalLauncher"]
 
@@ -29,8 +29,7 @@ class LocalLauncher(Launcher):
 
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Starts torchrun and waits for it; see `Launcher.run`."""
-        with tempfile.TemporaryDirectory(prefix="lesiongen-job-") as name:
-            folder = Path(name)
+        with temporary_folder("job") as folder:
             # In a session of its own: Ctrl-C in a terminal must reach the processes once, through us.
             agent = subprocess.Popen(_command(job), env=_environment(job, folder), start_new_session=True)
             try:

@@ -6,17 +6,20 @@ prefix is new for every version (`unique_prefix`), and what makes it valid, its 
 """
 
 from lesiongen.storage.address import open_storage, overlap, unique_prefix
+from lesiongen.storage.claims import claimed
 from lesiongen.storage.files import CHUNK, as_json, file_digest, json_digest, temporary_space
-from lesiongen.storage.interface import Creation, Storage, StoredObject, in_parallel
+from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject, in_parallel
 from lesiongen.storage.local import LocalStorage, readable
 
 __all__ = [
     "CHUNK",
+    "Claim",
     "Creation",
     "LocalStorage",
     "Storage",
     "StoredObject",
     "as_json",
+    "claimed",
     "file_digest",
     "in_parallel",
     "json_digest",

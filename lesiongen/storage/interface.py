@@ -1,7 +1,6 @@
 """What a place for files can do, be it a folder or a prefix on S3."""
 
 import json
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,8 +13,9 @@ from typing import Any, BinaryIO, TypeVar
 from lesiongen.errors import StorageError
 from lesiongen.progress import progress
 from lesiongen.storage.files import as_json
+from lesiongen.temporary import temporary_folder
 
-__all__ = ["Creation", "Storage", "StoredObject", "in_parallel"]
+__all__ = ["Claim", "Creation", "Storage", "StoredObject", "in_parallel"]
 
 PARALLEL_TRANSFERS = 16
 _Item = TypeVar("_Item")
@@ -23,11 +23,37 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of a storage: its key, relative to the storage, its size in bytes, and S3's ETag."""
+    """An object of a storage: its key, relative to the storage, its size in bytes, and S3's ETag.
+
+    Attributes:
+        modified: When it was written, by the clock of the S3 server, in seconds.
+    """
 
     key: str
     size: int
     etag: str | None = None
+    modified: float | None = None
+
+
+class Claim:
+    """The right to write to a place, which one writer holds at a time.
+
+    Attributes:
+        taken_over: Whether the writer before was killed while it held the claim: it may have published, and not have
+            been able to say so.
+    """
+
+    taken_over = False
+
+    def check(self, *, ask: bool = False) -> None:
+        """Makes sure that the place is still this writer's.
+
+        Args:
+            ask: Ask the storage, as before the last step of publishing; else what the last renewal has shown counts.
+
+        Raises:
+            StorageError: This process did not write for so long that another writer took its place.
+        """
 
 
 class Creation(StrEnum):
@@ -106,6 +132,15 @@ class Storage(ABC):
         return ()
 
     @contextmanager
+    def claiming(self) -> Iterator[Claim]:
+        """Holds this place for one writer while the block runs; `claimed` is what writers call.
+
+        Raises:
+            UsageError: Another writer holds it.
+        """
+        yield Claim()
+
+    @contextmanager
     def publishing(self) -> "Iterator[Storage]":
         """Gives a place for files that belong together; at the end of the block they are all in this storage.
 
@@ -116,6 +151,17 @@ class Storage(ABC):
     def child(self, *parts: str) -> "Storage":
         """Returns the storage of a folder within this one."""
         return type(self)("/".join([self.uri, *parts]))
+
+    def read_if_there(self, key: str) -> bytes | None:
+        """Returns the whole object, None where there is none; another process may delete it at any moment."""
+        if not self.exists(key):
+            return None
+        try:
+            return self.read_bytes(key)
+        except StorageError:
+            if self.exists(key):
+                raise
+            return None
 
     def read_text(self, key: str) -> str:
         """Returns an object as UTF-8 text."""
@@ -198,8 +244,8 @@ class Storage(ABC):
     @contextmanager
     def fetch(self, key: str) -> Iterator[Path]:
         """Gives a local path of an object, for libraries that read files only."""
-        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
-            path = Path(folder) / Path(key).name
+        with temporary_folder("object") as folder:
+            path = folder / Path(key).name
             self.download_file(key, path)
             yield path
 

@@ -2,15 +2,18 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage.claims import occupied
 from lesiongen.storage.files import CHUNK
-from lesiongen.storage.interface import Creation, Storage, StoredObject
+from lesiongen.storage.folder_lock import folder_lock, hidden_sibling
+from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject
 from lesiongen.storage.partial import remove_abandoned, writing_beside
 
 __all__ = ["LocalStorage", "readable"]
@@ -43,6 +46,17 @@ class LocalStorage(Storage):
             raise _write_error(path, error) from error
 
     @contextmanager
+    def claiming(self) -> Iterator[Claim]:
+        """Locks the folder; what killed writers have left hidden beside it is removed."""
+        claim = Claim()
+        with ExitStack() as held:
+            try:
+                claim.taken_over = held.enter_context(folder_lock(self.root))
+            except OSError as error:
+                raise _write_error(self.root, error) from error
+            yield claim
+
+    @contextmanager
     def publishing(self) -> "Iterator[Storage]":
         """Gives a hidden folder beside this one, which takes its name at the end of the block.
 
@@ -51,12 +65,13 @@ class LocalStorage(Storage):
         if not self._can_be_replaced():
             yield self
             return
-        hidden = self.root.with_name(f".{self.root.name}.partial")
-        shutil.rmtree(hidden, ignore_errors=True)  # of an attempt that was killed
+        hidden = hidden_sibling(self.root, f"{secrets.token_hex(8)}.partial")
         try:
             yield LocalStorage(str(hidden))
-            hidden.replace(self.root)
+            hidden.rename(self.root)  # over an empty folder at most
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise occupied(self.uri, None) from error
             raise _write_error(self.root, error) from error
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
@@ -110,6 +125,10 @@ class LocalStorage(Storage):
     def delete(self, key: str) -> None:
         """Deletes the file."""
         self._path(key).unlink(missing_ok=True)
+
+    def delete_all(self) -> None:
+        """Removes the folder with all that is in it, what killed writers have left there too."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def require_writable(self) -> None:
         """Refuses a folder that is a file, lies below one, or may not be written; makes none."""

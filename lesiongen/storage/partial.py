@@ -62,12 +62,17 @@ def _take_place(temporary: Path, path: Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Removes what killed writers have left directly in a folder."""
+def remove_abandoned(folder: Path, *, quiet: float = QUIET_SECONDS) -> None:
+    """Removes what killed writers have left directly in a folder.
+
+    Args:
+        folder: The folder.
+        quiet: Seconds in which nobody may have written to a file; none are needed of a writer that is known to be dead.
+    """
     with suppress(OSError):  # what cannot be removed, or is gone already, disturbs nobody
         for path in folder.iterdir():
             if _PARTIAL.fullmatch(path.name):
-                _remove_if_abandoned(path)
+                _remove_if_abandoned(path, quiet)
 
 
 def _look_through(folder: Path) -> None:
@@ -77,8 +82,8 @@ def _look_through(folder: Path) -> None:
         remove_abandoned(folder)
 
 
-def _remove_if_abandoned(path: Path) -> None:
-    if time.time() - path.stat().st_mtime > QUIET_SECONDS:
+def _remove_if_abandoned(path: Path, quiet: float) -> None:
+    if time.time() - path.stat().st_mtime >= quiet:
         with suppress(OSError), path.open("rb+") as file:  # the lock needs a file that is open for writing
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()

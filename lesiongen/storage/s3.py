@@ -25,8 +25,9 @@ from botocore.parsers import ResponseParserError
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
 from lesiongen.redaction import register_secret
+from lesiongen.storage.claim_objects import claiming_by_object
 from lesiongen.storage.creation import Target
-from lesiongen.storage.interface import Creation, Storage, StoredObject
+from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
 from lesiongen.storage.parts import copy_parts, differs, download, etag_of, part_bytes, upload
 from lesiongen.storage.s3_object import S3Object, resending
@@ -150,6 +151,12 @@ class S3Storage(Storage):
             return True
         return True
 
+    @contextmanager
+    def claiming(self) -> Iterator[Claim]:
+        """Claims the prefix by an object below it."""
+        with claiming_by_object(self) as claim:
+            yield claim
+
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole object."""
         with self._errors(key) as client:
@@ -186,8 +193,9 @@ class S3Storage(Storage):
             try:
                 for page in pages:
                     for item in page.get("Contents", []):
-                        yield StoredObject(item["Key"].removeprefix(self.prefix), item["Size"], item["ETag"].strip('"'))
-            except (KeyError, ValueError) as error:  # boto3 takes an answer for well formed once it is XML
+                        key, etag = item["Key"].removeprefix(self.prefix), item["ETag"].strip('"')
+                        yield StoredObject(key, item["Size"], etag, item["LastModified"].timestamp())
+            except (AttributeError, KeyError, ValueError) as error:  # boto3 takes any XML for a well formed answer
                 raise ResponseParserError(f"list of objects: {error}") from error
 
     def delete(self, key: str) -> None:

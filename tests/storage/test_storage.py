@@ -157,9 +157,6 @@ def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
         target.write_bytes("rejected.csv", b"row")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
-    stale = tmp_path / ".new.partial"
-    stale.mkdir()
-    (stale / "of_a_killed_attempt").write_bytes(b"")
     with storage.publishing() as target:
         target.write_bytes("rejected.csv", b"row")
         assert not (tmp_path / "new").exists()
