@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from lesiongen import __version__
 from lesiongen.errors import Interrupted, ServiceError, UsageError
+from lesiongen.owner import Owner, this_process
 from lesiongen.redaction import names_secret, redact, shown
+from lesiongen.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "PIPELINE_OWNER",
     "StageRun",
     "finish_pipeline_run",
     "joined_run",
@@ -35,10 +37,16 @@ __all__ = [
 logger = logging.getLogger(__name__)
 PARENT_TAG = "lesiongen.pipeline_run"
 KIND_TAG = "lesiongen.kind"
+OWNER_TAG = "lesiongen.owner"
+"""Says which process a run is open in."""
+PIPELINE_OWNER = "LESIONGEN_PIPELINE_OWNER"
+"""The variable that says which process the pipeline run is open in that a stage belongs to."""
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
 QUIET_SECONDS = 60.0
 _PICTURE = re.compile(r"(data:image/\w+;base64,[A-Za-z0-9+/=]{1000,})")
+MOST_OPEN_RUNS = 100
+"""Runs that are looked at, the latest first, for those that killed processes left open."""
 
 
 class StageRun:
@@ -95,8 +103,8 @@ class _TrackedRun(StageRun):
             self.client.log_batch(self.run_id, metrics=points)
 
     def log_picture(self, picture: "Image | Path | str", name: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
-            path = Path(folder) / Path(name).name
+        with temporary_folder("picture") as folder:
+            path = folder / Path(name).name
             if isinstance(picture, str | Path):
                 path.write_bytes(Path(picture).read_bytes())
             else:
@@ -138,6 +146,8 @@ class _TrackedRun(StageRun):
 def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = None) -> Iterator[StageRun]:
     """Opens the run of a stage: FINISHED at the end, FAILED on an error, KILLED when interrupted.
 
+    Runs of the experiment that were left open by killed processes of this machine are closed as KILLED.
+
     Args:
         stage: Name of the stage and of its run.
         params: Its configuration; nested mappings are flattened to dotted names, long values are cut.
@@ -154,6 +164,7 @@ def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = Non
         return
     client = mlflow_client()
     run = _TrackedRun(client, _reopened(client, run_id) or _opened(client, stage))
+    _close_abandoned(client)
     run.log_params(params)
     try:
         yield run
@@ -221,7 +232,7 @@ def service_errors() -> Iterator[None]:
 
 def _opened(client: Any, stage: str) -> str:
     experiment = _experiment(client)
-    tags = {KIND_TAG: "stage", "lesiongen.stage": stage, "lesiongen.version": __version__, **_user()}
+    tags = {KIND_TAG: "stage", "lesiongen.stage": stage, **_common_tags(_owner_mark())}
     if pipeline_run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
         tags |= {PARENT_TAG: pipeline_run, "mlflow.parentRunId": _parent(client, experiment, pipeline_run)}
     with service_errors():
@@ -236,6 +247,7 @@ def _reopened(client: Any, run_id: str | None) -> str | None:
     with service_errors():
         try:
             client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, OWNER_TAG, _owner_mark())
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
                 raise
@@ -244,10 +256,14 @@ def _reopened(client: Any, run_id: str | None) -> str | None:
     return run_id
 
 
+def _experiment_name() -> str:
+    return os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
+
+
 def _experiment(client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
-    name = os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
+    name = _experiment_name()
     with service_errors():
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -263,16 +279,49 @@ def _experiment(client: Any) -> str:
 def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
     if not re.fullmatch(r"[\w.:/-]{1,200}", pipeline_run):
         raise UsageError(f"LESIONGEN_PIPELINE_RUN = {pipeline_run!r}: letters, digits and . : / _ - only")
+    owner = os.environ.get(PIPELINE_OWNER, "")
     with service_errors():
         if found := _parents(client, experiment, pipeline_run):
+            _reopen_parent(client, found[0], owner)
             return found[0]
-        tags = {KIND_TAG: "pipeline", PARENT_TAG: pipeline_run, "lesiongen.version": __version__, **_user()}
+        tags = {KIND_TAG: "pipeline", PARENT_TAG: pipeline_run, **_common_tags(owner)}
         mine = str(client.create_run(experiment, tags=tags, run_name=pipeline_run).info.run_id)
         # Another stage may have created one too: the oldest is the one that all take.
         oldest = _parents(client, experiment, pipeline_run)[0]
         if oldest != mine:
             client.delete_run(mine)
     return oldest
+
+
+def _reopen_parent(client: Any, parent: str, owner: str) -> None:
+    """Opens the run of a pipeline run that is resumed: a killed one may have been closed meanwhile."""
+    if owner and client.get_run(parent).data.tags.get(OWNER_TAG) != owner:
+        client.update_run(parent, status="RUNNING")
+        client.set_tag(parent, OWNER_TAG, owner)
+
+
+def _close_abandoned(client: Any) -> None:
+    """Closes the runs whose processes were killed on this machine; of other machines' nothing is known here."""
+    with suppress(ServiceError), service_errors():  # the stage that begins needs none of it
+        experiment = client.get_experiment_by_name(_experiment_name())
+        if experiment is None:
+            return
+        query = f"attributes.status = 'RUNNING' and tags.`{OWNER_TAG}` LIKE '%'"
+        for run in client.search_runs([experiment.experiment_id], query, max_results=MOST_OPEN_RUNS):
+            owner = _parsed_owner(run.data.tags[OWNER_TAG])
+            if owner is not None and owner.lives() is False:
+                logger.info("Closing the run %s, whose process was killed (%s)", run.info.run_id, owner)
+                client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _owner_mark() -> str:
+    return json.dumps(this_process().plain())
+
+
+def _parsed_owner(mark: str) -> Owner | None:
+    with suppress(ValueError):
+        return Owner.parse(json.loads(mark))
+    return None
 
 
 def _parents(client: Any, experiment: str, pipeline_run: str) -> list[str]:
@@ -288,6 +337,10 @@ def _close_failed(run: _TrackedRun, error: BaseException) -> None:
         first_line = (shown(error).splitlines() or [""])[0]  # before the cut, which could leave a part of a secret
         run.set_tags({"lesiongen.error": f"{type(error).__name__}: {first_line}"[:500]})
         run.end("KILLED" if interrupted else "FAILED")
+
+
+def _common_tags(owner: str) -> dict[str, str]:
+    return {"lesiongen.version": __version__, **({OWNER_TAG: owner} if owner else {}), **_user()}
 
 
 def _user() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Run a compiled pipeline on this machine, as subprocesses or in containers, with the embedded servers."""
 
+import json
 import os
-import secrets
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ from typing import Any, TextIO
 from kfp import components, local
 
 from lesiongen.errors import Interrupted, LesionGenError, UsageError
+from lesiongen.owner import this_process
 from lesiongen.stack import named_servers, running_stack, writing_to
+from lesiongen.tracking import PIPELINE_OWNER
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, terminate_containers
@@ -40,13 +42,19 @@ def run_pipeline(
         screen: Where progress goes; standard output by default.
 
     Raises:
-        UsageError: A configuration is wrong, or the environment names an S3 server or keys but no MLflow server.
+        UsageError: A configuration is wrong, the environment names an S3 server or keys but no MLflow server, or
+            another process is at work on the run.
         LesionGenError: A step failed; the message names it and carries its own words.
         Interrupted: The run was asked to stop.
     """
     arguments = request.arguments()
     check_arguments(arguments)
     folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
+    with folder.claimed():
+        return _run(request, folder, arguments, home, screen or sys.stdout)
+
+
+def _run(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], home: Path, screen: TextIO) -> RunSummary:
     settings = CompileSettings(
         image=request.image,
         preset=request.preset,
@@ -57,8 +65,9 @@ def run_pipeline(
     )
     with writing_to(folder.path):
         compile_pipeline("release", settings, folder.package)
-    with _servers(home), _run_variable(folder.id):
-        _execute(request, folder, arguments, screen or sys.stdout)
+    folder.remove_workspaces()
+    with _servers(home), _run_variables(folder.id):
+        _execute(request, folder, arguments, screen)
         return summarise(folder, home)
 
 
@@ -75,15 +84,16 @@ def _servers(home: Path) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _run_variable(run_id: str) -> Iterator[None]:
-    before = os.environ.get("LESIONGEN_PIPELINE_RUN")
-    os.environ["LESIONGEN_PIPELINE_RUN"] = run_id
+def _run_variables(run_id: str) -> Iterator[None]:
+    variables = {"LESIONGEN_PIPELINE_RUN": run_id, PIPELINE_OWNER: json.dumps(this_process().plain())}
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        os.environ.pop("LESIONGEN_PIPELINE_RUN")
-        if before is not None:
-            os.environ["LESIONGEN_PIPELINE_RUN"] = before
+        for name in variables:
+            os.environ.pop(name)
+        os.environ.update(before)
 
 
 def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], screen: TextIO) -> None:
@@ -91,7 +101,7 @@ def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], 
     local.init(
         runner=_runner(request, folder, arguments["source"]),
         pipeline_root=str(folder.artifacts),
-        workspace_root=str(folder.path / f"workspace-{secrets.token_hex(4)}"),
+        workspace_root=str(folder.workspace()),
         enable_caching=True,
         cache_root=str(folder.path / "cache"),
     )

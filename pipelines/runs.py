@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +17,13 @@ from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
+from lesiongen.storage import Claim, claimed, open_storage
 from pipelines.presets import Preset, preset
 from pipelines.source import source_revision
 
 __all__ = ["RunFolder", "RunRequest"]
 
+_WORKSPACE = "workspace-"
 STAGE_NAMES = tuple(entry.name for entry in fields(Preset))
 
 
@@ -126,6 +130,14 @@ class RunFolder:
             )
         return cls(runs / chosen)
 
+    def claimed(self) -> AbstractContextManager[Claim]:
+        """Holds the run for one process: its steps would be done twice, and its log and artifacts mixed.
+
+        Raises:
+            UsageError: Another process is at work on it.
+        """
+        return claimed(open_storage(self.path))
+
     @property
     def id(self) -> str:
         """The run's id; also the id of its parent run in MLflow."""
@@ -135,6 +147,15 @@ class RunFolder:
     def artifacts(self) -> Path:
         """The root of the steps' output artifacts."""
         return self.path / "artifacts"
+
+    def workspace(self) -> Path:
+        """Names a new folder for the runner's own files."""
+        return self.path / f"{_WORKSPACE}{secrets.token_hex(4)}"
+
+    def remove_workspaces(self) -> None:
+        """Removes what runners that were killed have left; whoever calls this holds the run."""
+        for path in self.path.glob(f"{_WORKSPACE}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     @property
     def package(self) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import RootModel, ValidationError
@@ -34,37 +34,37 @@ class Journal:
     def __init__(self, storage: Storage, key: str) -> None:
         self._storage = storage
         self._key = key
-        self._used: list[str] = []
 
     def get(self, rows: range) -> Sequence[Described] | None:
         """Returns what was stated of these rows, None where that is not finished."""
         name = self._name(rows)
-        if not self._storage.exists(name):
+        content = self._storage.read_if_there(name)
+        if content is None:
             return None
         try:
-            piece = _Piece.model_validate_json(self._storage.read_bytes(name)).root
+            piece = _Piece.model_validate_json(content).root
         except ValidationError as error:
             logger.warning("%s/%s is damaged and is made again: %s", self._storage.uri, name, error)
             return None
-        self._used.append(name)
         return piece if len(piece) == len(rows) else None
 
     def put(self, rows: range, described: Sequence[Described]) -> None:
         """Keeps what was stated of these rows."""
-        name = self._name(rows)
-        self._storage.write_text(name, json.dumps([_plain(item) for item in described]))
-        self._used.append(name)
+        self._storage.write_text(self._name(rows), json.dumps([_plain(item) for item in described]))
 
     def count(self, rows: range) -> int:
         """Returns of how many of these rows it is kept what was stated."""
+        return sum(len(piece) for piece in self._pieces(rows))
+
+    def clear(self, rows: range) -> None:
+        """Removes what was stated of these rows: it is published."""
+        for piece in list(self._pieces(rows)):
+            self._storage.delete(self._name(piece))
+
+    def _pieces(self, rows: range) -> Iterator[range]:
         there = (item.key.rpartition("/")[2] for item in self._storage.list(f"{self._key}/"))
         pieces = (range(*map(int, name.removesuffix(".json").split("-"))) for name in there)
-        return sum(len(piece) for piece in pieces if piece.start in rows and piece.stop <= rows.stop)
-
-    def clear(self) -> None:
-        """Removes the pieces that this job has read or written: its result is published."""
-        for name in self._used:
-            self._storage.delete(name)
+        return (piece for piece in pieces if piece.start in rows and piece.stop <= rows.stop)
 
     def _name(self, rows: range) -> str:
         return f"{self._key}/{rows.start:08d}-{rows.stop:08d}.json"

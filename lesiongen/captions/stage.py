@@ -1,6 +1,7 @@
 """The caption stage: fills the reports and captions of a dataset, whole or in parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from PIL import Image
 
@@ -15,13 +16,15 @@ from lesiongen.captions.writers import Writer
 from lesiongen.concepts import label_only, measure, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
-from lesiongen.dataset.parts import ORIGIN_KEY
+from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
+from lesiongen.dataset.reader import derived_origin
+from lesiongen.dataset.writer import is_published
 from lesiongen.imaging import decode
 from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import open_storage
+from lesiongen.storage import as_json, claimed, open_storage
 from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["PAGE_NAME", "PREVIEW_NAME", "REPORT_NAME", "caption", "join_captions"]
@@ -59,24 +62,42 @@ def caption(
     rows = part.rows(len(dataset)) if part else range(len(dataset))
     which = {ORIGIN_KEY: str(part)} if part else {}
     name = config.name or f"{dataset.manifest.name}-captioned"
-    with stage_run("caption", {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}) as run:
-        captioner = Captioner(config)
-        place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
+    origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which, **derived_origin(dataset)}
+    params = {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}
+    target = open_storage(output)
+    with claimed(target) as claim, stage_run("caption", params) as run:
+        place = open_storage(work) if work else target.child(WORK_FOLDER)
         journal = Journal(place, work_key(config, dataset.manifest.version))
-        writers = _asked(config, dataset, rows)
-
-        def transform(samples: Iterator[Sample]) -> Iterator[Sample]:
-            with progress("Captioning", total=len(rows), unit="images") as bar:
-                for sample, stated in described(config.writers, samples, rows, journal, writers):
-                    yield captioner.captioned(sample, stated)
-                    bar.advance()
-
-        origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which}
-        with kept_when_interrupted(lambda: _kept(journal, rows, place.uri)):
-            captioned = derive(dataset, output, transform, name=name, origin=origin, rows=rows)
-        result = _report(run, captioner, captioned, captioner.counts)
-        journal.clear()
+        if not (claim.taken_over and is_published(target, origin)):
+            with kept_when_interrupted(lambda: _kept(journal, rows, place.uri)):
+                _publish(config, dataset, output, rows, journal, name, origin)
+        result = _report(run, Dataset.open(output))
+        journal.clear(rows)
+        if not work:
+            place.delete_all()  # what attempts of another configuration have left too
         return result
+
+
+def _publish(
+    config: CaptionConfig,
+    dataset: Dataset,
+    output: str,
+    rows: range,
+    journal: Journal,
+    name: str,
+    origin: Mapping[str, object],
+) -> None:
+    captioner = Captioner(config)
+    writers = _asked(config, dataset, rows)
+
+    def transform(samples: Iterator[Sample]) -> Iterator[Sample]:
+        with progress("Captioning", total=len(rows), unit="images") as bar:
+            for sample, stated in described(config.writers, samples, rows, journal, writers):
+                yield captioner.captioned(sample, stated)
+                bar.advance()
+
+    documents = partial(_documents, captioner, captioner.counts)
+    derive(dataset, output, transform, name=name, origin=origin, rows=rows, documents=documents)
 
 
 def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
@@ -91,13 +112,15 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         StorageError: There is no dataset at one of the addresses.
     """
     datasets = [Dataset.open(part) for part in parts]
-    with stage_run("caption", {"parts": list(parts)}) as run:
-        joined = join_parts(datasets, output, name=datasets[0].manifest.name)
-        config = parse_config(CaptionConfig, joined.manifest.origin["config"])
-        first, *others = (
-            CaptionCounts.model_validate(open_storage(dataset.uri).read_json(REPORT_NAME)) for dataset in datasets
-        )
-        return _report(run, Captioner(config), joined, sum(others, first))
+    target = open_storage(output)
+    with claimed(target) as claim, stage_run("caption", {"parts": list(parts)}) as run:
+        manifest = datasets[0].manifest
+        if not (claim.taken_over and is_published(target, whole_origin(datasets[0]))):
+            config = parse_config(CaptionConfig, manifest.origin["config"])
+            first, *others = (_counts(dataset) for dataset in datasets)
+            documents = partial(_documents, Captioner(config), sum(others, first))
+            join_parts(datasets, output, name=manifest.name, documents=documents)
+        return _report(run, Dataset.open(output))
 
 
 def _kept(journal: Journal, rows: range, place: str) -> str:
@@ -116,20 +139,28 @@ def _asked(config: CaptionConfig, dataset: Dataset, rows: range) -> Mapping[Writ
     return {"vision-language": VisionLanguageWriter(config.vision_language)}
 
 
-def _report(run: StageRun, captioner: Captioner, captioned: Dataset, counts: CaptionCounts) -> CaptionResult:
-    storage = open_storage(captioned.uri)
-    content = counts.model_dump(mode="json")
-    storage.write_json(REPORT_NAME, content)
-    run.log_json(content, REPORT_NAME)
-    run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
+def _documents(captioner: Captioner, counts: CaptionCounts, captioned: Dataset) -> dict[str, str | None]:
+    """Makes the report, its page and the preview of a dataset that is about to be published."""
     pictures = _outlined(captioned, worst_images(counts), allow_real_images=captioner.config.allow_real_images)
-    page = render(caption_page(captioned.manifest.name, counts, pictures))
-    storage.write_text(PAGE_NAME, page)
-    run.log_text(page, PAGE_NAME)
-    preview = None
-    if shown := _shown(captioner, captioned):
-        storage.write_text(PREVIEW_NAME, render(preview_page(captioned.manifest.name, shown, captioner.budget)))
-        preview = f"{storage.uri}/{PREVIEW_NAME}"
+    name, shown = captioned.manifest.name, _shown(captioner, captioned)
+    return {
+        REPORT_NAME: as_json(counts.model_dump(mode="json")),
+        PAGE_NAME: render(caption_page(name, counts, pictures)),
+        PREVIEW_NAME: render(preview_page(name, shown, captioner.budget)) if shown else None,
+    }
+
+
+def _counts(captioned: Dataset) -> CaptionCounts:
+    return CaptionCounts.model_validate(open_storage(captioned.uri).read_json(REPORT_NAME))
+
+
+def _report(run: StageRun, captioned: Dataset) -> CaptionResult:
+    """Tells of what is published, by this call or by one that was killed before it could."""
+    storage, counts = open_storage(captioned.uri), _counts(captioned)
+    run.log_json(counts.model_dump(mode="json"), REPORT_NAME)
+    run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})
+    run.log_text(storage.read_text(PAGE_NAME), PAGE_NAME)
+    preview = f"{storage.uri}/{PREVIEW_NAME}" if storage.exists(PREVIEW_NAME) else None
     return CaptionResult(captioned.reference(), counts, f"{storage.uri}/{PAGE_NAME}", preview)
 
 

@@ -7,7 +7,7 @@ from lesiongen.dataset.manifest import MANIFEST_NAME, Shard
 from lesiongen.dataset.reader import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.progress import progress
-from lesiongen.storage import LocalStorage, Storage, file_digest, open_storage
+from lesiongen.storage import Creation, LocalStorage, Storage, claimed, file_digest, open_storage
 
 __all__ = ["copy_dataset"]
 
@@ -32,17 +32,25 @@ def copy_dataset(uri: str, output: str) -> Dataset:
     if target.exists(MANIFEST_NAME):
         there = Dataset.open(output)
         if there.manifest.version != dataset.manifest.version:
-            raise UsageError(f"{target.uri} already holds another dataset", hint="Choose another output.")
+            raise _taken(target)
         return there
-    _refuse_others(target, dataset.manifest.shards)
-    with progress("Copying", total=len(dataset.manifest.shards), unit="shards") as bar:
-        for shard in dataset.manifest.shards:
-            _copy_shard(source, target, shard)
-            bar.advance()
-    for name in _documents(source):
-        target.write_bytes(name, source.read_bytes(name))
-    target.write_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME))
+    with claimed(target) as claim:
+        _refuse_others(target, dataset.manifest.shards)
+        with progress("Copying", total=len(dataset.manifest.shards), unit="shards") as bar:
+            for shard in dataset.manifest.shards:
+                claim.check()
+                _copy_shard(source, target, shard)
+                bar.advance()
+        for name in _documents(source):
+            target.write_bytes(name, source.read_bytes(name))
+        claim.check(ask=True)
+        if target.create_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME)) is Creation.TAKEN:
+            raise _taken(target)
     return Dataset.open(output)
+
+
+def _taken(target: Storage) -> UsageError:
+    return UsageError(f"{target.uri} already holds another dataset", hint="Choose another output.")
 
 
 def _documents(source: Storage) -> list[str]:

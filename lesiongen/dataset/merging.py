@@ -22,7 +22,7 @@ from lesiongen.imaging import duplicate_groups
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
-from lesiongen.storage import as_json, overlap
+from lesiongen.storage import as_json, claimed, open_storage, overlap
 from lesiongen.tracking import stage_run
 
 __all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult", "merge"]
@@ -77,7 +77,8 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         raise UsageError(
             f"The output {output} is the dataset {within}, or lies within or around it", hint="Name a new folder."
         )
-    with stage_run("merge", {**config.model_dump(), "datasets": " ".join(uris)}) as run:
+    params = {**config.model_dump(), "datasets": " ".join(uris)}
+    with claimed(open_storage(output)), stage_run("merge", params) as run:
         combined = combine_licences(_licences(datasets))
         names = dataset_names([one.manifest.name for one in datasets], [one.manifest.version for one in datasets])
         writer = DatasetWriter(

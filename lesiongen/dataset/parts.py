@@ -1,7 +1,7 @@
 """Work on a dataset in several jobs: each takes a part of its rows, and the parts become one dataset again."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lesiongen.dataset.reader import Dataset
@@ -9,7 +9,7 @@ from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import UsageError
 
-__all__ = ["ORIGIN_KEY", "Part", "join_parts", "part_of"]
+__all__ = ["ORIGIN_KEY", "Part", "join_parts", "part_of", "whole_origin"]
 
 ORIGIN_KEY = "part"
 """Where the manifest of a part says which one it is."""
@@ -58,13 +58,20 @@ def part_of(dataset: Dataset) -> Part | None:
     return Part.parse(str(text)) if text else None
 
 
-def join_parts(parts: Sequence[Dataset], output: str, *, name: str) -> Dataset:
+def join_parts(
+    parts: Sequence[Dataset],
+    output: str,
+    *,
+    name: str,
+    documents: Callable[[Dataset], Mapping[str, str | bytes | None]] | None = None,
+) -> Dataset:
     """Publishes the parts of one job as the dataset that the job would have written in one go, byte by byte.
 
     Args:
         parts: Every part once, in any order.
         output: New folder or prefix.
         name: Name of the whole.
+        documents: Makes the files to lie beside the shards, by name, of the whole as it will be published.
 
     Raises:
         UsageError: A part is missing or there twice, or the parts are not of one job.
@@ -76,10 +83,12 @@ def join_parts(parts: Sequence[Dataset], output: str, *, name: str) -> Dataset:
         name=name,
         licence=manifest.licence,
         attribution=manifest.attribution,
-        origin=_origin(ordered[0]),
+        origin=whole_origin(ordered[0]),
     ) as writer:
         for sample in _samples(ordered):
             writer.add(sample)
+        if documents is not None:
+            writer.documents |= documents(Dataset.open(writer.finished()))
     return Dataset.open(output)
 
 
@@ -88,7 +97,8 @@ def _samples(parts: Sequence[Dataset]) -> Iterator[Sample]:
         yield from part.samples()
 
 
-def _origin(dataset: Dataset) -> dict[str, object]:
+def whole_origin(dataset: Dataset) -> dict[str, object]:
+    """Returns how the whole was made that a dataset is a part of."""
     return {key: value for key, value in dataset.manifest.origin.items() if key != ORIGIN_KEY}
 
 
@@ -106,7 +116,7 @@ def _ordered(parts: Sequence[Dataset]) -> list[Dataset]:
         numbered[part.number] = dataset
     ordered = [numbered[number] for number in sorted(numbered)]
     for dataset in ordered[1:]:
-        if _origin(dataset) != _origin(ordered[0]):
+        if whole_origin(dataset) != whole_origin(ordered[0]):
             raise UsageError(
                 f"{dataset.uri} and {ordered[0].uri} are not of one job: they were made from other data or otherwise",
                 hint="Give the parts that one configuration made of one dataset.",

@@ -20,7 +20,7 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
 from lesiongen.storage import file_digest, open_storage
 
-__all__ = ["Dataset", "derive"]
+__all__ = ["Dataset", "derive", "derived_origin"]
 
 _BATCH_ROWS = 64
 _METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
@@ -193,6 +193,11 @@ def _rows_of(file: pq.ParquetFile, rows: range) -> Iterator[Sample]:
                 yield from map(sample_from_row, batch.slice(chosen.start, len(chosen)).to_pylist())
 
 
+def derived_origin(dataset: Dataset) -> dict[str, str]:
+    """Returns what the origin of a dataset that `derive` publishes says of the one it was made from."""
+    return {"dataset": dataset.uri, "dataset_version": dataset.manifest.version}
+
+
 def derive(
     dataset: Dataset,
     output: str,
@@ -201,6 +206,7 @@ def derive(
     name: str,
     origin: Mapping[str, Any],
     rows: range | None = None,
+    documents: Callable[[Dataset], Mapping[str, str | None]] | None = None,
 ) -> Dataset:
     """Publishes a dataset with the same rows and other column values.
 
@@ -211,16 +217,18 @@ def derive(
         name: Name of the new dataset.
         origin: How it was made; the version of what was read is added.
         rows: Only these rows, see `Dataset.samples`.
+        documents: Makes the files to lie beside the shards, by name, of the dataset as it will be published.
     """
     manifest = dataset.manifest
-    source = {"dataset": dataset.uri, "dataset_version": manifest.version}
     with DatasetWriter(
         output,
         name=name,
         licence=manifest.licence,
         attribution=manifest.attribution,
-        origin={**origin, **source},
+        origin={**origin, **derived_origin(dataset)},
     ) as writer:
         for sample in transform(dataset.samples(rows=rows)):
             writer.add(sample)
+        if documents is not None:
+            writer.documents |= documents(Dataset.open(writer.finished()))
     return Dataset.open(output)

@@ -1,10 +1,9 @@
 """Publishing a dataset: shards first, the manifest last."""
 
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +12,23 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
+from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
 from lesiongen.dataset.shard_reading import footer_digest
 from lesiongen.errors import DataError, StorageError, UsageError
-from lesiongen.storage import Storage, StoredObject, file_digest, open_storage, temporary_space
+from lesiongen.storage import (
+    Creation,
+    Storage,
+    StoredObject,
+    as_json,
+    claimed,
+    file_digest,
+    open_storage,
+    temporary_space,
+)
+from lesiongen.temporary import temporary_folder
 
-__all__ = ["SHARD_NAME", "DatasetWriter", "taken"]
+__all__ = ["SHARD_NAME", "DatasetWriter", "is_published", "taken"]
 
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 64 << 20
@@ -32,6 +41,11 @@ def taken(storage: Storage) -> UsageError:
     return UsageError(
         f"{storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
     )
+
+
+def is_published(storage: Storage, origin: Mapping[str, Any]) -> bool:
+    """Tells whether a place holds a dataset that was made in exactly this way, perhaps by a call that was killed."""
+    return storage.exists(MANIFEST_NAME) and read_manifest(storage).origin == origin
 
 
 class _ShardFile:
@@ -72,9 +86,11 @@ class DatasetWriter:
 
     The shards are built beside and published when the block ends well, then the documents; the manifest comes last, and
     after an error nothing is visible at ``output``. A new local folder appears whole, even where the process is killed.
+    While it is open, the output is claimed: a second writer is refused. Where the output holds the very dataset that is
+    written, of an attempt that was killed once it had published it, that one is kept.
 
     Args:
-        output: Folder or ``s3://`` prefix, not yet holding a dataset: versions are never overwritten.
+        output: Folder or ``s3://`` prefix, not yet holding another dataset: versions are never overwritten.
         name: Name of the dataset.
         licence: Licence of the whole.
         attribution: Whom to name.
@@ -82,7 +98,7 @@ class DatasetWriter:
         shard_rows: Rows in a shard.
 
     Attributes:
-        documents: Texts to lie beside the shards, by name; None for one that this dataset does not have, of which an
+        documents: Files to lie beside the shards, by name; None for one that this dataset does not have, of which an
             attempt that died may have left its own.
     """
 
@@ -100,7 +116,7 @@ class DatasetWriter:
         self.name, self.licence, self.attribution = name, licence, attribution
         self.origin = dict(origin or {})
         self.shard_rows = shard_rows
-        self.documents: dict[str, str | None] = {}
+        self.documents: dict[str, str | bytes | None] = {}
         self.manifest: DatasetManifest | None = None
         self._open: dict[str, _ShardFile] = {}
         self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
@@ -108,24 +124,27 @@ class DatasetWriter:
         self._classes: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
-        if self.storage.exists(MANIFEST_NAME):
-            raise taken(self.storage)
+        self._refuse_another(unless_alike=True)
         self.storage.require_writable()
-        self._leftovers()
-        self._workspace = tempfile.TemporaryDirectory(prefix="lesiongen-dataset-")
+        with ExitStack() as held:
+            self._claim = held.enter_context(claimed(self.storage))
+            self._refuse_another(unless_alike=self._claim.taken_over)
+            self._leftovers()
+            with temporary_space():
+                self._workspace = held.enter_context(temporary_folder("dataset"))
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            with suppress(StorageError) if kind else nullcontext(), temporary_space():
-                for split in list(self._open):
-                    self._close(split)
+            with suppress(StorageError) if kind else nullcontext():
+                self._close_all()
             if kind is None:
                 self._publish()
         finally:
-            self._workspace.cleanup()
+            self._held.close()
 
     def add(self, sample: Sample) -> None:
         """Adds a sample.
@@ -146,8 +165,23 @@ class DatasetWriter:
             if shard.rows >= self.shard_rows:
                 self._close(sample.split)
 
+    def finished(self) -> str:
+        """Returns a local folder with the dataset as it will be published, for documents about it; no row follows.
+
+        Raises:
+            DataError: There is no row.
+            StorageError: The disk of temporary files is full.
+        """
+        self._close_all()
+        manifest = self._manifest()
+        with temporary_space():
+            for name, (_, file) in self._named_files().items():
+                file.path = file.path.rename(self._workspace / name)
+            (self._workspace / MANIFEST_NAME).write_text(manifest.model_dump_json(), encoding="utf-8")
+        return str(self._workspace)
+
     def _new_shard(self, split: str) -> _ShardFile:
-        path = Path(self._workspace.name) / f"{split}-{len(self._closed[split]):05d}"
+        path = self._workspace / f"{split}-{len(self._closed[split]):05d}"
         self._open[split] = shard = _ShardFile(path)
         return shard
 
@@ -156,26 +190,53 @@ class DatasetWriter:
         shard.close()
         self._closed[split].append(shard)
 
+    def _close_all(self) -> None:
+        with temporary_space():
+            for split in list(self._open):
+                self._close(split)
+
+    def _refuse_another(self, *, unless_alike: bool) -> None:
+        """Refuses an output that holds a dataset; one that was made in the same way may be this very one."""
+        if self.storage.exists(MANIFEST_NAME):
+            there = read_manifest(self.storage)
+            alike = there.name == self.name and self.origin.items() <= there.origin.items()
+            if not (alike and unless_alike):
+                raise taken(self.storage)
+
     def _publish(self) -> None:
-        if not self._ids:
-            raise DataError(f"The dataset {self.name!r} would be empty: no row was accepted")
-        files = self._named_files()
+        files, manifest = self._named_files(), self._manifest()
+        self._claim.check(ask=True)
+        if self.storage.exists(MANIFEST_NAME):
+            self.manifest = self._found_again(manifest)
+            return
         there = {item.key: item for item in self._leftovers()}
         for key in there.keys() - files.keys():
             self.storage.delete(key)
         with self.storage.publishing() as target:
-            shards = []
-            for name, (split, file) in files.items():
+            for name, (_, file) in files.items():
+                self._claim.check()
                 # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
                 if name not in there or not self.storage.is_copy(there[name], file.path):
                     target.upload_file(file.path, name)
-                shards.append(_describe(file, split, name))
             self._publish_documents(target)
-            manifest = self._manifest(shards)
-            target.write_json(MANIFEST_NAME, manifest.model_dump(mode="json"))
+            self._claim.check(ask=True)
+            if self.storage.exists(MANIFEST_NAME):
+                raise taken(self.storage)
+            content = as_json(manifest.model_dump(mode="json")).encode()
+            if target.create_bytes(MANIFEST_NAME, content) is Creation.TAKEN:
+                raise taken(self.storage)
         self.manifest = manifest
 
-    def _manifest(self, shards: Sequence[Shard]) -> DatasetManifest:
+    def _found_again(self, manifest: DatasetManifest) -> DatasetManifest:
+        """Returns what the output holds where it is what was to be published, whenever that was done."""
+        there = read_manifest(self.storage)
+        if there.model_copy(update={"created": manifest.created}) != manifest:
+            raise taken(self.storage)
+        return there
+
+    def _manifest(self) -> DatasetManifest:
+        if not self._ids:
+            raise DataError(f"The dataset {self.name!r} would be empty: no row was accepted")
         return DatasetManifest(
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -185,15 +246,15 @@ class DatasetWriter:
             rows=len(self._ids),
             splits={split: sum(file.rows for file in self._closed[split]) for split in SPLITS},
             classes=dict(sorted(self._classes.items())),
-            shards=tuple(shards),
+            shards=tuple(_describe(file, split, name) for name, (split, file) in self._named_files().items()),
         )
 
     def _publish_documents(self, target: Storage) -> None:
-        for name, text in self.documents.items():
-            if text is None:
+        for name, content in self.documents.items():
+            if content is None:
                 target.delete(name)
             else:
-                target.write_text(name, text)
+                target.write_bytes(name, content.encode() if isinstance(content, str) else content)
 
     def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
         return {

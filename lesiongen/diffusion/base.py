@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from lesiongen.diffusion.model_folder import (
 )
 from lesiongen.errors import UsageError
 from lesiongen.storage import Storage, open_storage
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["Base", "base_version", "prepared_base"]
 
@@ -75,9 +75,9 @@ def _build(config: FinetuneConfig, dataset_uri: str, place: Storage) -> None:
         logger.info("Using the tiny base model built before, in %s", place.uri)
         return
     logger.info("The base model 'tiny' is built from the run's own training images: nothing is pretrained.")
-    with tempfile.TemporaryDirectory(prefix="lesiongen-base-") as name:
-        build_base_model(config.base_model, dataset_uri, name)
-        publish(Path(name), place.uri)
+    with temporary_folder("base") as folder:
+        build_base_model(config.base_model, dataset_uri, folder)
+        publish(folder, place.uri)
 
 
 def _reference(config: FinetuneConfig, folder: Path) -> BaseReference:

@@ -1,7 +1,6 @@
 """Builds the tiny base model: a Stable Diffusion pipeline small enough to be trained from nothing on a CPU."""
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from lesiongen.imaging import decode, square
 from lesiongen.parallel import use_own_cores
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
+from lesiongen.storage import claimed, open_storage
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["build_base_model", "publish_base_model"]
 
@@ -71,9 +72,9 @@ def build_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: st
 
 def publish_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: str) -> ModelReference:
     """Builds the tiny base model and stores it in a new folder or ``s3://`` prefix."""
-    with tempfile.TemporaryDirectory(prefix="lesiongen-base-") as name:
-        build_base_model(config, dataset_uri, name)
-        return publish(Path(name), output)
+    with claimed(open_storage(output)), temporary_folder("base") as folder:
+        build_base_model(config, dataset_uri, folder)
+        return publish(folder, output)
 
 
 def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +14,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from lesiongen.errors import StorageError
-from lesiongen.storage import LocalStorage, Storage, as_json, file_digest, in_parallel
+from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import LocalStorage, Storage, as_json, claimed, file_digest, in_parallel
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["FINISHED", "CachePlace", "cache_place"]
 
@@ -119,9 +119,13 @@ class CachePlace:
             return
         place = self.shared.child(key)
         try:
-            place.delete(MANIFEST)  # first: what is overwritten must not look whole
-            place.upload_folder(folder, description="Keeping what is encoded")
-            place.write_text(MANIFEST, manifest)
+            with claimed(place) as claim:
+                place.delete(MANIFEST)  # first: what is overwritten must not look whole
+                place.upload_folder(folder, description="Keeping what is encoded")
+                claim.check(ask=True)
+                place.write_text(MANIFEST, manifest)
+        except UsageError as error:
+            logger.info("What is encoded is kept by another run: %s", error)
         except StorageError as error:
             logger.warning("What is encoded cannot be kept in %s, the next run encodes again: %s", place.uri, error)
 
@@ -146,8 +150,8 @@ def cache_place(shared: Storage | None) -> Iterator[CachePlace]:
     elif isinstance(shared, LocalStorage):
         yield CachePlace(shared.root)
     else:
-        with tempfile.TemporaryDirectory(prefix="lesiongen-cache-") as name:
-            yield CachePlace(Path(name), shared)
+        with temporary_folder("cache") as folder:
+            yield CachePlace(folder, shared)
 
 
 def _described(folder: Path) -> dict[str, _File]:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from lesiongen.errors import StorageError
 from lesiongen.patience import outlast
 from lesiongen.storage import Storage
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["Checkpoint", "CheckpointStore", "Tensors"]
 
@@ -67,9 +67,9 @@ class CheckpointStore:
         # A damaged checkpoint of the same step must not vouch for half of the new one.
         self._outlast(partial(place.delete, MANIFEST))
         digests: dict[str, str] = {}
-        with tempfile.TemporaryDirectory(prefix="lesiongen-checkpoint-") as name:
+        with temporary_folder("checkpoint") as folder:
             for group, values in tensors.items():
-                path = Path(name) / f"{group}.safetensors"
+                path = folder / f"{group}.safetensors"
                 _write(values, path)
                 digests[path.name] = _digest(path)
                 self._outlast(partial(place.upload_file, path, path.name))

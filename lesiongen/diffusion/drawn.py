@@ -34,9 +34,9 @@ class Drawn:
     def get(self, image_ids: Sequence[str]) -> list[Sample] | None:
         """Returns the batch of these images, None where it is not drawn or is damaged."""
         name = self._name(image_ids)
-        if not self._storage.exists(name):
+        content = self._storage.read_if_there(name)
+        if content is None:
             return None
-        content = self._storage.read_bytes(name)
         digest, rows = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(rows).digest() != digest:
             logger.warning("%s/%s is damaged and is drawn again", self._storage.uri, name)

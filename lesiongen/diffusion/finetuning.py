@@ -4,9 +4,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +27,8 @@ from lesiongen.launch import LocalLauncher
 from lesiongen.parallel import use_own_cores
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import open_storage
+from lesiongen.storage import Storage, claimed, open_storage
+from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["FinetuneResult", "finetune"]
@@ -90,16 +89,29 @@ def finetune(
             lost.
         Diverged: Training came to nothing.
     """
-    before = published(output)
-    if before is not None and not resume:
+    target, root = open_storage(output), open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
+    if not resume and published(output) is not None:
         raise _taken(output)
     dataset = Dataset.open(dataset_uri)
-    root = open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
-    if before is None:
-        for target in (root, open_storage(output)):
-            target.require_writable()
     fingerprint = _fingerprint(config, dataset)
     place = root.child(fingerprint)
+    for storage in (root, target):
+        storage.require_writable()
+    with claimed(target), claimed(place):
+        return _finetune(config, dataset, output, root, fingerprint, shared=checkpoints is not None, resume=resume)
+
+
+def _finetune(
+    config: FinetuneConfig,
+    dataset: Dataset,
+    output: str,
+    root: Storage,
+    fingerprint: str,
+    *,
+    shared: bool,
+    resume: bool,
+) -> FinetuneResult:
+    place, before = root.child(fingerprint), published(output)
     store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
     saved = store.newest() if resume else None
     if before is not None:
@@ -112,8 +124,8 @@ def finetune(
     with (
         stop_request() as stop,
         stage_run("finetune", config.model_dump(mode="json"), _run_id(saved)) as run,
-        prepared_base(config, dataset_uri, place.child("base")) as base,
-        cache_place(root.child("caches") if checkpoints else None) as caches,
+        prepared_base(config, dataset.uri, place.child("base")) as base,
+        cache_place(root.child("caches") if shared else None) as caches,
     ):
         if not resume:
             store.clear()
@@ -253,8 +265,7 @@ def _prompts(dataset: Dataset, rows: NDArray[np.int64], count: int) -> tuple[tup
 def _published(
     config: FinetuneConfig, base: Base, trainer: Trainer, dataset: Dataset, fingerprint: str, output: str
 ) -> ModelReference:
-    with tempfile.TemporaryDirectory(prefix="lesiongen-model-") as name:
-        folder = Path(name)
+    with temporary_folder("model") as folder:
         save_model(
             folder, config, base, trainer.family, trainer.learner, trainer.history, dataset, fingerprint,
             original_side=trainer.training.side,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import DATA_SUFFIXES, model_files
 from lesiongen.references import ModelReference
-from lesiongen.storage import Storage, json_digest, open_storage
+from lesiongen.storage import Creation, Storage, claimed, json_digest, open_storage
 
 __all__ = [
     "HUB_FILES",
@@ -160,18 +160,31 @@ def publish(folder: Path, output: str) -> ModelReference:
     """Stores a finished model folder under a URI, its manifest last, so that half a model is never taken for one.
 
     Raises:
-        UsageError: Something is already published there.
+        UsageError: Something is already published there, or another process publishes there now.
     """
     if not (folder / MANIFEST).is_file():
         raise DataError(f"{folder} holds no {MANIFEST}")
     target = open_storage(output)
-    if target.exists(MANIFEST):
-        raise UsageError(f"{output} already holds a model", hint="Choose a new place for this one.")
     content = (folder / MANIFEST).read_bytes()
-    (folder / MANIFEST).unlink()
-    target.upload_folder(folder, description="Publishing the model")
-    target.write_bytes(MANIFEST, content)
+    with claimed(target) as claim:
+        _refuse_another(target)
+        (folder / MANIFEST).unlink()
+        with target.publishing() as place:
+            place.upload_folder(folder, description="Publishing the model")
+            claim.check(ask=True)
+            _refuse_another(target)
+            if place.create_bytes(MANIFEST, content) is Creation.TAKEN:
+                raise _taken(target)
     return _reference(target, content)
+
+
+def _refuse_another(target: Storage) -> None:
+    if target.exists(MANIFEST):
+        raise _taken(target)
+
+
+def _taken(target: Storage) -> UsageError:
+    return UsageError(f"{target.uri} already holds a model", hint="Choose a new place for this one.")
 
 
 def published(output: str) -> tuple[ModelManifest, ModelReference] | None:

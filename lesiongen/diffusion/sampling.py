@@ -13,9 +13,9 @@ from lesiongen import __version__
 from lesiongen.concepts import measure
 from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
 from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
-from lesiongen.dataset.parts import ORIGIN_KEY
+from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
 from lesiongen.dataset.schema import Sample
-from lesiongen.dataset.writer import taken
+from lesiongen.dataset.writer import is_published, taken
 from lesiongen.diffusion.drawn import Drawn
 from lesiongen.diffusion.plan import Request, batches, requests
 from lesiongen.diffusion.sample_config import SampleConfig
@@ -25,7 +25,7 @@ from lesiongen.interruption import kept_when_interrupted
 from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
-from lesiongen.storage import open_storage
+from lesiongen.storage import claimed, open_storage
 from lesiongen.tracking import StageRun, stage_run
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def sample(
     not name the model's place. Neither names the training image whose caption the prompt is from, and a prompt states
     of the patient only what several share. ``measured_tone`` is filled.
     Finished batches are kept as they come: a run that was killed and is started again draws the rest. Where the output
-    holds the dataset of this very run, killed perhaps before its contact sheet, nothing is drawn.
+    holds the dataset of this very run, killed perhaps before it could say so, nothing is drawn.
 
     No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black pictures.
 
@@ -89,21 +89,23 @@ def sample(
     which = {ORIGIN_KEY: str(part)} if part else {}
     asked = _asked(config, model_uri, source)
     _refuse_another(output, asked | which)
-    place = open_storage(work) if work else open_storage(output).child(WORK_FOLDER)
-    for target in (open_storage(output), place):
-        target.require_writable()
+    target = open_storage(output)
+    place = open_storage(work) if work else target.child(WORK_FOLDER)
+    for storage in (target, place):
+        storage.require_writable()
     # Imported now: the refusals above need none of the seconds that torch takes to load.
     from lesiongen.diffusion.generator import load_generator
 
     name = config.name or _name(source)
     use_own_cores()
-    with stage_run("sample", config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}) as run:
+    params = config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}
+    with claimed(target), stage_run("sample", params) as run:
         generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
         generator.set_scheduler(config.scheduler)
         origin = asked | {"model_version": generator.version}
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
         wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
-        if not _is_published(output, origin | which):
+        if not is_published(target, origin | which):
             with (
                 kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)),
                 DatasetWriter(
@@ -116,15 +118,18 @@ def sample(
             ):
                 for item in _samples(generator, planned, config, model_uri, source, drawn):
                     writer.add(item)
-        result = _publish(run, Dataset.open(output))
+                writer.documents |= _documents(Dataset.open(writer.finished()))
+        result = _report(run, Dataset.open(output))
         drawn.clear(wanted)
+        if not work:
+            place.delete_all()  # what attempts of another configuration have left too
         return result
 
 
 def join_samples(parts: Sequence[str], output: str) -> SampleResult:
     """Publishes the parts of a synthetic dataset as the dataset that one job would have drawn.
 
-    Where the output holds that dataset, of a call killed perhaps before its contact sheet, only the sheet is made.
+    Where the output holds that dataset already, of a call that was killed perhaps before it could say so, it is kept.
 
     Args:
         parts: Every part once, in any order.
@@ -135,11 +140,11 @@ def join_samples(parts: Sequence[str], output: str) -> SampleResult:
         StorageError: There is no dataset at one of the addresses.
     """
     datasets = [Dataset.open(part) for part in parts]
-    with stage_run("sample", {"parts": list(parts)}) as run:
-        manifest = datasets[0].manifest
-        if _is_published(output, {key: value for key, value in manifest.origin.items() if key != ORIGIN_KEY}):
-            return _publish(run, Dataset.open(output))
-        return _publish(run, join_parts(datasets, output, name=manifest.name))
+    target = open_storage(output)
+    with claimed(target), stage_run("sample", {"parts": list(parts)}) as run:
+        if not is_published(target, whole_origin(datasets[0])):
+            join_parts(datasets, output, name=datasets[0].manifest.name, documents=_documents)
+        return _report(run, Dataset.open(output))
 
 
 def _planned(config: SampleConfig, source: Dataset | None, part: Part | None) -> list[list[Request]]:
@@ -188,11 +193,6 @@ def _refuse_another(output: str, asked: dict[str, Any]) -> None:
             raise taken(storage)
 
 
-def _is_published(output: str, origin: dict[str, Any]) -> bool:
-    storage = open_storage(output)
-    return storage.exists(MANIFEST_NAME) and read_manifest(storage).origin == origin
-
-
 def _samples(
     generator: "Generator",
     planned: Sequence[Sequence[Request]],
@@ -216,12 +216,15 @@ def _samples(
             bar.advance(len(kept))
 
 
-def _publish(run: StageRun, dataset: Dataset) -> SampleResult:
-    sheet = _sheet(dataset)
-    storage = open_storage(dataset.uri)
-    storage.write_bytes(CONTACT_SHEET, _png(sheet))
-    published = dataset.reference()
-    run.log_picture(sheet, CONTACT_SHEET)
+def _documents(dataset: Dataset) -> dict[str, str | bytes | None]:
+    return {CONTACT_SHEET: _png(_sheet(dataset))}
+
+
+def _report(run: StageRun, dataset: Dataset) -> SampleResult:
+    """Tells of what is published, by this call or by one that was killed before it could."""
+    storage, published = open_storage(dataset.uri), dataset.reference()
+    with storage.fetch(CONTACT_SHEET) as sheet:
+        run.log_picture(sheet, CONTACT_SHEET)
     run.log_metrics({"images": published.rows})
     run.set_tags({"dataset_uri": published.uri, "dataset_version": published.version})
     return SampleResult(published, f"{storage.uri}/{CONTACT_SHEET}")

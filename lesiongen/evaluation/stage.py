@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +20,14 @@ from lesiongen.evaluation.utility import train_conditions
 from lesiongen.parallel import use_own_cores
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
-from lesiongen.storage import Storage, file_digest, open_storage
+from lesiongen.storage import Claim, Creation, Storage, claimed, file_digest, open_storage
+from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["EvaluationResult", "evaluate"]
 
 RESULT, REPORT, DRIFT, NEAREST = "evaluation.json", "report.html", "drift.html", "nearest.json"
+PICTURES = "pictures"
 SCHEMA_VERSION = 1
 
 
@@ -52,35 +53,93 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
         config: How to train and how sure to be.
         real_uri: Dataset of real images with its three splits.
         synthetic_uri: Dataset of synthetic images.
-        output: New folder or ``s3://`` prefix; evaluation.json is written there last.
+        output: New folder or ``s3://`` prefix; evaluation.json is written there last. Where it holds this very
+            evaluation, of a call that was killed once it had published it, nothing is trained.
 
     Raises:
-        UsageError: `output` already holds an evaluation.
+        UsageError: `output` holds another evaluation, or another process writes there.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
     storage = open_storage(output)
-    if storage.exists(RESULT):
-        raise UsageError(f"{storage.uri} already holds an evaluation", hint="Choose another output.")
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
-    use_own_cores()
     sources = {name: {"uri": data.uri, "version": data.manifest.version} for name, data in _pair(real, synthetic)}
-    with stage_run("evaluate", {**config.model_dump(), **sources}) as run, tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        material = load_material(config, real, synthetic)
-        outcomes = train_conditions(config, material)
-        assessment = assess(config, material, outcomes, folder / DRIFT)
-        about = {**_header(config), "sources": sources, **assessment.evaluation}
-        evaluation: dict[str, Any] = _plain(about)
-        best = outcomes[evaluation["best_condition"]]
-        _write(folder, evaluation, assessment)
-        save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
-        evaluation["files"] = _digests(folder)
-        storage.upload_folder(folder, description="Writing the evaluation")
-        version = _publish(storage, evaluation)
-        metrics = headline(evaluation)
-        _track(run, folder, metrics, evaluation, assessment)
-    reference = EvaluationReference(uri=storage.uri, version=version, metrics=metrics)
+    asked = _asked(config, sources)
+    _refuse_another(storage, asked, unless_alike=True)
+    storage.require_writable()
+    with claimed(storage) as claim, stage_run("evaluate", {**config.model_dump(), **sources}) as run:
+        _refuse_another(storage, asked, unless_alike=claim.taken_over)
+        if not storage.exists(RESULT):
+            use_own_cores()
+            with temporary_folder("evaluation") as folder:
+                _evaluate(config, real, synthetic, asked, folder)
+                _publish(storage, folder, claim)
+        return _report(run, storage)
+
+
+def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: dict[str, Any], folder: Path) -> None:
+    """Writes the whole evaluation to a folder."""
+    material = load_material(config, real, synthetic)
+    outcomes = train_conditions(config, material)
+    assessment = assess(config, material, outcomes, folder / DRIFT)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    evaluation: dict[str, Any] = _plain({**asked, "created": created, **assessment.evaluation})
+    best = outcomes[evaluation["best_condition"]]
+    _write(folder, evaluation, assessment)
+    save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
+    evaluation["files"] = _digests(folder)
+    text = json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / RESULT).write_text(text + "\n", encoding="utf-8")
+
+
+def _asked(config: EvaluateConfig, sources: dict[str, Any]) -> dict[str, Any]:
+    """Returns what evaluation.json says of how it was made: of two alike calls it says the same."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "lesiongen_version": __version__,
+        "config": config.model_dump(mode="json"),
+        "sources": sources,
+    }
+
+
+def _refuse_another(storage: Storage, asked: dict[str, Any], *, unless_alike: bool) -> None:
+    """Refuses an output that holds an evaluation; what was asked for in the same words may be this very one."""
+    if storage.exists(RESULT) and not (unless_alike and asked.items() <= storage.read_json(RESULT).items()):
+        raise _taken(storage)
+
+
+def _taken(storage: Storage) -> UsageError:
+    return UsageError(f"{storage.uri} already holds an evaluation", hint="Choose another output.")
+
+
+def _publish(storage: Storage, folder: Path, claim: Claim) -> None:
+    data = (folder / RESULT).read_bytes()
+    (folder / RESULT).unlink()  # it makes the others valid, and goes last
+    with storage.publishing() as place:
+        place.upload_folder(folder, description="Writing the evaluation")
+        claim.check(ask=True)
+        if storage.exists(RESULT):
+            raise _taken(storage)
+        if place.create_bytes(RESULT, data) is Creation.TAKEN:
+            raise _taken(storage)
+
+
+def _report(run: StageRun, storage: Storage) -> EvaluationResult:
+    """Tells of what is published, by this call or by one that was killed before it could."""
+    data = storage.read_bytes(RESULT)
+    evaluation: dict[str, Any] = json.loads(data)
+    metrics = headline(evaluation)
+    run.log_metrics(metrics)
+    for name in sorted(evaluation["files"]):
+        if name.startswith(f"{PICTURES}/"):
+            with storage.fetch(name) as path:
+                run.log_picture(path, path.name)
+        elif name in (REPORT, DRIFT, NEAREST):
+            with storage.fetch(name) as path:
+                run.log_file(path)
+    run.log_json(evaluation, RESULT)
+    reference = EvaluationReference(uri=storage.uri, version=hashlib.sha256(data).hexdigest(), metrics=metrics)
     return EvaluationResult(reference, f"{storage.uri}/{REPORT}", evaluation)
 
 
@@ -104,16 +163,6 @@ def headline(evaluation: dict[str, Any]) -> dict[str, float]:
 
 def _pair(real: Dataset, synthetic: Dataset) -> tuple[tuple[str, Dataset], tuple[str, Dataset]]:
     return ("real", real), ("synthetic", synthetic)
-
-
-def _header(config: EvaluateConfig) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": config.name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "lesiongen_version": __version__,
-        "config": config.model_dump(mode="json"),
-    }
 
 
 def _about_classifier(evaluation: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -141,9 +190,9 @@ def _plain(value: Any) -> Any:
 
 
 def _write(folder: Path, evaluation: dict[str, Any], assessment: Assessment) -> None:
-    (folder / "pictures").mkdir()
+    (folder / PICTURES).mkdir()
     for name, picture in assessment.pictures.items():
-        picture.save(folder / "pictures" / f"{name}.png")
+        picture.save(folder / PICTURES / f"{name}.png")
     nearest = json.dumps(assessment.nearest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / NEAREST).write_text(nearest + "\n", encoding="utf-8")
     page = build_page(evaluation, assessment.pictures)
@@ -156,21 +205,3 @@ def _digests(folder: Path) -> dict[str, str]:
         with path.open("rb") as stream:
             digests[path.relative_to(folder).as_posix()] = file_digest(stream)
     return digests
-
-
-def _publish(storage: Storage, evaluation: dict[str, Any]) -> str:
-    data = (json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    storage.write_bytes(RESULT, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _track(
-    run: StageRun, folder: Path, metrics: dict[str, float], evaluation: dict[str, Any], assessment: Assessment
-) -> None:
-    run.log_metrics(metrics)
-    for name, picture in assessment.pictures.items():
-        run.log_picture(picture, f"{name}.png")
-    run.log_file(folder / REPORT)
-    run.log_file(folder / DRIFT)
-    run.log_file(folder / NEAREST)
-    run.log_json(evaluation, RESULT)

@@ -1,8 +1,11 @@
 """What happens to rows that stay out of the dataset."""
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple, fields
+from pathlib import Path
 from typing import get_args
 
 from lesiongen.errors import DataError
@@ -12,7 +15,7 @@ from lesiongen.ingest.rows import Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
 
-__all__ = ["LEFT_OUT_NAMES", "check_rejections", "left_out_tables"]
+__all__ = ["LEFT_OUT_NAMES", "check_rejections", "forget_kept_aside", "left_out_tables"]
 
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
@@ -60,7 +63,7 @@ def _check_rejected(config: IngestConfig, source: Source, accepted: int, rejecte
 
 def _listed(source: Source, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {item}" for item in rows[:LISTED])
-    more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(rows)} lists all" if len(rows) > LISTED else ""
+    more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(source, rows)} lists all" if len(rows) > LISTED else ""
     return f"{_counted(accepted, rows)} of {source.uri} cannot be used:{listed}{more}{_closed(source, rows)}"
 
 
@@ -81,12 +84,23 @@ def _counted(accepted: int, left_out: Sequence[Rejection]) -> str:
     return " and ".join(filter(None, [f"{rows:,} of {accepted + rows:,} rows" if rows else "", told]))
 
 
-def _kept_aside(rows: Sequence[Rejection]) -> str:
+def _kept_aside(source: Source, rows: Sequence[Rejection]) -> str:
     """Writes the table of rows that end a run, which has no dataset that the table could lie beside."""
-    handle, path = tempfile.mkstemp(prefix="lesiongen-rows-", suffix=".csv")
+    handle, path = tempfile.mkstemp(prefix=_aside_prefix(source.uri), suffix=".csv")
     with open(handle, "w", encoding="utf-8", newline="") as file:
         file.write(_table(rows))
     return path
+
+
+def forget_kept_aside(source: Source) -> None:
+    """Removes the tables that earlier runs of a source have kept aside: the run that begins makes its own."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_aside_prefix(source.uri)}*.csv"):
+        with suppress(OSError):  # another user's
+            path.unlink()
+
+
+def _aside_prefix(source: str) -> str:
+    return f"lesiongen-rows-{hashlib.sha256(source.encode()).hexdigest()[:16]}-"
 
 
 def left_out_tables(left_out: Sequence[Rejection]) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
-from lesiongen.ingest.rejections import check_rejections, left_out_tables
+from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
@@ -20,7 +20,7 @@ from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosi
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import temporary_space
+from lesiongen.storage import claimed, open_storage, temporary_space
 from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
@@ -52,7 +52,8 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     """Reads a collection, checks every row and image, splits it by lesion and patient, and publishes a dataset.
 
     Tables are checked before any image is opened. Images that show the same pixels share a split, whatever their
-    names. Nothing is visible at ``output`` unless all went well.
+    names. Nothing is visible at ``output`` unless all went well. Where it holds the very dataset, of a call that was
+    killed once it had published it, that one is kept.
 
     Args:
         config: How to read it.
@@ -65,7 +66,8 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     """
     check_output(source, output)
     name = config.name or name_of(source)
-    with stage_run("ingest", {**config.model_dump(), "name": name, "source": source}) as run:
+    target = open_storage(output)
+    with claimed(target), stage_run("ingest", {**config.model_dump(), "name": name, "source": source}) as run:
         with open_source(source) as storage:
             result = _ingest(config, storage, output, name)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
@@ -76,6 +78,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
 
 
 def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> IngestResult:
+    forget_kept_aside(storage)
     reader = reader_for(config)
     writer = DatasetWriter(
         output,

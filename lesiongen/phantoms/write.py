@@ -8,6 +8,7 @@ from lesiongen.errors import UsageError
 from lesiongen.phantoms.concepts import PhantomConcepts, PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 from lesiongen.progress import progress
+from lesiongen.storage import claimed, open_storage
 
 __all__ = ["WrittenPhantoms", "write_phantoms"]
 
@@ -30,9 +31,14 @@ def write_phantoms(config: PhantomConfig, output: str | Path) -> WrittenPhantoms
     """Writes images/*.png, metadata.csv (what a clinic would know) and concepts.jsonl (the truth).
 
     Raises:
-        UsageError: The output folder holds files already.
+        UsageError: The output folder holds files already, or another process writes there.
     """
     folder = Path(output)
+    with claimed(open_storage(folder)):
+        return _write(config, folder)
+
+
+def _write(config: PhantomConfig, folder: Path) -> WrittenPhantoms:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder", hint="Name a new folder for the phantoms.")
     (folder / "images").mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,15 @@
 """The validation stage: is a dataset fit to train on and to be judged by."""
 
-import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lesiongen.dataset import Dataset
 from lesiongen.reporting import render
-from lesiongen.storage import Storage, open_storage
+from lesiongen.storage import Storage, claimed, open_storage
+from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 from lesiongen.validation.checks import CANONICAL_CHECKS, resolved
 from lesiongen.validation.columns import measured_table
@@ -50,7 +50,8 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
     dataset = Dataset.open(dataset_uri)
     if report:
         _place(report)[0].require_writable()
-    with stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
+    claim = claimed(_place(report)[0].child(JSON_NAME)) if report else nullcontext()
+    with claim, stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
         table = with_table_columns(measured_table(dataset))
         suites = _suites(config, table)
         found, results = run_suites(suites)
@@ -115,7 +116,7 @@ def _track(run: StageRun, page: str, documents: dict[str, Any]) -> None:
     for name, content in documents.items():
         run.log_json(content, name)
     if run.run_id:
-        with tempfile.TemporaryDirectory(prefix="lesiongen-") as folder:
-            path = Path(folder) / REPORT_NAME
+        with temporary_folder("page") as folder:
+            path = folder / REPORT_NAME
             path.write_text(page, encoding="utf-8")
             run.log_file(path)
