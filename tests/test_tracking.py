@@ -213,3 +213,33 @@ def test_passwords_in_addresses_are_taken_out(address, monkeypatch):
     with pytest.raises(ServiceError, match="refuses") as caught, service_errors():
         raise MlflowException(f"No such table at {address}")
     assert "me:" not in str(caught.value)
+
+
+def test_the_run_of_a_killed_process_is_closed_by_the_next_stage_and_that_of_a_living_one_is_not(
+    server, stack_environment
+):
+    program = """
+import sys
+from lesiongen.tracking import stage_run
+with stage_run("sample", {}) as run:
+    print(run.run_id, flush=True)
+    sys.stdin.read()
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], env={**os.environ, **stack_environment},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    killed, living = (process.stdout.readline().strip() for process in started)
+    started[0].kill()
+    started[0].wait()
+    try:
+        with stage_run("evaluate", {}):
+            assert server.get_run(killed).info.status == "KILLED"
+            assert server.get_run(living).info.status == "RUNNING"
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()

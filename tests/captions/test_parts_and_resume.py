@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Part, Sample
 from lesiongen.errors import DataError, Interrupted, UsageError
 from lesiongen.imaging import encode_png
+from lesiongen.owner import this_process
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 from lesiongen.storage import open_storage
 
@@ -197,3 +199,41 @@ def test_a_raised_limit_goes_on_with_the_same_work(change):
         for fields in (model, {**model, **change}, {**model, "model": "other"})
     ]
     assert keys[0] == keys[1] != keys[2]
+
+
+def leave_claim(output):
+    """Leaves the claim of a process that was killed while it worked on an output."""
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    owner = replace(this_process(), pid=killed.pid)
+    killed.kill()
+    killed.wait()
+    output.with_name(f".{output.name}.lock").write_text(json.dumps(owner.plain()))
+
+
+def test_killed_once_it_had_published_it_is_found_again_and_leaves_nothing(tmp_path, small_pieces, counted):
+    uri, out = _phantoms(tmp_path / "dataset", 6), tmp_path / "out"
+    first = caption(_config(preview=2), uri, str(out))
+    content = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert {"caption_report.json", "caption_report.html", "caption_preview.html"} <= set(content)
+    with pytest.raises(UsageError, match="already holds a dataset"):
+        caption(_config(preview=2), uri, str(out))
+    seen = counted.total()
+    leave_claim(out)
+    (out / "_work" / "of_another_configuration").mkdir(parents=True)
+    assert caption(_config(preview=2), uri, str(out)) == first
+    assert counted.total() == seen
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "out"]
+
+
+def test_reports_are_there_before_the_manifest(tmp_path, small_pieces, monkeypatch):
+    uri = _phantoms(tmp_path / "dataset", 6)
+    parts = [str(tmp_path / f"part{number}") for number in (1, 2)]
+    for number, output in enumerate(parts, start=1):
+        caption(_config(), uri, output, part=Part(number, 2))
+    broken = "lesiongen.captions.stage.caption_page"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(broken, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        join_captions(parts, str(tmp_path / "joined"))
+    assert not (tmp_path / "joined").exists()
+    assert join_captions(parts, str(tmp_path / "joined")).counts.images == 6

@@ -54,7 +54,7 @@ def test_a_copy_that_was_interrupted_sends_what_is_missing(tmp_path, s3_root, pu
     open_storage(s3_root).write_bytes("train-00002-of-00003.parquet", b"damaged")
     puts.clear()
     assert copy_dataset(dataset.uri, s3_root).manifest == dataset.manifest
-    assert len(puts) == 3  # two shards and the manifest
+    assert len(puts) == 4  # the claim, two shards and the manifest
     puts.clear()
     copy_dataset(dataset.uri, s3_root)
     assert not puts

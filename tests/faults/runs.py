@@ -23,6 +23,10 @@ from lesiongen.errors import LesionGenError
 from lesiongen.storage import Storage, open_storage
 
 FAILED = 3
+PRELOADED = [
+    "lesiongen.captions", "lesiongen.diffusion", "lesiongen.evaluation", "lesiongen.ingest", "lesiongen.validation",
+    "boto3", "diffusers", "peft", "transformers",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Run:
     def start(self, *, kill_before_write: int | None = None) -> BaseProcess:
         """Starts it; with a number it kills itself before that write of its checkpoints (1 is the first)."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lesiongen.diffusion", "diffusers", "transformers", "peft", "boto3"])
+        context.set_forkserver_preload(PRELOADED)
         process = context.Process(target=_work, args=(self, kill_before_write), daemon=True)
         process.start()
         return process

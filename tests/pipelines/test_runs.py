@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from lesiongen.ingest import IngestConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from lesiongen.registry import check_name
 from pipelines.checks import check_arguments
-from pipelines.local import _servers
+from pipelines.local import _servers, run_pipeline
 from pipelines.presets import PRESETS, preset
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.source import source_revision
@@ -213,3 +214,20 @@ def test_a_contact_sheet_that_is_missing_is_no_silent_gap(finished: RunFolder, t
     (tmp_path / "evaluations" / "x" / "pictures" / "samples.png").unlink()
     with pytest.raises(StorageError, match="samples.png does not exist"):
         summarise(finished, tmp_path)
+
+
+def test_two_processes_cannot_work_on_one_run(tmp_path: Path, source: Path) -> None:
+    request = RunRequest(source=str(source), format="isic")
+    folder = RunFolder.create(tmp_path, request)
+    with folder.claimed(), ThreadPoolExecutor(1) as pool:
+        second = pool.submit(run_pipeline, request, home=tmp_path, resume=folder.id)
+        with pytest.raises(UsageError, match=rf"{folder.id} is being written by another process \(host .+, pid"):
+            second.result()
+    assert not folder.package.exists()
+
+
+def test_a_killed_runner_leaves_no_workspace_behind(tmp_path: Path, source: Path) -> None:
+    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    folder.workspace().mkdir()
+    folder.remove_workspaces()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["artifacts", "request.json"]
