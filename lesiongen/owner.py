@@ -55,6 +55,10 @@ class Owner:
             return None
         return _started(self.pid) == self.ticks
 
+    def is_this_process(self) -> bool:
+        """Tells whether it is the process that asks."""
+        return self.pid == os.getpid() and self.lives() is True
+
 
 _OWNER = TypeAdapter(Owner)
 

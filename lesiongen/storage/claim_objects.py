@@ -32,6 +32,8 @@ STALE_SECONDS = 180.0
 LOOK_SECONDS = (0.5, 1.5)
 """A random time between two looks at another's claim: writers that met must not meet again."""
 ROUNDS = 20
+_live: set[str] = set()
+"""The claims that this process holds or tries to hold; another of its own is one that it could not remove."""
 LONGEST_REQUEST_SECONDS = 30.0
 """Time for which the end of a claim waits for a renewal that is on its way to a server that does not answer."""
 
@@ -48,8 +50,7 @@ def claiming_by_object(storage: Storage) -> Iterator[Claim]:
     finally:
         claim.ended.set()
         thread.join(timeout=LONGEST_REQUEST_SECONDS)
-        with suppress(StorageError):  # it grows stale by itself
-            claim.place.delete(claim.key)
+        claim.withdraw()
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,15 @@ class _ObjectClaim(Claim):
     def _try(self) -> _Other | None:
         """Claims the place, and gives way where there is another; returns that one."""
         self.key = f"{secrets.token_hex(8)}.json"
+        _live.add(self.key)
         try:
             self._write()
             if (other := self._another()) is None:
                 return None
         except BaseException:
-            self._withdraw()
+            self.withdraw()
             raise
-        self._withdraw()
+        self.withdraw()
         return other
 
     def _another(self) -> _Other | None:
@@ -124,7 +126,7 @@ class _ObjectClaim(Claim):
         return None
 
     def _is_dead(self, other: _Other, now: float | None) -> bool:
-        lives = other.owner.lives() if other.owner is not None else None
+        lives = _lives(other)
         if lives is not None:
             return not lives
         return other.key in self._stale or (now is not None and now - other.modified > STALE_SECONDS)
@@ -147,7 +149,7 @@ class _ObjectClaim(Claim):
             there = next((item for item in self.place.list(other.key)), None)
             if there is None:
                 return
-            lives = other.owner.lives() if other.owner is not None else None
+            lives = _lives(other)
             if lives is False:
                 return
             if lives or there.modified != other.modified:
@@ -156,6 +158,15 @@ class _ObjectClaim(Claim):
                 self._stale.add(other.key)
                 return
 
-    def _withdraw(self) -> None:
+    def withdraw(self) -> None:
+        """Gives the claim back; what cannot be removed from the server counts no longer in this process."""
+        _live.discard(self.key)
         with suppress(StorageError):
             self.place.delete(self.key)
+
+
+def _lives(other: _Other) -> bool | None:
+    """Tells whether the writer behind a claim is still at work; None where that cannot be known from here."""
+    if other.owner is None:
+        return None
+    return other.key in _live if other.owner.is_this_process() else other.owner.lives()

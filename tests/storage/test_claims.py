@@ -16,6 +16,7 @@ from lesiongen.errors import StorageError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 from lesiongen.storage import Claim, claim_objects, claimed, open_storage
+from lesiongen.storage.s3 import S3Storage
 
 HOLDER = """
 import sys
@@ -185,6 +186,18 @@ def test_who_has_lost_its_claim_publishes_nothing(s3_root, quick):
     with pytest.raises(StorageError, match="no longer claimed by this process"):
         writer.__exit__(None, None, None)
     assert not list(open_storage(s3_root).list())
+
+
+def test_a_claim_that_could_not_be_given_back_does_not_stop_its_own_process(s3_root, quick, monkeypatch):
+    with monkeypatch.context() as patch, claimed(open_storage(s3_root)):
+        patch.setattr(S3Storage, "delete", unreachable)
+    assert len(list(open_storage(s3_root).list())) == 1
+    write(s3_root, "again")
+    assert Dataset.open(s3_root).manifest.name == "again"
+
+
+def unreachable(*_):
+    raise StorageError("the server is gone")
 
 
 def test_a_claim_is_renewed_while_its_writer_lives(s3_root, monkeypatch):
