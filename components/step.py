@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lesiongen.errors import LesionGenError
+from lesiongen.interruption import interruptible
 from lesiongen.outlets import guard_streams, log_to
 from lesiongen.permissions import new_files_for_owner
 from lesiongen.references import read_reference, write_reference
@@ -53,21 +54,30 @@ def step(stage: str) -> Iterator[None]:
     What it writes is its owner's alone (`lesiongen.permissions`): the launcher of a pod runs as the same user.
 
     Raises:
-        SystemExit: The body raised a LesionGenError; its text was written line by line, its exit code is kept.
+        SystemExit: The body raised a LesionGenError, whose text was written line by line and whose exit code is kept;
+            or it was interrupted by a signal, which was written too.
     """
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     guard_streams()  # for good: the executor writes a traceback of its own after the step
     log_to(sys.stdout, logging.INFO, ("lesiongen", "components"))
     logger.info("%s", STARTED.format(stage=stage))
-    try:
-        with new_files_for_owner():
-            yield
-    except LesionGenError as error:
-        sys.stdout.flush()
-        prefix = ERROR_PREFIX.format(stage=stage)
-        sys.stdout.write("".join(f"{prefix}{line}\n" for line in str(error).splitlines()))
-        sys.stdout.flush()
-        raise SystemExit(error.exit_code) from None
+    with interruptible() as requests:
+        try:
+            with new_files_for_owner():
+                yield
+        except LesionGenError as error:
+            _say(stage, str(error))
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            _say(stage, f"Interrupted by {requests.name}. Nothing unfinished was published.")
+            raise SystemExit(requests.exit_code) from None
+
+
+def _say(stage: str, text: str) -> None:
+    sys.stdout.flush()
+    prefix = ERROR_PREFIX.format(stage=stage)
+    sys.stdout.write("".join(f"{prefix}{line}\n" for line in text.splitlines()))
+    sys.stdout.flush()
 
 
 def uri_of(artifact: Any) -> str:

@@ -12,17 +12,17 @@ from typing import Any, TextIO
 
 from kfp import components, local
 
-from lesiongen.errors import Interrupted, LesionGenError, UsageError
+from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
 from lesiongen.stack import named_servers, running_stack, writing_to
 from lesiongen.tracking import PIPELINE_OWNER
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
-from pipelines.runners import container_runner, terminate_containers
+from pipelines.runners import container_runner, signal_containers
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.settings import STAGES, CompileSettings
 from pipelines.step_log import StepLog
-from pipelines.stopping import stop_steps_on_signals, terminate_processes
+from pipelines.stopping import StopOfRun, signal_processes, stop_of_run
 from pipelines.summary import RunSummary, summarise
 
 __all__ = ["run_pipeline"]
@@ -47,14 +47,23 @@ def run_pipeline(
         LesionGenError: A step failed; the message names it and carries its own words.
         Interrupted: The run was asked to stop.
     """
-    arguments = request.arguments()
-    check_arguments(arguments)
-    folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
-    with folder.claimed():
-        return _run(request, folder, arguments, home, screen or sys.stdout)
+    # Before anything is started: what is begun is ended in order, servers included.
+    with stop_of_run() as stop:
+        arguments = request.arguments()
+        check_arguments(arguments)
+        folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
+        with folder.claimed():
+            return _run(request, folder, arguments, home, screen or sys.stdout, stop)
 
 
-def _run(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], home: Path, screen: TextIO) -> RunSummary:
+def _run(
+    request: RunRequest,
+    folder: RunFolder,
+    arguments: dict[str, Any],
+    home: Path,
+    screen: TextIO,
+    stop: StopOfRun,
+) -> RunSummary:
     settings = CompileSettings(
         image=request.image,
         preset=request.preset,
@@ -66,8 +75,10 @@ def _run(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], home
     with writing_to(folder.path):
         compile_pipeline("release", settings, folder.package)
     folder.remove_workspaces()
+    stop.check(_hint(folder))
     with _servers(home), _run_variables(folder.id):
-        _execute(request, folder, arguments, screen)
+        stop.check(_hint(folder))
+        _execute(request, folder, arguments, screen, stop)
         return summarise(folder, home)
 
 
@@ -96,7 +107,9 @@ def _run_variables(run_id: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], screen: TextIO) -> None:
+def _execute(
+    request: RunRequest, folder: RunFolder, arguments: dict[str, Any], screen: TextIO, stop: StopOfRun
+) -> None:
     # The runner deletes its workspace at the end: it is a folder of its own.
     local.init(
         runner=_runner(request, folder, arguments["source"]),
@@ -105,14 +118,12 @@ def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], 
         enable_caching=True,
         cache_root=str(folder.path / "cache"),
     )
-    terminate = terminate_processes
-    if request.runner == "docker":
-        terminate = partial(terminate_containers, folder.id)
+    signal_steps = partial(signal_containers if request.runner == "docker" else signal_processes, folder.id)
     pipeline = components.load_component_from_file(str(folder.package))
     log = StepLog(screen, folder.log)
     failed: RuntimeError | None = None
     try:
-        with redirect_stdout(log), warnings.catch_warnings(), stop_steps_on_signals(terminate) as stop:
+        with redirect_stdout(log), warnings.catch_warnings(), stop.passed_on(signal_steps):
             # The runner says of every step that resources have no effect here, and that the image is not used.
             warnings.simplefilter("ignore")
             pipeline(**arguments)
@@ -120,7 +131,7 @@ def _execute(request: RunRequest, folder: RunFolder, arguments: dict[str, Any], 
         failed = error
     finally:
         log.close()
-    _raise_for_outcome(folder, log, failed, stopped=stop.is_set())
+    _raise_for_outcome(folder, log, failed, stop)
 
 
 def _runner(request: RunRequest, folder: RunFolder, source: str) -> Any:
@@ -129,10 +140,13 @@ def _runner(request: RunRequest, folder: RunFolder, source: str) -> Any:
     return local.SubprocessRunner(use_venv=False)
 
 
-def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | None, *, stopped: bool) -> None:
-    hint = f"Log: {folder.log}\nGo on from there: lesiongen pipeline run --resume {folder.id}"
-    if stopped:
-        raise Interrupted("The pipeline was stopped.", hint=hint)
+def _hint(folder: RunFolder) -> str:
+    return f"Log: {folder.log}\nGo on from there: lesiongen pipeline run --resume {folder.id}"
+
+
+def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | None, stop: StopOfRun) -> None:
+    hint = _hint(folder)
+    stop.check(hint)
     for stage, lines in log.errors.items():
         words = "\n".join(lines) or "The step ended without a word."
         raise LesionGenError(f"The pipeline stopped at {stage}: {words}", hint=hint)

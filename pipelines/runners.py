@@ -1,6 +1,7 @@
 """The runner that executes every step in a container of the LesionGen image."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lesiongen.errors import ServiceError, UsageError
 from pipelines.runs import RunFolder
 from pipelines.stopping import EXECUTOR, EXIT_HANDLER
 
-__all__ = ["IMAGE_USER", "container_runner", "terminate_containers"]
+__all__ = ["IMAGE_USER", "container_runner", "signal_containers"]
 
 IMAGE_USER = 1000
 """The user that the image runs as."""
@@ -52,13 +53,16 @@ def container_runner(folder: RunFolder, source: str) -> Any:
     )
 
 
-def terminate_containers(run_id: str, asked: set[str]) -> None:
-    """Sends SIGTERM to the containers of a run's steps, but not to that of the exit handler."""
+def signal_containers(run_id: str, number: signal.Signals, asked: set[str]) -> None:
+    """Sends SIGTERM or SIGKILL to the containers of a run's steps, but not to that of the exit handler."""
     _, client = _client()
     for container in client.containers.list(filters={"label": f"{LABEL}={run_id}"}):
         if container.id not in asked and EXIT_HANDLER not in container.attrs["Config"]["Cmd"]:
             asked.add(container.id)
-            container.exec_run(["sh", "-c", _TERMINATE])
+            if number == signal.SIGKILL:
+                container.kill()
+            else:
+                container.exec_run(["sh", "-c", _TERMINATE])
     client.close()
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,6 +12,7 @@ from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import errors_console, summary, with_examples
 from lesiongen.errors import LesionGenError
+from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 from lesiongen.permissions import UMASK, new_files_for_owner
 
@@ -116,18 +117,31 @@ for _name, _module in GROUPS.items():
 
 
 def main() -> None:
-    """Runs the command; an error meant for the user ends it with its exit code, without a traceback."""
+    """Runs the command; an error meant for the user ends it with its exit code, without a traceback.
+
+    SIGTERM and a closed terminal end it as Ctrl-C does: it cleans up, says so, and ends with 128 + the signal's number.
+    """
     guard_streams()
-    try:
-        app()
-    except LesionGenError as error:
-        errors_console.print("Error:", style="bold red", end=" ")
-        errors_console.print(str(error), markup=False)
-        sys.exit(error.exit_code)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
-            errors_console.print("Interrupted.")
-        raise
-    except Exception:
-        show_traceback()
-        sys.exit(1)
+    with interruptible() as requests:
+        try:
+            app()
+        except LesionGenError as error:
+            errors_console.print("Error:", style="bold red", end=" ")
+            errors_console.print(str(error), markup=False)
+            sys.exit(error.exit_code)
+        except SystemExit as ended:
+            if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
+                _end_interrupted(requests)
+            raise
+        except Exception:
+            if requests.count:  # something else has met the signal first, such as a process of a pool
+                _end_interrupted(requests)
+            show_traceback()
+            sys.exit(1)
+
+
+def _end_interrupted(requests: Requests) -> NoReturn:
+    by = f" by {requests.name}" if requests.count else ""
+    kept = " Nothing unfinished was published: start the same command again." if STAGES & set(sys.argv) else ""
+    errors_console.print(f"Interrupted{by}.{kept}", markup=False)
+    sys.exit(requests.exit_code)

@@ -1,12 +1,12 @@
 """Being asked to stop: SIGTERM or Ctrl-C becomes a request that long work answers when its state is whole."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from lesiongen.errors import Interrupted
+from lesiongen.interruption import Requests, on_signals
 
 __all__ = ["StopRequest", "stop_request"]
 
@@ -17,6 +17,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested: str | None = None
         """Name of the signal that asked."""
+        self._requests = Requests()
         self._patient = False
 
     @contextmanager
@@ -29,11 +30,14 @@ class StopRequest:
             self._patient = False
 
     def receive(self, number: int, _: FrameType | None) -> None:
-        """Handles a signal; the second Ctrl-C does not wait."""
-        again = self.requested is not None
-        self.requested = signal.Signals(number).name
-        if number == signal.SIGINT and again:
-            raise KeyboardInterrupt
+        """Handles a signal; the second Ctrl-C does not wait, any other second signal asks for nothing new."""
+        if not self._requests.note(number):
+            return
+        self.requested = self._requests.name
+        if self._requests.count > 1:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         if not self._patient:
             raise Interrupted(
                 f"Stopped by {self.requested}",
@@ -43,17 +47,10 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Turns SIGTERM and SIGINT into a request for the length of the block.
+    """Turns SIGTERM, Ctrl-C and a closed terminal into a request for the length of the block.
 
     Outside of the main thread Python cannot handle signals; the request then never comes.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    with on_signals(request.receive):
         yield request
-        return
-    before = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
