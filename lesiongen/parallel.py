@@ -110,16 +110,16 @@ class _SharedWork(Generic[_Item, _Result]):
 
 
 def use_own_cores() -> None:
-    """Has torch compute in no more threads than this process may use cores.
+    """Has torch compute in no more threads than this process may use cores, and in that many each time.
 
     A container that may use two cores of sixty-four sees all of them, and so does torch: its threads would wait for one
-    another most of the time.
+    another most of the time. Their number is set even where it stays: MKL else takes fewer where it sees fit, and with
+    the number of threads the order of sums changes, and with that the last digits.
     """
     import torch
     from joblib import cpu_count
 
-    if (own := cpu_count()) < torch.get_num_threads():
-        torch.set_num_threads(own)
+    torch.set_num_threads(min(cpu_count(), torch.get_num_threads()))
 
 
 @contextmanager

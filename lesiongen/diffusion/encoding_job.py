@@ -1,6 +1,5 @@
 """Encoding what a training reads, here or in a process of its own."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -11,7 +10,8 @@ from lesiongen.diffusion.cache import LatentCache, Orientations, cached
 from lesiongen.diffusion.cache_place import CachePlace
 from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.stopping import StopRequest, stop_request
-from lesiongen.launch import Job, Launcher, worker
+from lesiongen.launch import Job, Launcher, run_as_process, worker
+from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage
 
 __all__ = ["EncodingJob", "device_here", "encode_in_a_process", "encoded"]
@@ -73,17 +73,21 @@ def encoded(job: EncodingJob, device: torch.device) -> tuple[LatentCache, Latent
 def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest) -> None:
     """Encodes in a process that then ends, and gives back all that its CUDA context holds.
 
+    It computes in as many threads as this process would: on a CPU their number changes an encoding's last digits.
+
     Raises:
         Interrupted: A stop was requested.
         LesionGenError: The process failed.
     """
-    launcher.run(Job(__name__, job.model_dump_json(), 1), lambda: stop.requested is not None)
+    launched = Job(__name__, job.model_dump_json(), 1, threads=torch.get_num_threads())
+    launcher.run(launched, lambda: stop.requested is not None)
 
 
 def _encode(specification: str) -> None:
     with worker(), stop_request():
+        use_own_cores()
         encoded(EncodingJob.model_validate_json(specification), device_here())
 
 
 if __name__ == "__main__":
-    _encode(sys.argv[1])
+    run_as_process(_encode)

@@ -1,6 +1,5 @@
 """Training itself: what it reads lies ready in folders, so that one process or several can do it alike."""
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import Trainer
 from lesiongen.diffusion.validation_pictures import ValidationPictures
 from lesiongen.errors import LesionGenError, StorageError
-from lesiongen.launch import Job, Launcher, worker
+from lesiongen.launch import Job, Launcher, run_as_process, worker
+from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
 
@@ -113,6 +113,7 @@ def _train(specification: str) -> None:
     job = TrainingJob.model_validate_json(specification)
     # The signals first: once its number is known a process may get one, and must not end by it.
     with stop_request() as stop, stop.deferred(), worker() as rank:
+        use_own_cores()
         run = joined_run(job.run_id if rank == 0 else None)
         trainer = trainer_of(job, run, checkpoints_of(job).newest())
         joined = trainer.accelerator.num_processes
@@ -120,6 +121,7 @@ def _train(specification: str) -> None:
             raise LesionGenError(f"{joined} of {job.config.processes} processes found each other")
         _check_steps(trainer)
         trainer.train(stop)
+        trainer.accelerator.end_training()  # nothing is on its way any more: the threads of the group are joined
 
 
 def _check_steps(trainer: Trainer) -> None:
@@ -134,4 +136,4 @@ def _check_steps(trainer: Trainer) -> None:
 
 
 if __name__ == "__main__":
-    _train(sys.argv[1])
+    run_as_process(_train)

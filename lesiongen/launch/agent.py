@@ -13,14 +13,14 @@ def run() -> None:
     """Runs torchrun's command line.
 
     Raises:
-        SystemExit: A process failed, or was ended by a signal; with its exit code.
+        SystemExit: A process failed; with its exit code, or 128 and the number of the signal that ended it.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         main()
     except ChildFailedError as failed:
         _, first = failed.get_first_failure()
-        sys.exit(first.exitcode)
+        sys.exit(first.exitcode if first.exitcode >= 0 else 128 - first.exitcode)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ class Job:
     """A module that several processes run, each as ``python -m module specification``.
 
     Attributes:
-        module: Its main part calls `lesiongen.launch.worker`.
+        module: Its main part calls `lesiongen.launch.run_as_process`, and that what it does `lesiongen.launch.worker`.
         specification: What it is to do, as text; every process gets the same.
         processes: How many.
+        threads: How many each computes in; None: the cores are shared among them.
     """
 
     module: str
     specification: str
     processes: int
+    threads: int | None = None
 
 
 class Launcher(ABC):

@@ -13,7 +13,7 @@ from pathlib import Path
 import joblib
 import psutil
 
-from lesiongen.errors import LesionGenError
+from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.worker import FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark
 from lesiongen.temporary import temporary_folder
@@ -37,7 +37,7 @@ class LocalLauncher(Launcher):
             finally:
                 _end(agent, folder)
             if agent.returncode != 0:
-                raise error_of(folder, stopping=stop_requested()) or _failure(folder, agent.returncode)
+                raise _error(folder, agent.returncode, stopping=stop_requested())
 
 
 def _command(job: Job) -> list[str]:
@@ -46,7 +46,7 @@ def _command(job: Job) -> list[str]:
 
 
 def _environment(job: Job, folder: Path) -> dict[str, str]:
-    threads = max(joblib.cpu_count() // job.processes, 1)
+    threads = job.threads or max(joblib.cpu_count() // job.processes, 1)
     level = logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel())
     own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), LEVEL: level, "OMP_NUM_THREADS": str(threads)}
     # torchrun says on standard error how it starts; what matters is in the processes' own words.
@@ -86,11 +86,27 @@ def _signal(folder: Path, number: signal.Signals) -> bool:
     return reached
 
 
-def _failure(folder: Path, code: int) -> LesionGenError:
+def _error(folder: Path, code: int, *, stopping: bool) -> LesionGenError:
+    if left := error_of(folder, stopping=stopping):
+        return left
     for path in sorted(folder.glob("failure-*.txt")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return LesionGenError("A process of the job failed:\n" + "\n".join(lines[-TAIL_LINES:]))
+        return LesionGenError(f"A process of the job failed:\n{_tail(path)}")
+    number = -code if code < 0 else code - 128
+    if stopping and number == signal.SIGTERM:  # it came before the process could answer it
+        return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
+    if number == signal.SIGKILL:
+        return LesionGenError(
+            "A process of the job was killed (SIGKILL).",
+            hint="The system kills a process when memory runs out: a smaller batch_size takes less. "
+            "Start the same command again to go on.",
+        )
+    how = f"by {signal.Signals(number).name}" if number in set(signal.Signals) else f"with exit code {code}"
+    said = "".join(f"\n{_tail(path)}" for path in sorted(folder.glob("log-*.txt")))
     return LesionGenError(
-        f"A process of the job ended without a word (torchrun's exit code {code})",
-        hint="It was killed, perhaps for want of memory. Start the same command again to go on.",
+        f"A process of the job ended {how}, and left no error.{said}",
+        hint="Start the same command again to go on.",
     )
+
+
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])

@@ -6,9 +6,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -16,7 +17,7 @@ from lesiongen import errors
 from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.outlets import guard_streams, log_to
 
-__all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "worker"]
+__all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "run_as_process", "worker"]
 
 FOLDER = "LESIONGEN_JOB_FOLDER"
 """Names the folder where the processes of a job leave their pids, logs and errors."""
@@ -27,6 +28,29 @@ LAUNCHER = "LESIONGEN_JOB_LAUNCHER"
 POLL_SECONDS = 1.0
 CLOCK_SECONDS = 60.0
 """How far the host's clock may be corrected between the start of a launcher and that of its processes."""
+
+
+def run_as_process(work: Callable[[str], None]) -> NoReturn:
+    """Does the work that the command line names, and ends the process with its exit code.
+
+    The interpreter is not taken down: threads of libraries outlive it (gloo's hold the tensors of the last reduction),
+    and one that meets it half gone aborts a process whose work is done and saved.
+    """
+    code = 0
+    try:
+        work(sys.argv[1])
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        code = 1
+        traceback.print_exc()
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager

@@ -31,6 +31,9 @@ with worker() as rank:
         raise KeyError("lost")
     if told["do"] == "die" and rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    if told["do"] == "abort" and rank == 1:
+        print("terminate called without an active exception", flush=True)
+        os.abort()
     while told["do"] != "end" and not stopped:
         time.sleep(0.05)
     if stopped:
@@ -73,10 +76,20 @@ def test_an_error_of_one_process_is_raised_as_it_is_and_ends_the_others(run, tmp
     assert _gone(_pids(tmp_path), 10)
 
 
-@pytest.mark.parametrize(("do", "message"), [("break", "KeyError: 'lost'"), ("die", "ended without a word")])
-def test_a_process_that_fails_or_dies_is_told(run, tmp_path, do, message):
-    with pytest.raises(LesionGenError, match=message):
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        ("break", "KeyError: 'lost'"),
+        ("die", r"was killed \(SIGKILL\)"),
+        ("abort", "ended by SIGABRT, and left no error.\nterminate called without"),
+    ],
+)
+def test_a_process_that_fails_or_dies_is_told_and_only_one_that_was_killed_may_have_lacked_memory(
+    run, tmp_path, do, message
+):
+    with pytest.raises(LesionGenError, match=message) as raised:
         run(do)
+    assert ("memory" in str(raised.value)) == (do == "die")
     assert _gone(_pids(tmp_path), 10)
 
 
