@@ -1,18 +1,16 @@
 """``python -m lesiongen`` is the ``lesiongen`` command."""
 
-import sys
-
 __all__ = ["main"]
 
 
 def main() -> None:
     """Runs the command; once its end is decided, a signal that comes late changes nothing about it."""
+    from lesiongen.interruption import decide_exit_code
+
+    decide_exit_code(None)
     # Imported here: processes that a command starts import this file, and should not wait for what they do not need.
-    try:
-        from lesiongen.cli.app import main as run
-        from lesiongen.interruption import decide_exit_code
-    except KeyboardInterrupt:
-        sys.exit(130)
+    from lesiongen.cli.app import main as run
+
     try:
         run()
     except SystemExit as ended:

@@ -28,8 +28,8 @@ class Requests:
 
     def __init__(self) -> None:
         self.count = 0
-        self.number: int | None = None
-        """The signal that made the newest one."""
+        self.number: int = signal.SIGINT
+        """The signal that made the newest one; a KeyboardInterrupt that no signal raised here is Ctrl-C's too."""
         self._last = float("-inf")
 
     def note(self, number: int) -> bool:
@@ -45,12 +45,12 @@ class Requests:
     @property
     def name(self) -> str:
         """Name of the newest one's signal."""
-        return signal.Signals(self.number).name if self.number is not None else "no signal"
+        return signal.Signals(self.number).name
 
     @property
     def exit_code(self) -> int:
         """What a shell says of a command that the newest one's signal has ended: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + (self.number or 0)
+        return 128 + self.number
 
     def interrupt(self, number: int, _: FrameType | None) -> None:
         """Handles a signal: the first request and the second raise, the third ends the process.
@@ -115,12 +115,15 @@ def kept_when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
         except KeyboardInterrupt:
             if requests.count > 1:
                 raise
-            name = requests.name if requests.count else signal.SIGINT.name
             hint = "Start the same command again to go on from there."
-            raise Interrupted(f"Stopped by {name}: {kept()}", hint=hint) from None
+            raise Interrupted(f"Stopped by {requests.name}: {kept()}", hint=hint) from None
 
 
-def decide_exit_code(code: int) -> None:
-    """Has a signal that comes while the interpreter ends end the process with this code, whatever it is."""
+def decide_exit_code(code: int | None) -> None:
+    """Has a signal that comes where no work is at hand end the process at once.
+
+    Args:
+        code: The exit code, decided already; None: 128 and the signal's number.
+    """
     for number in stop_signals():
-        signal.signal(number, lambda *_: os._exit(code))
+        signal.signal(number, lambda came, _: os._exit(128 + came if code is None else code))

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -222,3 +224,23 @@ def test_a_resumed_run_takes_no_other_flags(tmp_path):
         named = "--preset" if flags[0] == "--config" else flags[0]
         assert f"{named} is given with --resume" in result.stderr
     assert "There is no run 'latest'" in run("pipeline", "run", "--resume", "latest", *home).stderr
+
+
+def test_sigterm_during_an_ingest_ends_it_with_a_sentence(monkeypatch, capsys, tmp_path):
+    cleaned = []
+
+    def ingest(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            cleaned.append(True)
+
+    monkeypatch.setattr("lesiongen.ingest.ingest", ingest)
+    command = ["ingest", "--source", str(tmp_path), "--format", "ham10000", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(cli.sys, "argv", ["lesiongen", *command])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 143
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == "Interrupted by SIGTERM. Nothing unfinished was published: start the same command again."
+    assert cleaned

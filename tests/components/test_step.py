@@ -73,6 +73,13 @@ def test_an_interrupted_step_says_start_me_again() -> None:
     assert _run("raise e.Interrupted('saved at step 3')").returncode == 75
 
 
+def test_a_step_that_gets_sigterm_cleans_up_and_says_so() -> None:
+    body = "import os; os.kill(os.getpid(), 15)"
+    done = _run(body)
+    assert done.returncode == 143
+    assert done.stdout.splitlines()[-1] == "ERROR [ingest] Interrupted by SIGTERM. Nothing unfinished was published."
+
+
 def test_a_mistake_in_the_code_keeps_its_traceback() -> None:
     done = _run("raise KeyError('x')")
     assert done.returncode == 1

@@ -20,10 +20,14 @@ def test_outside_it_acts_at_once_and_asks_to_be_started_again():
     assert raised.value.exit_code == 75
 
 
-def test_the_second_ctrl_c_does_not_wait():
+def test_the_second_ctrl_c_does_not_wait(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lesiongen.interruption.time.monotonic", lambda: now[0])
     with stop_request() as stop, stop.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested == "SIGINT"
+        os.kill(os.getpid(), signal.SIGTERM)  # of the same request: `timeout` and a terminal send several
+        now[0] = 5.0
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
