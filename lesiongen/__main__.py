@@ -1,6 +1,13 @@
 """``python -m lesiongen`` is the ``lesiongen`` command."""
 
+import atexit
+import os
+import sys
+
 __all__ = ["main"]
+
+INTERRUPTED = {75, 129, 130, 143}
+"""Exit codes of a command that a signal has ended."""
 
 
 def main() -> None:
@@ -14,9 +21,20 @@ def main() -> None:
     try:
         run()
     except SystemExit as ended:
-        decide_exit_code(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        decide_exit_code(code)
+        if code in INTERRUPTED:
+            _end(code)
         raise
     decide_exit_code(0)
+
+
+def _end(code: int) -> None:
+    """Ends the process; taken down, the interpreter gives up its handlers, and another signal would end it as it does."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
