@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _end(code: int) -> None:
-    """Ends the process; taken down, the interpreter gives up its handlers, and another signal would end it as it does."""
+    """Ends the process: an interpreter that is taken down gives up its handlers, and the next signal would decide."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

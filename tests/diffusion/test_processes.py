@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from lesiongen.diffusion import finetune, finetuning, training_job
+from lesiongen.diffusion import encoding_job, finetune, finetuning, training_job
+from lesiongen.diffusion.stopping import StopRequest
 from lesiongen.errors import Interrupted, LesionGenError, StorageError
-from lesiongen.launch import Job, LocalLauncher
+from lesiongen.launch import Job, LocalLauncher, local
 
 
 @pytest.fixture
@@ -181,3 +182,21 @@ def test_stopped_in_the_middle_processes_end_where_they_would_have(config, datas
 def test_a_step_that_cannot_be_shared_is_refused(config):
     with pytest.raises(ValueError, match="processes = 2 share neither accumulation = 1"):
         type(config)(**config.model_dump() | {"processes": 2, "batch_size": 3, "accumulation": 1})
+
+
+def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_path):
+    """One thread and two give encodings that differ in their last digits, and so losses that do."""
+    jobs = []
+
+    class Noting(LocalLauncher):
+        def run(self, job, stop_requested):
+            jobs.append(job)
+
+    job = encoding_job.EncodingJob(
+        dataset="d", base=tmp_path, prediction=None, image_size=16, flip=True, rotations=False, held_out=(),
+        folder=tmp_path, shared=None,
+    )  # fmt: skip
+    encoding_job.encode_in_a_process(job, Noting(), StopRequest())
+    assert [job.threads for job in jobs] == [torch.get_num_threads()]
+    variables = local._environment(jobs[0], tmp_path)
+    assert variables["OMP_NUM_THREADS"] == str(torch.get_num_threads())
