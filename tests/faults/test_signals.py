@@ -17,11 +17,12 @@ pytestmark = pytest.mark.faults
 
 
 def _left_of(home: Path) -> list[psutil.Process]:
-    """The processes that carry the mark of a run's environment, wherever they hang."""
+    """The steps, which carry the mark of a run's environment, and the servers, which carry their home's."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("TEST_MARK") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            marks = [process.environ().get(name) for name in ("TEST_MARK", "LESIONGEN_STACK_OF")]
+            if str(home) in marks and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:  # it has ended, or is another user's
             continue
