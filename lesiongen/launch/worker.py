@@ -1,6 +1,7 @@
 """The inside of a launched process: its log, its errors, and its end when nobody waits for it any more."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -15,7 +16,7 @@ import psutil
 
 from lesiongen import errors
 from lesiongen.errors import Interrupted, LesionGenError
-from lesiongen.outlets import guard_streams, log_to
+from lesiongen.outlets import guard_streams, log_to, show_traceback
 
 __all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "run_as_process", "worker"]
 
@@ -43,7 +44,7 @@ def run_as_process(work: Callable[[str], None]) -> NoReturn:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         code = 1
-        traceback.print_exc()
+        show_traceback()
     for thread in threading.enumerate():
         if not thread.daemon and thread is not threading.main_thread():
             thread.join()
