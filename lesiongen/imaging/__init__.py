@@ -1,7 +1,7 @@
 """Images: bounded decoding, the shared preprocessing, digests, contact sheets, near-duplicates."""
 
 from lesiongen.imaging.contact_sheet import contact_sheet
-from lesiongen.imaging.decoding import MAX_PIXELS, ImageError, decode
+from lesiongen.imaging.decoding import ImageError, decode
 from lesiongen.imaging.duplicates import duplicate_groups, near_duplicates
 from lesiongen.imaging.encoding import content_digest, encode_jpeg, encode_png
 from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint
@@ -9,7 +9,6 @@ from lesiongen.imaging.preprocessing import square, to_array
 from lesiongen.imaging.similarity import nearest
 
 __all__ = [
-    "MAX_PIXELS",
     "Fingerprint",
     "FingerprintFile",
     "ImageError",

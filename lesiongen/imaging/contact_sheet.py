@@ -51,7 +51,8 @@ def contact_sheet(
 def _write(sheet: Image.Image, text: str, corner: tuple[int, int], width: int) -> None:
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(FONT_SIZE)
-    line = " ".join(text.split())
+    # A letter is a pixel wide at least: what lies further behind is cut off in any case.
+    line = " ".join(text.split())[: width + 1]
     shown = line
     while shown and draw.textlength(shown, font=font) > width:
         line = line[:-1]

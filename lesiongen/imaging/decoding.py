@@ -10,15 +10,17 @@ from io import BytesIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.imaging.preprocessing import SMALL_SIDE, small_picture
+from lesiongen.imaging.structure import excess
 
-__all__ = ["MAX_PIXELS", "Decoded", "ImageError", "decode", "decode_file", "decode_small"]
+__all__ = ["Decoded", "ImageError", "decode", "decode_file", "decode_small", "stored_pixels"]
 
-MAX_PIXELS = 50_000_000
 # A closed list: Pillow's other readers include formats that start programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 _STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_BAND_PIXELS = 4_000_000
 # catch_warnings swaps process-wide state, so two threads must not be inside it at once.
 _WARNINGS_LOCK = threading.RLock()
 
@@ -27,8 +29,8 @@ class ImageError(DataError):
     """An image cannot be used.
 
     Args:
-        reason: ``empty``, ``not an image``, ``truncated``, ``damaged``, ``too large``, ``animated`` or
-            ``unsupported``.
+        reason: ``empty``, ``not an image``, ``truncated``, ``damaged``, ``too large``, ``too narrow``,
+            ``too many parts``, ``animated`` or ``unsupported``.
         detail: What exactly was found.
     """
 
@@ -59,30 +61,30 @@ class Decoded:
     height: int
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Image.Image:
     """Decodes an image file to RGB, upright, fully in memory.
 
-    The size is read from the header and bounded before any pixel is decoded. The EXIF orientation is applied,
-    transparency is laid on white, 16-bit grey is scaled to 8 bits.
+    The size, and what else `lesiongen.limits` bounds, is read from the file before any pixel is decoded. The EXIF
+    orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits.
 
     Args:
         data: The bytes of a JPEG, PNG, TIFF, BMP, WebP or GIF file with one frame.
         max_pixels: Largest width times height that is decoded.
 
     Raises:
-        ImageError: The bytes are empty, no image, truncated, damaged, too large, animated, or in a colour
+        ImageError: The bytes are empty, no image, truncated, damaged, beyond a limit, animated, or in a colour
             mode that has no plain meaning as RGB.
     """
     return decode_file(data, max_pixels=max_pixels).image
 
 
-def decode_file(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode_file(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Decoded:
     """Decodes an image file as `decode` does, and says what the file is."""
     image = _open(data, max_pixels)
     return _loaded(image, image.size, image.mode, _to_rgb)
 
 
-def decode_small(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode_small(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Decoded:
     """Decodes an image file as `decode_file` does, to the picture that `small_picture` would make of it.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size, which takes half the time and, of a large one, a
@@ -104,6 +106,18 @@ def decode_small(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
             return _loaded(image, size, mode, _to_small)
         image = _open(data, max_pixels)
     return _loaded(image, size, mode, _to_small)
+
+
+def stored_pixels(data: bytes) -> int:
+    """Returns the pixels of an image file by its header; 0 where it cannot be used.
+
+    Nothing is decoded: it says beforehand what decoding will take.
+    """
+    try:
+        image = _open(data, limits.MAX_PIXELS)
+    except ImageError:
+        return 0
+    return image.width * image.height
 
 
 def _loaded(
@@ -128,14 +142,16 @@ def _loaded(
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise ImageError("empty", "the file has 0 bytes")
-    with _quiet():
+    if more := excess(data):
+        raise ImageError("too many parts", more)
+    with _quiet(), _pillow_bounded(max_pixels):
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
             _check_header(image, max_pixels)
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageError("too large", f"more than the {max_pixels} pixels allowed") from error
+            raise ImageError("too large", f"more than the {max_pixels:,} pixels allowed (MAX_PIXELS)") from error
         except UnidentifiedImageError as error:
             raise _unknown(data) from error
         except Exception as error:  # see decode
@@ -156,24 +172,49 @@ def _broken(error: Exception) -> ImageError:
 
 
 def _check_header(image: Image.Image, max_pixels: int) -> None:
+    size, (shorter, longer) = f"{image.width}x{image.height}", sorted(image.size)
     if image.width * image.height > max_pixels:
-        raise ImageError("too large", f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed")
-    frames = getattr(image, "n_frames", 1)
+        raise ImageError("too large", f"{size} is more than the {max_pixels:,} pixels allowed (MAX_PIXELS)")
+    if longer > limits.MAX_SIDE:
+        raise ImageError("too large", f"{size} has a side of more than {limits.MAX_SIDE:,} pixels (MAX_SIDE)")
+    if longer > limits.MAX_ASPECT * shorter:
+        times = f"more than {limits.MAX_ASPECT} times as long as the other (MAX_ASPECT)"
+        raise ImageError("too narrow", f"{size} has a side that is {times}")
     # A phone's MPO is a JPEG with further views behind the photograph; its first frame is the photograph.
-    if frames > 1 and image.format != "MPO":
-        raise ImageError("animated", f"holds {frames} frames, one is expected")
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ImageError("animated", "holds more than 1 frame (MAX_FRAMES)")
+    if any(tile.codec_name == "bmp_rle" for tile in image.tile):  # decoded byte by byte in Python
+        raise ImageError("unsupported", "a BMP file with run-length coding")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        return _from_wide_grey(image)
+        return _in_bands(image, _from_wide_grey(image))
     if image.mode in ("F", "LAB"):
         raise ImageError("unsupported", f"colour mode {image.mode}")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        return _in_bands(image, _on_white)
     # A copy of an RGB image would cost a quarter of its decoding.
     plain = image if image.mode == "RGB" else image.convert("RGB")
+    plain.info = {}
+    return plain
+
+
+def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Converts an image some rows at a time: what is made on the way is never as large as the image."""
+    if image.width * image.height <= _BAND_PIXELS:
+        return convert(image)
+    whole = Image.new("RGB", image.size)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(convert(band), (0, top))
+    return whole
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layer = image.convert("RGBA")
+    plain = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     plain.info = {}
     return plain
 
@@ -182,11 +223,18 @@ def _to_small(image: Image.Image) -> Image.Image:
     return small_picture(image if image.mode == "YCbCr" else _to_rgb(image))
 
 
-def _from_wide_grey(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ImageError("unsupported", f"grey values {values.min()} to {values.max()} exceed 16 bits")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+def _from_wide_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Returns what scales 16-bit grey of this image to 8 bits."""
+    values = np.asarray(image)
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 65535:
+        raise ImageError("unsupported", f"grey values {lowest} to {highest} exceed 16 bits")
+
+    def scaled(band: Image.Image) -> Image.Image:
+        values = np.asarray(band).astype(np.int32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+    return scaled
 
 
 @contextmanager
@@ -195,3 +243,17 @@ def _quiet() -> Iterator[None]:
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _pillow_bounded(max_pixels: int) -> Iterator[None]:
+    """Has Pillow's readers refuse a larger picture themselves: some take memory for it as they open the file.
+
+    Used within `_quiet`, since it changes what holds for the whole process.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max(1, -(-max_pixels // 2))  # it warns of more than this and refuses twice as much
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

@@ -1,14 +1,15 @@
 """JPEG and PNG files piece by piece, without decoding a pixel."""
 
+import re
 from collections.abc import Iterator
-
-import numpy as np
 
 __all__ = ["JPEG_START", "PNG_START", "jpeg_pieces", "png_pieces"]
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8"
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+# Neither a byte of the pixels (0), a restart nor a fill byte.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def jpeg_pieces(data: bytes) -> Iterator[tuple[int, slice]]:
@@ -39,13 +40,10 @@ def jpeg_pieces(data: bytes) -> Iterator[tuple[int, slice]]:
 
 def _scan_end(data: bytes, start: int) -> int:
     """Returns where the first marker stands behind coded pixels that is none of theirs."""
-    coded = np.frombuffer(data, dtype=np.uint8, offset=min(start, len(data)))
-    places = np.flatnonzero((coded[:-1] == 0xFF) & (coded[1:] != 0))  # 0 makes it a byte of the pixels
-    codes = coded[1:][places]
-    places = places[((codes < 0xD0) | (codes > 0xD7)) & (codes != 0xFF)]  # nor restarts and fill bytes
-    if not len(places):
+    found = _AFTER_SCAN.search(data, start)
+    if not found:
         raise ValueError("no end")
-    return start + int(places[0])
+    return found.start()
 
 
 def png_pieces(data: bytes) -> Iterator[tuple[bytes, slice]]:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 import xxhash
 
+from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
@@ -18,7 +19,6 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 _UNCOMPRESSED = {".bmp", ".tif", ".tiff"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
-LARGEST_FILE = 256 << 20
 NOT_THERE = "there is no such image"
 """Why a row is refused whose image is not found."""
 
@@ -209,8 +209,9 @@ class ImageIndex:
             raise FieldError(field, f"the image {key} is no JPEG, PNG, TIFF, BMP, WebP or GIF file: convert it")
         if size == 0:
             raise FieldError(field, "the image file is empty (0 bytes)")
-        if size > LARGEST_FILE:
-            raise FieldError(field, f"the image file has {size} bytes, more than the {LARGEST_FILE} allowed")
+        if size > limits.MAX_FILE_BYTES:
+            allowed = f"more than the {limits.MAX_FILE_BYTES:,} allowed (MAX_FILE_BYTES)"
+            raise FieldError(field, f"the image file has {size:,} bytes, {allowed}")
         return self._images[key].key
 
     def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:

@@ -1,13 +1,16 @@
 """Images on their way into a dataset: checked, cleaned of what else a file may carry, and kept once on disk."""
 
 import tempfile
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from lesiongen import limits
 from lesiongen.imaging import Fingerprint, content_digest, decode, encode_png, fingerprint
-from lesiongen.imaging.decoding import decode_small
+from lesiongen.imaging.decoding import decode_small, stored_pixels
 from lesiongen.imaging.file_pieces import PNG_START
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.ingest.stripping import stripped
@@ -43,6 +46,11 @@ def clean(data: bytes) -> Picture:
     Raises:
         ImageError: The image cannot be used.
     """
+    with _ROOM.taken(stored_pixels(data)):
+        return _cleaned(data)
+
+
+def _cleaned(data: bytes) -> Picture:
     image = decode(data)
     digest, kept = content_digest(image), stripped(data)
     if kept is None or (kept != data and content_digest(decode(kept)) != digest):
@@ -50,6 +58,35 @@ def clean(data: bytes) -> Picture:
     # Taken as from the stored file, so that the splits keep together what validation takes for one photograph.
     small = image if kept.startswith(PNG_START) else decode_small(kept).image
     return Picture(kept, digest, fingerprint(small), () if kept == data else private_metadata(data))
+
+
+class _Room:
+    """Pixels that threads may hold decoded at a time, all together; one picture always has room.
+
+    Args:
+        pixels: How many.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self._free, self._pixels = pixels, pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Waits until there is room for so many, and takes it for the block."""
+        pixels = min(pixels, self._pixels)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room(limits.MAX_PIXELS)
 
 
 class Spool:

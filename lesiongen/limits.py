@@ -1,0 +1,65 @@
+"""What foreign files may hold at most, so that one of them can neither fill the memory nor run for ever.
+
+Each limit is many times what a collection of photographs holds. Whoever meets one is told its name, what it allows and
+what was found; docs/reference/limits.md lists them all.
+"""
+
+# One image
+MAX_FILE_BYTES = 384 << 20
+"""Bytes of an image file; 100 million pixels without compression are 300 million bytes."""
+MAX_PIXELS = 100_000_000
+"""Width times height; a telephone's largest photographs have half of that. Decoding takes up to 12 bytes for each."""
+MAX_SIDE = 40_000
+"""Pixels of a side."""
+MAX_ASPECT = 50
+"""How many times the shorter side the longer one may be."""
+MAX_FRAMES = 1
+"""Pictures in a file; a telephone's further views behind a JPEG are not counted."""
+MAX_SCANS = 50
+"""Scans of a progressive JPEG, each of which is a pass over all pixels; encoders write about ten."""
+MAX_EXIF_SEGMENTS = 100
+"""EXIF segments of a JPEG, those of the views behind it included."""
+MAX_JPEG_MARKERS = 200_000
+"""Markers in a JPEG file, restarts not counted."""
+MAX_PNG_CHUNKS = 200_000
+"""Chunks of a PNG."""
+MAX_GIF_BLOCKS = 1_000_000
+"""Blocks of a GIF, of up to 255 bytes each."""
+MAX_TIFF_VALUES = 200_000
+"""Numbers in one tag of a TIFF; strips and tiles have one each."""
+
+# One archive
+MAX_MEMBERS = 500_000
+"""Members; the largest public collection has 400,000 images."""
+MAX_TAR_HEADER_BYTES = 64 << 10
+"""Bytes of a tar member's extended header; a long name takes a few hundred."""
+MAX_TAR_HEADERS = 8
+"""Extended headers in a row before one member."""
+MAX_EXPANSION = 100
+"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a tenth."""
+UNQUESTIONED_BYTES = 256 << 20
+"""Bytes that an archive may unpack to whatever its size."""
+MAX_ARCHIVES = 200
+"""Archives within a source that are held open."""
+
+# One table
+MAX_WORKBOOK_BYTES = 1 << 30
+"""Bytes that an Excel workbook unpacks to."""
+MAX_WORKBOOK_ROWS = 1_048_576
+"""Number of the last row of an Excel sheet, which is Excel's own limit."""
+MAX_COLUMNS = 16_384
+"""Columns of a table, which is Excel's own limit."""
+MAX_CELL_CHARACTERS = 131_072
+"""Characters of a cell, which is also what Python's reader of CSV allows."""
+MAX_LINE_BYTES = 16 << 20
+"""Bytes of a line of JSON."""
+MAX_PARQUET_FOOTER_BYTES = 64 << 20
+"""Bytes of a Parquet table's description of itself."""
+
+# One row
+MAX_LABEL_CHARACTERS = 200
+"""Characters of a diagnosis, of an id or of another short value."""
+MAX_TEXT_CHARACTERS = 10_000
+"""Characters of a caption, of an attribution or of a licence."""
+MAX_REPORT_CHARACTERS = 100_000
+"""Characters of a ``concepts`` cell."""
