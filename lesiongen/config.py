@@ -6,9 +6,10 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from lesiongen import limits
 from lesiongen.errors import UsageError
 
-__all__ = ["StageConfig", "must_be", "parse_config"]
+__all__ = ["StageConfig", "must_be", "parse_config", "parse_yaml"]
 
 
 class StageConfig(BaseModel):
@@ -18,6 +19,7 @@ class StageConfig(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+_LONGEST_SHOWN = 200
 _UNKNOWN, _MISSING, _OUR_WORDS = "extra_forbidden", "missing", "value_error"
 
 
@@ -58,6 +60,40 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
         raise UsageError(f"{name or kind.__name__}: {problems}", hint=hint) from error
 
 
+def parse_yaml(text: str, name: str) -> Any:
+    """Reads YAML that nobody vouches for.
+
+    Args:
+        text: The YAML.
+        name: What the message begins with, where it stands.
+
+    Raises:
+        UsageError: It is not YAML, or holds more values than allowed, its aliases followed.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    # ValueError: a date or a number that is none; RecursionError: brackets within brackets.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error)
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise UsageError(f"{name} is not YAML: {problem[:300]}{where}", hint="Put a text in quotes.") from error
+    left = [values]
+    for _ in range(limits.MAX_YAML_VALUES):
+        if not left:
+            return values
+        value = left.pop()
+        left += [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise UsageError(f"{name} holds more than {limits.MAX_YAML_VALUES:,} values (MAX_YAML_VALUES)")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
 def _problem(item: Any) -> str:
     if not item["loc"]:  # fields that do not fit together: the message names them
         return str(item["ctx"]["error"] if item["type"] == _OUR_WORDS else item["msg"])
@@ -67,8 +103,8 @@ def _problem(item: Any) -> str:
     if item["type"] == _MISSING:
         return f"{field} is missing"
     if item["type"] == _OUR_WORDS:
-        return f"{field} = {item['input']!r}: {item['ctx']['error']}"
-    return f"{field} = {item['input']!r}: {item['msg']}"
+        return f"{field} = {_shown(item['input'])}: {item['ctx']['error']}"
+    return f"{field} = {_shown(item['input'])}: {item['msg']}"
 
 
 def _known_fields(kind: type[BaseModel], unknown: Sequence[int | str]) -> str:

@@ -1,5 +1,7 @@
 """Errors that a user is meant to read: what is wrong, where, and what to do."""
 
+import errno
+
 from lesiongen.redaction import shown
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "StorageError",
     "Unreachable",
     "UsageError",
+    "disk_error",
 ]
 
 
@@ -63,3 +66,18 @@ class Interrupted(LesionGenError):
     """The work was asked to stop, has saved its state, and is to be started again (EX_TEMPFAIL)."""
 
     exit_code = 75
+
+
+def disk_error(error: OSError) -> StorageError | None:
+    """Returns the error to show for a disk that takes no more; None where the error is about something else."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) and not _is_without_temporary(error):
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return StorageError(
+        f"A file cannot be written: {place}{error.strerror or error}",
+        hint="Free some space, choose another output, or set TMPDIR to a larger disk; then start it again.",
+    )
+
+
+def _is_without_temporary(error: OSError) -> bool:
+    return error.errno == errno.ENOENT and str(error.strerror).startswith("No usable temporary directory")

@@ -31,6 +31,12 @@ MAX_TIFF_VALUES = 200_000
 # One archive
 MAX_MEMBERS = 500_000
 """Members; the largest public collection has 400,000 images."""
+MAX_ZIP_DIRECTORY_BYTES = 256 << 20
+"""Bytes of a zip archive's directory, which has about 150 for each member."""
+MAX_NAME_CHARACTERS = 1_000
+"""Characters of a member's name, its folders included."""
+MAX_FOLDERS = 30
+"""Folders within one another."""
 MAX_TAR_HEADER_BYTES = 64 << 10
 """Bytes of a tar member's extended header; a long name takes a few hundred."""
 MAX_TAR_HEADERS = 8
@@ -43,23 +49,29 @@ MAX_ARCHIVES = 200
 """Archives within a source that are held open."""
 
 # One table
-MAX_WORKBOOK_BYTES = 1 << 30
+MAX_TABLE_BYTES = 1 << 30
+"""Bytes of a table, a Parquet file's as it unpacks; one of 400,000 images and 50 columns has 250 million."""
+MAX_ROWS = 1_000_000
+"""Rows of a table."""
+MAX_COLUMNS = 16_384
+"""Columns of a table, which is Excel's own limit."""
+MAX_LINE = 8 << 20
+"""Characters of a line of CSV or JSON."""
+MAX_CELL_CHARACTERS = 131_072
+"""Characters of a cell, which is what Python's reader of CSV allows."""
+MAX_WORKBOOK_BYTES = 256 << 20
 """Bytes that an Excel workbook unpacks to."""
 MAX_WORKBOOK_ROWS = 1_048_576
 """Number of the last row of an Excel sheet, which is Excel's own limit."""
-MAX_COLUMNS = 16_384
-"""Columns of a table, which is Excel's own limit."""
-MAX_CELL_CHARACTERS = 131_072
-"""Characters of a cell, which is also what Python's reader of CSV allows."""
-MAX_LINE_BYTES = 16 << 20
-"""Bytes of a line of JSON."""
-MAX_PARQUET_FOOTER_BYTES = 64 << 20
-"""Bytes of a Parquet table's description of itself."""
 
 # One row
-MAX_LABEL_CHARACTERS = 200
+MAX_LABEL_CHARACTERS = 1_000
 """Characters of a diagnosis, of an id or of another short value."""
 MAX_TEXT_CHARACTERS = 10_000
 """Characters of a caption, of an attribution or of a licence."""
 MAX_REPORT_CHARACTERS = 100_000
 """Characters of a ``concepts`` cell."""
+
+# One configuration
+MAX_YAML_VALUES = 100_000
+"""Values of a configuration, a plan or a policy, those behind an alias counted each time."""

@@ -11,7 +11,7 @@ import typer
 from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import errors_console, summary, with_examples
-from lesiongen.errors import LesionGenError
+from lesiongen.errors import LesionGenError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 from lesiongen.permissions import UMASK, new_files_for_owner
@@ -116,6 +116,12 @@ for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
 
 
+def _fail(error: LesionGenError) -> NoReturn:
+    errors_console.print("Error:", style="bold red", end=" ")
+    errors_console.print(str(error), markup=False)
+    sys.exit(error.exit_code)
+
+
 def main() -> None:
     """Runs the command; an error meant for the user ends it with its exit code, without a traceback.
 
@@ -126,16 +132,16 @@ def main() -> None:
         try:
             app()
         except LesionGenError as error:
-            errors_console.print("Error:", style="bold red", end=" ")
-            errors_console.print(str(error), markup=False)
-            sys.exit(error.exit_code)
+            _fail(error)
         except SystemExit as ended:
             if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
                 _end_interrupted(requests)
             raise
-        except Exception:
+        except Exception as error:
             if requests.count:  # something else has met the signal first, such as a process of a pool
                 _end_interrupted(requests)
+            if isinstance(error, OSError) and (of_disk := disk_error(error)):
+                _fail(of_disk)
             show_traceback()
             sys.exit(1)
 

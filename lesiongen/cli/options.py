@@ -9,6 +9,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from lesiongen.config import parse_yaml
 from lesiongen.errors import UsageError
 from lesiongen.redaction import shown
 
@@ -48,14 +49,13 @@ def load_yaml(path: Path) -> Any:
     Raises:
         UsageError: The file is absent or is not YAML.
     """
-    import yaml
-
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
+    return parse_yaml(text, str(path))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -116,8 +116,6 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
     Raises:
         UsageError: A pair has no ``=``, its value is not YAML, or a field is given whole and in parts.
     """
-    import yaml
-
     values: dict[str, Any] = {}
     for pair in pairs or []:
         field, equals, text = pair.partition("=")
@@ -129,11 +127,7 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise UsageError(f"--set {pair}: {part} has been given as a whole")
-        try:
-            place[name] = yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            what = getattr(error, "problem", None) or "cannot be read"
-            raise UsageError(f"--set {pair}: the value is not YAML: {what}", hint="Put a text in quotes.") from error
+        place[name] = parse_yaml(text, f"--set {pair[:200]}: the value")
     return values
 
 

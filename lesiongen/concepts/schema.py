@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 from pydantic_core import core_schema
 
+from lesiongen import limits
 from lesiongen.concepts.vocabulary import MEANINGS, SEXES, SKIN_TYPES, STRUCTURES, TONES, VOCABULARIES
 from lesiongen.errors import DataError
 
@@ -203,13 +204,23 @@ def read_report(text: str | None) -> Report:
     """
     if text is None or not text.strip():
         return Report()
+    if len(text) > limits.MAX_REPORT_CHARACTERS:
+        more = f"more than the {limits.MAX_REPORT_CHARACTERS:,} allowed (MAX_REPORT_CHARACTERS)"
+        raise _no_report(text, ValueError(f"has {len(text):,} characters, {more}"))
     try:
         content = json.loads(text)
         if isinstance(content, dict) and content and not set(content) & set(Report.model_fields):
             return _expert_features(content)
         return Report.model_validate_json(text)
-    except (json.JSONDecodeError, ValidationError, ValueError, TypeError) as error:
-        raise DataError(f"concepts = {text[:80]!r} is no report: {error}") from error
+    # OverflowError: a mark is a number with too many digits; RecursionError: brackets within brackets.
+    except (ValidationError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _no_report(text, error) from error
+
+
+def _no_report(text: str, error: Exception) -> DataError:
+    problem = DataError(f"concepts = {text[:80]!r} is no report: {str(error)[:500]}")
+    problem.__cause__ = error  # a reader tells it without the text
+    return problem
 
 
 def _expert_features(features: dict[str, object]) -> Report:

@@ -175,7 +175,7 @@ def _check_part(folder: Path) -> None:
         for path in sorted(folder.glob("*.safetensors")):
             with safe_open(path, "pt"):
                 pass  # opening it compares its size with what its head says
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise DataError(f"{path} is damaged: {error}", hint=hint) from error
 
 

@@ -148,6 +148,8 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
     """
     for name, expected in manifest.files.items():
         path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{folder}: {MANIFEST} names a file outside the folder: {name[:200]!r}")
         if not path.is_file() and path.suffix not in DATA_SUFFIXES:
             continue  # a picture, which is not fetched with a model
         if not path.is_file():
@@ -215,7 +217,9 @@ def _parsed(content: bytes, name: str) -> ModelManifest:
     try:
         manifest = ModelManifest.model_validate_json(content)
     except ValidationError as error:
-        raise DataError(f"{name} is no model manifest: {error}") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        raise DataError(f"{name} is no model manifest: {where}: {first['msg']}") from error
     others = {key: value for key, value in json.loads(content).items() if key != _DIGEST}
     if manifest.manifest_sha256 not in (None, json_digest(others)):
         hint = "Copy the model again from where it is whole, or publish it again."

@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
+AS_IT_STANDS: dict[str, Any] = {"parse_math": False}
+"""How foreign text is written: a class may be named ``$\\frac$``, which is no formula."""
+LONGEST_NAME = 40
 PER_CLASS = 5
 RELIABILITY_BINS = 10
 TILE = 96
@@ -40,7 +43,7 @@ def recall_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Image.
         entries += [scores["per_class"][name] for name in classes]
         places = np.arange(len(rows)) + 0.22 * (number - (len(utility) - 1) / 2)
         _intervals(axes, entries, places, COLOURS[condition], condition)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), _shown(rows), **AS_IT_STANDS)
     axes.invert_yaxis()
     axes.axhline(0.5, color="#bbbbbb", linewidth=0.8)
     axes.set_xlim(0, 1)
@@ -50,6 +53,12 @@ def recall_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Image.
     figure.legend(loc="outside upper center", ncols=len(utility), frameon=False)
     figure.set_layout_engine("constrained")
     return figure_picture(figure)
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """Cuts names of classes to a length that leaves room for the picture, in one line each."""
+    lines = (" ".join(name.split()) for name in names)
+    return [f"{line[: LONGEST_NAME - 1]}…" if len(line) > LONGEST_NAME else line for line in lines]
 
 
 def _intervals(axes: Axes, entries: Sequence[Mapping[str, Any]], places: NDArray[Any], colour: str, label: str) -> None:
@@ -72,8 +81,8 @@ def confusion_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Ima
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 0.6 else "#333333"
             axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=7, color=colour)
-        axes.set_xticks(range(len(classes)), classes, rotation=60, fontsize=8)
-        axes.set_yticks(range(len(classes)), classes, fontsize=8)
+        axes.set_xticks(range(len(classes)), _shown(classes), rotation=60, fontsize=8, **AS_IT_STANDS)
+        axes.set_yticks(range(len(classes)), _shown(classes), fontsize=8, **AS_IT_STANDS)
         axes.set_title(f"trained on {condition}", fontsize=10)
         axes.set_xlabel("predicted", fontsize=8)
         axes.set_ylabel("true", fontsize=8)

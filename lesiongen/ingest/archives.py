@@ -1,9 +1,9 @@
 """Zip and tar archives as storages that can only be read: no member is unpacked, none can lead anywhere else."""
 
+import re
 import struct
 import tarfile
 import threading
-import unicodedata
 import zipfile
 import zlib
 from abc import abstractmethod
@@ -14,15 +14,14 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NoReturn, TypeVar
 
+from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.ingest.archive_headers import BoundedTarFile, check_zip_directory, too_many_members
 from lesiongen.storage import CHUNK, LocalStorage, Storage, StoredObject
 
-__all__ = ["MAX_EXPANSION", "ArchiveStorage", "ReadOnlyStorage", "TarStorage", "ZipStorage", "check_expansion"]
+__all__ = ["ArchiveStorage", "ReadOnlyStorage", "TarStorage", "ZipStorage", "check_expansion"]
 
-MAX_MEMBERS = 2_000_000
-MAX_EXPANSION = 100
-"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a tenth."""
-UNQUESTIONED_BYTES = 256 << 20
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # What the libraries raise on hostile bytes; an offset outside the file is an OSError.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -155,6 +154,7 @@ class ZipStorage(ArchiveStorage):
     """A zip archive."""
 
     def _members(self, file: BinaryIO) -> Iterator[Member]:
+        check_zip_directory(self.uri, file)
         archive = zipfile.ZipFile(file)
         for info in _bounded(self.uri, archive.infolist()):
             if info.is_dir():
@@ -175,8 +175,10 @@ class TarStorage(ArchiveStorage):
     """A tar archive that is not compressed."""
 
     def _members(self, file: BinaryIO) -> Iterator[Member]:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        with BoundedTarFile.open(fileobj=file, mode="r:") as archive:
             for info in _bounded(self.uri, archive):
+                if info.size < 0:  # the next header would be sought before this one, for ever
+                    raise tarfile.ReadError(f"the member {info.name[:200]!r} has {info.size:,} bytes")
                 if info.isdir():
                     continue
                 if not info.isreg() or info.issparse():
@@ -192,19 +194,20 @@ def check_expansion(uri: str, unpacked: int, stored: int) -> None:
     """Refuses an archive that unpacks to many times its size.
 
     Raises:
-        DataError: It unpacks to more than `MAX_EXPANSION` times its size.
+        DataError: It unpacks to more than `limits.MAX_EXPANSION` times its size.
     """
-    if unpacked > max(UNQUESTIONED_BYTES, MAX_EXPANSION * stored):
+    if unpacked > max(limits.UNQUESTIONED_BYTES, limits.MAX_EXPANSION * stored):
+        times = f"more than {limits.MAX_EXPANSION} times its size (MAX_EXPANSION)"
         raise DataError(
-            f"{uri} unpacks from {stored:,} to at least {unpacked:,} bytes, more than {MAX_EXPANSION} times its size",
+            f"{uri} unpacks from {stored:,} to at least {unpacked:,} bytes, {times}",
             hint="Such an archive is made to fill a disk (a decompression bomb). Fetch the collection from its source.",
         )
 
 
 def _bounded(uri: str, members: Iterable[_Item]) -> Iterator[_Item]:
     for number, member in enumerate(members):
-        if number >= MAX_MEMBERS:
-            raise DataError(f"{uri} holds more than {MAX_MEMBERS:,} members", hint="Unpack it, and give a part of it.")
+        if number >= limits.MAX_MEMBERS:
+            raise too_many_members(uri)
         yield member
 
 
@@ -244,12 +247,16 @@ def _by_key(uri: str, members: Iterable[Member]) -> dict[str, Member]:
 
 
 def _checked_key(uri: str, name: str) -> str:
+    if len(name) > limits.MAX_NAME_CHARACTERS:
+        _refuse(uri, name, f"has a name of more than {limits.MAX_NAME_CHARACTERS:,} characters (MAX_NAME_CHARACTERS)")
     path = PurePosixPath(name)
+    if len(path.parts) > limits.MAX_FOLDERS:
+        _refuse(uri, name, f"lies in more than {limits.MAX_FOLDERS} folders within one another (MAX_FOLDERS)")
     if "\\" in name and ".." not in name and name[1:2] != ":" and name[0] != "\\":
         _refuse(uri, name, "has backslashes between its folders, as some archivers of Windows write them")
     if path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":":
         _refuse(uri, name, "would leave the folder that it is unpacked into")
-    if not path.parts or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+    if not path.parts or _CONTROL.search(name):
         _refuse(uri, name, "has a name that no file can have or that is not UTF-8")
     return path.as_posix()
 

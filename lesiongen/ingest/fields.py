@@ -97,7 +97,7 @@ def report(field: Field) -> str | None:
     try:
         return read_report(field.text).to_text()
     except DataError as error:
-        raise FieldError(field, f"is no report: {error.__cause__}") from error
+        raise FieldError(field, f"is no report: {str(error.__cause__)[:500]}") from error
 
 
 def _choice(field: Field, choices: dict[str, str], reason: str) -> str | None:

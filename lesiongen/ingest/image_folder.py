@@ -92,6 +92,7 @@ class ImageFolderReader(Reader):
                 by_folder = packed and not name and _folders_are_labels(index)
         if not tables and by_folder:
             yield from (_row_of_image(key, index) for key in index.keys)
+            yield from index.unnameable()
             return
         _check_tables(storage, index, tables, *names)
         for table in tables:

@@ -8,7 +8,7 @@ import xxhash
 
 from lesiongen import limits
 from lesiongen.errors import DataError
-from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
+from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection, is_unicode
 from lesiongen.ingest.sources import Source
 from lesiongen.storage import StoredObject
 
@@ -49,11 +49,15 @@ class ImageIndex:
         self._named: set[str] = set()
         self._stems_named: set[str] = set()
         self._looked_into_archives = False
+        self._not_unicode: list[str] = []
         for item in source.list():
             self._add(item)
 
     def _add(self, item: StoredObject) -> str | None:
         """Adds a file; returns the key of an image that can be used."""
+        if not is_unicode(item.key):
+            self._not_unicode.append(item.key.encode("utf-8", "backslashreplace").decode())
+            return None
         path, key = PurePosixPath(item.key), _composed(item.key)
         if path.suffix.lower() not in SUFFIXES | _UNREAD:
             self.tables.append(item.key)
@@ -214,6 +218,11 @@ class ImageIndex:
             raise FieldError(field, f"the image file has {size:,} bytes, {allowed}")
         return self._images[key].key
 
+    def unnameable(self) -> Iterator[Rejection]:
+        """Yields the files that no table can name, since their own names are not UTF-8."""
+        for key in self._not_unicode:
+            yield Rejection(key, None, None, None, "its name is not UTF-8: rename it")
+
     def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:
         """Yields the images that no row has named, but for those of archives from which nothing was named.
 
@@ -221,6 +230,7 @@ class ImageIndex:
             table: Where such rows would be.
             elsewhere: What it means for an image, by its name without suffix, that another table names it.
         """
+        yield from self.unnameable()
         used = {self._archive_of.get(key) for key in self._named}
         paths = {_lower_ending(key) for key in self._named}
         for key, item in self._images.items():

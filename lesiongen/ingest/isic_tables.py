@@ -212,14 +212,18 @@ def _read_twins(storage: Storage, key: str, tables: Tables) -> None:
     """Gives images that ISIC 2020's list of duplicates binds one name, that of the first in order."""
     for row in _good_rows(storage, key, "image_name_1"):
         first, second = (_root(tables.twins, row.field(f"image_name_{number}").text) for number in (1, 2))
-        tables.twins |= {max(first, second): min(first, second), min(first, second): min(first, second)}
+        tables.twins.update({max(first, second): min(first, second), min(first, second): min(first, second)})
     for image in list(tables.twins):
         tables.twins[image] = _root(tables.twins, image)
 
 
-def _root(twins: Mapping[str, str], image: str) -> str:
+def _root(twins: dict[str, str], image: str) -> str:
+    """Returns the first of an image's twins; those on the way to it lead there directly from now on."""
+    passed = []
     while twins.get(image, image) != image:
+        passed.append(image)
         image = twins[image]
+    twins.update(dict.fromkeys(passed, image))
     return image
 
 

@@ -93,7 +93,8 @@ class Spool:
     """Bytes put aside in one temporary file, so that images are read and decoded once and memory stays flat."""
 
     def __enter__(self) -> Self:
-        self._file = tempfile.TemporaryFile(prefix="lesiongen-")
+        with temporary_space():
+            self._file = tempfile.TemporaryFile(prefix="lesiongen-")
         return self
 
     def __exit__(

@@ -14,6 +14,7 @@ from lesiongen.ingest.images import NOT_THERE
 from lesiongen.ingest.rows import Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
+from lesiongen.storage import temporary_space
 
 __all__ = ["LEFT_OUT_NAMES", "check_rejections", "forget_kept_aside", "left_out_tables"]
 
@@ -86,9 +87,10 @@ def _counted(accepted: int, left_out: Sequence[Rejection]) -> str:
 
 def _kept_aside(source: Source, rows: Sequence[Rejection]) -> str:
     """Writes the table of rows that end a run, which has no dataset that the table could lie beside."""
-    handle, path = tempfile.mkstemp(prefix=_aside_prefix(source.uri), suffix=".csv")
-    with open(handle, "w", encoding="utf-8", newline="") as file:
-        file.write(_table(rows))
+    with temporary_space():
+        handle, path = tempfile.mkstemp(prefix=_aside_prefix(source.uri), suffix=".csv")
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(_table(rows))
     return path
 
 

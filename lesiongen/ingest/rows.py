@@ -9,11 +9,20 @@ from lesiongen.errors import UsageError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.sources import Source
 
-__all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row"]
+__all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row", "is_unicode"]
 
 Kind = Literal["rejected", "missing", "excluded"]
 """Why a row stays out: it cannot be used; its image is not at hand, as is usual for the collection; the collection's
 own authors say that it is not to be used, or do not know its diagnosis."""
+
+
+def is_unicode(text: str) -> bool:
+    """Tells whether a text can be written as UTF-8: JSON and file names may hold half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorage, ZipStorage, check_expansion
 from lesiongen.progress import progress
@@ -31,8 +32,6 @@ _OTHER_ARCHIVES = (".7z", ".rar")
 # bz2 says OSError.
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError)
 _READ_AHEAD = 8 << 20
-MOST_ARCHIVES = 200
-"""Archives within a source that are held open."""
 
 
 def name_of(source: str) -> str:
@@ -85,8 +84,8 @@ class Source(ReadOnlyStorage):
             folder = key[: -len(_ending(key))]
             if folder in folders:
                 self.closed[key] = f"{folders[folder]} of its name lies beside it"
-            elif len(found) == MOST_ARCHIVES:
-                self.closed[key] = f"more than {MOST_ARCHIVES} archives: unpack them"
+            elif len(found) == limits.MAX_ARCHIVES:
+                self.closed[key] = f"more than {limits.MAX_ARCHIVES} archives (MAX_ARCHIVES): unpack them"
             else:
                 self._open_archive(key, folder, found)
                 folders[folder] = "another archive"
@@ -265,10 +264,15 @@ def _archive(
     return TarStorage(source, file, size, top=top)
 
 
+def _temporary_file() -> BinaryIO:
+    with temporary_space():
+        return tempfile.TemporaryFile(prefix="lesiongen-")
+
+
 @contextmanager
 def _unpacked(archive: ArchiveStorage, key: str, space: _Space) -> Iterator[BinaryIO]:
     """Copies a member to a temporary file: what lies compressed can only be read from its start."""
-    with tempfile.TemporaryFile(prefix="lesiongen-") as target:
+    with _temporary_file() as target:
         space.write(archive.pieces(key), target, PurePosixPath(key).name, total=archive.size(key))
         yield target
 
@@ -276,7 +280,7 @@ def _unpacked(archive: ArchiveStorage, key: str, space: _Space) -> Iterator[Bina
 @contextmanager
 def _inflated(source: str, suffix: str, file: BinaryIO, space: _Space) -> Iterator[BinaryIO]:
     ahead = io.BufferedReader(file, _READ_AHEAD)  # type: ignore[type-var]
-    with tempfile.TemporaryFile(prefix="lesiongen-") as target:
+    with _temporary_file() as target:
         try:
             space.write(_pieces(source, _COMPRESSED[suffix](ahead)), target, Path(source).name)
         finally:

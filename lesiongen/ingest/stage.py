@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
 from lesiongen.errors import DataError, UsageError
@@ -14,7 +15,7 @@ from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
-from lesiongen.ingest.rows import Reader, Rejection, Row
+from lesiongen.ingest.rows import Field, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, split_rows
 from lesiongen.progress import progress
@@ -25,6 +26,11 @@ from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
 
+_LONGEST = {
+    **dict.fromkeys(("caption", "attribution", "licence"), limits.MAX_TEXT_CHARACTERS),
+    "concepts": limits.MAX_REPORT_CHARACTERS,
+}
+"""Characters of what is longer than a label."""
 PARALLEL_READS = 8
 WINDOW = 4 * PARALLEL_READS
 
@@ -145,6 +151,8 @@ def _read_rows(config: IngestConfig, reader: Reader, storage: Source) -> tuple[l
 def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rejection:
     if not row.diagnosis.text:
         return row.reject(row.diagnosis, "is blank; every image needs a diagnosis")
+    if too_long := _too_long(row):
+        return too_long
     if row.image_id in earlier:
         first = earlier[row.image_id]
         where = f"stands in row {first.line}" if first.line else f"is that of {first.image_key}"
@@ -153,6 +161,16 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
     if config.unknown_diagnosis == "reject" and unknown:
         return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
     return row
+
+
+def _too_long(row: Row) -> Rejection | None:
+    """Returns the rejection of a row whose image_id, label or other value is longer than a dataset takes."""
+    texts = {"image_id": row.image_id, "diagnosis": row.diagnosis.text, **row.values}
+    for name, text in texts.items():
+        if isinstance(text, str) and len(text) > (limit := _LONGEST.get(name, limits.MAX_LABEL_CHARACTERS)):
+            shown = row.diagnosis if name == "diagnosis" else Field(name, text)
+            return row.reject(shown, f"has {len(text):,} characters, more than the {limit:,} allowed")
+    return None
 
 
 def _one_patient_a_lesion(rows: Collection[Row]) -> tuple[list[Row], list[Rejection]]:

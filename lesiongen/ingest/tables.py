@@ -3,23 +3,28 @@
 import codecs
 import csv
 import json
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, AnyStr, TextIO
 from zipfile import ZipFile
 
+from lesiongen import limits
 from lesiongen.errors import DataError
-from lesiongen.ingest.rows import Field, Kind, Rejection
+from lesiongen.ingest.archive_headers import check_zip_directory
+from lesiongen.ingest.rows import Field, Kind, Rejection, is_unicode
 from lesiongen.storage import Storage
 
 __all__ = ["TableRow", "read_table", "table_header"]
 
 HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
-LARGEST_WORKBOOK = 1 << 30
-LONGEST_HEADER = 1 << 16
+_HEADER_BYTES = 1 << 16
+_PARQUET_ROWS, _SHEET_ROWS = 256, 1024
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -48,7 +53,7 @@ class _MissingColumn(DataError):
 def read_table(
     storage: Storage, key: str, required: Sequence[str], *, remedy: str | None = None
 ) -> Iterator[TableRow | Rejection]:
-    """Yields the rows of a table.
+    """Yields the rows of a table; a row with a cell that no dataset can hold is a rejection.
 
     Args:
         storage: Where the table lies.
@@ -58,20 +63,58 @@ def read_table(
         remedy: What to do where one is not; by default the format is asked after.
 
     Raises:
-        DataError: The table is no such file, or a required column is missing.
+        DataError: The table is no such file, beyond a limit, or a required column is missing.
     """
     with storage.fetch(key) as path:
+        _check_size(path, key)
         readers: dict[str, Callable[..., Iterator[TableRow | Rejection]]] = {
             ".jsonl": _read_json_lines,
             ".parquet": _read_parquet,
             ".xlsx": _read_workbook,
         }
         try:
-            yield from readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+            rows = readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+            for number, row in enumerate(rows):
+                if number == limits.MAX_ROWS:
+                    raise _too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
+                yield _checked(row) if isinstance(row, TableRow) else row
         except _MissingColumn as error:
             raise DataError(
                 str(error.args[0]), hint=f"{error.hint} {remedy or 'Is this the right --format?'}"
             ) from error
+
+
+def _check_size(path: Path, key: str) -> None:
+    if (size := path.stat().st_size) > limits.MAX_TABLE_BYTES:
+        raise DataError(f"{key} has {size:,} bytes, more than the {limits.MAX_TABLE_BYTES:,} allowed (MAX_TABLE_BYTES)")
+
+
+def _too_long(key: str, what: str) -> DataError:
+    return DataError(f"{key} has more than {what}", hint="Is this the right table? If it is, give a part of it.")
+
+
+def _checked(row: TableRow) -> TableRow | Rejection:
+    """Returns the row, or why no dataset can hold one of its cells."""
+    for column, cell in row.cells.items():
+        if len(cell) > limits.MAX_CELL_CHARACTERS:
+            reason = f"has {len(cell):,} characters, more than the {limits.MAX_CELL_CHARACTERS:,} allowed"
+            return row.reject(Field(column[:80], cell), f"{reason} (MAX_CELL_CHARACTERS)")
+        if not is_unicode(column) or not is_unicode(cell):
+            shown = Field(*(text[:80].encode("utf-8", "backslashreplace").decode() for text in (column, cell)))
+            return row.reject(shown, "holds half of a surrogate pair, which is no character")
+    return row
+
+
+def _lines(file: IO[AnyStr], key: str) -> Iterator[AnyStr]:
+    """Yields the lines of a file as iterating over it does.
+
+    Raises:
+        DataError: A line is longer than allowed.
+    """
+    while line := file.readline(limits.MAX_LINE + 1):
+        if len(line) > limits.MAX_LINE:
+            raise _too_long(key, f"{limits.MAX_LINE:,} characters in one line (MAX_LINE)")
+        yield line
 
 
 def table_header(storage: Storage, key: str) -> list[str]:
@@ -82,8 +125,8 @@ def table_header(storage: Storage, key: str) -> list[str]:
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:
-            return _named_columns(next(csv.reader(file, delimiter=_delimiter(path)), []))
-        except csv.Error:
+            return _named_columns(next(csv.reader(_lines(file, key), delimiter=_delimiter(path)), []))
+        except (csv.Error, DataError):
             return []
 
 
@@ -133,7 +176,7 @@ def _csv_rows(key: str, file: TextIO, delimiter: str) -> Iterator[tuple[int, lis
     Raises:
         DataError: A quote is not closed, or closed within a cell: rows that follow would be taken for a part of it.
     """
-    rows, line = csv.reader(file, delimiter=delimiter, strict=True), 1
+    rows, line = csv.reader(_lines(file, key), delimiter=delimiter, strict=True), 1
     try:
         for cells in rows:
             yield line, cells
@@ -151,7 +194,7 @@ def _delimiter(path: Path) -> str:
     if path.suffix:
         return "\t" if path.suffix.lower() in (".tab", ".tsv") else ","
     with path.open("rb") as file:
-        header = file.readline(LONGEST_HEADER)
+        header = file.readline(_HEADER_BYTES)
     return "\t" if b"\t" in header and b"," not in header else ","
 
 
@@ -166,49 +209,87 @@ def _csv_row(key: str, line: int, header: list[str], cells: list[str]) -> TableR
 def _read_json_lines(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
     seen = False
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            line = raw.decode("utf-8-sig", errors="replace").strip()
-            if line:
-                row = _json_row(key, number, line)
+        for number, raw in enumerate(_lines(file, key), start=1):
+            if raw.strip():
+                row = _json_row(key, number, raw)
                 if not seen and isinstance(row, TableRow):
                     _check_header(key, list(row.cells), required)
                     seen = True
                 yield row
 
 
-def _json_row(key: str, number: int, line: str) -> TableRow | Rejection:
+def _json_row(key: str, number: int, raw: bytes) -> TableRow | Rejection:
     try:
-        values = json.loads(line)
+        values = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Rejection(key, number, None, None, f"is not UTF-8 text: {error}")
     except (ValueError, RecursionError) as error:
         return Rejection(key, number, None, None, f"is not JSON: {error}")
     if not isinstance(values, dict):
         return Rejection(key, number, None, None, "is not a JSON object")
-    return TableRow(key, number, {name: _text(value) for name, value in values.items()})
+    return _row_of(key, number, values)
+
+
+def _row_of(key: str, number: int, values: Mapping[str, object]) -> TableRow | Rejection:
+    try:
+        return TableRow(key, number, {name: _text(value) for name, value in values.items()})
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        return Rejection(key, number, None, None, f"holds a value that cannot be written as text: {error}")
 
 
 def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
+            _check_parquet(file.metadata, key)
             _check_header(key, file.schema_arrow.names, required)
             number = 0
-            for batch in file.iter_batches(batch_size=1024):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield TableRow(key, number, {name: _text(value) for name, value in values.items()})
-    except pa.ArrowException as error:
-        raise DataError(f"{key} is not a Parquet file: {error}") from error
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+                yield from _rows_of(batch, key, number)
+                number += batch.num_rows
+    except DataError:
+        raise
+    # Arrow's own errors, and for a damaged page an OSError, a ValueError or what codecs and thrift say.
+    except Exception as error:
+        raise DataError(
+            f"{key} is not a Parquet file, or is damaged: {error}", hint="Save or copy it again."
+        ) from error
+
+
+def _check_parquet(metadata: Any, key: str) -> None:
+    if metadata.num_rows > limits.MAX_ROWS:
+        raise _too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if size > limits.MAX_TABLE_BYTES:
+        unpacked = f"unpacks to {size:,} bytes, more than the {limits.MAX_TABLE_BYTES:,} allowed (MAX_TABLE_BYTES)"
+        raise DataError(f"{key} {unpacked}")
+
+
+def _rows_of(batch: Any, key: str, before: int) -> Iterator[TableRow | Rejection]:
+    """Yields the rows of a batch; of one that holds a value without meaning to Python, the others all the same."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError) as error:  # a date beyond the year 9999, text that is not UTF-8
+        if batch.num_rows > 1:
+            for place in range(batch.num_rows):
+                yield from _rows_of(batch.slice(place, 1), key, before + place)
+            return
+        yield Rejection(key, before + 1, None, None, f"holds a value that cannot be read: {error}")
+        return
+    yield from (_row_of(key, number, values) for number, values in enumerate(rows, start=before + 1))
 
 
 def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
     """Reads the first sheet, row by row; the header is the first row that names every required column."""
     try:
+        with path.open("rb") as file:
+            check_zip_directory(key, file)
         with ZipFile(path) as parts:
             size = sum(part.file_size for part in parts.infolist())
-        if size > LARGEST_WORKBOOK:
-            raise DataError(f"{key} unpacks to {size} bytes, more than the {LARGEST_WORKBOOK} allowed")
+        if size > limits.MAX_WORKBOOK_BYTES:
+            allowed = f"more than the {limits.MAX_WORKBOOK_BYTES:,} allowed (MAX_WORKBOOK_BYTES)"
+            raise DataError(f"{key} unpacks to {size:,} bytes, {allowed}")
         yield from _sheet_rows(path, key, required)
     except DataError:
         raise
@@ -221,9 +302,10 @@ def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[Table
 
     # Opened here: a workbook that fails to load would leave its file open.
     with path.open("rb") as file:
-        sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
+        with _unwarned():
+            sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
-        rows = enumerate(([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)), start=1)
+        rows = enumerate(([_text(cell) for cell in row] for row in _sheet(sheet, key)), start=1)
         first = list(islice(rows, HEADER_SOUGHT_IN))
         at = next((at for at, (_, cells) in enumerate(first) if set(required) <= {cell.strip() for cell in cells}), 0)
         header = [cell.strip() for cell in first[at][1]] if first else []
@@ -233,19 +315,43 @@ def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[Table
                 yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
 
 
+def _sheet(sheet: Any, key: str) -> Iterator[tuple[object, ...]]:
+    """Yields the rows of a sheet; openpyxl gives a row for every number that is left out, however many."""
+    rows = sheet.iter_rows(values_only=True)
+    for _ in range(0, limits.MAX_WORKBOOK_ROWS, _SHEET_ROWS):
+        with _unwarned():
+            some = list(islice(rows, _SHEET_ROWS))
+        yield from some
+        if len(some) < _SHEET_ROWS:
+            return
+    raise _too_long(key, f"{limits.MAX_WORKBOOK_ROWS:,} rows by their numbers (MAX_WORKBOOK_ROWS)")
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Silences openpyxl, which warns of what it cannot show, such as a date without meaning, and reads the rest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _text(value: object) -> str:
     if value is None or value != value:  # a missing number in Parquet is NaN
         return ""
+    if isinstance(value, bytes):  # what writers without UTF-8 columns make of text
+        return value.decode("utf-8")
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, default=_text)
     return str(value)
 
 
 def _check_header(key: str, header: Sequence[str], required: Sequence[str]) -> None:
     missing = [name for name in required if name not in header]
     if not missing:
-        named = [name for name in header if name]
-        if twice := next((name for name in named if named.count(name) > 1), None):
+        if len(header) > limits.MAX_COLUMNS:
+            raise _too_long(key, f"{limits.MAX_COLUMNS:,} columns (MAX_COLUMNS)")
+        counts = Counter(name for name in header if name)
+        if twice := next((name for name, count in counts.items() if count > 1), None):
             raise DataError(f"{key} has two columns named {twice!r}", hint="Rename or remove one of them.")
         return
     for delimiter, words in _DELIMITERS.items():

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lesiongen.config import StageConfig, parse_config
+from lesiongen.config import StageConfig, parse_config, parse_yaml
 from lesiongen.errors import UsageError
 
 __all__ = ["Decision", "Outcome", "Policy", "Reason", "decide", "load_policy"]
@@ -95,11 +95,9 @@ def load_policy(path: str | Path) -> Policy:
     Raises:
         UsageError: The file is absent, is no mapping, or holds an unknown field or a wrong value.
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The policy {path}")
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The policy {path} cannot be read: {error}") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"The policy {path} is no mapping of limits.", hint="For example: margin: 0.02")

@@ -43,7 +43,9 @@ def temporary_space() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Where no folder takes a file, Python finds none: it names those that it has tried.
+        place = "" if isinstance(error, FileNotFoundError) else f" to {tempfile.gettempdir()}"
         raise StorageError(
-            f"Temporary files cannot be written to {tempfile.gettempdir()}: {error.strerror or error}",
+            f"Temporary files cannot be written{place}: {error.strerror or error}",
             hint="Free some space there, or set TMPDIR to a larger disk.",
         ) from error

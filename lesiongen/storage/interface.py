@@ -179,7 +179,7 @@ class Storage(ABC):
         """
         try:
             return json.loads(self.read_bytes(key))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StorageError(f"{self.uri}/{key} is not JSON: {error}") from error
 
     def write_json(self, key: str, value: object) -> None:

@@ -86,6 +86,6 @@ def test_a_damaged_workbook_is_refused_in_words(tmp_path_factory, data):
 
 def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
     source = miniatures.skincap(tmp_path / "s", "xlsx")
-    monkeypatch.setattr("lesiongen.ingest.tables.LARGEST_WORKBOOK", 1000)
-    with pytest.raises(DataError, match="unpacks to .* bytes, more than the 1000 allowed"):
+    monkeypatch.setattr("lesiongen.limits.MAX_WORKBOOK_BYTES", 1000)
+    with pytest.raises(DataError, match="unpacks to .* bytes, more than the 1,000 allowed"):
         list(FORMATS["skincap"](IngestConfig(format="skincap")).read(miniatures.opened(source)))

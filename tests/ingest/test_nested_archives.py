@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lesiongen import limits
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
 from lesiongen.ingest import IngestConfig, ingest
-from lesiongen.storage import open_storage
+from lesiongen.ingest.archives import check_expansion
+from lesiongen.storage import CHUNK, open_storage
 
 from . import miniatures
 from .cases import CASES
@@ -202,31 +204,28 @@ def test_a_damaged_archive_within_a_source_is_named_where_an_image_is_missing(ma
 
 
 def test_an_archive_within_a_source_that_unpacks_to_too_much_stays_closed(make_ham, tmp_path, monkeypatch):
-    from lesiongen.ingest import archives
 
     folder = make_ham()
     pack_in_place(folder / "HAM10000_images_part_1")
-    monkeypatch.setattr(archives, "MAX_EXPANSION", 0.5)
-    monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_EXPANSION", 0.5)
+    monkeypatch.setattr(limits, "UNQUESTIONED_BYTES", 1000)
     with pytest.raises(DataError, match=r"not looked into:\n  HAM10000_images_part_1\.zip: .* times its size"):
         ingest(HAM, str(folder), str(tmp_path / "out"))
 
 
 def test_nested_archives_may_not_fill_the_disk_together(make_ham, tmp_path, monkeypatch):
-    from lesiongen.ingest import archives
 
     folder = make_ham(without=[5])
     for number in range(4):
         (tmp_path / "zeros").mkdir(exist_ok=True)
         (tmp_path / "zeros" / f"{number}.txt").write_bytes(bytes(400_000))
         packed(tmp_path / "zeros", folder / f"zeros{number}.tgz")
-    monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1_000_000)
+    monkeypatch.setattr(limits, "UNQUESTIONED_BYTES", 1_000_000)
     with pytest.raises(DataError, match=r"zeros\d\.tgz: .*ham \(lastly zeros\d\.tgz\) unpacks from .* than 100"):
         ingest(HAM, str(folder), str(tmp_path / "out"))
 
 
 def test_wrapped_archives_may_not_fill_the_disk_either(make_ham, tmp_path, monkeypatch):
-    from lesiongen.ingest import archives
 
     folder = make_ham(without=[5])
     (tmp_path / "zeros").mkdir()
@@ -238,12 +237,12 @@ def test_wrapped_archives_may_not_fill_the_disk_either(make_ham, tmp_path, monke
     source = packed(tmp_path / "outer", tmp_path / "outer.zip")
     allowed = 100 * source.stat().st_size
     taken = []
-    check = archives.check_expansion
-    monkeypatch.setattr(archives, "UNQUESTIONED_BYTES", 1000)
+    check = check_expansion
+    monkeypatch.setattr(limits, "UNQUESTIONED_BYTES", 1000)
     monkeypatch.setattr("lesiongen.ingest.sources.check_expansion", lambda *of: (taken.append(of[1]), check(*of)))
     with pytest.raises(DataError, match="more than 100 times its size"):
         ingest(HAM, str(source), str(tmp_path / "out"))
-    assert allowed / 2 < max(taken) < allowed + archives.CHUNK
+    assert allowed / 2 < max(taken) < allowed + CHUNK
 
 
 @pytest.mark.parametrize("wrap", ["folder", "zip", "tgz"])

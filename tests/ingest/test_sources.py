@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesiongen import limits
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
-from lesiongen.ingest import archives as archives_module
 from lesiongen.ingest.sources import name_of, open_source
 from lesiongen.storage import open_storage
 
@@ -166,7 +166,7 @@ def test_one_name_twice_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["zip", "tgz"])
 def test_a_decompression_bomb_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(archives_module, "UNQUESTIONED_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "UNQUESTIONED_BYTES", 1 << 20)
     (tmp_path / "zeros").mkdir()
     with (tmp_path / "zeros" / "a.png").open("wb") as file:
         file.truncate(64 << 20)
@@ -199,7 +199,7 @@ def test_a_member_that_inflates_to_more_than_it_says_gives_no_more(tmp_path):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives_module, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(limits, "MAX_MEMBERS", 2)
     path = a_zip(tmp_path / "many.zip", {f"{number}.png": b"" for number in range(3)})
     with pytest.raises(DataError, match="holds more than 2 members"), open_source(str(path)):
         pass

@@ -229,7 +229,7 @@ def test_a_policy_file_changes_what_it_names(tmp_path):
         ("margins: 0.1", "margins"),
         ("margin: -1", "margin = -1"),
         ("- margin", "no mapping"),
-        ("margin: [", "cannot be read"),
+        ("margin: [", "is not YAML"),
         (None, "cannot be read"),
     ],
 )

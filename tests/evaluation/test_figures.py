@@ -1,0 +1,17 @@
+"""Names of classes come from foreign tables: whatever they are, the pictures of an evaluation are drawn."""
+
+import numpy as np
+import pytest
+
+from lesiongen.evaluation.figures import confusion_picture, recall_picture
+
+INTERVAL = {"low": 0.1, "high": 0.9, "mean": 0.5, "recall": 0.5}
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "$", r"\alpha_{", "two\nlines", "x" * 1000, "$$" * 300])
+def test_a_class_of_any_name_is_drawn_as_it_stands(name):
+    classes = ["nevus", name]
+    per_class = dict.fromkeys(classes, INTERVAL)
+    scores = {"balanced_accuracy": INTERVAL, "per_class": per_class, "confusion": np.eye(2).tolist()}
+    assert recall_picture({"real": scores}, classes).width < 1500
+    assert confusion_picture({"real": scores}, classes).width < 1500
