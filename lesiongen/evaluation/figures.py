@@ -27,7 +27,7 @@ __all__ = [
 COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
 AS_IT_STANDS: dict[str, Any] = {"parse_math": False}
 """How foreign text is written: a class may be named ``$\\frac$``, which is no formula."""
-LONGEST_NAME = 40
+LONGEST_NAME = 30
 PER_CLASS = 5
 RELIABILITY_BINS = 10
 TILE = 96
@@ -71,7 +71,7 @@ def _intervals(axes: Axes, entries: Sequence[Mapping[str, Any]], places: NDArray
 
 def confusion_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Image.Image:
     """Draws the confusion matrices, each row as shares of the true class, means over the seeds."""
-    side = 0.42 * len(classes) + 1.2
+    side = 0.42 * len(classes) + 0.6 + 0.08 * max(8, *map(len, _shown(classes)))
     figure = Figure(figsize=(side * len(utility), side + 0.4), layout="constrained")
     panels = figure.subplots(1, len(utility), squeeze=False)[0]
     for axes, (condition, scores) in zip(panels, utility.items(), strict=True):
