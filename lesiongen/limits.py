@@ -8,13 +8,11 @@ what was found; docs/reference/limits.md lists them all.
 MAX_FILE_BYTES = 384 << 20
 """Bytes of an image file; 100 million pixels without compression are 300 million bytes."""
 MAX_PIXELS = 100_000_000
-"""Width times height; a telephone's largest photographs have half of that. Decoding takes up to 12 bytes for each."""
+"""Width times height; a telephone's largest photographs have half of that. Decoding takes up to 9 bytes for each."""
 MAX_SIDE = 40_000
 """Pixels of a side."""
 MAX_ASPECT = 50
 """How many times the shorter side the longer one may be."""
-MAX_FRAMES = 1
-"""Pictures in a file; a telephone's further views behind a JPEG are not counted."""
 MAX_SCANS = 50
 """Scans of a progressive JPEG, each of which is a pass over all pixels; encoders write about ten."""
 MAX_EXIF_SEGMENTS = 100

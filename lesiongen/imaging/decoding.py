@@ -182,7 +182,7 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
         raise ImageError("too narrow", f"{size} has a side that is {times}")
     # A phone's MPO is a JPEG with further views behind the photograph; its first frame is the photograph.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise ImageError("animated", "holds more than 1 frame (MAX_FRAMES)")
+        raise ImageError("animated", "holds more than one frame")
     if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):  # decoded byte by byte in Python
         raise ImageError("unsupported", "a BMP file with run-length coding")
 

@@ -26,11 +26,11 @@ from lesiongen.tracking import stage_run
 
 __all__ = ["IngestResult", "ingest"]
 
-_LONGEST = {
-    **dict.fromkeys(("caption", "attribution", "licence"), limits.MAX_TEXT_CHARACTERS),
-    "concepts": limits.MAX_REPORT_CHARACTERS,
+_LIMITS = {
+    **dict.fromkeys(("caption", "attribution", "licence"), "MAX_TEXT_CHARACTERS"),
+    "concepts": "MAX_REPORT_CHARACTERS",
 }
-"""Characters of what is longer than a label."""
+"""The limits of what is longer than a label."""
 PARALLEL_READS = 8
 WINDOW = 4 * PARALLEL_READS
 
@@ -167,9 +167,10 @@ def _too_long(row: Row) -> Rejection | None:
     """Returns the rejection of a row whose image_id, label or other value is longer than a dataset takes."""
     texts = {"image_id": row.image_id, "diagnosis": row.diagnosis.text, **row.values}
     for name, text in texts.items():
-        if isinstance(text, str) and len(text) > (limit := _LONGEST.get(name, limits.MAX_LABEL_CHARACTERS)):
+        limit = _LIMITS.get(name, "MAX_LABEL_CHARACTERS")
+        if isinstance(text, str) and len(text) > (most := getattr(limits, limit)):
             shown = row.diagnosis if name == "diagnosis" else Field(name, text)
-            return row.reject(shown, f"has {len(text):,} characters, more than the {limit:,} allowed")
+            return row.reject(shown, f"has {len(text):,} characters, more than the {most:,} allowed ({limit})")
     return None
 
 

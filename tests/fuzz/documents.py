@@ -48,7 +48,7 @@ class Words:
 
 
 def _text(rng: random.Random, document: Any) -> str:
-    text = json.dumps(changed(rng, document))
+    text = json.dumps(changed(rng, document, share=rng.choice((0.0, 0.01, 0.03, 0.15))))
     if rng.random() < 0.2:
         text = damaged(rng, text.encode()).decode("utf-8", "replace")
     return rng.choice(TEXTS) if rng.random() < 0.05 else text

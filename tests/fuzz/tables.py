@@ -111,7 +111,7 @@ def _parquet(rng: random.Random, rows: Sequence[dict[str, object]]) -> bytes:
         lambda: pa.array([rng.choice(NUMBERS) % 2**63 for _ in range(count)], pa.int64()).cast(pa.timestamp("us")),
         lambda: pa.array([rng.choice(NUMBERS) % 2**31 for _ in range(count)], pa.int32()).view(pa.date32()),
         lambda: pa.array([rng.randbytes(rng.randint(0, 4)) for _ in range(count)]),
-        lambda: pa.array([rng.randbytes(rng.randint(0, 4)) for _ in range(count)]).view(pa.string()),
+        lambda: pa.array([rng.randbytes(rng.randint(0, 4)) for _ in range(count)], pa.binary()).view(pa.string()),
         lambda: pa.array([[b"a", None]] * count),
         lambda: pa.array([[datetime.date(2020, 1, 2)]] * count),
         lambda: pa.array([{"a": [1.5, None]}] * count),

@@ -118,8 +118,8 @@ def _listed(root: Path) -> set[str]:
 def _traces(root: Path, before: set[str]) -> str | None:
     output = str(root / "work" / "case" / "output")
     made = {path for path in _listed(root) - before if not path.startswith(output)}
-    # The table of a run that ended for its rows is kept for the user, who is told where.
-    made = {path for path in made if not Path(path).name.startswith("lesiongen-rows-")}
+    # A table of rejected rows is kept for the user, who is told where; torch makes a folder of its own.
+    made = {path for path in made if not Path(path).name.startswith(("lesiongen-rows-", "torchinductor_"))}
     if made:
         return f"left behind: {sorted(made)[:5]}"
     if gone := before - _listed(root):
