@@ -3,8 +3,9 @@
 import tempfile
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import overload
+from typing import IO, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +54,18 @@ def _stretched(image: Image.Image) -> Image.Image:
     return reduced(image, 2 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what a full disk has not taken is not wanted any more
+        file.close()
+
+
 class FingerprintFile(Sequence[Fingerprint]):
     """Fingerprints in a temporary file: memory does not grow with their number."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lesiongen-")  # noqa: SIM115 - it lives as long as this object
         self._count = 0
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
 
     def append(self, mark: Fingerprint) -> None:
         """Adds a fingerprint."""
