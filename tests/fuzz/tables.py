@@ -77,7 +77,7 @@ def _xlsx(rng: random.Random, rows: Sequence[dict[str, object]]) -> bytes:
     for each in rows:
         cells = [each.get(column) for column in COLUMNS]
         try:
-            book.active.append([cell if isinstance(cell, int | float | None) else str(cell)[:3000] for cell in cells])
+            book.active.append([_cell(value) for value in cells])
         except (ValueError, openpyxl.utils.exceptions.IllegalCharacterError):
             continue
     book.active["K2"] = datetime.datetime(2020, 1, 2)
@@ -91,6 +91,12 @@ def _xlsx(rng: random.Random, rows: Sequence[dict[str, object]]) -> bytes:
         for each, part in parts.items():
             changed.writestr(each, part)
     return buffer.getvalue()
+
+
+def _cell(value: object) -> float | str | None:
+    if value is None or isinstance(value, float):
+        return value
+    return float(value) if isinstance(value, int) and abs(value) < 2**70 else str(value)[:3000]
 
 
 def _other_numbers(rng: random.Random, part: bytes) -> bytes:
