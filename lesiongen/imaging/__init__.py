@@ -2,7 +2,7 @@
 
 from lesiongen.imaging.contact_sheet import contact_sheet
 from lesiongen.imaging.decoding import ImageError, decode
-from lesiongen.imaging.duplicates import duplicate_groups, near_duplicates
+from lesiongen.imaging.duplicates import NearDuplicate, duplicate_groups, near_duplicates
 from lesiongen.imaging.encoding import content_digest, encode_jpeg, encode_png
 from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint
 from lesiongen.imaging.preprocessing import square, to_array
@@ -19,6 +19,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "fingerprint",
+    "NearDuplicate",
     "near_duplicates",
     "nearest",
     "square",

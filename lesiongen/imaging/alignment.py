@@ -1,4 +1,6 @@
-"""Laying one small picture exactly over another: a crop shifts and stretches it a little."""
+"""Laying one small picture exactly over another: what a crop, or a second photograph, shifts, stretches and turns."""
+
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +9,13 @@ __all__ = ["align", "blurred", "warp"]
 
 Pictures = NDArray[np.float32]
 LIMIT = 0.14
-"""Largest shift and stretch, in parts of the side; cutting 5% off each side stretches by 0.11."""
-_DAMPING = 1e-3
+"""Largest shift, stretch and shear, in parts of the side; cutting 5% off each side stretches by 0.11."""
+_DAMPING = np.float32(1e-3)
 _NOTHING = 1e-12
 
 
 def align(fixed: Pictures, moving: Pictures, *, steps: int, start: Pictures | None = None) -> Pictures:
-    """Finds the shift and stretch along each axis that lay ``moving`` over ``fixed``, up to brightness and contrast.
+    """Finds the affine maps that lay ``moving`` over ``fixed``, up to brightness and contrast.
 
     Gauss-Newton steps on the squared difference: B. D. Lucas and T. Kanade, "An Iterative Image Registration
     Technique" (1981), section 4.3, for many pairs at once.
@@ -22,35 +24,58 @@ def align(fixed: Pictures, moving: Pictures, *, steps: int, start: Pictures | No
         fixed: Square pictures [n, side, side].
         moving: Square pictures [n, side, side].
         steps: Number of steps.
-        start: Where to begin, of another call; by default no shift and no stretch.
+        start: Where to begin, of another call; by default the map that changes nothing.
 
     Returns:
-        Shift and stretch along x, shift and stretch along y, in parts of the side, float32 [n, 4]; at most `LIMIT`.
+        float32 [n, 6]: shift along y, and its change with y and with x; the same along x with x and with y. In parts
+        of the side, at most `LIMIT`.
     """
-    found = np.zeros((len(fixed), 4), dtype=np.float32) if start is None else start
+    found = np.zeros((len(fixed), 6), dtype=np.float32) if start is None else start
     target = _standardised(_inner(fixed))[0]
     for _ in range(steps):
         found = np.clip(found + _step(target, warp(moving, found)), -LIMIT, LIMIT)
     return found
 
 
-def warp(pictures: Pictures, shifts: Pictures) -> Pictures:
-    """Returns the pictures [n, side, side] shifted and stretched by [n, 4] (see `align`), bilinearly."""
-    side = pictures.shape[-1]
-    along_x = _weights(shifts[:, 0:1], shifts[:, 1:2], side)
-    along_y = _weights(shifts[:, 2:3], shifts[:, 3:4], side)
-    return np.asarray(along_y @ pictures @ np.swapaxes(along_x, 1, 2), dtype=np.float32)
+def warp(pictures: Pictures, maps: Pictures) -> Pictures:
+    """Returns the pictures [n, side, side] under affine maps [n, 6] (see `align`), bilinearly."""
+    count, side = len(pictures), pictures.shape[-1]
+    basis = _basis(side)
+    middle, last = np.float32((side - 1) / 2), np.float32(side - 1.001)
+    rows = np.clip((maps[:, :3] @ basis + basis[1]) * side + middle, 0, last)
+    columns = np.clip((maps[:, 3:] @ basis[[0, 2, 1]] + basis[2]) * side + middle, 0, last)
+    top, left = rows.astype(np.int32), columns.astype(np.int32)
+    down, right = rows - top, columns - left
+    corner = top * side + left + np.arange(count, dtype=np.int32)[:, None] * (side * side)
+    values = pictures.reshape(-1)
+    above, below = (
+        (first := values.take(corner + offset)) + right * (values.take(corner + offset + 1) - first)
+        for offset in (0, side)
+    )
+    return np.asarray(above + down * (below - above), dtype=np.float32).reshape(pictures.shape)
 
 
 def blurred(pictures: Pictures, sigma: float) -> Pictures:
     """Returns the pictures [..., side, side] under a Gaussian of ``sigma`` pixels."""
-    side = pictures.shape[-1]
+    kernel = _kernel(pictures.shape[-1], sigma)
+    return np.asarray(kernel @ pictures @ kernel.T, dtype=np.float32)
+
+
+@functools.cache
+def _kernel(side: int, sigma: float) -> Pictures:
     offsets = np.arange(side)[:, None] - np.arange(side)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     # Far from the middle float32 would hold subnormal numbers, with which processors compute twenty times as slowly.
     kernel[kernel < _NOTHING] = 0
-    kernel = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.asarray(kernel @ pictures @ kernel.T, dtype=np.float32)
+    return (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@functools.cache
+def _basis(side: int) -> Pictures:
+    """Returns 1, y and x of every pixel, [3, pixels], in parts of the side from the middle."""
+    along = (np.arange(side) - (side - 1) / 2) / side
+    y, x = np.meshgrid(along, along, indexing="ij")
+    return np.stack([np.ones(side * side), y.ravel(), x.ravel()]).astype(np.float32)
 
 
 def _inner(pictures: Pictures) -> Pictures:
@@ -60,20 +85,9 @@ def _inner(pictures: Pictures) -> Pictures:
     return inner.reshape(len(pictures), inner.shape[1] * inner.shape[2])
 
 
-def _positions(side: int) -> Pictures:
-    return ((np.arange(side) - (side - 1) / 2) / side).astype(np.float32)
-
-
-def _weights(shift: Pictures, stretch: Pictures, side: int) -> Pictures:
-    """Returns how much of each column [n, new, old] a shifted and stretched column holds."""
-    columns = np.arange(side, dtype=np.float32)
-    taken = np.clip(columns + side * (shift + stretch * _positions(side)), 0, side - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(taken[:, :, None] - columns)), dtype=np.float32)
-
-
 def _standardised(rows: Pictures) -> tuple[Pictures, Pictures]:
     centred = rows - rows.mean(axis=1, keepdims=True)
-    spread = np.sqrt(np.einsum("np,np->n", centred, centred) / rows.shape[1])[:, None] + np.float32(_DAMPING)
+    spread = np.sqrt(np.einsum("np,np->n", centred, centred) / rows.shape[1])[:, None] + _DAMPING
     return centred / spread, spread
 
 
@@ -84,20 +98,19 @@ def _step(target: Pictures, warped: Pictures) -> Pictures:
     normal = jacobian @ np.swapaxes(jacobian, 1, 2)
     # A picture without structure says nothing of where it lies: the damping keeps it where it is.
     trace = np.trace(normal, axis1=1, axis2=2)[:, None, None]
-    normal += np.eye(4, dtype=np.float32) * (trace + 1) * np.float32(_DAMPING)
+    normal += np.eye(6, dtype=np.float32) * (trace + 1) * _DAMPING
     right = jacobian @ (target - values)[..., None]
     return np.asarray(np.linalg.solve(normal, right)[..., 0], dtype=np.float32)
 
 
 def _slopes(pictures: Pictures) -> Pictures:
-    """Returns how the inner pixels change per pixel with each of the four parameters, [n, 4, pixels]."""
+    """Returns how the inner pixels change per pixel with each of the six parameters, [n, 6, pixels]."""
     side, rim = pictures.shape[-1], pictures.shape[-1] // 16
-    rows = slice(rim, side - rim)
-    after, before = slice(rim + 1, side - rim + 1), slice(rim - 1, side - rim - 1)
-    across = _positions(side)[rows]
-    slopes = np.empty((len(pictures), 4, len(across), len(across)), dtype=np.float32)
-    slopes[:, 0] = (pictures[:, rows, after] - pictures[:, rows, before]) / 2
-    slopes[:, 1] = slopes[:, 0] * across
-    slopes[:, 2] = (pictures[:, after, rows] - pictures[:, before, rows]) / 2
-    slopes[:, 3] = slopes[:, 2] * across[:, None]
-    return slopes.reshape(len(pictures), 4, len(across) ** 2)
+    rows, after, before = slice(rim, side - rim), slice(rim + 1, side - rim + 1), slice(rim - 1, side - rim - 1)
+    _, y, x = (each[0] for each in np.split(_inner(_basis(side).reshape(3, side, side)), 3))
+    slopes = np.empty((len(pictures), 6, len(y)), dtype=np.float32)
+    slopes[:, 0] = ((pictures[:, after, rows] - pictures[:, before, rows]) / 2).reshape(len(pictures), len(y))
+    slopes[:, 3] = ((pictures[:, rows, after] - pictures[:, rows, before]) / 2).reshape(len(pictures), len(y))
+    slopes[:, 1], slopes[:, 2] = slopes[:, 0] * y, slopes[:, 0] * x
+    slopes[:, 4], slopes[:, 5] = slopes[:, 3] * x, slopes[:, 3] * y
+    return slopes

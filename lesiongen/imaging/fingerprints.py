@@ -1,5 +1,6 @@
 """What is kept of an image to recognise it again: its luminance and its colours, small."""
 
+import os
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ __all__ = [
     "pack",
 ]
 
-SIDE = 32
+SIDE = 64
 """Pixels a side of the luminance that is kept."""
 COLOUR_SIDE = 12
 """Pixels a side of the two colour differences that are kept; colour varies slowly over a lesion."""
@@ -33,7 +34,7 @@ _BYTES = SIDE * SIDE + 2 * COLOUR_SIDE * COLOUR_SIDE
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """An image stretched to a small square: 1,024 bytes of luminance, and 144 of each colour difference (YCbCr)."""
+    """An image stretched to a small square: 4,096 bytes of luminance, and 144 of each colour difference (YCbCr)."""
 
     planes: bytes
 
@@ -63,7 +64,7 @@ class FingerprintFile(Sequence[Fingerprint]):
     """Fingerprints in a temporary file: memory does not grow with their number."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="lesiongen-")  # noqa: SIM115 - it lives as long as this object
+        self._file = tempfile.TemporaryFile(prefix="lesiongen-", buffering=0)  # noqa: SIM115 - it lives as long as this object
         self._count = 0
         weakref.finalize(self, _close, self._file)
 
@@ -74,7 +75,7 @@ class FingerprintFile(Sequence[Fingerprint]):
         self._count += 1
 
     def extend(self, packed: NDArray[np.uint8]) -> None:
-        """Adds packed fingerprints, uint8 [n, 1312]."""
+        """Adds packed fingerprints, uint8 [n, 4384]."""
         self._file.seek(self._count * _BYTES)
         self._file.write(packed.tobytes())
         self._count += len(packed)
@@ -93,17 +94,17 @@ class FingerprintFile(Sequence[Fingerprint]):
             return [self[number] for number in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
             raise IndexError(index)
-        self._file.seek(index % self._count * _BYTES)
-        return Fingerprint(self._file.read(_BYTES))
+        # Several threads may read at a time: none moves the others' position.
+        return Fingerprint(os.pread(self._file.fileno(), _BYTES, index % self._count * _BYTES))
 
 
 def pack(prints: Sequence[Fingerprint]) -> NDArray[np.uint8]:
-    """Returns the fingerprints as uint8 [n, 1312]."""
+    """Returns the fingerprints as uint8 [n, 4384]."""
     return np.frombuffer(b"".join(each.planes for each in prints), dtype=np.uint8).reshape(len(prints), _BYTES)
 
 
 def luminance(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Returns the luminance of packed fingerprints, float32 [n, 32, 32], 0 to 255."""
+    """Returns the luminance of packed fingerprints, float32 [n, 64, 64], 0 to 255."""
     return packed[:, : SIDE * SIDE].reshape(-1, SIDE, SIDE).astype(np.float32)
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lesiongen.imaging import decode, duplicate_groups, encode_jpeg, fingerprint, near_duplicates
+from lesiongen.imaging import NearDuplicate, decode, duplicate_groups, encode_jpeg, fingerprint, near_duplicates
+from lesiongen.imaging.candidates import NEIGHBOURS, nearest_pairs
+from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.fingerprints import pack
-from lesiongen.imaging.hashing import close_pairs, hashes
-from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
+from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_frequencies, turn_pictures
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 
@@ -33,6 +34,10 @@ def all_of_it(image, rng):
     return coded(resized(turned(cropped(image, rng), rng), rng), rng)
 
 
+def pairs_of(images):
+    return [(pair.first, pair.second) for pair in near_duplicates([fingerprint(image) for image in images])]
+
+
 @pytest.fixture(scope="module")
 def lesions():
     config = PhantomConfig(n=100, size=160, seed=5, images_per_lesion=1, duplicate_share=0)
@@ -40,14 +45,14 @@ def lesions():
 
 
 def test_different_lesions_are_no_duplicates(lesions):
-    assert near_duplicates([fingerprint(image) for image in lesions]) == []
+    assert pairs_of(lesions) == []
 
 
 @pytest.mark.parametrize("change", [resized, coded, turned, cropped, all_of_it])
 def test_copies_are_found_and_nothing_else(lesions, change):
     rng = np.random.default_rng(0)
     copies = [change(image, rng) for image in lesions]
-    found = set(near_duplicates([fingerprint(image) for image in [*lesions, *copies]]))
+    found = set(pairs_of([*lesions, *copies]))
     planted = {(number, number + len(lesions)) for number in range(len(lesions))}
     assert len(found & planted) >= 0.97 * len(planted)
     assert found <= planted
@@ -62,7 +67,7 @@ def test_every_orientation_is_recognised(lesions):
 
 def test_equal_images_are_paired_with_the_first_of_them_only():
     flat = [fingerprint(Image.new("RGB", (40, 30), colour)) for colour in ("black", "red", "black", "black")]
-    assert near_duplicates(flat) == [(0, 2), (0, 3)]
+    assert near_duplicates(flat) == [NearDuplicate(0, 2, 1.0), NearDuplicate(0, 3, 1.0)]
     assert duplicate_groups(flat).tolist() == [0, 1, 0, 0]
 
 
@@ -70,29 +75,29 @@ def test_flat_and_nearly_flat_images_resemble_nothing(lesions):
     rng = np.random.default_rng(0)
     noise = [Image.fromarray(rng.integers(120, 124, (60, 60, 3), dtype=np.uint8)) for _ in range(20)]
     flat = [Image.new("RGB", (60, 60), (level, 60, 60)) for level in range(60, 180, 6)]
-    assert near_duplicates([fingerprint(image) for image in [*noise, *flat]]) == []
+    assert pairs_of([*noise, *flat]) == []
 
 
 def test_nothing_has_no_duplicates():
     assert near_duplicates([]) == []
     assert duplicate_groups([]).tolist() == []
-    assert near_duplicates([fingerprint(Image.new("RGB", (1, 1)))]) == []
+    assert pairs_of([Image.new("RGB", (1, 1))]) == []
 
 
-def test_close_pairs_are_those_of_a_plain_count(lesions):
-    codes = hashes(
-        pack([fingerprint(image) for image in [*lesions, *(turned(i, np.random.default_rng(1)) for i in lesions)]])
-    )
-    expected = {
-        (first, second, orientation): count
-        for first in range(codes.shape[2])
-        for second in range(first + 1, codes.shape[2])
-        for orientation in range(8)
-        if (count := sum(int(word).bit_count() for word in codes[0, :, first] ^ codes[orientation, :, second])) <= 30
-    }
-    found = np.concatenate(list(close_pairs(codes, distance=30)))
-    assert {tuple(row[:3]): row[3] for row in found.tolist()} == expected
-    assert len(expected) >= len(lesions)
+def test_a_copy_is_among_the_nearest_however_it_lies(lesions):
+    rng = np.random.default_rng(1)
+    packed = pack([fingerprint(image) for image in [*lesions, *(all_of_it(image, rng) for image in lesions)]])
+    pairs = {tuple(pair) for pair in nearest_pairs(descriptors(packed)).tolist()}
+    found = sum((number, number + len(lesions)) in pairs for number in range(len(lesions)))
+    assert found >= 99
+    assert len(pairs) <= NEIGHBOURS * len(packed)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_orientation_is_told_by_spectra(lesions, orientation):
+    upright = spectra(pack([fingerprint(image) for image in lesions]))
+    turned = turn_frequencies(upright, orientation)
+    assert (best_orientations(upright, turned) == INVERSE[orientation]).mean() > 0.95
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_real_photographs(shared_data, name, known):
     rng = np.random.default_rng(1)
     planted = rng.choice(len(images), 100, replace=False).tolist()
     copies = [all_of_it(images[number], rng) for number in planted]
-    found = near_duplicates([fingerprint(image) for image in [*images, *copies]])
+    found = pairs_of([*images, *copies])
     among = {(paths[first].stem, paths[second].stem) for first, second in found if second < len(images)}
     assert among == known
     pairs = {(number, len(images) + copy) for copy, number in enumerate(planted)}
@@ -132,7 +137,8 @@ def test_the_order_of_the_images_decides_nothing(lesions):
     shares = np.linspace(0, 0.4, len(lesions))
     blends = [Image.blend(one, other, share) for one, other, share in zip(lesions, others, shares, strict=True)]
     prints = [fingerprint(image) for image in [*lesions, *(all_of_it(image, rng) for image in blends)]]
-    found = {frozenset(pair) for pair in near_duplicates(prints)}
+    found = {frozenset((pair.first, pair.second)) for pair in near_duplicates(prints)}
     last = len(prints) - 1
-    assert {frozenset((last - one, last - other)) for one, other in near_duplicates(prints[::-1])} == found
+    back = near_duplicates(prints[::-1])
+    assert {frozenset((last - pair.first, last - pair.second)) for pair in back} == found
     assert 20 < len(found) < 100
