@@ -18,7 +18,7 @@ from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import duplicate_groups
+from lesiongen.imaging import duplicate_groups, near_duplicates
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
@@ -164,7 +164,7 @@ def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[NDArr
             f"{datasets[row['dataset']].uri}, image_id = {row['image_id']}: {problems.iloc[0]}",
             hint="lesiongen validate lists every such image.",
         )
-    groups = duplicate_groups(prints)
+    groups = duplicate_groups(near_duplicates(prints), len(prints))
     return groups, picture_hashes(seen.assign(look=groups, **table[["dataset", "image_id"]]), datasets)
 
 

@@ -2,13 +2,15 @@
 
 from lesiongen.imaging.contact_sheet import contact_sheet
 from lesiongen.imaging.decoding import ImageError, decode
-from lesiongen.imaging.duplicates import NearDuplicate, duplicate_groups, near_duplicates
+from lesiongen.imaging.duplicates import LOOK_ALIKE, SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups, near_duplicates
 from lesiongen.imaging.encoding import content_digest, encode_jpeg, encode_png
 from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint
 from lesiongen.imaging.preprocessing import square, to_array
 from lesiongen.imaging.similarity import nearest
 
 __all__ = [
+    "LOOK_ALIKE",
+    "SAME_PHOTOGRAPH",
     "Fingerprint",
     "FingerprintFile",
     "ImageError",

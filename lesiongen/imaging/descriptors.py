@@ -36,7 +36,7 @@ def descriptors(packed: NDArray[np.uint8]) -> _Floats:
         float32 [n, 96], to be compared by Euclidean distance.
     """
     bright = spectra(packed)
-    frequencies = np.add.outer(np.arange(_FREQUENCIES), np.arange(_FREQUENCIES))
+    frequencies = np.arange(_FREQUENCIES)[:, None] + np.arange(_FREQUENCIES)
     bright = _scaled(bright, _FLAT_LUMINANCE * SIDE) * np.sqrt(1 + frequencies, dtype=np.float32)
     tint = _scaled(_transform(colours(packed), _COLOUR_FREQUENCIES), _FLAT_COLOUR * COLOUR_SIDE) * _COLOUR_WEIGHT
     return np.concatenate([_unoriented(bright), _unoriented(tint[:, 0]), _unoriented(tint[:, 1])], axis=1)
@@ -50,7 +50,7 @@ def best_orientations(first: _Floats, second: _Floats) -> NDArray[np.int32]:
 
 def _transform(pictures: _Floats, frequencies: int) -> _Floats:
     window, basis = _window(pictures.shape[-1]), _basis(pictures.shape[-1], frequencies)
-    means = np.einsum("...yx,yx->...", pictures, window)[..., None, None] / window.sum()
+    means = (pictures * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
     return np.asarray(basis @ ((pictures - means) * window) @ basis.T, dtype=np.float32)
 
 
@@ -64,21 +64,23 @@ def _window(side: int) -> _Floats:
 @functools.cache
 def _basis(side: int, frequencies: int) -> _Floats:
     angles = np.arange(frequencies)[:, None] * (np.arange(side) + 0.5) * np.pi / side
-    scale = np.where(np.arange(frequencies) == 0, np.sqrt(1 / side), np.sqrt(2 / side))
-    return (np.cos(angles) * scale[:, None]).astype(np.float32)
+    basis = np.cos(angles) * np.sqrt(2 / side)
+    basis[0] = np.sqrt(1 / side)
+    return basis.astype(np.float32)
 
 
 def _scaled(coefficients: _Floats, least: float) -> _Floats:
     """Brings coefficients [n, ...] to length 1; those of flat pictures, shorter than ``least``, stay smaller."""
     lengths = np.sqrt(np.square(coefficients).reshape(len(coefficients), -1).sum(axis=1))
-    return coefficients / np.maximum(lengths, np.float32(least)).reshape(-1, *[1] * (coefficients.ndim - 1))
+    lengths = np.maximum(lengths, np.float32(least)).reshape(-1, *[1] * (coefficients.ndim - 1))
+    return np.asarray(coefficients / lengths, dtype=np.float32)
 
 
 def _unoriented(coefficients: _Floats) -> _Floats:
     """Returns what mirroring and swapping the axes of coefficients [n, k, k] does not change, [n, k * k]."""
     sizes = np.abs(coefficients)
     swapped = np.swapaxes(sizes, 1, 2)
-    upper = np.triu_indices(sizes.shape[1])
-    above = np.triu_indices(sizes.shape[1], 1)
+    rows, columns = np.triu_indices(sizes.shape[1])
+    above = rows != columns
     greater, smaller = np.maximum(sizes, swapped), np.minimum(sizes, swapped)
-    return np.concatenate([greater[:, *upper], smaller[:, *above]], axis=1)
+    return np.concatenate([greater[:, rows, columns], smaller[:, rows[above], columns[above]]], axis=1)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
@@ -15,11 +15,14 @@ from lesiongen.imaging.candidates import nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.fingerprints import Fingerprint, luminance, pack
 from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
+from lesiongen.progress import progress
 
-__all__ = ["SAME_PHOTOGRAPH", "NearDuplicate", "duplicate_groups", "near_duplicates"]
+__all__ = ["LOOK_ALIKE", "SAME_PHOTOGRAPH", "NearDuplicate", "duplicate_groups", "near_duplicates"]
 
 SAME_PHOTOGRAPH = 0.68
 """Agreement from which on two images are one photograph; see `near_duplicates`."""
+LOOK_ALIKE = 0.6
+"""Agreement from which on a person should look at two images; different lesions hardly reach it."""
 # What an unfinished alignment must reach to be carried on: of small pictures, of larger ones as the small ones lie,
 # and of larger ones aligned. Of 1,000 copies 999 reach 0.6, 0.5 and 0.77.
 _WORTH_A_LOOK, _WORTH_ALIGNING, _NEARLY_SAME = 0.48, 0.28, 0.5
@@ -39,8 +42,13 @@ class NearDuplicate:
     second: int
     agreement: float
 
+    @classmethod
+    def of(cls, one: int, other: int, agreement: float) -> Self:
+        """Returns the pair of two positions, in whichever order they come."""
+        return cls(min(one, other), max(one, other), agreement)
 
-def near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
+
+def near_duplicates(prints: Sequence[Fingerprint], *, least: float = SAME_PHOTOGRAPH) -> list[NearDuplicate]:
     """Finds the pairs of images that show the same photograph, in whichever of the eight orientations.
 
     The nearest images by descriptor are laid exactly over one another (shift, stretch and shear), in three sizes. Their
@@ -49,6 +57,10 @@ def near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
 
     The answer does not depend on the order of the images. Time grows with the number of images; memory by about 1 KiB
     for each, where ``prints`` holds the fingerprints elsewhere.
+
+    Args:
+        prints: The fingerprints.
+        least: Smallest agreement of the pairs that are returned, at least 0.5.
 
     Returns:
         The pairs in order. Images with equal fingerprints are each paired with the first of them only, and only that
@@ -61,24 +73,28 @@ def near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
     # In an order of their own, so that the one in which they came decides nothing.
     numbers = np.array([firsts[digest] for digest in sorted(firsts)], dtype=np.int64)
     found = [
-        NearDuplicate(*sorted(numbers[pair].tolist()), agreement) for pair, agreement in _confirmed(prints, numbers)
+        NearDuplicate.of(int(numbers[one]), int(numbers[other]), agreement)
+        for (one, other), agreement in _confirmed(prints, numbers, least)
     ]
     return sorted([*equal, *found], key=lambda pair: (pair.first, pair.second))
 
 
-def duplicate_groups(prints: Sequence[Fingerprint]) -> NDArray[np.int32]:
-    """Numbers the groups of images that show the same photograph, directly or through others.
+def duplicate_groups(pairs: Iterable[NearDuplicate], count: int) -> NDArray[np.int32]:
+    """Numbers the groups of images that pairs bind, directly or through others.
+
+    Args:
+        pairs: The pairs.
+        count: Number of images.
 
     Returns:
-        int32 [n], numbered in the order of first appearance; an image without a duplicate is a group of its own.
+        int32 [count], numbered in the order of first appearance; an image in no pair is a group of its own.
     """
     # Processes that only take fingerprints start twice as fast without it.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    found = near_duplicates(prints)
-    pairs = np.array([(pair.first, pair.second) for pair in found], dtype=np.int32).reshape(-1, 2)
-    edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(prints), len(prints)))
+    places = np.array([(pair.first, pair.second) for pair in pairs], dtype=np.int32).reshape(-1, 2)
+    edges = coo_array((np.ones(len(places)), (places[:, 0], places[:, 1])), shape=(count, count))
     labels = connected_components(edges, directed=False)[1]
     return np.asarray(labels, dtype=np.int32)
 
@@ -110,15 +126,21 @@ class _Pictures:
         return luminance(pack([self.prints[number] for number in self.numbers[places].tolist()]))
 
 
-def _confirmed(prints: Sequence[Fingerprint], numbers: NDArray[np.int64]) -> Iterator[tuple[_Places, float]]:
+def _confirmed(
+    prints: Sequence[Fingerprint], numbers: NDArray[np.int64], least: float
+) -> Iterator[tuple[_Places, float]]:
     if len(numbers) < 2:
         return
     pictures = _Pictures.of(prints, numbers)
     pairs = nearest_pairs(pictures.descriptors)
     chunks = (pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # numpy lets go of the interpreter
+    with (
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,  # numpy lets go of the interpreter
+        progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar,
+    ):
         for chunk, agreement in pool.map(lambda chunk: _compared(pictures, chunk), chunks):
-            same = agreement >= SAME_PHOTOGRAPH
+            bar.advance(len(chunk))
+            same = agreement >= least
             yield from zip(chunk[same], agreement[same].tolist(), strict=True)
 
 

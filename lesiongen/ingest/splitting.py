@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesiongen.dataset import SPLITS, assign_splits, groups, is_synthetic, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import Fingerprint, duplicate_groups
+from lesiongen.imaging import NearDuplicate, duplicate_groups
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Row
 
@@ -61,13 +61,13 @@ def check_official_split(config: IngestConfig, rows: Iterable[Row]) -> None:
         )
 
 
-def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequence[Fingerprint]) -> list[str | None]:
+def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterable[NearDuplicate]) -> list[str | None]:
     """Assigns each row to a split, by lesion, patient, case and near-duplicates; synthetic images only to train.
 
     Args:
         config: Seed, shares, and whether the published split is kept.
         loaded: The rows.
-        prints: The fingerprint of each row's image.
+        alike: The pairs of rows whose images show, or may show, one photograph.
 
     Returns:
         None for a synthetic image that belongs together with a real one outside train: it has no place.
@@ -83,7 +83,7 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], prints: Sequen
         }
         for item in loaded
     )
-    table["content_digest"] = duplicate_groups(prints)
+    table["content_digest"] = duplicate_groups(alike, len(table))
     synthetic = pd.Series([is_synthetic(item.row.values.get("provenance")) for item in loaded])
     splits = assign_splits(
         table[~synthetic], seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
+from lesiongen.dataset.near_duplicates import near_duplicates_document
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import FingerprintFile
+from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.output import check_output
@@ -104,12 +105,15 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        for item, split in zip(loaded, split_rows(config, loaded, prints), strict=True):
+        alike = near_duplicates(prints, least=LOOK_ALIKE)
+        for item, split in zip(loaded, split_rows(config, loaded, alike), strict=True):
             if split is None:
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
+        document, described = near_duplicates_document([item.row.image_id for item in loaded], alike)
+        writer.origin |= described
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), **document}
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),

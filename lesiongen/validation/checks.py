@@ -202,19 +202,28 @@ _LINKS = (
     ),
     Check(
         "near_duplicate_across_splits", "near_twin_in_other_split", "absent", "error",
-        "looks like a photograph of another split, changed a little in size, colours, coding, orientation or border",
+        "shows a photograph of another split, changed a little in size, colours, coding, orientation or border; leave "
+        "one of the two out, or give both one lesion_id and ingest again, or, where they are different lesions, set "
+        "severities.near_duplicate_across_splits to warning",
         "A network recognises it as readily as the same pixels.",
         links=True,
     ),
     Check(
+        "look_alike_across_splits", "alike_in_other_split", "absent", "warning",
+        "may show the photograph of an image of another split; look at both",
+        "They agree more than different lesions do, and less than copies. If they are one photograph, leave one of "
+        "them out.",
+        links=True,
+    ),
+    Check(
         "near_duplicate_within_split", "near_twin_in_same_split", "absent", "warning",
-        "looks like another photograph of its split, changed a little; it would count twice",
+        "shows another photograph of its split, changed a little; it would count twice",
         "As with the same pixels: what is seen more often is copied more often.",
         links=True,
     ),
     Check(
         "near_duplicate_with_other_diagnosis", "near_twin_with_other_diagnosis", "absent", "warning",
-        "looks like a photograph with another diagnosis; if it is the same one, a label is wrong",
+        "shows a photograph with another diagnosis, changed a little; one of the labels is wrong",
         "The model is taught both, and the caption of one of them is false.",
         links=True,
     ),
@@ -226,7 +235,7 @@ _LINKS = (
     ),
     Check(
         "near_duplicate_across_sources", "near_twin_in_other_source", "absent", "warning",
-        "looks like a photograph of another source, changed a little",
+        "shows a photograph of another source, changed a little",
         "Collections borrow from one another, often resized; numbers and licences then count an image twice.",
         links=True,
     ),

@@ -1,14 +1,17 @@
 """What must be looked up in pixels or in other rows, turned into columns that expectations can judge."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from lesiongen.concepts import read_report
 from lesiongen.dataset import Dataset, is_synthetic
 from lesiongen.dataset.examined import examined_images
+from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.errors import DataError
-from lesiongen.imaging import FingerprintFile, duplicate_groups
+from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups
 from lesiongen.validation.links import NEAR_GROUP, with_links
 
 __all__ = ["measured_table"]
@@ -30,9 +33,13 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     table["synthetic"] = [is_synthetic(provenance) for provenance in table["provenance"]]
     outside = table["synthetic"] & (table["split"] != "train")
     table["synthetic_outside_train"] = table["split"].where(outside, None)
-    table[NEAR_GROUP] = _near_groups(prints, table["decode_problem"].isna())
+    decoded = np.flatnonzero(table["decode_problem"].isna())
+    alike = dataset_near_duplicates(dataset, table["image_id"].iloc[decoded].tolist(), prints)
+    table[NEAR_GROUP] = _near_groups(alike, table.index[decoded], len(table))
     table["digest"] = picture_hashes(table.assign(dataset=0, look=table[NEAR_GROUP]), [dataset])
-    return with_links(table)
+    maybe = [pair for pair in alike if pair.agreement < SAME_PHOTOGRAPH]
+    places = [(int(decoded[pair.first]), int(decoded[pair.second])) for pair in maybe]
+    return with_links(table, places)
 
 
 def _unreadable(concepts: pd.Series) -> pd.Series:
@@ -48,10 +55,11 @@ def _report_problem(concepts: str) -> str | None:
     return None
 
 
-def _near_groups(prints: FingerprintFile, decoded: pd.Series) -> pd.Series:
-    """Returns the group of each image that looks like another one; NaN for all others."""
-    groups = duplicate_groups(prints)
-    counts = np.bincount(groups, minlength=1)[groups] if len(groups) else groups
-    result = pd.Series(np.nan, index=decoded.index)
-    result[decoded] = np.where(counts > 1, groups, np.nan)
+def _near_groups(alike: Sequence[NearDuplicate], decoded: pd.Index, count: int) -> pd.Series:
+    """Returns the group of each image that shows the photograph of another one; NaN for all others."""
+    same = [pair for pair in alike if pair.agreement >= SAME_PHOTOGRAPH]
+    groups = duplicate_groups(same, len(decoded))
+    sizes = np.bincount(groups, minlength=1)[groups] if len(groups) else groups
+    result = pd.Series(np.nan, index=pd.RangeIndex(count))
+    result[decoded] = np.where(sizes > 1, groups, np.nan)
     return result

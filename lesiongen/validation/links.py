@@ -14,12 +14,16 @@ _NAMED, _SOUGHT = 3, 64
 _SAME_LESION = ("lesion_id", "digest")
 
 
-def with_links(table: pd.DataFrame) -> pd.DataFrame:
+def with_links(table: pd.DataFrame, alike: Sequence[tuple[int, int]] = ()) -> pd.DataFrame:
     """Adds a column for each way in which rows may collide; it names the other rows, or holds None.
 
     ``twin`` columns are of images with the same pixels (``digest``), ``near_twin`` columns of images that show the
     same photograph (``near_duplicate_group``) without being the same pixels or of one lesion: two photographs of a
-    lesion may well look alike.
+    lesion may well look alike. ``alike`` names images that may be one photograph and are not confirmed to be.
+
+    Args:
+        table: All rows.
+        alike: Pairs of positions of images that may show one photograph.
     """
     links = {
         "twin_in_other_split": _partners(table, ["digest"], "split"),
@@ -30,6 +34,7 @@ def with_links(table: pd.DataFrame) -> pd.DataFrame:
         "near_twin_in_same_split": _partners(table, [NEAR_GROUP, "split"], "image_id", apart=_SAME_LESION),
         "near_twin_with_other_diagnosis": _partners(table, [NEAR_GROUP], "diagnosis", apart=_SAME_LESION),
         "near_twin_in_other_source": _partners(table, [NEAR_GROUP], "source", apart=_SAME_LESION),
+        "alike_in_other_split": _alike_in_other_split(table, alike),
         "lesion_in_other_split": _partners(table, ["lesion_id"], "split"),
         "patient_in_other_split": _partners(table, ["patient_id"], "split"),
         "case_in_other_split": _partners(table, ["case_id"], "split"),
@@ -37,6 +42,21 @@ def with_links(table: pd.DataFrame) -> pd.DataFrame:
         "lesion_with_other_diagnosis": _partners(table, ["lesion_id"], "diagnosis"),
     }
     return table.assign(**links)
+
+
+def _alike_in_other_split(table: pd.DataFrame, pairs: Sequence[tuple[int, int]]) -> pd.Series:
+    """Names, for each row, the images of other splits and other lesions that may show the same photograph."""
+    partners: dict[int, list[int]] = {}
+    codes = np.stack([_codes(table, column) for column in ("split", *_SAME_LESION, NEAR_GROUP)])
+    for first, second in pairs:
+        if _apart(codes[:, first : first + 1], codes[:, second : second + 1])[0]:
+            partners.setdefault(first, []).append(second)
+            partners.setdefault(second, []).append(first)
+    names, splits = (table[column].astype(str).to_numpy() for column in ("image_id", "split"))
+    result = np.full(len(table), None, dtype=object)
+    for place, others in partners.items():
+        result[place] = _named(np.array(sorted(others))[:_NAMED], len(others), names, splits)
+    return pd.Series(result, index=table.index, dtype=object)
 
 
 def _partners(table: pd.DataFrame, keys: Sequence[str], differs: str, *, apart: Sequence[str] = ()) -> pd.Series:
