@@ -67,7 +67,7 @@ def _kernel(side: int, sigma: float) -> Pictures:
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     # Far from the middle float32 would hold subnormal numbers, with which processors compute twenty times as slowly.
     kernel[kernel < _NOTHING] = 0
-    return (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 @functools.cache

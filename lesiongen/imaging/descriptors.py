@@ -66,7 +66,7 @@ def _basis(side: int, frequencies: int) -> _Floats:
     angles = np.arange(frequencies)[:, None] * (np.arange(side) + 0.5) * np.pi / side
     basis = np.cos(angles) * np.sqrt(2 / side)
     basis[0] = np.sqrt(1 / side)
-    return basis.astype(np.float32)
+    return np.asarray(basis, dtype=np.float32)
 
 
 def _scaled(coefficients: _Floats, least: float) -> _Floats:
