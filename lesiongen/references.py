@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lesiongen.errors import UsageError
 
@@ -70,5 +70,5 @@ def read_reference(path: str | Path) -> DatasetReference | ModelReference | Eval
     """
     try:
         return _ADAPTER.validate_python(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} holds no reference: {error}") from error

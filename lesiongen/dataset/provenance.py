@@ -15,6 +15,6 @@ def is_synthetic(provenance: object) -> bool:
         return False
     try:
         content = json.loads(provenance)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("image_manipulation") == "synthetic"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from safetensors import SafetensorError, safe_open
 
+from lesiongen.diffusion.damage import told_as_damage
 from lesiongen.diffusion.model_index import UNUSED_PARTS, read_index
 from lesiongen.errors import DataError, UsageError
 
@@ -56,7 +57,8 @@ class ModelFamily(ABC):
         from diffusers import DDPMScheduler
 
         self.folder = folder
-        self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+        with told_as_damage(folder / "scheduler", OSError):
+            self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
         said: str = self.noise_schedule.config.prediction_type
         self.prediction = prediction or said
         if self.prediction != said:

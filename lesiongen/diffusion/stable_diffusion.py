@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from lesiongen.diffusion.damage import told_as_damage
 from lesiongen.diffusion.family import (
     CaptionEncoder,
     Conditioning,
@@ -147,10 +148,11 @@ class StableDiffusion(ModelFamily):
             models["unet"] = UNet2DConditionModel
         parts = {part: load_part(kind, self.folder / part) for part, kind in models.items()}
         parts |= {part: load_tokenizer(self.folder / part) for part in self.tokenizer_parts}
-        scheduler = scheduler_type(self.folder).from_pretrained(
-            self.folder, subfolder="scheduler", local_files_only=True
-        )
-        scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
+        with told_as_damage(self.folder / "scheduler", OSError):
+            scheduler = scheduler_type(self.folder).from_pretrained(
+                self.folder, subfolder="scheduler", local_files_only=True
+            )
+            scheduler = scheduler.from_config(scheduler.config, prediction_type=self.prediction)
         own = {} if denoiser is None else {self.denoiser_part: denoiser}
         return self.pipeline_type()(**parts, **own, scheduler=scheduler, **self.pipeline_options())
 
@@ -163,9 +165,10 @@ def load_part(kind: Any, folder: Path) -> Any:
 
     Raises:
         UsageError: The folder holds no safetensors weights of this kind.
+        DataError: Its configuration or its weights are damaged.
     """
     try:
-        with without_bars():
+        with without_bars(), told_as_damage(folder):
             model = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
     except OSError as error:
         raise _no_safetensors(folder, kind.__name__) from error
@@ -174,10 +177,15 @@ def load_part(kind: Any, folder: Path) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Loads one tokenizer of a pipeline."""
+    """Loads one tokenizer of a pipeline.
+
+    Raises:
+        DataError: One of its files is damaged or missing.
+    """
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with told_as_damage(folder, OSError):
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _no_safetensors(folder: Path, kind: str) -> UsageError:

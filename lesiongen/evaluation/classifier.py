@@ -114,6 +114,6 @@ def load_classifier(folder: Path) -> LesionClassifier:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         model = LesionClassifier(config["classes"], config["image_size"])
         model.load_state_dict(load_file(str(folder / WEIGHTS_FILE)))
-    except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
         raise DataError(f"{folder} holds no lesion classifier: {error}") from error
     return model.eval()
