@@ -70,6 +70,10 @@ MAX_TEXT_CHARACTERS = 10_000
 MAX_REPORT_CHARACTERS = 100_000
 """Characters of a ``concepts`` cell."""
 
+# One model
+MAX_TIMESTEPS = 100_000
+"""Timesteps of a noise schedule; models are trained with a thousand."""
+
 # One configuration
 MAX_YAML_VALUES = 100_000
 """Values of a configuration, a plan or a policy, those behind an alias counted each time."""

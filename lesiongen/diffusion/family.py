@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from safetensors import SafetensorError, safe_open
 
+from lesiongen import limits
 from lesiongen.diffusion.damage import told_as_damage
 from lesiongen.diffusion.model_index import UNUSED_PARTS, read_index
 from lesiongen.errors import DataError, UsageError
@@ -58,7 +59,11 @@ class ModelFamily(ABC):
 
         self.folder = folder
         with told_as_damage(folder / "scheduler", OSError):
-            self.noise_schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+            described = DDPMScheduler.load_config(folder, subfolder="scheduler", local_files_only=True)
+            steps = described.get("num_train_timesteps", 1000)
+            if not 0 < steps <= limits.MAX_TIMESTEPS:  # the schedule has several numbers for each
+                raise ValueError(f"num_train_timesteps = {steps:,} is not within 1 and {limits.MAX_TIMESTEPS:,}")
+            self.noise_schedule = DDPMScheduler.from_config(described)
         said: str = self.noise_schedule.config.prediction_type
         self.prediction = prediction or said
         if self.prediction != said:

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -102,6 +104,14 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:-8])
 
 
+def _brackets(path):
+    path.write_text("[" * 100_000)
+
+
+def _with(**values):
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 @pytest.mark.parametrize(
     ("name", "harm", "said"),
     [
@@ -110,6 +120,10 @@ def _cut(path):
         ("vae/config.json", _cut, "config.json is damaged"),
         ("scheduler/scheduler_config.json", Path.unlink, "scheduler is missing, or holds no configuration"),
         ("unet", shutil.rmtree, "unet is missing, or holds no configuration"),
+        ("vae/config.json", _brackets, "config.json is damaged"),
+        ("scheduler/scheduler_config.json", _with(num_train_timesteps="x"), "scheduler cannot be loaded"),
+        ("scheduler/scheduler_config.json", _with(num_train_timesteps=10**9), "not within 1 and 100,000"),
+        ("scheduler/scheduler_config.json", _with(beta_schedule=["linear"]), "scheduler cannot be loaded"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_named_before_anything_is_loaded(pipeline_folder, tmp_path, name, harm, said):
@@ -128,3 +142,25 @@ def test_pickled_weights_are_not_drawn_from(pipeline_folder, tmp_path):
     weights.unlink()
     with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
         family_of(folder).load_pipeline()
+
+
+def test_a_tokenizer_that_is_damaged_is_named(pipeline_folder, tmp_path):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "base")
+    for path in (folder / "tokenizer").glob("*.json"):
+        path.write_text('{"added_tokens": 3}')
+    with pytest.raises(DataError, match="tokenizer cannot be loaded"):
+        family_of(folder).load_pipeline()
+
+
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "secret").write_text("x")
+    files = {"../secret": {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}}
+    manifest = {"family": "x", "method": "base", "base": None, "prediction": "epsilon", "image_size": 8}
+    manifest |= {"training": {}, "libraries": {}, "files": files}
+    (tmp_path / "model" / "_model.json").write_text(json.dumps(manifest))
+    with (
+        pytest.raises(DataError, match=r"names a file outside the folder: '\.\./secret'"),
+        local_model(str(tmp_path / "model")),
+    ):
+        pass
