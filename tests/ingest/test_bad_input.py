@@ -180,7 +180,7 @@ def animated(path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    Image.new("1", (9000, 9000)).save(path, "PNG")
+    Image.new("1", (10001, 10000)).save(path, "PNG")
 
 
 def link_outside(path: Path) -> None:
@@ -196,7 +196,7 @@ def link_outside(path: Path) -> None:
         (cut, "truncated"),
         (text, "not an image"),
         (animated, "animated"),
-        (bomb, "too large: 9000x9000"),
+        (bomb, "too large: 10001x10000"),
         (link_outside, "leads out of the source folder"),
     ],
 )

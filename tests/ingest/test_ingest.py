@@ -93,7 +93,7 @@ def emptied(path):
 
 
 def bomb(path):
-    Image.new("1", (9000, 9000)).save(path, "PNG")
+    Image.new("1", (10001, 10000)).save(path, "PNG")
 
 
 def linked_outside(path):
@@ -108,7 +108,7 @@ def linked_outside(path):
         (truncated, "truncated"),
         (text, "not an image"),
         (emptied, "0 bytes"),
-        (bomb, "too large: 9000x9000"),
+        (bomb, "too large: 10001x10000"),
         (linked_outside, "leads out of the source folder"),
     ],
 )
