@@ -1,5 +1,6 @@
 """Decoding of image files that nobody vouches for."""
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ __all__ = ["Decoded", "ImageError", "decode", "decode_file", "decode_small", "st
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 _STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _BAND_PIXELS = 4_000_000
+_BOMB = re.compile(r"\((\d+) pixels\)")
 # catch_warnings swaps process-wide state, so two threads must not be inside it at once.
 _WARNINGS_LOCK = threading.RLock()
 
@@ -151,7 +153,9 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageError("too large", f"more than the {max_pixels:,} pixels allowed (MAX_PIXELS)") from error
+            stated = _BOMB.search(str(error))
+            found = f"{int(stated[1]):,} pixels are " if stated else ""
+            raise ImageError("too large", f"{found}more than the {max_pixels:,} allowed (MAX_PIXELS)") from error
         except UnidentifiedImageError as error:
             raise _unknown(data) from error
         except Exception as error:  # see decode

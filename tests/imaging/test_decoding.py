@@ -128,6 +128,8 @@ def test_damage_is_an_image_or_an_image_error_and_never_anything_else(data):
                 "truncated",
                 "damaged",
                 "too large",
+                "too narrow",
+                "too many parts",
                 "animated",
                 "unsupported",
             }

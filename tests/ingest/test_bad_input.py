@@ -196,7 +196,7 @@ def link_outside(path: Path) -> None:
         (cut, "truncated"),
         (text, "not an image"),
         (animated, "animated"),
-        (bomb, "too large: 10001x10000"),
+        (bomb, "too large: 100,010,000 pixels"),
         (link_outside, "leads out of the source folder"),
     ],
 )

@@ -108,7 +108,7 @@ def linked_outside(path):
         (truncated, "truncated"),
         (text, "not an image"),
         (emptied, "0 bytes"),
-        (bomb, "too large: 10001x10000"),
+        (bomb, "too large: 100,010,000 pixels"),
         (linked_outside, "leads out of the source folder"),
     ],
 )
