@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -111,10 +112,11 @@ def _holder(descriptor: int) -> Owner | None:
 
 def _remove_unfinished(place: Path) -> None:
     """Removes what a killed writer has left beside the folder and in it; it was the only one that wrote there."""
-    pattern = hidden_sibling(place, "*").name
+    # The whole name: folders called `v1.1` are not those of `v1`.
+    hidden = re.compile(re.escape(hidden_sibling(place, "").name) + r"[0-9a-f]{16}\.partial")
     with suppress(OSError):
         for path in place.parent.iterdir():
-            if path.name.startswith(pattern[:-1]) and path.name.endswith(".partial") and path.is_dir():
+            if hidden.fullmatch(path.name) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
     for folder in (place, *(path for path in place.rglob("*") if path.is_dir())):
         remove_abandoned(folder, quiet=0.0)

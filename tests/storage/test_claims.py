@@ -212,14 +212,14 @@ def test_a_claim_is_renewed_while_its_writer_lives(s3_root, monkeypatch):
 
 
 def test_what_killed_writers_have_left_hidden_is_removed_and_what_is_somebody_elses_stays(tmp_path):
-    stale, other = tmp_path / f".out.{'0' * 16}.partial", tmp_path / ".out.notes"
-    for folder in (stale, other):
+    stale, others = f".out.{'0' * 16}.partial", [f".out.1.{'0' * 16}.partial", ".out.notes"]  # the first one of `out.1`
+    for folder in (tmp_path / name for name in (stale, *others)):
         folder.mkdir()
         (folder / "file").write_bytes(b"")
     with held(str(tmp_path / "out")):
         pass
     write(str(tmp_path / "out"), "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.notes", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*others, "out"]
 
 
 def test_a_folder_that_cannot_be_locked_from_beside_is_locked_within(tmp_path, monkeypatch):
