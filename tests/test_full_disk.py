@@ -40,6 +40,23 @@ def test_no_place_for_temporary_files_is_a_storage_error(monkeypatch):
         Spool().__enter__()
 
 
+def test_a_fingerprint_of_which_the_disk_takes_a_part_is_no_fingerprint():
+    command = """
+import resource, signal
+import numpy as np
+from lesiongen.imaging import FingerprintFile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+prints = FingerprintFile()
+try:
+    prints.extend(np.zeros((2, 4384), dtype=np.uint8))
+except OSError:
+    print(len(prints))
+"""
+    ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "0"
+
+
 @pytest.mark.parametrize("size", [0, 2000])
 def test_an_ingest_without_room_ends_without_a_traceback(make_folder_of_images, tmp_path, size):
     arguments = ["ingest", "--format", "image_folder", "--source", str(make_folder_of_images), "--output"]

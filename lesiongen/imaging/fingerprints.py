@@ -70,15 +70,19 @@ class FingerprintFile(Sequence[Fingerprint]):
 
     def append(self, mark: Fingerprint) -> None:
         """Adds a fingerprint."""
-        self._file.seek(self._count * _BYTES)
-        self._file.write(mark.planes)
+        self._put(mark.planes)
         self._count += 1
 
     def extend(self, packed: NDArray[np.uint8]) -> None:
         """Adds packed fingerprints, uint8 [n, 4384]."""
-        self._file.seek(self._count * _BYTES)
-        self._file.write(packed.tobytes())
+        self._put(packed.tobytes())
         self._count += len(packed)
+
+    def _put(self, data: bytes) -> None:
+        self._file.seek(self._count * _BYTES)
+        left = memoryview(data)
+        while left:  # a disk that becomes full takes a part, and says so only when it is asked to take the rest
+            left = left[self._file.write(left) :]
 
     def __len__(self) -> int:
         return self._count
