@@ -172,7 +172,7 @@ class S3Storage(Storage):
     def create_bytes(self, key: str, data: bytes) -> Creation:
         """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""
         with self._errors(key) as client:
-            stored = lambda: self.read_bytes(key) if self.exists(key) else None  # noqa: E731
+            stored = functools.partial(self.read_if_there, key)
             return Target(client, self.bucket, self._name(key), stored).create(data)
 
     def exists(self, key: str) -> bool:
