@@ -36,13 +36,15 @@ def near_duplicates_document(
     named = ((*sorted((image_ids[pair.first], image_ids[pair.second])), round(pair.agreement, 4)) for pair in pairs)
     kept = _Kept(pairs=sorted(named))
     text = kept.model_dump_json(indent=1) + "\n"
-    return {NEAR_DUPLICATES_NAME: text}, {_ORIGIN: {"pairs": len(kept.pairs), "sha256": _sha256(text)}}
+    return {NEAR_DUPLICATES_NAME: text}, {_ORIGIN: {"pairs": len(kept.pairs), "sha256": _sha256(text.encode())}}
 
 
 def dataset_near_duplicates(
     dataset: Dataset, image_ids: Sequence[str], prints: Sequence[Fingerprint]
 ) -> list[NearDuplicate]:
     """Returns the pairs of images that agree by `LOOK_ALIKE` at least: those kept with the dataset, else looked for.
+
+    A dataset that was copied without them gets the same answer, only later.
 
     Args:
         dataset: The dataset.
@@ -56,18 +58,18 @@ def dataset_near_duplicates(
         DataError: The kept pairs are not the ones that were published.
     """
     described = dataset.manifest.origin.get(_ORIGIN)
-    if not isinstance(described, Mapping):
+    content = open_storage(dataset.uri).read_if_there(NEAR_DUPLICATES_NAME)
+    if content is None or not isinstance(described, Mapping):
         return near_duplicates(prints, least=LOOK_ALIKE)
     places = {image_id: place for place, image_id in enumerate(image_ids)}
-    known = [pair for pair in _kept(dataset, described.get("sha256")).pairs if places.keys() >= set(pair[:2])]
+    known = [pair for pair in _kept(dataset, content, described.get("sha256")) if places.keys() >= set(pair[:2])]
     return [NearDuplicate.of(places[first], places[second], agreement) for first, second, agreement in known]
 
 
-def _kept(dataset: Dataset, digest: object) -> _Kept:
-    text = open_storage(dataset.uri).read_text(NEAR_DUPLICATES_NAME)
+def _kept(dataset: Dataset, content: bytes, digest: object) -> list[tuple[str, str, float]]:
     try:
-        if _sha256(text) == digest:
-            return _Kept.model_validate_json(text)
+        if _sha256(content) == digest:
+            return _Kept.model_validate_json(content).pairs
     except ValidationError:  # the same to the user: these are not the pairs that were published
         pass
     raise DataError(
@@ -76,5 +78,5 @@ def _kept(dataset: Dataset, digest: object) -> _Kept:
     )
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
-from lesiongen.dataset.near_duplicates import near_duplicates_document
+from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, near_duplicates_document
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates
 from lesiongen.ingest.config import IngestConfig
@@ -106,14 +106,17 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
         alike = near_duplicates(prints, least=LOOK_ALIKE)
-        for item, split in zip(loaded, split_rows(config, loaded, alike), strict=True):
+        splits = split_rows(config, loaded, alike)
+        for item, split in zip(loaded, splits, strict=True):
             if split is None:
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        document, described = near_duplicates_document([item.row.image_id for item in loaded], alike)
-        writer.origin |= described
-        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), **document}
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), NEAR_DUPLICATES_NAME: None}
+        if None not in splits:  # equal images are paired through one of them, which may be the one that is left out
+            document, described = near_duplicates_document([item.row.image_id for item in loaded], alike)
+            writer.origin |= described
+            writer.documents |= document
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),

@@ -7,6 +7,8 @@ import pytest
 from lesiongen.dataset import Dataset, is_synthetic
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.validation.columns import measured_table
+from lesiongen.validation.links import NEAR_GROUP
 
 from . import miniatures
 
@@ -217,6 +219,18 @@ def test_synthetic_images_of_the_archive_say_so_and_are_never_held_out(tmp_path)
     held_out = [item for item in result.left_out if "outside the train split" in item.reason]
     assert len(held_out) + len(synthetic) == 40
     assert 0 < len(held_out) < 6
+
+
+def test_copies_stay_linked_when_the_image_that_linked_them_is_left_out(tmp_path):
+    rows = [archive_row(number, image_manipulation="" if number else "synthetic") for number in range(3)]
+    table(tmp_path / "in" / "metadata.csv", *rows)
+    for row in rows:
+        miniatures.write_picture(tmp_path / "in" / "images" / f"{row['isic_id']}.jpg", seed=0)
+    result, samples = ingested(tmp_path / "in", tmp_path / "out", split_fractions=(0.0, 0.0, 1.0))
+    assert [item.reason for item in result.left_out] == [
+        "is synthetic, and belongs together with a real image outside the train split"
+    ]
+    assert measured_table(Dataset.open(str(tmp_path / "out")))[NEAR_GROUP].notna().tolist() == [True, True]
 
 
 def test_two_editions_in_one_folder_need_a_choice(tmp_path):
