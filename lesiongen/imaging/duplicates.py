@@ -55,7 +55,7 @@ def near_duplicates(prints: Sequence[Fingerprint], *, least: float = SAME_PHOTOG
     agreement is the correlation of their fine structure: of what a blurred picture lacks, cut off at four grey levels.
     Two lesions alike have the same broad blob on plain skin; a photograph and its copy have the same skin, too.
 
-    The answer does not depend on the order of the images. Time grows with the number of images; memory by about 1 KiB
+    The answer does not depend on the order of the images. Time grows with the number of images; memory by about 5 KiB
     for each, where ``prints`` holds the fingerprints elsewhere.
 
     Args:

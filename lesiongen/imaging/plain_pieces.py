@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import NamedTuple
 
 from lesiongen.imaging.colour_profile import is_colour_profile, png_profile
@@ -34,8 +35,10 @@ class Piece(NamedTuple):
     stop: int
 
 
-# Tables, restart interval, number of lines, frames and scans; the end of the picture.
-_JPEG_PICTURE = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDC, 0xDD, 0xDA, 0xD9}
+# Tables, restart interval, frames and scans. Decoders check the lengths of these, but not of the number of lines (DNL),
+# which they skip.
+_SCAN, _END, _SEQUENTIAL = 0xDA, 0xD9, {0xC0, 0xC1}
+_JPEG_PICTURE = {*_SEQUENTIAL, 0xC2, 0xC4, 0xDB, 0xDD, _SCAN}
 _OTHER_FRAMES = {0xC3, *range(0xC5, 0xD0)} - {0xC8}
 _JFIF, _JFXX, _ICC, _ADOBE = b"JFIF\0", b"JFXX\0", b"ICC_PROFILE\0", b"Adobe"
 _JFIF_BYTES, _ADOBE_BYTES = 14, 12
@@ -59,18 +62,30 @@ def plain_jpeg(data: bytes) -> Iterator[Piece]:
     pieces: list[tuple[int, slice]] = []
     with suppress(ValueError):
         pieces.extend(jpeg_pieces(data))
-    keeps_profile, seen = _has_profile(data, pieces), set[int]()
-    for marker, place in pieces:
+    keeps_profile, last, seen = _has_profile(data, pieces), _last_scan(data, pieces), set[int]()
+    for number, (marker, place) in enumerate(pieces):
         piece = data[place]
-        if marker in _JPEG_PICTURE or marker == 0xE2 and keeps_profile and piece[4:].startswith(_ICC):
+        is_picture = marker == _END or (marker in _JPEG_PICTURE and number <= last)
+        if is_picture or marker == 0xE2 and keeps_profile and piece[4:].startswith(_ICC):
             yield Piece(marker, piece, None, place.stop)
         else:
             kept = b"" if marker in seen else _short(marker, piece)
             if kept:
                 seen.add(marker)
             yield Piece(marker, kept, None if kept == piece else _kind(marker, piece), place.stop)
-    if not pieces or pieces[-1][0] != 0xD9:
+    if not pieces or pieces[-1][0] != _END:
         raise ValueError("no end")
+
+
+def _last_scan(data: bytes, pieces: Sequence[tuple[int, slice]]) -> int:
+    """Returns which piece is the last scan that a decoder reads: a sequential picture has one of each component."""
+    scans = [number for number, (marker, _) in enumerate(pieces) if marker == _SCAN]
+    frame = next((data[place] for marker, place in pieces if marker in _SEQUENTIAL), None)
+    if frame is not None:
+        counts = accumulate(int.from_bytes(data[pieces[number][1]][4:5], "big") for number in scans)
+        needed = int.from_bytes(frame[9:10], "big")
+        scans = scans[: 1 + sum(count < needed for count in counts)]
+    return max(scans, default=-1)
 
 
 def _short(marker: int, piece: bytes) -> bytes:

@@ -120,6 +120,7 @@ SECRET = b"patient 4711"
         (segment(0xE0, b"JFIF\0" + SECRET), b"", "other data"),
         *((segment(marker, SECRET), b"", "other data") for marker in (0xE0, *range(0xE3, 0xF0))),
         (segment(0xFE, SECRET), b"", "comment"),
+        (segment(0xDC, SECRET), b"", "other data"),
     ],
 )
 def test_no_segment_of_a_jpeg_holds_a_text(hidden, kept, removed):
@@ -128,6 +129,15 @@ def test_no_segment_of_a_jpeg_holds_a_text(hidden, kept, removed):
     assert picture.data == plain[:20] + kept + plain[20:]
     assert removed in picture.removed
     assert clean(picture.data).removed == ()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("marker", [0xDB, 0xDC])
+def test_no_table_behind_the_last_scan_holds_a_text(progressive, marker):
+    plain = saved(skin(), "JPEG", progressive=progressive)
+    table = bytes([0]) + SECRET.ljust(64, b".")  # of quantization, as a decoder takes it
+    picture = clean(plain[:-2] + segment(marker, table) + plain[-2:])
+    assert (picture.data, picture.removed) == (plain, ("other data",))
 
 
 @pytest.mark.parametrize(
