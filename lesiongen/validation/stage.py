@@ -27,6 +27,8 @@ __all__ = ["JSON_NAME", "REPORT_NAME", "RESULTS_NAME", "validate"]
 
 REPORT_NAME = "report.html"
 RESULTS_NAME = "validation_results.json"
+CLAIMED = "_validation"
+"""What is claimed while a report is made: nothing below a file's own name, where MinIO lists no objects."""
 _ORDER = ("error", "warning", "info")
 
 
@@ -50,7 +52,7 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
     dataset = Dataset.open(dataset_uri)
     if report:
         _place(report)[0].require_writable()
-    claim = claimed(_place(report)[0].child(JSON_NAME)) if report else nullcontext()
+    claim = claimed(_place(report)[0].child(CLAIMED)) if report else nullcontext()
     with claim, stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
         table = with_table_columns(measured_table(dataset))
         suites = _suites(config, table)

@@ -14,6 +14,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.storage import open_storage
 from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate, verdict_of
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
@@ -291,6 +292,19 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_checks(tmp_path, 
     monkeypatch.setattr("lesiongen.validation.stage.measured_table", lambda _: pytest.fail("was checked"))
     with pytest.raises(StorageError, match="file is no folder"):
         validate(ValidateConfig(), uri, str(tmp_path / "file" / "report"))
+
+
+def test_what_is_claimed_for_a_report_lies_below_none_of_its_files(tmp_path, s3_root, monkeypatch):
+    seen: list[str] = []
+
+    def look(_):
+        seen.extend(item.key for item in open_storage(s3_root).list())
+        raise DataError("looked")
+
+    monkeypatch.setattr("lesiongen.validation.stage.measured_table", look)
+    with pytest.raises(DataError, match="looked"):
+        validate(ValidateConfig(), publish(tmp_path / "data", [sound(0)]), s3_root)
+    assert [key.partition("/_claims/")[0] for key in seen] == ["_validation"]
 
 
 def test_the_known_leak_of_isic_2017_is_found(shared_data, tmp_path):
