@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from PIL import Image
+from pydantic import ValidationError
 
 from lesiongen.captions.captioner import Captioner
 from lesiongen.captions.config import CaptionConfig, WriterName
@@ -19,6 +20,7 @@ from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_
 from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
 from lesiongen.dataset.reader import derived_origin
 from lesiongen.dataset.writer import is_published
+from lesiongen.errors import DataError
 from lesiongen.imaging import decode
 from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
@@ -151,7 +153,16 @@ def _documents(captioner: Captioner, counts: CaptionCounts, captioned: Dataset) 
 
 
 def _counts(captioned: Dataset) -> CaptionCounts:
-    return CaptionCounts.model_validate(open_storage(captioned.uri).read_json(REPORT_NAME))
+    content = open_storage(captioned.uri).read_json(REPORT_NAME)
+    try:
+        return CaptionCounts.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        raise DataError(
+            f"{captioned.uri}/{REPORT_NAME} is damaged: {where}: {first['msg']}",
+            hint="Copy the captioned dataset again from where it is whole, or caption it again.",
+        ) from error
 
 
 def _report(run: StageRun, captioned: Dataset) -> CaptionResult:

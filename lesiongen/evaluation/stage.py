@@ -105,8 +105,10 @@ def _asked(config: EvaluateConfig, sources: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_another(storage: Storage, asked: dict[str, Any], *, unless_alike: bool) -> None:
     """Refuses an output that holds an evaluation; what was asked for in the same words may be this very one."""
-    if storage.exists(RESULT) and not (unless_alike and asked.items() <= storage.read_json(RESULT).items()):
-        raise _taken(storage)
+    if storage.exists(RESULT):
+        there = storage.read_json(RESULT)
+        if not (unless_alike and isinstance(there, dict) and asked.items() <= there.items()):
+            raise _taken(storage)
 
 
 def _taken(storage: Storage) -> UsageError:

@@ -189,6 +189,16 @@ def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
         join_captions([str(tmp_path / "part1")], str(tmp_path / "joined"))
 
 
+def test_a_part_with_a_damaged_report_is_named(tmp_path, small_pieces):
+    uri, parts = _phantoms(tmp_path / "dataset", 2), [str(tmp_path / f"part{number}") for number in (1, 2)]
+    for number, output in enumerate(parts, start=1):
+        caption(_config(), uri, output, part=Part(number, 2))
+    (tmp_path / "part2" / "caption_report.json").write_text('{"images": "many"}')
+    with pytest.raises(DataError, match=r"part2/caption_report.json is damaged: \w+"):
+        join_captions(parts, str(tmp_path / "joined"))
+    assert not (tmp_path / "joined").exists()
+
+
 @pytest.mark.parametrize(
     "change", [{"max_cost": 2.0}, {"concurrency": 8}, {"attempts": 9}, {"allow_upload": ("clinic",)}]
 )

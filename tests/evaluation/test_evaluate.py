@@ -134,6 +134,13 @@ def test_an_output_is_never_written_twice(finished: EvaluationResult, real: str,
         evaluate(EvaluateConfig(), real, synthetic, finished.reference.uri)
 
 
+def test_a_file_of_something_else_in_its_place_is_left_alone(real: str, synthetic: str, tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").write_text("[]")
+    with pytest.raises(UsageError, match="already holds an evaluation"):
+        evaluate(EvaluateConfig(), real, synthetic, str(tmp_path))
+    assert (tmp_path / "evaluation.json").read_text() == "[]"
+
+
 def test_classifiers_train_on_the_cores_of_a_container(
     real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
