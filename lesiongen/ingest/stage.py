@@ -38,7 +38,7 @@ WINDOW = 4 * PARALLEL_READS
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What came of it.
+    """Result of an ingest.
 
     Attributes:
         dataset: The dataset.

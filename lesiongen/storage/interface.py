@@ -57,7 +57,7 @@ class Claim:
 
 
 class Creation(StrEnum):
-    """What came of creating an object that must not be there yet."""
+    """Result of creating an object that must not be there yet."""
 
     CREATED = "created"
     """It holds these bytes, written by this call or by an earlier one whose answer was lost, and by nobody else."""
