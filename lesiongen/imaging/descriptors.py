@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from lesiongen.imaging.fingerprints import COLOUR_SIDE, SIDE, colours, luminance
 from lesiongen.imaging.orientation import ORIENTATIONS, turn_frequencies
 
-__all__ = ["DESCRIPTOR_LENGTH", "best_orientations", "descriptors", "spectra"]
+__all__ = ["best_orientations", "descriptors", "spectra"]
 
 _Floats = NDArray[np.float32]
 _FREQUENCIES, _COLOUR_FREQUENCIES = 8, 4
-DESCRIPTOR_LENGTH = _FREQUENCIES**2 + 2 * _COLOUR_FREQUENCIES**2
 # Towards the border a picture counts less and less: a crop, or the dark rim of a dermatoscope, changes most there.
 _TAPERED = 0.2
 # Grey levels of variation below which a picture counts as flat, and is not stretched to the others' contrast.
