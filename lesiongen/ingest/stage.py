@@ -112,11 +112,13 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), NEAR_DUPLICATES_NAME: None}
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
         if None not in splits:  # equal images are paired through one of them, which may be the one that is left out
             document, described = near_duplicates_document([item.row.image_id for item in loaded], alike)
             writer.origin |= described
             writer.documents |= document
+        else:
+            writer.documents[NEAR_DUPLICATES_NAME] = None
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),
