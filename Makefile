@@ -52,7 +52,7 @@ image: ## build the container image with the Docker Engine at hand
 test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop
 	$(BIN)/pytest -m containers --timeout 1500
 
-test-faults: $(INSTALLED) ## trainings and servers are killed, foreign files do harm, and what comes of it is compared (10 minutes)
+test-faults: $(INSTALLED) ## trainings and servers are killed, requests broken, files damaged (LESIONGEN_EVERY_FAULT=1: at every point)
 	$(BIN)/pytest -m faults
 
 clean: ## remove what the targets made, but not the data of the embedded servers

@@ -15,6 +15,7 @@ from lesiongen.storage import open_storage, unique_prefix
 from lesiongen.validation import ValidateConfig
 from tests.diffusion.conftest import SIZE, build_dataset, build_pipeline
 from tests.evaluation.conftest import real_samples, synthetic_samples, write
+from tests.fault_points import points
 from tests.faults.stages import Trial
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("stack_environment")]
@@ -89,12 +90,12 @@ def clean(trial: Trial) -> None:
 @pytest.mark.parametrize("kind", ["folder", "s3"])
 @pytest.mark.parametrize("name", ["ingest", "validate", "caption", "join", "sample", "copy"])
 def test_killed_before_any_change_and_started_again(trial, name, kind):
-    """Every request that changes an S3 server, before and after; of the many changes of folders every third."""
+    """Requests that change an S3 server, before and after, and changes of a folder."""
     undisturbed = trial(name, kind, 0)
     assert undisturbed.run() == 0, undisturbed.said()
     clean(undisturbed)
     total, expected = undisturbed.changes(), undisturbed.content()
-    for number in range(1, total + 1, 3 if kind == "folder" else 1):
+    for number in points(range(1, total + 1), step=9 if kind == "folder" else 6):
         tried = trial(name, kind, number)
         assert tried.run(kill_before=number) == -signal.SIGKILL, tried.said()
         # Who was killed once all was done, its claim given back too, has left nothing to go on with.
@@ -108,7 +109,7 @@ def test_an_evaluation_killed_as_it_begins_publishes_and_ends(trial, kind):
     undisturbed = trial("evaluate", kind, 0)
     assert undisturbed.run() == 0, undisturbed.said()
     total, expected = undisturbed.changes(), measured(undisturbed)
-    for number in (2, total - 12, total - 3, total - 1):
+    for number in points((total - 3, 2, total - 12, total - 1), step=3):
         tried = trial("evaluate", kind, number)
         assert tried.run(kill_before=number) == -signal.SIGKILL, tried.said()
         assert tried.run() == 0, tried.said()

@@ -10,8 +10,6 @@ from .harness import Tally, try_cases, until
 from .worker import KINDS, Outcome, try_case
 
 MINUTES = 2.0
-FOUND: tuple[str, ...] = ()
-"""Cases that were faults, each mended."""
 
 
 @pytest.mark.faults
@@ -22,14 +20,6 @@ def test_no_case_is_a_fault():
     tally = Tally()
     try_cases(cases, processes=min(2, os.cpu_count() or 1), said=tally.add)
     assert set(tally.tried) == set(KINDS)
-    assert not tally.faults, "\n\n".join(f"{one.case}\n{one.fault}" for one in tally.faults)
-
-
-@pytest.mark.faults
-@pytest.mark.timeout(900)
-def test_what_was_found_once_stays_mended():
-    tally = Tally()
-    try_cases(FOUND, processes=1, said=tally.add)
     assert not tally.faults, "\n\n".join(f"{one.case}\n{one.fault}" for one in tally.faults)
 
 
