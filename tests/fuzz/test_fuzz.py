@@ -1,4 +1,4 @@
-"""Some cases of each kind, those that were found before, and that the harness finds what it is to find."""
+"""Some cases of each kind, and that the harness finds what it is to find."""
 
 import os
 from itertools import islice
