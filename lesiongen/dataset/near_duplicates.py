@@ -33,7 +33,7 @@ def near_duplicates_document(
         image_ids: The image at each position.
         pairs: Pairs of positions.
     """
-    named = ((*sorted((image_ids[pair.first], image_ids[pair.second])), round(pair.agreement, 4)) for pair in pairs)
+    named = ((*sorted((image_ids[pair.first], image_ids[pair.second])), pair.agreement) for pair in pairs)
     kept = _Kept(pairs=sorted(named))
     text = kept.model_dump_json(indent=1) + "\n"
     return {NEAR_DUPLICATES_NAME: text}, {_ORIGIN: {"pairs": len(kept.pairs), "sha256": _sha256(text.encode())}}
