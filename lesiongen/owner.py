@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 __all__ = ["Owner", "this_process"]
 
-_DEAD_STATES = ("Z", "X")
+_DEAD_STATES, _ENDED = ("Z", "X"), -1
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,18 @@ class Owner:
 
     def lives(self) -> bool | None:
         """Tells whether the process still runs; None where that cannot be known from here."""
-        if not self.system or self.system != _system():
+        if not self.system or self.system != _system() or self.pid <= 0:
             return None
-        return _started(self.pid) == self.ticks
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OverflowError:
+            return None
+        except PermissionError:
+            pass  # another user's: it runs, but where /proc is mounted with hidepid it shows nothing of itself
+        ticks = _started(self.pid)
+        return None if ticks is None else ticks == self.ticks
 
     def is_this_process(self) -> bool:
         """Tells whether it is the process that asks."""
@@ -81,10 +90,10 @@ def _system() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Returns when a process started, None where there is none: a killed one that nobody waited for has ended too."""
+    """Returns when a process started, `_ENDED` for a killed one that nobody waited for, None where it is not shown."""
     try:
         content = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     state, *values = content.rpartition(")")[2].split()  # the name before it may hold anything
-    return None if state in _DEAD_STATES else int(values[18])
+    return _ENDED if state in _DEAD_STATES else int(values[18])

@@ -8,18 +8,16 @@ finds that its number has ended, and tries the next one.
 
 import json
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lesiongen.errors import ServiceError
+from lesiongen.owner import Owner, this_process
 from lesiongen.registry.records import EVENT_TAG, LEASE_TAG, LOCK_SUFFIX, found, tag_number, whoami
 from lesiongen.tracking import service_errors
 
@@ -228,9 +226,8 @@ def _delete(client: Any, name: str, number: int) -> None:
 
 
 def _owner(command: str) -> str:
-    pid = os.getpid()
-    facts = {"id": uuid.uuid4().hex, "who": whoami(), "command": command, "host": socket.gethostname()}
-    return json.dumps({**facts, "pid": pid, "started": _started(pid), "place": _place()})
+    facts = {"id": uuid.uuid4().hex, "who": whoami(), "command": command}
+    return json.dumps({**facts, **this_process().plain()})
 
 
 def _read_owner(text: str | None) -> dict[str, Any]:
@@ -249,33 +246,8 @@ def _who(owner: dict[str, Any]) -> str:
 
 def _process_is_gone(owner: dict[str, Any]) -> bool:
     """Whether the holder was a process of this very machine that no longer runs; False where that cannot be told."""
-    pid = owner.get("pid")
-    if not isinstance(pid, int) or pid <= 0 or owner.get("place") is None or owner["place"] != _place():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        pass  # another user's: it runs
-    started = _started(pid)
-    return started is not None and started != owner.get("started")
-
-
-def _place() -> str | None:
-    """What process numbers are unique in: this boot of the machine, and the namespace of a container."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    return None
-
-
-def _started(pid: int) -> str | None:
-    """When a process began, in ticks since the boot, which no change of the clock moves; "ended" for a zombie."""
-    with suppress(OSError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return "ended" if fields[0] in "ZX" else fields[19]
-    return None
+    process = Owner.parse(owner)
+    return process is not None and process.lives() is False
 
 
 def _awake() -> float:

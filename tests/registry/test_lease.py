@@ -9,6 +9,7 @@ import time
 import pytest
 
 from lesiongen.errors import ServiceError
+from lesiongen.owner import this_process
 from lesiongen.registry import lease as leases
 from lesiongen.registry.lease import lease
 from lesiongen.registry.records import LEASE_TAG, LOCK_SUFFIX
@@ -30,7 +31,8 @@ def hasty(monkeypatch):
 
 def leave_dead_lease(client, name, number=1, **owner):
     """Leaves the lease of a process that died, on another machine unless the owner says otherwise."""
-    owner = {"who": "alice", "command": "promote", "host": "elsewhere", "pid": 12, "started": "1", **owner}
+    process = {"host": "elsewhere", "system": "another", "pid": 12, "ticks": 1, "since": "2026-01-01"}
+    owner = {"who": "alice", "command": "promote", **process, **owner}
     client.create_registered_model(f"{name}{LOCK_SUFFIX}.{number}", tags={leases.OWNER_TAG: json.dumps(owner)})
 
 
@@ -74,7 +76,7 @@ def test_a_dead_holder_is_replaced_by_one_of_those_who_watch_it(client, model, h
 def test_a_dead_process_of_this_machine_is_replaced_at_once(client, model):
     process = subprocess.Popen(["true"])
     process.wait()
-    leave_dead_lease(client, model, pid=process.pid, place=leases._place())
+    leave_dead_lease(client, model, **{**this_process().plain(), "pid": process.pid})
     began = time.monotonic()
     with lease(client, model, "test") as held:
         assert (held.number, held.left_behind) == (2, (1,))
@@ -113,9 +115,9 @@ def test_a_holder_that_was_replaced_writes_no_more(client, model, monkeypatch):
 
 
 def test_a_process_is_gone_only_where_that_is_certain():
-    here = {"pid": os.getpid(), "started": leases._started(os.getpid()), "place": leases._place()}
+    here = this_process().plain()
     assert not leases._process_is_gone(here)
-    assert leases._process_is_gone(here | {"started": "1"})  # the number was given to another process
-    assert not leases._process_is_gone(here | {"started": "1", "place": "another container"})
+    assert leases._process_is_gone(here | {"ticks": 1})  # the number was given to another process
+    assert not leases._process_is_gone(here | {"ticks": 1, "system": "another container"})
     for damaged in ({}, {"pid": "x"}, here | {"pid": -1}, here | {"pid": 10**30}):
         assert not leases._process_is_gone(damaged)
