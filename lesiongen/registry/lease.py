@@ -99,7 +99,10 @@ class Lease:
             try:
                 with service_errors():
                     self.client.set_registered_model_tag(lease_name, BEAT_TAG, str(count))
-                self._confirmed = sent
+                # After a long silence another command may have taken over, and this lease is still there to be written
+                # to: `confirm` asks.
+                if _awake() - self._confirmed < UNSURE_SECONDS:
+                    self._confirmed = sent
             except ServiceError as error:
                 logger.debug("A heartbeat of %s was lost: %s", lease_name, error)
 

@@ -114,6 +114,22 @@ def test_a_holder_that_was_replaced_writes_no_more(client, model, monkeypatch):
             held.confirm()
 
 
+def test_a_heartbeat_after_a_long_silence_does_not_tell_a_replaced_holder_that_the_lease_is_its_own(
+    client, model, monkeypatch
+):
+    """A suspended process beats first when it goes on, and the one that replaced it may still be at work."""
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
+    with lease(client, model, "test") as held:
+        awake = leases._awake
+        monkeypatch.setattr(leases, "_awake", lambda: awake() + 2 * leases.DEAD_SECONDS)
+        client.set_registered_model_tag(model, f"{LEASE_TAG}{held.number:08d}", "ended")
+        beats = {client.get_registered_model(f"{model}{LOCK_SUFFIX}.{held.number}").tags.get(leases.BEAT_TAG)}
+        while len(beats) < 4:
+            beats.add(client.get_registered_model(f"{model}{LOCK_SUFFIX}.{held.number}").tags.get(leases.BEAT_TAG))
+        with pytest.raises(ServiceError, match="took .* over"):
+            held.confirm()
+
+
 def test_a_process_is_gone_only_where_that_is_certain():
     here = this_process().plain()
     assert not leases._process_is_gone(here)
