@@ -39,9 +39,12 @@ _NO_SECRET_NAME = re.compile(r"access[_-]?key[_-]?id$|_(?:FILE|PATH|DIR|URI|URL|
 _PORT = r"(?!\d+(?:[/\s,;)\"'?#]|$))"
 _USER = re.compile(rf"(?<=://)(?:[^\s/@:\"'<>]*|[^\s/@:\"'<>]*:{_PORT}(?!\s)[^@\n\"'<>]{{0,400}})@(?:[^\s/@\"'<>]*@)*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;]([\w.%-]{1,80})=)([^&;#\s\"'<>]*[^&;#\s\"'<>,.)\]])")
+_PARAMETER = re.compile(r"([?&;]([\w.%-]{1,80})=)([^&;#\s\"'<>]*[^&;#\s\"'<>,.)\]\\])")
+# In JSON a backslash may stand before a quote, and stays there with it.
+_PAIR = r"\\[^\s\"']"
 _HEADER = re.compile(
-    r"(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|digest|token|aws4-hmac-sha256)\s+)?)[^\s\"']+[^\n\"']*",
+    r"(\bauthorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:(?:basic|bearer|digest|token|aws4-hmac-sha256)\s+)?)"
+    rf"(?:[^\s\"'\\]|{_PAIR})(?:[^\n\"'\\]|{_PAIR})*",
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"(\b(?:bearer|basic)\s+)(?=[^\s\"',]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)

@@ -80,12 +80,26 @@ def test_what_an_address_holds_is_hidden_where_it_stands_alone(monkeypatch):
     [
         ("Authorization: Basic abc:def, x", "Authorization: Basic ***"),
         ("{'Authorization': 'Bearer abc'}", "{'Authorization': 'Bearer ***'}"),
+        (r"{\"Authorization\": \"Bearer abc\"}", r"{\"Authorization\": \"Bearer ***\"}"),
         ("bearer abc123def.ghi", "bearer ***"),
         ("basic information about the bearer of this letter", "basic information about the bearer of this letter"),
     ],
 )
 def test_what_authorizes_is_hidden_by_its_form(text, left):
     assert redact(text) == left
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ('"https://host/x?token=abc" failed', '"https://host/x?token=***" failed'),
+        ('Authorization: abc"def"', 'Authorization: ***"def"'),
+        ("Authorization: abc\\", "Authorization: ***"),
+        ("Authorization: abc\ndef", "Authorization: ***"),
+    ],
+)
+def test_json_stays_json(message, left):
+    assert json.loads(redact(json.dumps({"error": message}))) == {"error": left}
 
 
 def test_short_secrets_do_not_turn_a_text_into_gaps(monkeypatch):
