@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lesiongen.errors import ServiceError
+from lesiongen.redaction import register_secret
 
 __all__ = [
     "MLFLOW_USER",
@@ -111,7 +112,7 @@ class Home:
         """Returns the generated secrets, or None before the first start."""
         values = _read_json(self.path / "credentials.json")
         known = [value for field in fields(Credentials) if isinstance(value := values.get(field.name), str)]
-        return Credentials(*known) if len(known) == len(fields(Credentials)) else None
+        return _made_known(Credentials(*known)) if len(known) == len(fields(Credentials)) else None
 
     def ensure_credentials(self) -> Credentials:
         """Returns the secrets, generated at the first call; only the owner can read the files."""
@@ -123,7 +124,7 @@ class Home:
                 "secret_key": secrets.token_hex(32),
                 "mlflow_password": secrets.token_urlsafe(32),
             }
-            keys = Credentials(**{name: str(before.get(name, value)) for name, value in generated.items()})
+            keys = _made_known(Credentials(**{name: str(before.get(name, value)) for name, value in generated.items()}))
             write_private(self.path / "credentials.json", json.dumps(vars(keys), indent=2))
             self.logins.unlink(missing_ok=True)  # it knows another password, which is lost
         identity = {
@@ -168,6 +169,13 @@ class Home:
     def _opened(self, name: str) -> TextIO:
         with writing_to(self.path):
             return os.fdopen(os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600), "w")
+
+
+def _made_known(keys: Credentials) -> Credentials:
+    # Where the servers start or fail, and when a command has ended, no variable holds them.
+    register_secret(keys.secret_key)
+    register_secret(keys.mlflow_password)
+    return keys
 
 
 @contextmanager
