@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import secrets
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -21,8 +23,10 @@ from typer.testing import CliRunner
 
 from lesiongen.cli import stack as stack_commands
 from lesiongen.errors import ServiceError
-from lesiongen.stack import Stack, private_folder, running_stack, servers, use_running_stack
+from lesiongen.redaction import redact
+from lesiongen.stack import ServerStatus, Stack, StackStatus, private_folder, running_stack, servers, use_running_stack
 from lesiongen.stack import processes as stack_processes
+from lesiongen.stack.local import SERVER_VARIABLES
 from pipelines.runs import RunFolder, RunRequest
 
 
@@ -166,7 +170,7 @@ def test_a_run_leaves_servers_running_that_were_started_by_hand(stack):
 def test_a_password_that_mlflow_does_not_know_is_reported(stack):
     credentials = stack.home.path / "credentials.json"
     known = credentials.read_text()
-    credentials.write_text(json.dumps({**json.loads(known), "mlflow_password": "another one"}))
+    credentials.write_text(json.dumps({**json.loads(known), "mlflow_password": secrets.token_hex(16)}))
     try:
         with pytest.raises(ServiceError, match="refuses the password"):
             stack.up()
@@ -253,6 +257,41 @@ def test_the_last_of_the_runs_in_one_home_stops_the_servers_and_not_the_one_that
         assert servers.accepts_writes(stack.home.credentials(), stack.home.ports())
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert Stack(home).status().pids == {}
+
+
+def test_servers_that_the_last_user_is_stopping_are_not_taken(tmp_path, monkeypatch):
+    """Their last user has looked whether there is another, and stops them: a moment later they do not answer."""
+    stack, pid = Stack(tmp_path / "home"), [1]
+    stack.home.create()
+
+    def status(self):
+        names = ("s3", "mlflow")
+        listed = tuple(ServerStatus(name, None, pid[0], pid[0] is not None, 0.0, tmp_path) for name in names)
+        return StackStatus(self.home.path, listed)
+
+    def take():
+        with use_running_stack(stack.home.path) as taken:
+            return taken
+
+    monkeypatch.setattr(Stack, "status", status)
+    for name in SERVER_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with ThreadPoolExecutor(1) as pool:
+        with stack.home.lock():
+            taken = pool.submit(take)
+            _until(stack.home.in_use, bool)
+            time.sleep(0.2)
+            pid[0] = None
+        assert taken.result() is False
+
+
+def test_the_secrets_of_a_home_are_known_where_no_variable_holds_them(tmp_path):
+    home = Stack(tmp_path / "home").home
+    home.create()
+    made = home.ensure_credentials()
+    for secret in (made.secret_key, made.mlflow_password):
+        assert secret not in os.environ.values()
+        assert redact(f"the log says {secret}") == "the log says ***"
 
 
 @pytest.mark.parametrize(

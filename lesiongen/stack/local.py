@@ -322,7 +322,7 @@ def running_stack(home: str | Path) -> Iterator[Stack]:
 def use_running_stack(home: str | Path | None = None) -> Iterator[bool]:
     """Points this process at a stack that runs, for the length of a block.
 
-    Gives:
+    Yields:
         Whether the environment was set: not where it names servers of its own, nor where nothing runs.
     """
     stack = Stack(home if home is not None else default_home())
@@ -330,7 +330,9 @@ def use_running_stack(home: str | Path | None = None) -> Iterator[bool]:
         yield False
         return
     with stack.used():
-        if not stack._patient_status().running:  # they were stopped in between
+        with stack.home.lock():  # whoever stops them has not seen this user yet, or it is seen now and they stay
+            running = stack._patient_status().running
+        if not running:
             yield False
             return
         with _environment_of(stack):
