@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
-from lesiongen.errors import LesionGenError
-from lesiongen.interruption import interruptible
+from lesiongen.errors import LesionGenError, disk_error
+from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to
 from lesiongen.permissions import new_files_for_owner
 from lesiongen.references import read_reference, write_reference
@@ -54,8 +54,8 @@ def step(stage: str) -> Iterator[None]:
     What it writes is its owner's alone (`lesiongen.permissions`): the launcher of a pod runs as the same user.
 
     Raises:
-        SystemExit: The body raised a LesionGenError, whose text was written line by line and whose exit code is kept;
-            or it was interrupted by a signal, which was written too.
+        SystemExit: The body raised a LesionGenError, or the disk is full: the text was written line by line, the exit
+            code is that of the error. Or it was interrupted by a signal, which was written too.
     """
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     guard_streams()  # for good: the executor writes a traceback of its own after the step
@@ -66,11 +66,25 @@ def step(stage: str) -> Iterator[None]:
             with new_files_for_owner():
                 yield
         except LesionGenError as error:
-            _say(stage, str(error))
-            raise SystemExit(error.exit_code) from None
+            _fail(stage, error)
         except KeyboardInterrupt:
-            _say(stage, f"Interrupted by {requests.name}. Nothing unfinished was published.")
-            raise SystemExit(requests.exit_code) from None
+            _end_interrupted(stage, requests)
+        except Exception as error:
+            if requests.count:  # something else has met the signal first, such as a process of a pool
+                _end_interrupted(stage, requests)
+            if of_disk := disk_error(error):
+                _fail(stage, of_disk)
+            raise
+
+
+def _fail(stage: str, error: LesionGenError) -> NoReturn:
+    _say(stage, str(error))
+    raise SystemExit(error.exit_code) from None
+
+
+def _end_interrupted(stage: str, requests: Requests) -> NoReturn:
+    _say(stage, f"Interrupted by {requests.name}. Nothing unfinished was published.")
+    raise SystemExit(requests.exit_code) from None
 
 
 def _say(stage: str, text: str) -> None:

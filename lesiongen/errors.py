@@ -68,8 +68,10 @@ class Interrupted(LesionGenError):
     exit_code = 75
 
 
-def disk_error(error: OSError) -> StorageError | None:
+def disk_error(error: BaseException) -> StorageError | None:
     """Returns the error to show for a disk that takes no more; None where the error is about something else."""
+    if not isinstance(error, OSError):
+        return None
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) and not _is_without_temporary(error):
         return None
     place = f"{error.filename}: " if error.filename else ""

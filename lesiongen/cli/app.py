@@ -133,6 +133,8 @@ def main() -> None:
             app()
         except LesionGenError as error:
             _fail(error)
+        except KeyboardInterrupt:  # before the command had begun, or while it ended
+            _end_interrupted(requests)
         except SystemExit as ended:
             if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
                 _end_interrupted(requests)
@@ -140,7 +142,7 @@ def main() -> None:
         except Exception as error:
             if requests.count:  # something else has met the signal first, such as a process of a pool
                 _end_interrupted(requests)
-            if isinstance(error, OSError) and (of_disk := disk_error(error)):
+            if of_disk := disk_error(error):
                 _fail(of_disk)
             show_traceback()
             sys.exit(1)

@@ -185,6 +185,17 @@ def test_ctrl_c_is_answered(monkeypatch, capsys):
     assert "Interrupted." in capsys.readouterr().err
 
 
+def test_ctrl_c_before_the_command_begins_is_answered(monkeypatch, capsys):
+    def stop():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli, "app", stop)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err.startswith("Interrupted by SIGINT.")
+
+
 def test_values_of_set_are_typed():
     assert set_values(["steps=200", "flip=false", "base=tiny"]) == {"steps": 200, "flip": False, "base": "tiny"}
     with pytest.raises(UsageError, match="write field=value"):

@@ -80,6 +80,22 @@ def test_a_step_that_gets_sigterm_cleans_up_and_says_so() -> None:
     assert done.stdout.splitlines()[-1] == "ERROR [ingest] Interrupted by SIGTERM. Nothing unfinished was published."
 
 
+def test_a_full_disk_is_a_sentence() -> None:
+    done = _run("import errno; raise OSError(errno.ENOSPC, 'No space left on device', 'shard-3.parquet')")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].startswith("ERROR [ingest] A file cannot be written: shard-3.parquet: No space")
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_what_a_library_raises_of_an_interruption_is_one() -> None:
+    done = _run(
+        "import os\n    try: os.kill(os.getpid(), 15)\n    except KeyboardInterrupt: raise RuntimeError('pool')"
+    )
+    assert done.returncode == 143
+    assert done.stdout.splitlines()[-1] == "ERROR [ingest] Interrupted by SIGTERM. Nothing unfinished was published."
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 def test_a_mistake_in_the_code_keeps_its_traceback() -> None:
     done = _run("raise KeyError('x')")
     assert done.returncode == 1
