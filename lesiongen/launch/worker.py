@@ -15,7 +15,7 @@ from typing import NoReturn
 import psutil
 
 from lesiongen import errors
-from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.errors import Interrupted, LesionGenError, disk_error
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 
 __all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "run_as_process", "worker"]
@@ -76,10 +76,12 @@ def worker() -> Iterator[int]:
     try:
         yield rank
     except LesionGenError as error:
-        content = {"kind": type(error).__name__, "message": str(error.args[0]), "hint": error.hint}
-        _leave(folder / f"error-{rank}.json", json.dumps(content))
+        _leave_error(folder / f"error-{rank}.json", error)
         sys.exit(error.exit_code)
-    except Exception:
+    except Exception as error:
+        if of_disk := disk_error(error):
+            _leave_error(folder / f"error-{rank}.json", of_disk)
+            sys.exit(of_disk.exit_code)
         _leave(folder / f"failure-{rank}.txt", traceback.format_exc())
         raise
 
@@ -102,6 +104,12 @@ def error_of(folder: Path, *, stopping: bool) -> LesionGenError | None:
         if stopping or not isinstance(error, Interrupted):
             return error
     return None
+
+
+def _leave_error(path: Path, error: LesionGenError) -> None:
+    # An error of another module is raised as the kind of ours that it is derived from.
+    kind = next(each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__)
+    _leave(path, json.dumps({"kind": kind, "message": str(error.args[0]), "hint": error.hint}))
 
 
 def _leave(path: Path, text: str) -> None:

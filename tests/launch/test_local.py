@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lesiongen.errors import DataError, Interrupted, LesionGenError
+from lesiongen.errors import DataError, Interrupted, LesionGenError, StorageError
 from lesiongen.launch import Job, LocalLauncher, local
 
 MODULE = """
-import json, os, signal, sys, time
+import errno, json, os, signal, sys, time
 from pathlib import Path
 from lesiongen.errors import DataError, Interrupted
+from lesiongen.imaging import ImageError
 from lesiongen.launch import worker
 
 told = json.loads(sys.argv[1])
@@ -29,6 +30,10 @@ with worker() as rank:
         raise DataError("row 7 is wrong", hint="Correct it.")
     if told["do"] == "break" and rank == 1:
         raise KeyError("lost")
+    if told["do"] == "fill" and rank == 1:
+        raise OSError(errno.ENOSPC, "No space left on device", "step-7.safetensors")
+    if told["do"] == "misread" and rank == 1:
+        raise ImageError("not an image", "x.png")
     if told["do"] == "die" and rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     if told["do"] == "abort" and rank == 1:
@@ -74,6 +79,18 @@ def test_an_error_of_one_process_is_raised_as_it_is_and_ends_the_others(run, tmp
         run("refuse")
     assert raised.value.exit_code == 1
     assert _gone(_pids(tmp_path), 10)
+
+
+@pytest.mark.parametrize(
+    ("do", "kind", "message"),
+    [
+        ("fill", StorageError, "^A file cannot be written: step-7.safetensors: No space left on device\nFree some"),
+        ("misread", DataError, "^not an image: x.png$"),  # an error of another module is what it is derived from
+    ],
+)
+def test_what_a_process_meets_is_the_error_that_its_user_is_meant_to_read(run, do, kind, message):
+    with pytest.raises(kind, match=message):
+        run(do)
 
 
 @pytest.mark.parametrize(
