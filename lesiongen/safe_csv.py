@@ -10,14 +10,18 @@ from lesiongen.redaction import printable
 __all__ = ["csv_table"]
 
 # What begins a formula in Excel, LibreOffice or Google Sheets, in its full width too, behind blanks or quotes.
-_FORMULA = re.compile("[\\s\"'\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212|%]|[\t\r\n]")
+_BEGINNING = "[\\s\"'\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212|%]"
+_FORMULA = re.compile(f"{_BEGINNING}|[\t\r\n]")
+# Where the comma is the decimal sign a spreadsheet divides the line at semicolons, quoted or not.
+_NEXT_FORMULA = re.compile(f"(?<=[;\t\n])(?={_BEGINNING})")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Returns a table that no spreadsheet runs anything of.
 
-    A text that could begin a formula gets an apostrophe in front, by which spreadsheets know a text; numbers stay.
+    A text that could begin a formula gets an apostrophe in front, by which spreadsheets know a text, and so does a
+    part of it behind a semicolon, a tab or an end of line, where a spreadsheet may divide it; numbers stay.
     Characters that a terminal obeys are spelled out (`lesiongen.redaction.printable`). None is an empty cell.
     """
     text = io.StringIO()
@@ -30,5 +34,5 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _inert(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
-    cell = printable(cell)
+    cell = _NEXT_FORMULA.sub("'", printable(cell))
     return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell

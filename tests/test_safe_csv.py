@@ -24,10 +24,25 @@ def test_what_could_begin_a_formula_is_a_text(cell):
     assert "\x00" not in found and "\r" not in found
 
 
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("nevus;=cmd|'/C calc'!A0", "nevus;'=cmd|'/C calc'!A0"),
+        ('a, b; "=1+1', """a, b;' "=1+1"""),
+        ("one\n@SUM(A1)", "one\n'@SUM(A1)"),
+        ("x\t＝1", "x\t'＝1"),
+        ("a;b;+1", "a;b;'+1"),
+    ],
+)
+def test_a_spreadsheet_that_divides_at_semicolons_finds_no_formula_either(cell, written):
+    """As those do whose language writes the comma in numbers, whatever is quoted."""
+    assert list(csv.reader(io.StringIO(csv_table(["column"], [[cell]]), newline="")))[1:] == [[written]]
+
+
 def test_other_cells_stay_as_they_are():
-    row = ["nevus, left arm", "a=b", "é", "-12.5", 7, None, "", "ISIC_0000001.jpg"]
+    row = ["nevus, left arm; a-b", "a=b", "é", "-12.5", 7, None, "", "ISIC_0000001.jpg"]
     [found] = list(csv.reader(io.StringIO(csv_table(["x"], [row]))))[1:]
-    assert found == ["nevus, left arm", "a=b", "é", "-12.5", "7", "", "", "ISIC_0000001.jpg"]
+    assert found == ["nevus, left arm; a-b", "a=b", "é", "-12.5", "7", "", "", "ISIC_0000001.jpg"]
 
 
 def test_escapes_are_spelled_out():
