@@ -246,8 +246,8 @@ def _reopened(client: Any, run_id: str | None) -> str | None:
         return None
     with service_errors():
         try:
+            client.set_tag(run_id, OWNER_TAG, _owner_mark())  # first: open, it must not name a dead process
             client.update_run(run_id, status="RUNNING")
-            client.set_tag(run_id, OWNER_TAG, _owner_mark())
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
                 raise
@@ -296,8 +296,8 @@ def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
 def _reopen_parent(client: Any, parent: str, owner: str) -> None:
     """Opens the run of a pipeline run that is resumed: a killed one may have been closed meanwhile."""
     if owner and client.get_run(parent).data.tags.get(OWNER_TAG) != owner:
+        client.set_tag(parent, OWNER_TAG, owner)  # first: open, it must not name a dead process
         client.update_run(parent, status="RUNNING")
-        client.set_tag(parent, OWNER_TAG, owner)
 
 
 def _close_abandoned(client: Any) -> None:

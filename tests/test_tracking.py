@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from lesiongen import tracking
 from lesiongen.errors import Interrupted, ServiceError, UsageError
+from lesiongen.owner import this_process
 from lesiongen.tracking import finish_pipeline_run, mlflow_client, service_errors, stage_run
 
 
@@ -213,6 +215,21 @@ def test_passwords_in_addresses_are_taken_out(address, monkeypatch):
     with pytest.raises(ServiceError, match="refuses") as caught, service_errors():
         raise MlflowException(f"No such table at {address}")
     assert "me:" not in str(caught.value)
+
+
+def test_a_run_that_is_resumed_is_not_closed_by_a_stage_that_begins_meanwhile(server, monkeypatch):
+    with stage_run("finetune", {}) as first:
+        pass
+    server.set_tag(first.run_id, tracking.OWNER_TAG, json.dumps(this_process().plain() | {"ticks": 1}))  # was killed
+    update = MlflowClient.update_run
+
+    def update_and_meet_another(client, *arguments, **options):
+        update(client, *arguments, **options)
+        tracking._close_abandoned(client)
+
+    monkeypatch.setattr(MlflowClient, "update_run", update_and_meet_another)
+    with stage_run("finetune", {}, first.run_id):
+        assert server.get_run(first.run_id).info.status == "RUNNING"
 
 
 def test_the_run_of_a_killed_process_is_closed_by_the_next_stage_and_that_of_a_living_one_is_not(
