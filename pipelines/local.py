@@ -148,7 +148,7 @@ def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | N
     hint = _hint(folder)
     stop.check(hint)
     for stage, lines in log.errors.items():
-        words = "\n".join(lines) or "The step ended without a word."
+        words = "\n".join(lines) or "The step left no error message."
         raise LesionGenError(f"The pipeline stopped at {stage}: {words}", hint=hint)
     if failed is not None:
         raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed

@@ -136,7 +136,7 @@ def main() -> None:
         except KeyboardInterrupt:  # before the command had begun, or while it ended
             _end_interrupted(requests)
         except SystemExit as ended:
-            if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, without a word
+            if ended.code == INTERRUPTED:  # typer ends with it on Ctrl-C, and prints nothing
                 _end_interrupted(requests)
             raise
         except Exception as error:

@@ -103,7 +103,7 @@ def _source(evaluation: Mapping[str, Any], name: str) -> Mapping[str, str]:
         source = evaluation["sources"][name]
         return {"uri": str(source["uri"]), "version": str(source["version"])}
     except (KeyError, TypeError) as error:
-        raise DataError(f"The evaluation does not name its {name} images.", hint="Evaluate anew.") from error
+        raise DataError(f"The evaluation does not name its {name} images.", hint="Evaluate again.") from error
 
 
 def _opened(uri: str, version: str) -> Dataset:

@@ -96,7 +96,7 @@ def promote(
 def rollback(name: str, *, who: str | None = None, why: str = "") -> RollbackResult:
     """Makes the previous champion the champion again; repeated, it goes back further.
 
-    A rollback that did not end is finished first. Whoever repeats it goes back once, and is told so.
+    A rollback that did not end is finished first. Whoever repeats it goes back once; the log says so.
 
     Raises:
         UsageError: There is no champion, or none before it, or that one was deleted.

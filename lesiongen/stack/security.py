@@ -1,7 +1,7 @@
 """What closes the servers to everybody but the owner of their home: keys, a certificate and MLflow's login.
 
 Every user of the machine can reach a port on loopback, and so can a page in a browser. SeaweedFS leaves all but its S3
-port open; its parts prove who they are to one another by what is written here, anew at every start.
+port open. Its parts authenticate to one another by keys and a certificate, which are new at every start.
 """
 
 import secrets
