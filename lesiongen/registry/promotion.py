@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lesiongen.errors import DataError, UsageError
+from lesiongen.redaction import shown
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
 from lesiongen.registry.gates import Decision, Outcome, Policy, decide
 from lesiongen.registry.lease import Lease, lease
@@ -113,7 +114,7 @@ def rollback(name: str, *, who: str | None = None, why: str = "") -> RollbackRes
         earlier = _champions_before(events, current)
         if current is None or not earlier:
             raise UsageError(f"{name} has no earlier champion to go back to.", hint=f"lesiongen history {name}")
-        reasons = (why,) if why else ()
+        reasons = (shown(why),) if why else ()
         event = HistoryEvent(now(), who or whoami(), "rollback", current, current, earlier[-1], reasons, held.number)
         carry_out(held, event)
     return RollbackResult(name, earlier[-1], current)
@@ -151,7 +152,7 @@ def _decision_event(
     champion = version_of(held.client, held.name, CHAMPION)
     action = decision.outcome.lower()
     after = version if decision.outcome is Outcome.PROMOTE else champion
-    reasons = tuple(f"{reason.outcome} {reason.gate}: {reason.message}" for reason in decision.reasons)
+    reasons = tuple(shown(f"{reason.outcome} {reason.gate}: {reason.message}") for reason in decision.reasons)
     last = next((event for event in reversed(events) if event.action != "register"), None)
     if last is not None and last.number is not None and last.state == FINISHED and last.champion_after == champion:
         same = (last.action, last.version, last.reasons) == (action, version, reasons)

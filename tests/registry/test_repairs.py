@@ -111,6 +111,14 @@ def test_a_rollback_that_another_command_finished_goes_back_once_when_repeated(c
     assert [event.champion_after for event in history(name)] == ["1", "2", "3", "2", "1"]
 
 
+def test_the_history_holds_no_secret(client, name, tags, monkeypatch):
+    secret = "0aB1" * 4
+    monkeypatch.setenv("LESIONGEN_VLM_API_KEY", secret)
+    released(client, name, tags, versions=2, champions=2)
+    rollback(name, why=f"drawn with {secret} \x1b[2J")
+    assert history(name)[-1].reasons == ("drawn with *** \\x1b[2J",)
+
+
 def test_rollback_refuses_a_champion_that_was_deleted(client, name, tags):
     released(client, name, tags, versions=3, champions=3)
     client.delete_model_version(name, "2")
