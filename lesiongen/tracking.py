@@ -43,6 +43,8 @@ PIPELINE_OWNER = "LESIONGEN_PIPELINE_OWNER"
 """The variable that says which process the pipeline run is open in that a stage belongs to."""
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
+PARENT_SECONDS = 0.3
+"""Seconds in which the creation of a run that began earlier has reached the server."""
 QUIET_SECONDS = 60.0
 _PICTURE = re.compile(r"(data:image/\w+;base64,[A-Za-z0-9+/=]{1000,})")
 MOST_OPEN_RUNS = 100
@@ -286,7 +288,9 @@ def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
             return found[0]
         tags = {KIND_TAG: "pipeline", PARENT_TAG: pipeline_run, **_common_tags(owner)}
         mine = str(client.create_run(experiment, tags=tags, run_name=pipeline_run).info.run_id)
-        # Another stage may have created one too: the oldest is the one that all take.
+        # Another stage may have created one too: the oldest is the one that all take. One that was begun before this
+        # one may still be on its way to the server.
+        time.sleep(PARENT_SECONDS)
         oldest = _parents(client, experiment, pipeline_run)[0]
         if oldest != mine:
             client.delete_run(mine)

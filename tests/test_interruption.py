@@ -74,10 +74,10 @@ def test_a_second_request_interrupts_the_cleaning_up_and_a_third_ends_the_proces
 
 
 def test_a_closed_terminal_asks_to_stop_unless_the_process_was_told_to_outlive_it():
-    before = signal.getsignal(signal.SIGHUP)
-    assert signal.SIGHUP in stop_signals()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        assert signal.SIGHUP in stop_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert signal.SIGHUP not in stop_signals()
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -92,11 +92,11 @@ def finetune(
     target, root = open_storage(output), open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
     if not resume and published(output) is not None:
         raise _taken(output)
+    for storage in (root, target):
+        storage.require_writable()
     dataset = Dataset.open(dataset_uri)
     fingerprint = _fingerprint(config, dataset)
     place = root.child(fingerprint)
-    for storage in (root, target):
-        storage.require_writable()
     with claimed(target), claimed(place):
         return _finetune(config, dataset, output, root, fingerprint, shared=checkpoints is not None, resume=resume)
 

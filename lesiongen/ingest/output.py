@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lesiongen.dataset.manifest import MANIFEST_NAME
+from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME
 from lesiongen.dataset.writer import SHARD_NAME
 from lesiongen.errors import UsageError
 from lesiongen.ingest.rejections import LEFT_OUT_NAMES
@@ -11,7 +12,7 @@ from lesiongen.storage import overlap
 
 __all__ = ["check_output"]
 
-_DOCUMENTS = {*LEFT_OUT_NAMES.values(), REMOVED_NAME}
+_DOCUMENTS = {*LEFT_OUT_NAMES.values(), REMOVED_NAME, NEAR_DUPLICATES_NAME}
 
 
 def check_output(source: str, output: str) -> None:

@@ -31,6 +31,7 @@ def claimed(storage: Storage) -> Iterator[Claim]:
     if (claim := held.get(storage.uri)) is not None:
         yield claim
         return
+    storage.require_writable()
     with storage.claiming() as claim:
         token = _held.set({**held, storage.uri: claim})
         try:

@@ -1,6 +1,7 @@
 """A stage killed before any change of its storage and started again leaves what one does that nothing disturbed."""
 
 import signal
+import tempfile
 
 import pytest
 
@@ -11,7 +12,8 @@ from lesiongen.diffusion import SampleConfig
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
-from lesiongen.storage import open_storage, unique_prefix
+from lesiongen.storage import claimed, open_storage, unique_prefix
+from lesiongen.temporary import temporary_folder
 from lesiongen.validation import ValidateConfig
 from tests.diffusion.conftest import SIZE, build_dataset, build_pipeline
 from tests.evaluation.conftest import real_samples, synthetic_samples, write
@@ -81,6 +83,13 @@ def trial(request, inputs, tmp_path, stack_environment):
     return make
 
 
+def next_writer_comes(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was killed once all was published has nothing to do when it is repeated: the next writer cleans up."""
+    monkeypatch.setattr(tempfile, "tempdir", str(trial.folder / "tmp"))
+    with claimed(open_storage(trial.output)), temporary_folder("next"):
+        pass
+
+
 def clean(trial: Trial) -> None:
     assert trial.left() == []
     keys = [item.key for item in open_storage(trial.output).list()]
@@ -89,7 +98,7 @@ def clean(trial: Trial) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
 @pytest.mark.parametrize("name", ["ingest", "validate", "caption", "join", "sample", "copy"])
-def test_killed_before_any_change_and_started_again(trial, name, kind):
+def test_killed_before_any_change_and_started_again(trial, name, kind, monkeypatch):
     """Requests that change an S3 server, before and after, and changes of a folder."""
     undisturbed = trial(name, kind, 0)
     assert undisturbed.run() == 0, undisturbed.said()
@@ -98,14 +107,16 @@ def test_killed_before_any_change_and_started_again(trial, name, kind):
     for number in points(range(1, total + 1), step=9 if kind == "folder" else 6):
         tried = trial(name, kind, number)
         assert tried.run(kill_before=number) == -signal.SIGKILL, tried.said()
+        tried.let_a_minute_pass()
         # Who was killed once all was done, its claim given back too, has left nothing to go on with.
         assert tried.run() == 0 or "already holds a dataset" in tried.said(), tried.said()
         assert tried.content() == expected, f"killed before change {number} of {total}"
+        next_writer_comes(tried, monkeypatch)
         clean(tried)
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_an_evaluation_killed_as_it_begins_publishes_and_ends(trial, kind):
+def test_an_evaluation_killed_as_it_begins_publishes_and_ends(trial, kind, monkeypatch):
     undisturbed = trial("evaluate", kind, 0)
     assert undisturbed.run() == 0, undisturbed.said()
     total, expected = undisturbed.changes(), measured(undisturbed)
@@ -114,6 +125,7 @@ def test_an_evaluation_killed_as_it_begins_publishes_and_ends(trial, kind):
         assert tried.run(kill_before=number) == -signal.SIGKILL, tried.said()
         assert tried.run() == 0, tried.said()
         assert measured(tried) == expected, f"killed before change {number} of {total}"
+        next_writer_comes(tried, monkeypatch)
         clean(tried)
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageDraw, ImageFilter, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageFilter, PngImagePlugin
 from scipy.ndimage import label
 
 from lesiongen.imaging import decode, encode_png
@@ -58,6 +58,7 @@ def lesion() -> Image.Image:
 
 
 RED = Image.new("RGB", (20, 10), "red")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,8 @@ RED = Image.new("RGB", (20, 10), "red")
     [
         (saved(RED, "PNG"), ()),
         (saved(RED, "PNG", dpi=(72, 72)), ()),
-        (saved(RED, "JPEG", icc_profile=b"\0" * 200), ()),
+        (saved(RED, "JPEG", icc_profile=SRGB), ()),
+        (saved(RED, "JPEG", icc_profile=b"\0" * 200), ("unusable colour profile",)),
         (saved(RED, "JPEG", exif=exif(Orientation=6)), ()),
         (saved(RED, "JPEG", exif=located()), ("EXIF GPS",)),
         (saved(RED, "PNG", exif=located().tobytes()), ("EXIF GPS",)),

@@ -307,7 +307,7 @@ def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_ea
         ingest(config, str(source), str(out))
     assert not list(out.rglob("*"))
     with monkeypatch.context() as patched, pytest.raises(StorageError):
-        patched.setattr(LocalStorage, "write_json", fail)
+        patched.setattr(LocalStorage, "create_bytes", fail)  # of the manifest
         ingest(config, str(source), str(out))
     assert not list(tmp_path.rglob("*rejected.csv"))
     (out / "rejected.csv").parent.mkdir()

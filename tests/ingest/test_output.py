@@ -73,7 +73,7 @@ def test_an_interrupted_ingest_goes_on_in_its_folder(tmp_path, monkeypatch):
     out.mkdir()
     (out / ".train-00000-of-00001.parquet.0a1b2c3d").write_bytes(b"half")  # as a kill leaves it
     with monkeypatch.context() as patched, pytest.raises(StorageError):
-        patched.setattr(LocalStorage, "write_json", fail)
+        patched.setattr(LocalStorage, "create_bytes", fail)  # of the manifest
         ingest(CONFIG, str(source), str(out))
     assert list(out.glob("*.parquet"))
     assert ingest(CONFIG, str(source), str(out)).accepted == len(Dataset.open(str(out)))

@@ -42,6 +42,7 @@ FAULTS = {
     "image_sharp": {"sharpness": 5.9},
     "image_without_vignette": {"vignette_share": 0.21},
     "near_duplicate_across_splits": {"near_twin_in_other_split": "b (test)"},
+    "look_alike_across_splits": {"alike_in_other_split": "b (test)"},
     "near_duplicate_within_split": {"near_twin_in_same_split": "b"},
     "near_duplicate_with_other_diagnosis": {"near_twin_with_other_diagnosis": "b (mel)"},
     "duplicate_across_sources": {"twin_in_other_source": "b (ddi)"},
