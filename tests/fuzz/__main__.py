@@ -5,8 +5,8 @@ import itertools
 import sys
 from collections import Counter
 
-from .harness import Tally, try_cases, until
-from .worker import KINDS, Outcome
+from tests.fuzz.harness import Tally, try_cases, until
+from tests.fuzz.worker import KINDS, Outcome
 
 
 def main() -> int:

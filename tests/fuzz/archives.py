@@ -10,8 +10,7 @@ from pathlib import Path
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.sources import open_source
-
-from .mutation import TEXTS, damaged, shuffled
+from tests.fuzz.mutation import TEXTS, damaged, shuffled
 
 ENDINGS = (".zip", ".tar", ".tar.gz")
 NAMES = ("a.png", "b/a.png", "../a.png", "/a.png", "train/x.jpg", "metadata.csv", "inner.zip", "x\\y.png", "c" * 300)

@@ -18,9 +18,8 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig
 from lesiongen.validation import ValidateConfig
+from tests.fuzz.mutation import TEXTS, changed, damaged
 from tests.ingest.miniatures import picture
-
-from .mutation import TEXTS, changed, damaged
 
 REPORT: dict[str, Any] = {
     "patient": {"value": ["65 years", "male"], "source": "metadata", "evidence": {}},

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from .worker import Outcome, serve
+from tests.fuzz.worker import Outcome, serve
 
 WALL_SECONDS = 240.0
 """Time after which a process is ended; of a case, the processor time is bounded before."""
@@ -112,7 +112,7 @@ def in_folder(case: str) -> Path:
     import random
     from importlib import import_module
 
-    from .worker import KINDS
+    from tests.fuzz.worker import KINDS
 
     kind, _, number = case.partition(":")
     module, _, function = KINDS[kind].partition(":")

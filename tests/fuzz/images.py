@@ -14,8 +14,7 @@ from lesiongen.imaging.decoding import decode_small
 from lesiongen.imaging.file_pieces import JPEG_START, PNG_START, jpeg_pieces, png_pieces
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.ingest.pictures import clean
-
-from .mutation import NUMBERS, damaged, shuffled
+from tests.fuzz.mutation import NUMBERS, damaged, shuffled
 
 MODES = {
     "JPEG": ("RGB", "L", "CMYK", "YCbCr"), "PNG": ("RGB", "RGBA", "P", "L", "LA", "I;16", "1"),

@@ -9,11 +9,10 @@ from pathlib import Path
 from lesiongen.dataset import Dataset
 from lesiongen.errors import LesionGenError
 from lesiongen.ingest import IngestConfig, ingest
+from tests.fuzz import archives, images, tables
+from tests.fuzz.mutation import damaged
 from tests.ingest.cases import CASES
 from tests.ingest.miniatures import write_picture
-
-from . import archives, images, tables
-from .mutation import damaged
 
 
 def build(rng: random.Random, folder: Path) -> Callable[[], object]:

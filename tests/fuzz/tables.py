@@ -18,9 +18,8 @@ from lesiongen.ingest import IngestConfig
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.tables import read_table
 from lesiongen.storage import LocalStorage
+from tests.fuzz.mutation import NUMBERS, TEXTS, VALUES, damaged
 from tests.ingest.miniatures import opened
-
-from .mutation import NUMBERS, TEXTS, VALUES, damaged
 
 COLUMNS = (
     "file_name",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from .harness import Tally, try_cases, until
-from .worker import KINDS, Outcome, try_case
+from tests.fuzz.harness import Tally, try_cases, until
+from tests.fuzz.worker import KINDS, Outcome, try_case
 
 MINUTES = 2.0
 
@@ -44,8 +44,8 @@ def test_a_fault_is_found(tmp_path, monkeypatch, act, words):
 def test_a_case_makes_the_same_files_each_time(tmp_path: Path):
     import random
 
-    from . import tables
-    from .mutation import damaged
+    from tests.fuzz import tables
+    from tests.fuzz.mutation import damaged
 
     made = []
     for name in ("a", "b"):
