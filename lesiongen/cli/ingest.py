@@ -151,7 +151,7 @@ def _show(result: "IngestResult") -> None:
     for kind, name in LEFT_OUT_NAMES.items():
         if kind in kinds:
             count = kinds.count(kind)
-            console.print(f"  {count:,} row{'s' if count > 1 else ''} {kind}, see {name} beside it", markup=False)
+            console.print(f"  {count:,} row{'s' if count > 1 else ''} {kind}, see {name} in its folder", markup=False)
     if result.removed_metadata:
         kinds_removed = ", ".join(f"{kind} {count:,}" for kind, count in result.removed_metadata.items())
         console.print(f"  removed from image files: {kinds_removed}", markup=False)
