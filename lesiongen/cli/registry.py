@@ -22,7 +22,7 @@ __all__ = [
 HOLD_EXIT_CODE, REJECT_EXIT_CODE = 3, 4
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model.")]
-Who = Annotated[str | None, typer.Option(help="Who decides; user and host where not given.")]
+Who = Annotated[str | None, typer.Option(help="Who decides; by default LESIONGEN_USER, else user and host.")]
 
 
 def register_command(
