@@ -4,6 +4,7 @@ import functools
 import io
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ _VARIABLES = (
     "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE", "LESIONGEN_S3_TIMEOUT",
 )  # fmt: skip
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 READ_TIMEOUT = 60.0
 """Seconds that a server may be silent for while it answers, unless LESIONGEN_S3_TIMEOUT says otherwise."""
 _client_lock = threading.Lock()
@@ -102,6 +104,11 @@ class S3Storage(Storage):
         self.bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
         if not self.bucket:
             raise UsageError(f"{uri} names no bucket", hint="Write s3://bucket/prefix.")
+        if not _BUCKET.fullmatch(self.bucket):
+            # A user and password before the bucket must not be repeated in any message.
+            shown = "…" if "@" in uri or ":" in self.bucket else repr(self.bucket)
+            hint = "Write s3://bucket/prefix; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            raise UsageError(f"invalid bucket name {shown} in an s3:// address", hint=hint)
         self.prefix = f"{prefix}/" if prefix else ""
 
     def _name(self, key: str) -> str:
