@@ -1,9 +1,7 @@
 """Images that show the same photograph: resized, coded again, mirrored, turned or cropped a little."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -133,19 +131,18 @@ def _confirmed(
         return
     pictures = _Pictures.of(prints, numbers)
     pairs = nearest_pairs(pictures.descriptors)
-    chunks = (pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS))
-    with (
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,  # numpy lets go of the interpreter
-        progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar,
-    ):
-        for chunk, agreement in pool.map(lambda chunk: _compared(pictures, chunk), chunks):
+    # One after another: threads were measured to gain nothing, their steps are too small.
+    with progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar:
+        for start in range(0, len(pairs), _PAIRS):
+            chunk = pairs[start : start + _PAIRS]
+            agreement = _compared(pictures, chunk)
             bar.advance(len(chunk))
             same = agreement >= least
             yield from zip(chunk[same], agreement[same].tolist(), strict=True)
 
 
-def _compared(pictures: _Pictures, pairs: _Places) -> tuple[_Places, _Floats]:
-    """Returns those pairs that are worth a close look, and how far they agree.
+def _compared(pictures: _Pictures, pairs: _Places) -> _Floats:
+    """Returns how far each pair agrees; 0 for one that is not worth a close look.
 
     A crop is laid over its original better than the other way round: of both ways the better one is carried on.
     """
@@ -160,7 +157,7 @@ def _compared(pictures: _Pictures, pairs: _Places) -> tuple[_Places, _Floats]:
     worth = np.maximum(there, back) >= _WORTH_A_LOOK
     agreement = np.zeros(len(pairs), dtype=np.float32)
     agreement[worth] = _close_look(pictures, fixed[worth], moving[worth], turns[worth], maps[worth])
-    return pairs, agreement
+    return agreement
 
 
 def _first_look(

@@ -98,7 +98,6 @@ class FingerprintFile(Sequence[Fingerprint]):
             return [self[number] for number in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
             raise IndexError(index)
-        # Several threads may read at a time: none moves the others' position.
         return Fingerprint(os.pread(self._file.fileno(), _BYTES, index % self._count * _BYTES))
 
 
