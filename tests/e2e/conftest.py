@@ -30,8 +30,10 @@ class Command:
     def __init__(self, *arguments: str, **variables: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), **variables}
         self.process = subprocess.Popen(
-            [COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            [COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # What was read line by line may end within a character, of which `communicate` then gets the rest.
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
         self.lines: list[str] = []
 
     def wait_for(self, pattern: str) -> None:
