@@ -4,8 +4,8 @@ Each kind is planted 200 times: copies of images drawn from a set join the whole
 paired with its original. Pairs among the originals alone are either of one lesion by the set's own table, or were
 looked at: `SEEN` lists those that are one photograph; any other is a false positive.
 
-The lesions fall into two halves at random. The limit that the search uses must lie between what different lesions of
-one half reach and what copies of that half reach; the other half judges it.
+The lesions are divided into two halves at random. The limit that one half suggests, half way between what different
+lesions and copies reach, can then be compared with what different lesions of the other half reach.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def load_tokenizers(name: str) -> tuple[Any, ...]:
     anything else is a tokenizer itself.
 
     Raises:
-        UsageError: There is no tokenizer by that name, or it needs code of its own, which is never run.
+        UsageError: The tokenizer does not exist, or requires custom code, which is never run.
         StorageError: It cannot be fetched.
     """
     if name == "tiny":

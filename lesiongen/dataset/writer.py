@@ -169,7 +169,7 @@ class DatasetWriter:
         """Returns a local folder with the dataset as it will be published, for documents about it; no row follows.
 
         Raises:
-            DataError: There is no row.
+            DataError: The dataset has no rows.
             StorageError: The disk of temporary files is full.
         """
         self._close_all()

@@ -155,7 +155,7 @@ def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
     """Opens a diffusers pipeline folder as the family that it belongs to.
 
     Raises:
-        UsageError: It is no pipeline folder, of no family known here, or names code of its own.
+        UsageError: It is not a pipeline folder, its family is unknown, or it requires custom code.
         DataError: A part is missing, or a file of it is damaged.
     """
     from lesiongen.diffusion import stable_diffusion, stable_diffusion_xl  # noqa: F401  they register themselves

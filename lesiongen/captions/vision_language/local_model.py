@@ -24,7 +24,7 @@ class LocalModel:
         config: The model and its batch size.
 
     Raises:
-        UsageError: The model cannot be loaded, or needs code of its own.
+        UsageError: The model cannot be loaded, or requires custom code.
     """
 
     def __init__(self, config: VisionLanguageConfig) -> None:
