@@ -14,12 +14,32 @@ from lesiongen.redaction import register_secret
 from lesiongen.storage import open_storage
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["DATA_SUFFIXES", "model_files"]
+__all__ = ["DATA_SUFFIXES", "check_model_name", "model_files"]
 
 DATA_SUFFIXES = frozenset({".json", ".safetensors", ".txt"})
 """Endings of the files that may be fetched from S3 or a hub."""
 _FURTHER = frozenset({".jinja"})
 """Chat templates, which transformers renders in a sandbox; fetched where a caller wants them."""
+
+
+def check_model_name(name: str) -> None:
+    """Refuses what is neither a folder of this machine, nor an ``s3://`` prefix, nor a possible hub id.
+
+    Nothing is fetched: whether the prefix or the hub has the model is not known yet.
+
+    Raises:
+        UsageError: It is none of the three.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if name.startswith("s3://"):
+        open_storage(name)
+    elif not Path(name).is_dir():
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
 
 
 @contextmanager
@@ -35,6 +55,7 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
         UsageError: It is none of the three, or has no revisions.
         StorageError: It cannot be fetched.
     """
+    check_model_name(name)
     suffixes = _suffixes(wanted)
     remote, here = name.startswith("s3://"), Path(name).is_dir()
     if revision is not None and (remote or here):
@@ -56,15 +77,13 @@ def _suffixes(wanted: Sequence[str]) -> frozenset[str]:
 
 def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
     from huggingface_hub import get_token, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     register_secret(get_token())
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
-    except HFValidationError as error:
-        raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise StorageError(
-            f"{name} is no folder here, and could not be fetched from the hub",
+            f"{name} is not a folder on this machine, and could not be fetched from the hub",
             hint="Check the name and the network, or download the model and give its folder.",
         ) from error

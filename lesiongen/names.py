@@ -1,23 +1,26 @@
-"""The one rule for names: of a dataset, a model, an evaluation, a release."""
+"""The rule for names: of a dataset, a model, an evaluation, a release."""
 
 import re
+import unicodedata
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from lesiongen.errors import UsageError
 
-__all__ = ["LONGEST_NAME", "Name", "check_name"]
+__all__ = ["LONGEST_NAME", "DerivedName", "Name", "check_name", "name_from"]
 
 LONGEST_NAME = 100
 """Names become part of others, of paths and of S3 keys: ``<name>-captioned``, ``<name>-classifier.promotion-lock``."""
 
+_LONGEST_SUFFIX = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def _checked(name: str) -> str:
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"has {len(name)} characters, at most {LONGEST_NAME} are allowed")
+def _checked(name: str, longest: int = LONGEST_NAME) -> str:
+    if len(name) > longest:
+        raise ValueError(f"has {len(name)} characters, at most {longest} are allowed")
     if not _NAME.fullmatch(name):
         raise ValueError("must begin with a letter or digit and hold only A-Z, a-z, 0-9, '.', '_' and '-'")
     return name
@@ -25,6 +28,9 @@ def _checked(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_checked)]
 """A name that MLflow, a path, an S3 key and a query all take as it is."""
+
+DerivedName = Annotated[str, AfterValidator(partial(_checked, longest=LONGEST_NAME + _LONGEST_SUFFIX))]
+"""A name with what a stage appends to that of its input (``<name>-captioned``): somewhat longer, otherwise alike."""
 
 
 def check_name(name: str) -> str:
@@ -37,3 +43,13 @@ def check_name(name: str) -> str:
         return _checked(name)
     except ValueError as error:
         raise UsageError(f"name = {name!r}: {error}") from error
+
+
+def name_from(text: str) -> str:
+    """Returns a name that keeps to the rule, made from what a user called a folder or an archive.
+
+    Accents are dropped (``Läsionen (2024)`` becomes ``Lasionen-2024``), other characters become one ``-``; what is
+    too long is cut, and ``dataset`` is the name where nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-")[:LONGEST_NAME].rstrip("-") or "dataset"

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.config import StageConfig
+from lesiongen.names import DerivedName
 
 __all__ = ["CaptionConfig", "WriterName"]
 
@@ -40,7 +41,7 @@ class CaptionConfig(StageConfig):
     max_tokens: int | None = Field(None, ge=4)
     preview: int = Field(0, ge=0, le=500)
     allow_real_images: bool = True
-    name: str | None = Field(None, min_length=1)
+    name: DerivedName | None = None
 
     @field_validator("writers")
     @classmethod

@@ -19,6 +19,7 @@ from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import duplicate_groups, near_duplicates
+from lesiongen.names import Name
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
@@ -42,7 +43,7 @@ class MergeConfig(StageConfig):
         allow_real_images: Show real patients' images in the report.
     """
 
-    name: str = "merged"
+    name: Name = "merged"
     duplicates: Literal["drop", "keep", "fail"] = "drop"
     allow_real_images: bool = True
 

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
 from lesiongen.diffusion.sample_config import SampleConfig
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lesiongen.diffusion.sampling import SampleResult, join_samples, sample
 
 __all__ = [
+    "TINY_BASE",
     "FinetuneConfig",
     "FinetuneResult",
     "SampleConfig",

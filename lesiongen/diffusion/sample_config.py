@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from lesiongen.config import StageConfig, must_be, parse_config
 from lesiongen.diffusion.subgroups import SUBGROUPS, Subgroup
 from lesiongen.errors import UsageError
+from lesiongen.names import DerivedName
 
 __all__ = ["BALANCE", "Plan", "PlanEntry", "SampleConfig", "parse_plan"]
 
@@ -56,7 +57,7 @@ class SampleConfig(StageConfig):
     near 2 (Sariyildiz et al. 2023), so 2 is the default here.
     """
 
-    name: str | None = Field(default=None, min_length=1)
+    name: DerivedName | None = None
     """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
     per_class: int = Field(default=100, ge=1)
     """Images of each diagnosis, where there is no plan."""

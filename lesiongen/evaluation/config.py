@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from lesiongen.config import StageConfig
+from lesiongen.names import Name
 
 __all__ = ["EvaluateConfig"]
 
@@ -38,7 +39,7 @@ class EvaluateConfig(StageConfig):
         allow_real_images: Whether real images may be shown in the report, the pictures and MLflow.
     """
 
-    name: str = Field("evaluation", min_length=1)
+    name: Name = "evaluation"
     seed: int = Field(0, ge=0)
     seeds: int = Field(5, ge=1, le=50)
     image_size: int = Field(64, ge=32, le=512)

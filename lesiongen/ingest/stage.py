@@ -19,6 +19,7 @@ from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, remo
 from lesiongen.ingest.rows import Field, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, split_rows
+from lesiongen.names import name_from
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
@@ -72,7 +73,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
     check_output(source, output)
-    name = config.name or name_of(source)
+    name = config.name or name_from(name_of(source))
     target = open_storage(output)
     with claimed(target), stage_run("ingest", {**config.model_dump(), "name": name, "source": source}) as run:
         with open_source(source) as storage:

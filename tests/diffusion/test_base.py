@@ -52,7 +52,9 @@ def test_all_that_a_family_needs_is_fetched_from_the_hub_and_nothing_else(family
 
 
 def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):
-    with pytest.raises(StorageError, match="owner/other is no folder here, and could not be fetched from the hub"):
+    with pytest.raises(
+        StorageError, match="owner/other is not a folder on this machine, and could not be fetched from the hub"
+    ):
         local_model("owner/other").__enter__()
     with pytest.raises(UsageError, match="neither a folder, nor an s3:// prefix, nor a hub id"):
         local_model("./not/a/model").__enter__()

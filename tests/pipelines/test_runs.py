@@ -9,9 +9,11 @@ import pytest
 
 from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
-from lesiongen.diffusion import FinetuneConfig
+from lesiongen.dataset.merging import MergeConfig
+from lesiongen.diffusion import FinetuneConfig, SampleConfig
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.evaluation import EvaluateConfig
 from lesiongen.ingest import IngestConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from lesiongen.registry import check_name
@@ -82,6 +84,14 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         ({"config": {"sample": {"per_class": -1}}}, "SampleConfig: per_class"),
         ({"format": "tiff"}, "IngestConfig: format"),
         ({"preset": "huge"}, "no preset 'huge'"),
+        ({"root": "gs://bucket/prefix"}, "gs://bucket/prefix"),
+        ({"root": "s3:///prefix"}, "names no bucket"),
+        ({"config": {"evaluate": {"name": "a b"}}}, "EvaluateConfig: name"),
+        ({"config": {"finetune": {"base": "/nowhere/base"}}}, "caption.tokenizer: /nowhere/base is neither a folder"),
+        (
+            {"config": {"finetune": {"base": "/nowhere/base"}, "caption": {"tokenizer": "tiny"}}},
+            "finetune.base: /nowhere/base is neither a folder",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused(source: Path, values: dict[str, object], words: str) -> None:
@@ -99,17 +109,20 @@ def test_a_name_that_register_would_refuse_is_refused_before_anything_starts(sou
     with pytest.raises(UsageError, match="name"):
         check_name(name)
     if "lock" not in name:
-        with pytest.raises(UsageError, match="name"):
-            parse_config(IngestConfig, {"format": "isic", "name": name})
-        with pytest.raises(UsageError, match="name"):
-            parse_config(FinetuneConfig, {"name": name})
+        for kind in (IngestConfig, FinetuneConfig, MergeConfig, EvaluateConfig):
+            with pytest.raises(UsageError, match="name"):
+                parse_config(kind, {"format": "isic", "name": name} if kind is IngestConfig else {"name": name})
 
 
-def test_the_longest_name_is_taken_by_all(source: Path) -> None:
+def test_the_longest_name_is_taken_by_all_and_may_grow_by_what_a_stage_appends(source: Path) -> None:
     name = "a" * 100
     request = parse_config(RunRequest, {"source": str(source), "format": "isic", "preset": "miniature", "name": name})
     check_arguments(request.arguments())
-    parse_config(CaptionConfig, {"name": f"{name}-captioned"})
+    for kind in (CaptionConfig, SampleConfig):
+        assert parse_config(kind, {"name": f"{name}-captioned"}).name == f"{name}-captioned"
+        for refused in ("", "a b", "a/b", "a" * 121):
+            with pytest.raises(UsageError, match="name"):
+                parse_config(kind, {"name": refused})
 
 
 def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source: Path) -> None:
