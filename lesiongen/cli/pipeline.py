@@ -1,13 +1,17 @@
 """``lesiongen pipeline``: compile the release pipeline, or run it on this machine."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, summary, with_examples
 from lesiongen.redaction import shown
+
+if TYPE_CHECKING:
+    from pipelines.runs import RunRequest
 
 __all__ = ["app", "compile_command", "run_command"]
 
@@ -108,7 +112,7 @@ def run_command(
         Path, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
     ] = Path(".lesiongen"),
     resume: Annotated[
-        str | None, typer.Option(help="Go on with a run that was stopped: its id, or latest; nothing else is needed.")
+        str | None, typer.Option(help="Resume a run that was stopped: its id, or latest; nothing else is needed.")
     ] = None,
     as_json: Json = False,
     config: ConfigFile = None,
@@ -123,34 +127,32 @@ def run_command(
 
       lesiongen pipeline run --resume latest
     """
-    from lesiongen.config import parse_config
     from pipelines.local import run_pipeline
-    from pipelines.runs import RunFolder, RunRequest
 
-    if resume is not None:
-        _refuse_changes(context)
-        request = RunFolder.find(home, resume).request()
-    else:
-        asked = {
-            "source": _required(source, "--source"),
-            "format": _required(format, "--format"),
-            "preset": preset,
-            "name": name,
-            "seed": seed,
-            "runner": runner,
-            "image": image,
-            "caption_parts": caption_parts,
-            "sample_parts": sample_parts,
-            "root": root,
-            "source_revision": source_revision,
-            "config": _of_stages(set_values(changes)),
-        }
-        request = parse_config(RunRequest, asked)
+    request = _new_request(context.params) if resume is None else _earlier_request(context, home, resume)
     summary = run_pipeline(request, home=home, resume=resume, screen=sys.stderr if as_json else sys.stdout)
     if as_json:
         print_json(summary.as_dict())
     else:
         typer.echo(shown(summary.text()))
+
+
+def _new_request(given: Mapping[str, Any]) -> "RunRequest":
+    """Builds what to run from the parameters of the command, which have the names of the request's fields."""
+    from lesiongen.config import parse_config
+    from pipelines.runs import RunRequest
+
+    fields = {name: value for name, value in given.items() if name in RunRequest.model_fields and name != "config"}
+    for name in ("source", "format"):
+        fields[name] = _required(given[name], f"--{name}")
+    return parse_config(RunRequest, fields | {"config": _of_stages(set_values(given["changes"]))})
+
+
+def _earlier_request(context: typer.Context, home: Path, run: str) -> "RunRequest":
+    from pipelines.runs import RunFolder
+
+    _refuse_changes(context)
+    return RunFolder.find(home, run).request()
 
 
 def _refuse_changes(context: typer.Context) -> None:
