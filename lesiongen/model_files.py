@@ -31,7 +31,7 @@ def check_model_name(name: str) -> None:
         UsageError: It is none of the three.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     if name.startswith("s3://"):
         open_storage(name)

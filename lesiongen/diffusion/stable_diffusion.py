@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.diffusion.damage import told_as_damage
 from lesiongen.diffusion.family import (
     CaptionEncoder,
@@ -165,14 +166,30 @@ def load_part(kind: Any, folder: Path) -> Any:
 
     Raises:
         UsageError: The folder holds no safetensors weights of this kind.
-        DataError: Its configuration or its weights are damaged.
+        DataError: Its configuration or its weights are damaged, or do not fit together.
     """
     try:
         with without_bars(), told_as_damage(folder):
-            model = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
+            check_declared_size(folder, lambda: _described(kind, folder))
+            model, info = kind.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
     except OSError as error:
         raise _no_safetensors(folder, kind.__name__) from error
+    check_all_loaded(folder, info)
     model.requires_grad_(False)
+    return model
+
+
+def _described(kind: Any, folder: Path) -> torch.nn.Module:
+    """Builds what a part's configuration describes, without its weights."""
+    from diffusers import ModelMixin
+
+    model: torch.nn.Module = (
+        kind.from_config(kind.load_config(folder, local_files_only=True))
+        if issubclass(kind, ModelMixin)
+        else kind(kind.config_class.from_pretrained(folder, local_files_only=True))
+    )
     return model
 
 

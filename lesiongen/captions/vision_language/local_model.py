@@ -12,6 +12,7 @@ from lesiongen.captions.vision_language.backend import Answer
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.captions.vision_language.local_files import files_digest, local_files
 from lesiongen.captions.vision_language.question import Question
+from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.errors import UsageError
 
 __all__ = ["LocalModel"]
@@ -25,6 +26,7 @@ class LocalModel:
 
     Raises:
         UsageError: The model cannot be loaded, or requires custom code.
+        DataError: Its configuration does not fit its weights.
     """
 
     def __init__(self, config: VisionLanguageConfig) -> None:
@@ -119,12 +121,14 @@ def _conversation(question: Question) -> list[dict[str, Any]]:
 
 
 def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+    kind, local = AutoModelForImageTextToText, {"local_files_only": True, "trust_remote_code": False}
     try:
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=_precision(device)
+        check_declared_size(folder, lambda: kind.from_config(AutoConfig.from_pretrained(folder, **local)))
+        processor = AutoProcessor.from_pretrained(folder, **local)
+        model, info = kind.from_pretrained(
+            folder, use_safetensors=True, dtype=_precision(device), output_loading_info=True, **local
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise UsageError(
@@ -133,6 +137,7 @@ def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
             "torchvision (SmolVLM, Idefics3, LLaVA); models that take video too, such as Qwen2-VL, are served by "
             "vLLM or Ollama instead.",
         ) from error
+    check_all_loaded(folder, info)
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token

@@ -1,16 +1,18 @@
 """A local model: the real classes and the real processors, randomly initialised."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from lesiongen.captions.vision_language import VisionLanguageConfig, local_model
 from lesiongen.captions.vision_language.local_model import LocalModel
 from lesiongen.captions.vision_language.question import Question
 from lesiongen.captions.vision_language.writer import VisionLanguageWriter
-from lesiongen.errors import UsageError
+from lesiongen.errors import DataError, UsageError
 
 from . import tiny_models
 from .conftest import picture, sample
@@ -121,3 +123,26 @@ def test_code_of_the_model_is_not_run(tmp_path):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"config\.json"):
         LocalModel(config(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [("text_config", "num_hidden_layers"), ("vision_config", "num_hidden_layers"), ("text_config", "hidden_size")],
+)
+def test_a_configuration_that_is_larger_than_its_weights_takes_no_memory(folders, tmp_path, part, field):
+    folder = shutil.copytree(folders["llava"], tmp_path / "llava")
+    described = json.loads((folder / "config.json").read_text())
+    described[part][field] = 1 << 20
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="config.json describes"):
+        LocalModel(config(str(folder)))
+
+
+def test_weights_that_are_not_in_the_files_are_not_made_up(folders, tmp_path):
+    folder = shutil.copytree(folders["llava"], tmp_path / "llava")
+    weights = folder / "model.safetensors"
+    tensors = load_file(weights)
+    lost = next(name for name in sorted(tensors) if "mlp" in name)
+    save_file({name: value for name, value in tensors.items() if name != lost}, weights, {"format": "pt"})
+    with pytest.raises(DataError, match="asks for 1 tensors that the weights do not have"):
+        LocalModel(config(str(folder)))
