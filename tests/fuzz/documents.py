@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
+from lesiongen.captions import CaptionConfig
 from lesiongen.concepts import compose, read_report
 from lesiongen.config import parse_config, parse_yaml
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
+from lesiongen.dataset.merging import MergeConfig
+from lesiongen.diffusion import FinetuneConfig, SampleConfig
+from lesiongen.diffusion.sample_config import parse_plan
 from lesiongen.errors import DataError
+from lesiongen.evaluation import EvaluateConfig
 from lesiongen.imaging import encode_png
 from lesiongen.ingest import IngestConfig
+from lesiongen.registry import Policy
 from lesiongen.validation import ValidateConfig
 from tests.fuzz.mutation import TEXTS, changed, damaged
 from tests.ingest.miniatures import picture
@@ -36,6 +43,19 @@ YAML = (
 )
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12)
+)
+
+
+CONFIGS = (
+    IngestConfig, ValidateConfig, CaptionConfig, FinetuneConfig, SampleConfig, EvaluateConfig, MergeConfig, Policy,
+)  # fmt: skip
+PLANS: tuple[Any, ...] = (
+    "balance",
+    {"mel": 3, "nv": 2},
+    [
+        {"diagnosis": "mel", "count": 2, "where": {"skin_tone": "V"}},
+        {"diagnosis": "nv", "count": 1, "prompt": "a nevus"},
+    ],
 )
 
 
@@ -92,20 +112,32 @@ def manifests(rng: random.Random, folder: Path) -> Callable[[], object]:
 
 
 def configurations(rng: random.Random, folder: Path) -> Callable[[], object]:
-    """Makes YAML, as a configuration or a policy."""
+    """Makes YAML: a configuration of a stage, its own fields changed, or a policy."""
+    kind = rng.choice(CONFIGS)
     text = BOMB if rng.random() < 0.02 else rng.choice(YAML)
-    if rng.random() < 0.5:
-        text = json.dumps(changed(rng, parse_yaml(rng.choice(YAML[:2]), "whole")))
-    text = damaged(rng, text.encode()).decode("utf-8", "replace") if rng.random() < 0.7 else text
+    if rng.random() < 0.7:
+        text = json.dumps(changed(rng, _defaults(kind)))
+    text = damaged(rng, text.encode()).decode("utf-8", "replace") if rng.random() < 0.5 else text
 
     def act() -> None:
         values = parse_yaml(text, "config.yaml")
-        if not isinstance(values, dict):
-            return
-        kind = rng.choice((IngestConfig, ValidateConfig))
-        parse_config(kind, values)
+        if isinstance(values, dict):
+            parse_config(kind, values)
 
     return act
+
+
+def _defaults(kind: type[BaseModel]) -> Any:
+    given = {"format": "image_folder"} if kind is IngestConfig else {}
+    return parse_config(kind, given).model_dump(mode="json")
+
+
+def plans(rng: random.Random, folder: Path) -> Callable[[], object]:
+    """Makes a sampling plan, as a file would hold it."""
+    text = json.dumps(changed(rng, rng.choice(PLANS), share=rng.choice((0.05, 0.2, 0.5))))
+    text = damaged(rng, text.encode()).decode("utf-8", "replace") if rng.random() < 0.2 else text
+
+    return lambda: parse_plan(parse_yaml(text, "plan.yaml"), "plan.yaml")
 
 
 SCHEDULER = {

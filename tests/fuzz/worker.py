@@ -23,7 +23,7 @@ from lesiongen.errors import LesionGenError
 KINDS = {
     "images": "images:build", "tables": "tables:build", "archives": "archives:build", "ingests": "ingests:build",
     "concepts": "documents:concepts", "manifests": "documents:manifests", "models": "documents:models",
-    "configurations": "documents:configurations",
+    "configurations": "documents:configurations", "plans": "documents:plans",
 }  # fmt: skip
 CPU_SECONDS = 30.0
 MEMORY_BYTES = 3 << 30
