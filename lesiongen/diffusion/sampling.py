@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -106,24 +106,24 @@ def sample(
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
         wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
         if not is_published(target, origin | which):
-            with (
-                kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)),
-                DatasetWriter(
-                    output,
-                    name=name,
-                    licence=source.manifest.licence if source else None,
-                    attribution=source.manifest.attribution if source else None,
-                    origin=origin | which,
-                ) as writer,
-            ):
-                for item in _samples(generator, planned, config, model_uri, source, drawn):
-                    writer.add(item)
-                writer.documents |= _documents(Dataset.open(writer.finished()))
+            with kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)):
+                samples = _samples(generator, planned, config, model_uri, source, drawn)
+                _publish(samples, output, name, source, origin | which)
         result = _report(run, Dataset.open(output))
         drawn.clear(wanted)
         if not work:
             place.delete_all()  # what attempts of another configuration have left too
         return result
+
+
+def _publish(
+    samples: Iterable[Sample], output: str, name: str, source: Dataset | None, origin: Mapping[str, Any]
+) -> None:
+    licence, attribution = (source.manifest.licence, source.manifest.attribution) if source else (None, None)
+    with DatasetWriter(output, name=name, licence=licence, attribution=attribution, origin=origin) as writer:
+        for item in samples:
+            writer.add(item)
+        writer.documents |= _documents(Dataset.open(writer.finished()))
 
 
 def join_samples(parts: Sequence[str], output: str) -> SampleResult:
