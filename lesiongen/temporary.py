@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["hold_folder", "remove_ownerless", "temporary_folder"]
+__all__ = ["hold_folder", "remove_leftovers", "remove_ownerless", "temporary_folder"]
 
 logger = logging.getLogger(__name__)
 _OURS = re.compile(r"lesiongen-[a-z]+-[0-9a-f]{16}")
@@ -32,7 +32,7 @@ _swept: set[str] = set()
 def temporary_folder(kind: str) -> Iterator[Path]:
     """Gives a new folder, for this user alone, that is removed when the block ends.
 
-    The first call of a process also removes the folders that killed processes of this user have left.
+    `remove_leftovers` first.
 
     Args:
         kind: What it is for; part of its name.
@@ -40,8 +40,8 @@ def temporary_folder(kind: str) -> Iterator[Path]:
     Raises:
         OSError: The disk of temporary files is full, or may not be written.
     """
+    remove_leftovers()
     root = Path(tempfile.gettempdir())
-    _sweep_once(root)
     unnamed = root / f".lesiongen-new-{secrets.token_hex(8)}"
     unnamed.mkdir(mode=0o700)
     folder = root / f"lesiongen-{kind}-{secrets.token_hex(8)}"
@@ -67,7 +67,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sweep_once(root: Path) -> None:
+def remove_leftovers() -> None:
+    """Removes, at the first call of a process, the temporary folders that killed processes of this user have left."""
+    root = Path(tempfile.gettempdir())
     with _sweeping:
         if str(root) in _swept:
             return

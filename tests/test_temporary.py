@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lesiongen import temporary
+from lesiongen.storage import claimed, open_storage
 from lesiongen.temporary import hold_folder, remove_ownerless, temporary_folder
 
 OWNER = """
@@ -53,6 +54,15 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_and_that_of_a_living_
             assert mine.stat().st_mode & 0o777 == 0o700
             assert set(tmp_path.iterdir()) == {kept, used, mine}
         assert set(tmp_path.iterdir()) == {kept, used}
+
+
+def test_a_writer_that_needs_no_temporary_folder_removes_those_of_killed_processes_too(tmp_path):
+    """A repeated command may find that all was published before the first was killed."""
+    with owner(tmp_path) as (killed, left):
+        killed.kill()
+        killed.wait()
+        with claimed(open_storage(tmp_path / "output")):
+            assert not left.exists()
 
 
 def test_a_folder_that_another_process_uses_stays_after_its_owner(tmp_path):

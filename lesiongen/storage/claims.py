@@ -5,12 +5,13 @@ S3 by an object. A claim ends with its block; that of a killed process is found 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.owner import Owner
 from lesiongen.storage.interface import Claim, Storage
+from lesiongen.temporary import remove_leftovers
 
 __all__ = ["claimed", "occupied", "overtaken"]
 
@@ -32,6 +33,8 @@ def claimed(storage: Storage) -> Iterator[Claim]:
         yield claim
         return
     storage.require_writable()
+    with suppress(OSError):  # a full disk of temporary files is met where one is needed
+        remove_leftovers()  # a repeated command may find all published, and need no temporary folder of its own
     with storage.claiming() as claim:
         token = _held.set({**held, storage.uri: claim})
         try:
