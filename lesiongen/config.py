@@ -24,7 +24,7 @@ _UNKNOWN, _MISSING, _OUR_WORDS = "extra_forbidden", "missing", "value_error"
 
 
 def must_be(what: str) -> WrapValidator:
-    """Marks a field so that whatever is wrong with its value is told in one sentence: what it must be.
+    """Marks a field so that whatever is wrong with its value is reported in one sentence: what it must be.
 
     pydantic's own words are about types, and of a field of several types it tells what is wrong with each.
     """
@@ -99,7 +99,7 @@ def _problem(item: Any) -> str:
         return str(item["ctx"]["error"] if item["type"] == _OUR_WORDS else item["msg"])
     field = ".".join(str(part) for part in item["loc"])
     if item["type"] == _UNKNOWN:
-        return f"{field} is no field"
+        return f"unknown field {field}"
     if item["type"] == _MISSING:
         return f"{field} is missing"
     if item["type"] == _OUR_WORDS:

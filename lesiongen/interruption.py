@@ -115,7 +115,7 @@ def kept_when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
         except KeyboardInterrupt:
             if requests.count > 1:
                 raise
-            hint = "Start the same command again to go on from there."
+            hint = "Run the same command again to resume from there."
             raise Interrupted(f"Stopped by {requests.name}: {kept()}", hint=hint) from None
 
 

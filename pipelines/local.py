@@ -141,7 +141,7 @@ def _runner(request: RunRequest, folder: RunFolder, source: str) -> Any:
 
 
 def _hint(folder: RunFolder) -> str:
-    return f"Log: {folder.log}\nGo on from there: lesiongen pipeline run --resume {folder.id}"
+    return f"Log: {folder.log}\nResume it: lesiongen pipeline run --resume {folder.id}"
 
 
 def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | None, stop: StopOfRun) -> None:

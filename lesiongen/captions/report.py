@@ -52,8 +52,8 @@ def _result(counts: CaptionCounts) -> list[Block]:
         blocks.append(Callout("warning", f"{checks.rejected:,} captions were rejected and name the diagnosis alone."))
     blocks.append(
         Text(
-            "Captions describe what a source said of an image. They are no diagnosis, and a tone that was measured in "
-            "a picture is not the patient's skin type."
+            "Captions describe what a source said of an image. They are not a diagnosis, and a tone that was measured "
+            "in a picture is not the patient's skin type."
         )
     )
     return blocks

@@ -44,7 +44,7 @@ def finetune_command(
         str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option(help="Go on from the newest checkpoint of the same run, if there is one.")
+        bool, typer.Option(help="Resume from the newest checkpoint of the same run, if there is one.")
     ] = True,
     config_file: ConfigFile = None,
     as_json: Json = False,

@@ -29,7 +29,7 @@ def merge_command(
     name: Annotated[str | None, typer.Option(help="Name of the merged dataset.")] = None,
     duplicates: Annotated[
         Duplicates | None,
-        typer.Option(help="Drop what stands in several datasets or would leak across splits, keep it, or fail."),
+        typer.Option(help="Drop what several datasets have or would leak across splits, keep it, or fail."),
     ] = None,
     real_images: Annotated[
         bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the report.")
@@ -99,7 +99,7 @@ def _show(report: Mapping[str, Any]) -> None:
     if report["dropped"]:
         console.print(f"  left out: {len(report['dropped']):,} images", markup=False)
     if report["leaks_kept"]:
-        text = f"  {report['leaks_kept']:,} groups of images stand in several splits: a leak"
+        text = f"  {report['leaks_kept']:,} groups of images are in several splits: a leak"
         console.print(text, style="red", markup=False)
     if report["label_conflicts"]:
         text = f"  {report['label_conflicts']:,} images have another diagnosis in another dataset"

@@ -81,7 +81,7 @@ def _load_defaults(context: typer.Context, path: Path | None) -> Path | None:
     values = {}
     for key, value in read_yaml(path).items():
         if (name := names.get(str(key).replace("-", "_"))) is None:
-            raise UsageError(f"{path}: {key} is no option of {context.command_path}")
+            raise UsageError(f"{path}: unknown option {key} of {context.command_path}")
         values[name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path

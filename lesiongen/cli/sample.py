@@ -115,7 +115,7 @@ def _plan(plan: str | None) -> Any:
     if plan is None or plan == BALANCE:
         return plan
     if not Path(plan).is_file():
-        raise UsageError(f"--plan {plan}: there is no such file", hint=f"Name a YAML file, or write {BALANCE}.")
+        raise UsageError(f"--plan {plan}: no such file", hint=f"Give a YAML file, or write {BALANCE}.")
     return parse_plan(load_yaml(Path(plan)), plan)
 
 

@@ -129,7 +129,7 @@ def seven_point_report(values: Mapping[str, str]) -> Report:
         if column == "elevation":
             elevation |= _elevation(word)
         elif column not in SEVEN_POINT_VALUES:
-            raise ValueError(f"{column!r} is no column of the seven-point checklist")
+            raise ValueError(f"unknown column {column!r} of the seven-point checklist")
         elif word:
             marks |= _structure(column, word)
     return _expert_report({"patterns": marks, "elevation": elevation})
@@ -140,13 +140,13 @@ def _structure(column: str, value: str) -> dict[str, bool]:
     if value == "absent":
         return {name: False}
     if value not in words:
-        raise ValueError(f"{column} = {value!r} is none of absent, {', '.join(words)}")
+        raise ValueError(f"{column} = {value!r} is not one of absent, {', '.join(words)}")
     return {words[value]: True}
 
 
 def _elevation(value: str) -> dict[str, bool]:
     if value and value not in ("flat", "palpable", "nodular"):
-        raise ValueError(f"elevation = {value!r} is none of flat, palpable, nodular")
+        raise ValueError(f"elevation = {value!r} is not one of flat, palpable, nodular")
     return {value: True} if value else {}
 
 
@@ -159,7 +159,7 @@ def skincon_report(present: Mapping[str, bool]) -> Report:
     entries: dict[str, dict[str, bool]] = {}
     for concept, mark in present.items():
         if concept not in SKINCON_CONCEPTS:
-            raise ValueError(f"{concept!r} is none of SkinCon's 48 concepts")
+            raise ValueError(f"{concept!r} is not one of SkinCon's 48 concepts")
         name, word = SKINCON_CONCEPTS[concept]
         entries.setdefault(name, {})[word] = bool(mark)
     return _expert_report(entries)
@@ -172,7 +172,7 @@ def dermoscopic_report(marks: Mapping[str, bool]) -> Report:
         ValueError: A name is none of the five features.
     """
     if unknown := [name for name in marks if name not in DERMOSCOPIC_FEATURES]:
-        raise ValueError(f"{unknown[0]!r} is no dermoscopic feature; known: {', '.join(DERMOSCOPIC_FEATURES)}")
+        raise ValueError(f"unknown dermoscopic feature {unknown[0]!r}; known: {', '.join(DERMOSCOPIC_FEATURES)}")
     return _expert_report({"patterns": {DERMOSCOPIC_FEATURES[name]: bool(mark) for name, mark in marks.items()}})
 
 

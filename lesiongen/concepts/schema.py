@@ -111,7 +111,7 @@ class _Words:
         if self.entry == "patient":
             _check_patient(entry)
         elif unknown := [word for word in entry.value if word not in VOCABULARIES[self.entry]]:
-            raise ValueError(f"{unknown[0]!r} is no word for {self.entry}")
+            raise ValueError(f"unknown word {unknown[0]!r} for {self.entry}")
         if self.entry == "skin_tone":
             _check_tone(entry)
         return entry
@@ -218,7 +218,7 @@ def read_report(text: str | None) -> Report:
 
 
 def _no_report(text: str, error: Exception) -> DataError:
-    problem = DataError(f"concepts = {text[:80]!r} is no report: {str(error)[:500]}")
+    problem = DataError(f"concepts = {text[:80]!r}: invalid report: {str(error)[:500]}")
     problem.__cause__ = error  # a reader tells it without the text
     return problem
 

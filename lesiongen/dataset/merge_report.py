@@ -133,7 +133,7 @@ def merge_page(name: str, summary: Mapping[str, Any], pictures: Mapping[tuple[in
 def _result(summary: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [Callout("error", conflict + ".") for conflict in summary["licence_conflicts"]]
     if summary["leaks_kept"]:
-        blocks.append(Callout("error", f"{summary['leaks_kept']} groups of images stand in several splits: a leak."))
+        blocks.append(Callout("error", f"{summary['leaks_kept']} groups of images are in several splits: a leak."))
     elif summary["leaks"]:
         text = f"{summary['leaks']} groups of images would have stood in several splits; images were left out for it."
         blocks.append(Callout("info", text))
@@ -175,7 +175,7 @@ def _duplicates(summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], I
     heads = ["image", "copy", "kind", "split", "diagnosis", "kept"]
     shown = list(_side_by_side(pairs, pictures))
     withheld = [] if shown else [Text("The images are left out: they may show real patients.")]
-    return [Text(f"{len(pairs):,} images stand in several datasets. {rule}"), *shown, *withheld,
+    return [Text(f"{len(pairs):,} images are in several datasets. {rule}"), *shown, *withheld,
             Table(heads, rows, _of(pairs))]  # fmt: skip
 
 

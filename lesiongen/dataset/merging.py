@@ -76,7 +76,7 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
     datasets = _opened(uris)
     if within := next((uri for uri in uris if overlap(uri, output)), None):
         raise UsageError(
-            f"The output {output} is the dataset {within}, or lies within or around it", hint="Name a new folder."
+            f"The output {output} is the dataset {within}, or is inside it, or contains it", hint="Name a new folder."
         )
     params = {**config.model_dump(), "datasets": " ".join(uris)}
     with claimed(open_storage(output)), stage_run("merge", params) as run:

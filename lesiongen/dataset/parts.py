@@ -38,7 +38,7 @@ class Part:
         """
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
         if match is None:
-            raise UsageError(f"{text!r} is no part of a whole", hint="Write i/n, for example 2/4: the second of four.")
+            raise UsageError(f"invalid part {text!r}", hint="Write i/n, for example 2/4: the second of four.")
         return cls(int(match[1]), int(match[2]))
 
     def rows(self, total: int) -> range:

@@ -154,9 +154,9 @@ class DatasetWriter:
             StorageError: The disk of temporary files is full.
         """
         if sample.split not in SPLITS:
-            raise DataError(f"{sample.image_id}: split = {sample.split!r} is none of {', '.join(SPLITS)}")
+            raise DataError(f"{sample.image_id}: split = {sample.split!r} is not one of {', '.join(SPLITS)}")
         if sample.image_id in self._ids:
-            raise DataError(f"image_id = {sample.image_id!r} stands twice in the dataset {self.name!r}")
+            raise DataError(f"duplicate image_id {sample.image_id!r} in the dataset {self.name!r}")
         self._ids.add(sample.image_id)
         self._classes[sample.diagnosis] += 1
         with temporary_space():

@@ -174,7 +174,7 @@ def _finished(job: TrainingJob, run: StageRun, store: CheckpointStore) -> Traine
         raise StorageError(
             f"The training ended, but its checkpoint of step {job.config.steps} in {job.checkpoints} cannot be read: "
             f"there is {found}",
-            hint="Start the same command again: it goes on from there.",
+            hint="Run the same command again: it resumes from there.",
         )
     return trainer_of(job, run, last)
 

@@ -219,7 +219,7 @@ def _parsed(content: bytes, name: str) -> ModelManifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "its content"
-        raise DataError(f"{name} is no model manifest: {where}: {first['msg']}") from error
+        raise DataError(f"{name} is not a valid model manifest: {where}: {first['msg']}") from error
     others = {key: value for key, value in json.loads(content).items() if key != _DIGEST}
     if manifest.manifest_sha256 not in (None, json_digest(others)):
         hint = "Copy the model again from where it is whole, or publish it again."

@@ -23,9 +23,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{folder} is no diffusers pipeline: model_index.json: {error}") from error
+        raise UsageError(f"{folder} is not a diffusers pipeline: model_index.json: {error}") from error
     if not isinstance(index, dict) or "_class_name" not in index:
-        raise UsageError(f"{folder} is no diffusers pipeline: model_index.json: missing field '_class_name'")
+        raise UsageError(f"{folder} is not a diffusers pipeline: model_index.json: missing field '_class_name'")
     if not isinstance(index["_class_name"], str):
         raise _foreign(folder, "_class_name", index["_class_name"])
     for part, declared in index.items():

@@ -143,7 +143,7 @@ def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
     if unknown := sorted({entry.diagnosis for entry in plan} - known):
         near = "".join(f"Did you mean {name}? " for name in get_close_matches(unknown[0], known, n=1))
         raise UsageError(
-            f"plan: {unknown[0]!r} is no diagnosis of the training images",
+            f"plan: no training images of the diagnosis {unknown[0]!r}",
             hint=f"{near}Known: {', '.join(sorted(known))}.",
         )
 

@@ -120,7 +120,7 @@ def parse_plan(plan: Any, source: str = "plan") -> Plan:
         _require_images(listed, source)
         return listed
     raise UsageError(
-        f"{source} = {plan!r} is no plan",
+        f"{source} = {plan!r}: invalid plan",
         hint="Give a count for each diagnosis (mel: 200), a list of entries, or balance.",
     )
 
@@ -130,7 +130,8 @@ def _entry(entry: Any, source: str) -> PlanEntry:
         return entry
     if not isinstance(entry, Mapping):
         raise UsageError(
-            f"{source}: {entry!r} is no entry", hint="Write one as {diagnosis: mel, count: 100, where: {sex: female}}."
+            f"{source}: invalid entry {entry!r}",
+            hint="Write one as {diagnosis: mel, count: 100, where: {sex: female}}.",
         )
     return parse_config(PlanEntry, entry, source)
 

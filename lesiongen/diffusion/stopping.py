@@ -41,7 +41,7 @@ class StopRequest:
         if not self._patient:
             raise Interrupted(
                 f"Stopped by {self.requested}",
-                hint="Start the same command again; it goes on from its newest checkpoint, if there is one.",
+                hint="Run the same command again; it resumes from its newest checkpoint, if there is one.",
             )
 
 

@@ -233,7 +233,7 @@ class Trainer:
             raise Interrupted(
                 f"Stopped by {stop.requested or 'another process'} after step {history.step} of {config.steps}; "
                 f"the state is saved in {self.checkpoints.store.storage.uri}",
-                hint="Start the same command again to go on from there.",
+                hint="Run the same command again to resume from there.",
             )
 
     def _stopping(self, stop: StopRequest) -> bool:

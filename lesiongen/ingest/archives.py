@@ -91,7 +91,7 @@ class ArchiveStorage(ReadOnlyStorage):
         try:
             members = _by_key(uri, self._members(file))
         except _DAMAGE as error:
-            raise DataError(f"{uri} is damaged, or is no such archive: {error}", hint="Fetch it again.") from error
+            raise DataError(f"{uri} is damaged, or is not such an archive: {error}", hint="Fetch it again.") from error
         check_expansion(uri, sum(member.size for member in members.values()), bytes_stored)
         self._files = _without_top_folder({key: member for key, member in members.items() if not _is_hidden(key)}, top)
 

@@ -123,7 +123,7 @@ def _index(row: TableRow | Rejection, earlier: dict[int, str]) -> int:
         raise DataError(str(row))
     field: Field = row.field("indexes")
     if not field.text.isdecimal():
-        raise DataError(str(row.reject(field, "is no row number of meta.csv (counted from 0)")))
+        raise DataError(str(row.reject(field, "is not a row number of meta.csv (counted from 0)")))
     if int(field.text) in earlier:
         raise DataError(str(row.reject(field, f"is a row of the {earlier[int(field.text)]} split already")))
     return int(field.text)

@@ -46,7 +46,7 @@ def age(field: Field) -> float | None:
     except ValueError:
         years = math.nan
     if not 0 <= years <= 120:
-        raise FieldError(field, "is no age in years between 0 and 120")
+        raise FieldError(field, "is not an age in years between 0 and 120")
     return years
 
 
@@ -71,7 +71,7 @@ def mark(field: Field) -> bool | None:
 
 def official_split(field: Field) -> str | None:
     """Returns the published split in the dataset's own words."""
-    return _choice(field, _SPLITS, "is none of train, validation, test and their usual spellings")
+    return _choice(field, _SPLITS, "is not one of train, validation, test and their usual spellings")
 
 
 def skin_tone(tone: Field, scale: str | None) -> str | None:
@@ -97,7 +97,7 @@ def report(field: Field) -> str | None:
     try:
         return read_report(field.text).to_text()
     except DataError as error:
-        raise FieldError(field, f"is no report: {str(error.__cause__)[:500]}") from error
+        raise FieldError(field, f"invalid report: {str(error.__cause__)[:500]}") from error
 
 
 def _choice(field: Field, choices: dict[str, str], reason: str) -> str | None:

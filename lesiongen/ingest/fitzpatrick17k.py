@@ -96,7 +96,7 @@ class Fitzpatrick17kReader(Reader):
 
     def _check_quality(self, qc: Field) -> None:
         if qc.text and qc.text not in VERDICTS:
-            raise FieldError(qc, f"is none of blank, {', '.join(VERDICTS)}")
+            raise FieldError(qc, f"is not one of blank, {', '.join(VERDICTS)}")
         if self.qc == "usable" and qc.text == WRONG:
             raise FieldError(
                 qc, "a dermatologist found the label wrong (--option qc=any keeps such images)", "excluded"
@@ -121,7 +121,7 @@ class Fitzpatrick17kReader(Reader):
 
 def _image(row: TableRow, image: Field, index: ImageIndex) -> str:
     if not re.fullmatch(r"[0-9a-f]{32}", image.text):
-        raise FieldError(image, "is no MD5 hash of 32 hexadecimal digits")
+        raise FieldError(image, "is not an MD5 hash of 32 hexadecimal digits")
     try:
         return index.of_stem(image, absent="missing")
     except FieldError as error:

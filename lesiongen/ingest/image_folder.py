@@ -71,7 +71,7 @@ class ImageFolderReader(Reader):
         super().__init__(config)
         self.columns = config.columns
         if unknown := sorted(set(self.columns) - set(ALIASES)):
-            raise UsageError(f"columns: {unknown[0]!r} is no canonical column", hint=f"Known: {', '.join(ALIASES)}.")
+            raise UsageError(f"columns: unknown canonical column {unknown[0]!r}", hint=f"Known: {', '.join(ALIASES)}.")
         self.source = config.source_name or "image_folder"
         self.licence = config.licence
         self.attribution = config.attribution

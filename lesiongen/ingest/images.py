@@ -210,7 +210,7 @@ class ImageIndex:
     def _checked(self, field: Field, key: str) -> str:
         size, suffix = self._images[key].size, PurePosixPath(key).suffix.lower()
         if suffix in _UNREAD:
-            raise FieldError(field, f"the image {key} is no JPEG, PNG, TIFF, BMP, WebP or GIF file: convert it")
+            raise FieldError(field, f"the image {key} is not a JPEG, PNG, TIFF, BMP, WebP or GIF file: convert it")
         if size == 0:
             raise FieldError(field, "the image file is empty (0 bytes)")
         if size > limits.MAX_FILE_BYTES:

@@ -25,7 +25,7 @@ def check_output(source: str, output: str) -> None:
     """
     if overlap(source, output):
         raise UsageError(
-            f"The output {output} is the source, or lies within or around it",
+            f"The output {output} is the source, or is inside it, or contains it",
             hint="Name a new folder, apart from the source.",
         )
     folder = Path(output)

@@ -139,7 +139,7 @@ class Reader(ABC):
         """
         value = self.config.options.get(option, choices[0])
         if value not in choices:
-            raise UsageError(f"option {option} = {value!r} is none of {', '.join(choices)}")
+            raise UsageError(f"option {option} = {value!r} is not one of {', '.join(choices)}")
         return value
 
     @abstractmethod

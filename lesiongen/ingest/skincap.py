@@ -115,14 +115,14 @@ class SkincapReader(Reader):
             try:
                 report = described(report, text)
             except ValueError as error:
-                raise FieldError(row.field(caption), f"is no description: {error}") from error
+                raise FieldError(row.field(caption), f"is not a description: {error}") from error
         return report.to_text() if report != Report() else None
 
 
 def _values(row: TableRow) -> dict[str, str | float | None]:
     origin = row.field("source")
     if origin.text not in LICENCES:
-        raise FieldError(origin, f"is none of {', '.join(LICENCES)}")
+        raise FieldError(origin, f"is not one of {', '.join(LICENCES)}")
     scale = "ddi" if origin.text == "ddi" else "fitzpatrick"
     tone = fields.skin_tone(row.field("skin_tone" if scale == "ddi" else "fitzpatrick_scale"), scale)
     return {

@@ -68,7 +68,7 @@ def read_annotations(storage: Storage, index: ImageIndex, name: str, unusable: s
 def _annotate(found: Annotations, row: TableRow, unusable: str) -> None:
     image = row.field("ImageID")
     if not image.text or image.text in found.by_image:
-        found.broken.append(row.reject(image, "is blank, or stands in an earlier row already"))
+        found.broken.append(row.reject(image, "is blank, or is a duplicate of an earlier row"))
         return
     try:
         found.by_image[image.text] = skincon_concepts(row, unusable)

@@ -181,7 +181,7 @@ def _ending(name: str) -> str:
 
 def _folder(source: str, local: Path | None) -> Storage:
     if local is not None and not local.is_dir():
-        what = f"is no archive of a known kind ({', '.join(ARCHIVES)})" if local.is_file() else "does not exist"
+        what = f"is not an archive of a known kind ({', '.join(ARCHIVES)})" if local.is_file() else "does not exist"
         raise UsageError(f"The source {source} {what}", hint="Give the collection's folder, archive or s3:// prefix.")
     return open_storage(source)
 

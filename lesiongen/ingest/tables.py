@@ -101,7 +101,7 @@ def _checked(row: TableRow) -> TableRow | Rejection:
             return row.reject(Field(column[:80], cell), f"{reason} (MAX_CELL_CHARACTERS)")
         if not is_unicode(column) or not is_unicode(cell):
             shown = Field(*(text[:80].encode("utf-8", "backslashreplace").decode() for text in (column, cell)))
-            return row.reject(shown, "holds half of a surrogate pair, which is no character")
+            return row.reject(shown, "holds half of a surrogate pair, which is not a character")
     return row
 
 
@@ -294,7 +294,7 @@ def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[Ta
     except DataError:
         raise
     except Exception as error:  # a damaged workbook fails in any of three libraries, each in its own way
-        raise DataError(f"{key} is not an Excel workbook: {error}", hint="Save the table anew, or as CSV.") from error
+        raise DataError(f"{key} is not an Excel workbook: {error}", hint="Save the table again, or as CSV.") from error
 
 
 def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow]:

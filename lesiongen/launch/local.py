@@ -98,13 +98,13 @@ def _error(folder: Path, code: int, *, stopping: bool) -> LesionGenError:
         return LesionGenError(
             "A process of the job was killed (SIGKILL).",
             hint="The system kills a process when memory runs out: a smaller batch_size takes less. "
-            "Start the same command again to go on.",
+            "Run the same command again to resume.",
         )
     how = f"by {signal.Signals(number).name}" if number in set(signal.Signals) else f"with exit code {code}"
     said = "".join(f"\n{_tail(path)}" for path in sorted(folder.glob("log-*.txt")))
     return LesionGenError(
         f"A process of the job ended {how}, and left no error.{said}",
-        hint="Start the same command again to go on.",
+        hint="Run the same command again to resume.",
     )
 
 

@@ -100,7 +100,7 @@ def load_policy(path: str | Path) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The policy {path} cannot be read: {error}") from error
     if not isinstance(values, Mapping):
-        raise UsageError(f"The policy {path} is no mapping of limits.", hint="For example: margin: 0.02")
+        raise UsageError(f"The policy {path} must map limits to values.", hint="For example: margin: 0.02")
     return parse_config(Policy, values)
 
 
@@ -225,7 +225,7 @@ def _seeds(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
         return _off(gate)
     listed = [_at(evaluation, "utility", each, "balanced_accuracy", "per_seed") for each in ("real", "both")]
     fewest = min(len(values) if isinstance(values, list) else 0 for values in listed)
-    message = f"{fewest} classifiers of different seeds stand behind each number; at least {least} are asked for."
+    message = f"{fewest} classifiers of different seeds were trained for each number; at least {least} are required."
     return Reason(gate, Outcome.HOLD if fewest < least else Outcome.PROMOTE, message)
 
 

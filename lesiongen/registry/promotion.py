@@ -141,7 +141,7 @@ def _evaluation(tags: Mapping[str, str]) -> Mapping[str, Any]:
         message = f"{uri}/{EVALUATION_FILE}, or the version's tag {CONTAMINATION_TAG}, is not JSON: {error}"
         raise DataError(message, hint="Evaluate again and register the new evaluation.") from error
     if not isinstance(evaluation, dict):
-        raise DataError(f"{uri}/{EVALUATION_FILE} is no evaluation.")
+        raise DataError(f"{uri}/{EVALUATION_FILE} is not an evaluation.")
     return {**evaluation, "contamination": contamination}
 
 

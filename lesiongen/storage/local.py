@@ -134,7 +134,9 @@ class LocalStorage(Storage):
         """Refuses a folder that is a file, lies below one, or may not be written; makes none."""
         nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
         if not nearest.is_dir():
-            raise StorageError(f"{self.root} cannot be written: {nearest} is no folder", hint="Choose another place.")
+            raise StorageError(
+                f"{self.root} cannot be written: {nearest} is not a folder", hint="Choose another place."
+            )
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise StorageError(f"{self.root} cannot be written: {nearest} may not be changed", hint=_PERMISSIONS)
 

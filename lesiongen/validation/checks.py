@@ -77,7 +77,7 @@ _TABLE = (
     ),
     Check(
         "diagnosis_known", "diagnosis", "in_set", "warning",
-        "has a diagnosis outside the known classes; captions use the label as it stands",
+        "has a diagnosis outside the known classes; captions use the label as given",
         "A misspelt label makes a class of its own. Where the label is meant, set this check to off.",
         _values(*DIAGNOSES),
     ),
@@ -130,7 +130,7 @@ _TABLE = (
         _values(*TONE_CLASSES),
     ),
     Check(
-        "concepts_readable", "concepts_problem", "absent", "error", "has concepts that are no clinical report",
+        "concepts_readable", "concepts_problem", "absent", "error", "has concepts that are not a clinical report",
         "The caption would leave out, or misread, what experts recorded.",
     ),
     Check(
@@ -253,7 +253,7 @@ _LINKS = (
     ),
     Check(
         "lesion_of_one_patient", "lesion_of_other_patient", "absent", "warning", "is of a lesion of two patients",
-        "Lesions were numbered anew in every patient, or a patient has two names.", links=True,
+        "Lesions were renumbered for each patient, or a patient has two names.", links=True,
     ),
     Check(
         "lesion_of_one_diagnosis", "lesion_with_other_diagnosis", "absent", "warning",

@@ -52,7 +52,7 @@ class ValidateConfig(StageConfig):
         unknown = [name for name in values if name not in cls.model_fields] if isinstance(values, dict) else []
         if unknown:
             raise ValueError(
-                f"{unknown[0]!r} is no field of a policy{nearest(str(unknown[0]), list(cls.model_fields))}"
+                f"unknown field {unknown[0]!r} of a policy{nearest(str(unknown[0]), list(cls.model_fields))}"
             )
         return values
 
@@ -72,7 +72,7 @@ class ValidateConfig(StageConfig):
         for name in value:
             if name not in CHECK_NAMES:
                 hint = nearest(name, CHECK_NAMES) or f"; checks are {', '.join(CHECK_NAMES)}"
-                raise ValueError(f"{name!r} is no check{hint}")
+                raise ValueError(f"unknown check {name!r}{hint}")
         return value
 
 

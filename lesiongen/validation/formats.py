@@ -84,7 +84,7 @@ def _no_tone(name: str) -> Check:
 def _fitzpatrick_tone() -> tuple[Check, Check]:
     return (
         Check(
-            "skin_tone", "skin_tone", "in_set", "error", "has a skin tone that is no Fitzpatrick type",
+            "skin_tone", "skin_tone", "in_set", "error", "has a skin tone that is not a Fitzpatrick type",
             "The scale has the types 1 to 6; -1 is unknown, and stays blank.", {"value_set": list("123456")},
         ),
         Check(
@@ -115,12 +115,12 @@ _HAM10000 = FormatSuite(
     ("ham10000",),
     (
         Check(
-            "diagnosis", "diagnosis", "in_set", "error", "has a diagnosis that is none of HAM10000's seven",
+            "diagnosis", "diagnosis", "in_set", "error", "has a diagnosis outside HAM10000's seven",
             "The collection has seven diagnoses and no others.", {"value_set": list(_HAM_COUNTS)},
         ),
         _present("lesion", "lesion_id", "lesion_id", "HAM10000's 10,015 images are of 7,470 lesions."),
         Check(
-            "site", "site", "in_set", "error", "has a site that is none of HAM10000's fifteen",
+            "site", "site", "in_set", "error", "has a site outside HAM10000's fifteen",
             "Another word means that a column was shifted or merged.", {"value_set": list(_HAM_SITES)},
         ),
         Check(
@@ -164,7 +164,7 @@ _DERM7PT = FormatSuite(
             "outside_seven_point",
             "absent",
             "error",
-            "has an expert's pattern that is no value of the seven-point checklist",
+            "has an expert's pattern that is not a value of the seven-point checklist",
             "Captions would state what no expert has said.",
         ),
         Check(
@@ -187,7 +187,7 @@ _DDI = FormatSuite(
     (
         _clinical(),
         Check(
-            "skin_tone", "skin_tone", "in_set", "error", "has a skin tone that is none of 12, 34 and 56",
+            "skin_tone", "skin_tone", "in_set", "error", "has a skin tone that is not one of 12, 34 and 56",
             "DDI records pairs of Fitzpatrick types.", {"value_set": list(_DDI_TONES)},
         ),
         _present("skin_tone_recorded", "skin_tone", "skin tone", "DDI was made to compare skin tones; all have one."),
@@ -204,11 +204,11 @@ _PAD_UFES_20 = FormatSuite(
     ("pad_ufes_20",),
     (
         Check(
-            "diagnosis", "original_diagnosis", "in_set", "error", "has a diagnosis that is none of PAD-UFES-20's six",
+            "diagnosis", "original_diagnosis", "in_set", "error", "has a diagnosis outside PAD-UFES-20's six",
             "The collection has six diagnoses and no others.", {"value_set": list(_PAD_COUNTS)},
         ),
         _present("patient", "patient_id", "patient_id", "2,298 images are of 1,373 patients."),
-        _present("lesion", "lesion_id", "lesion_id", "Lesions have several images, and are numbered anew by patient."),
+        _present("lesion", "lesion_id", "lesion_id", "Lesions have several images, and are numbered by patient."),
         _clinical(),
         *_fitzpatrick_tone(),
         _published(),

@@ -195,7 +195,7 @@ def test_a_tokenizer_folder_or_a_pipeline_folder_gives_the_same_captions(dataset
         ({"writers": ("gossip",)}, "writers.0 = 'gossip'"),
         ({"writers": ("measured", "measured")}, "named twice"),
         ({"max_tokens": 2}, "greater than or equal to 4"),
-        ({"writer": ("measured",)}, "writer is no field\nDid you mean writers"),
+        ({"writer": ("measured",)}, "unknown field writer\nDid you mean writers"),
     ],
 )
 def test_refuses_wrong_values(values, message):

@@ -70,7 +70,7 @@ def test_set_changes_fields_of_stages(ask, changes, config):
         ("steps=3", "--set steps: write stage.field=value"),
         ("finetune=3", "--set finetune: write stage.field=value"),
         ("train.steps=3", "names train"),
-        ("ingest.limits=3", "IngestConfig: limits"),
+        ("ingest.limits=3", "IngestConfig: unknown field limits"),
         ("sample.per_class=-1", "SampleConfig: per_class = -1"),
         ("finetune.steps=many", "FinetuneConfig: steps = 'many'"),
         ("policy.margin=null", "policy.margin is null"),

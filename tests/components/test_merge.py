@@ -51,4 +51,4 @@ def test_two_datasets_become_one_in_a_pipeline(tmp_path: Path) -> None:
     assert len(merged) == 10
     assert set(merged.metadata(["source"])["source"]) == {"one", "two"}
     (page,) = (tmp_path / "outputs").rglob("merge/report")
-    assert "2 images stand in several datasets" in page.read_text()
+    assert "2 images are in several datasets" in page.read_text()

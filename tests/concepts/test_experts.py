@@ -33,8 +33,8 @@ def test_the_seven_points_become_patterns_and_elevation():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pigment_network": "wild"}, "pigment_network = 'wild' is none of absent, typical, atypical"),
-        ({"pigment_net": "typical"}, "'pigment_net' is no column"),
+        ({"pigment_network": "wild"}, "pigment_network = 'wild' is not one of absent, typical, atypical"),
+        ({"pigment_net": "typical"}, "unknown column 'pigment_net'"),
         ({"elevation": "tall"}, "elevation = 'tall'"),
     ],
 )

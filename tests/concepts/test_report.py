@@ -78,7 +78,7 @@ def test_dermoscopic_features_become_an_experts_patterns():
     "text", ["not json", "[1]", '{"colour": {"value": ["red"], "source": "guess"}}', '{"shininess": 1}', '"red"']
 )
 def test_what_is_no_report_is_named(text):
-    with pytest.raises(DataError, match="is no report"):
+    with pytest.raises(DataError, match="invalid report"):
         read_report(text)
 
 

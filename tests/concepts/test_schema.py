@@ -86,7 +86,7 @@ def test_the_types_are_in_order():
         ({"patient": _entry("65 years", "66 years")}, "more than one age"),
         ({"patient": _entry("male", "female")}, "more than one sex"),
         ({"patient": _entry("back", "nose")}, "more than one site"),
-        ({"size": _entry("huge")}, "'huge' is no word for size"),
+        ({"size": _entry("huge")}, "unknown word 'huge' for size"),
         ({"skin_tone": _entry("light", "tan", source="measured")}, "more than one word"),
     ],
 )

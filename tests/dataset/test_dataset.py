@@ -184,7 +184,7 @@ def test_a_damaged_shard_is_named(tmp_path):
 def test_wrong_samples_are_refused_by_name(tmp_path):
     first = samples(1)[0]
     with (
-        pytest.raises(DataError, match="image-0' stands twice"),
+        pytest.raises(DataError, match="duplicate image_id 'image-0'"),
         DatasetWriter(str(tmp_path / "a"), name="a") as writer,
     ):
         writer.add(first)

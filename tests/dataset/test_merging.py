@@ -168,7 +168,7 @@ def test_two_photographs_within_one_set_are_its_own_matter(collection, merged):
 def test_the_output_lies_apart_from_the_datasets(collection, tmp_path):
     datasets = [collection("a", numbered(2)).uri, collection("b", numbered(2, 3)).uri]
     for output in (datasets[0], f"{datasets[1]}/x", str(tmp_path)):
-        with pytest.raises(UsageError, match="is the dataset .*, or lies within or around it"):
+        with pytest.raises(UsageError, match="is the dataset .*, or is inside it, or contains it"):
             merge(MergeConfig(), datasets, output)
 
 

@@ -349,5 +349,5 @@ def test_the_result_is_plain(config, dataset_uri, tmp_path):
 def test_a_place_that_cannot_be_written_is_refused_before_the_base_is_looked_for(config, dataset_uri, tmp_path, where):
     (tmp_path / "file").touch()
     places = {"output": str(tmp_path / "out"), "checkpoints": str(tmp_path / "ck"), where: str(tmp_path / "file/out")}
-    with pytest.raises(StorageError, match="cannot be written: .*file is no folder"):
+    with pytest.raises(StorageError, match="cannot be written: .*file is not a folder"):
         finetune(config.model_copy(update={"base": "no/model/at/all"}), dataset_uri, **places)

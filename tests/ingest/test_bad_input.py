@@ -438,7 +438,7 @@ def test_an_image_that_may_lie_in_an_archive_or_behind_a_link_is_told_so(case, s
     (source / "more.rar").write_bytes(b"")
     assert "\n  more.rar: unpack it there" in refused(case, source, tmp_path)
     (source / "more.rar").rename(source / "more.zip")
-    assert "more.zip is damaged, or is no such archive" in refused(case, source, tmp_path)
+    assert "more.zip is damaged, or is not such an archive" in refused(case, source, tmp_path)
     (source / "more.zip").unlink()
     (source / "linked").symlink_to(tmp_path, target_is_directory=True)
     assert "\n  linked: a link to a folder is not followed" in refused(case, source, tmp_path)
@@ -453,5 +453,5 @@ def test_a_photograph_of_a_kind_that_is_not_read_is_told_and_not_passed_over(tmp
         (source / "melanoma" / "b.HEIC").write_bytes(path.read_bytes())
     for path in [path for path in source.rglob("*") if path.is_file() and path.parent.name != "melanoma"]:
         path.unlink()
-    with pytest.raises(DataError, match=r"melanoma/b.HEIC: the image melanoma/b.HEIC is no JPEG, .*: convert it"):
+    with pytest.raises(DataError, match=r"melanoma/b.HEIC: the image melanoma/b.HEIC is not a JPEG, .*: convert it"):
         ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))

@@ -140,11 +140,11 @@ def test_skincons_marks_come_from_its_own_table(table, rows, tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("md5hash", "../../etc/passwd", "is no MD5 hash"),
+        ("md5hash", "../../etc/passwd", "is not an MD5 hash"),
         ("fitzpatrick_scale", "7", "not on the Fitzpatrick scale"),
         ("fitzpatrick_centaur", "0", "not on the Fitzpatrick scale"),
         ("label", "psoriasys", "no known diagnosis"),
-        ("qc", "9 Unsure", "is none of blank"),
+        ("qc", "9 Unsure", "is not one of blank"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path, column, value, message):

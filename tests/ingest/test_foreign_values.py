@@ -173,7 +173,7 @@ def test_a_label_or_a_cell_that_is_too_long_is_a_rejected_row(tmp_path, make_fol
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "x" * 200_000, '{"a":' * 50_000])
 def test_concepts_that_cannot_be_read_are_a_data_error(text):
-    with pytest.raises(DataError, match="is no report"):
+    with pytest.raises(DataError, match="invalid report"):
         read_report(text)
 
 

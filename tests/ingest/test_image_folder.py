@@ -67,7 +67,7 @@ def test_columns_can_be_named(make_folder, tmp_path):
     assert samples["images/a"].diagnosis == "nv"
     with pytest.raises(DataError, match="no column 'stage', which was given for 'site'"):
         samples_of(source, tmp_path / "o", columns={"file_name": "path", "diagnosis": "dx", "site": "stage"})
-    with pytest.raises(UsageError, match="'colour' is no canonical column"):
+    with pytest.raises(UsageError, match="unknown canonical column 'colour'"):
         samples_of(source, tmp_path / "p", columns={"colour": "dx"})
 
 
@@ -102,8 +102,8 @@ def test_a_file_name_cannot_leave_its_folder(make_folder, tmp_path, name):
         ({"skin_tone": "9", "skin_tone_scale": "fitzpatrick"}, "not on the Fitzpatrick scale"),
         ({"image_type": "x-ray"}, "neither dermoscopic nor clinical"),
         ({"skin_tone": "4.0"}, "4.0': has no scale: add --option skin_tone_scale=fitzpatrick"),
-        ({"concepts": "{"}, "is no report"),
-        ({"concepts": '{"colour": {"value": ["red"], "source": "a guess"}}'}, "is no report"),
+        ({"concepts": "{"}, "invalid report"),
+        ({"concepts": '{"colour": {"value": ["red"], "source": "a guess"}}'}, "invalid report"),
     ],
 )
 def test_values_that_would_be_misread_are_refused(make_folder, tmp_path, cells, message):
@@ -116,7 +116,7 @@ def test_values_that_would_be_misread_are_refused(make_folder, tmp_path, cells, 
 def test_a_split_is_read_when_it_is_to_be_kept_and_may_be_anything_else(make_folder, tmp_path):
     source = make_folder("file_name,diagnosis,part\nimages/a.png,nv,fold 3\nimages/b.png,nv,fold 1\n", NAMES[:2])
     assert len(samples_of(source, tmp_path / "out", columns={"split": "part"})) == 2
-    with pytest.raises(DataError, match="part = 'fold 3': is none of train, validation, test"):
+    with pytest.raises(DataError, match="part = 'fold 3': is not one of train, validation, test"):
         samples_of(source, tmp_path / "kept", columns={"split": "part"}, keep_official_split=True)
 
 

@@ -16,7 +16,7 @@ CONFIG = IngestConfig(format="image_folder")
 def test_a_dataset_is_never_written_into_its_source_nor_around_it(tmp_path, place):
     source = miniatures.image_folder(tmp_path / "outer" / "source")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UsageError, match="The output .* is the source, or lies within"):
+    with pytest.raises(UsageError, match="The output .* is the source, or is inside it"):
         ingest(CONFIG, str(source), str(source / place))
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -60,7 +60,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_p
     source = miniatures.image_folder(tmp_path / "source")
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr("lesiongen.ingest.stage._read_rows", lambda *_: pytest.fail("something was read"))
-    with pytest.raises(StorageError, match=r"file/out cannot be written: .*file is no folder"):
+    with pytest.raises(StorageError, match=r"file/out cannot be written: .*file is not a folder"):
         ingest(CONFIG, str(source), str(tmp_path / "file" / "out"))
 
 

@@ -80,7 +80,7 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         ({"source": "nowhere"}, "nowhere does not exist"),
         ({"config": {"train": {}}}, "names train"),
         ({"config": {"policy": {"margin": None}}}, "policy.margin is null"),
-        ({"config": {"ingest": {"limits": 3}}}, "IngestConfig: limits"),
+        ({"config": {"ingest": {"limits": 3}}}, "IngestConfig: unknown field limits"),
         ({"config": {"sample": {"per_class": -1}}}, "SampleConfig: per_class"),
         ({"format": "tiff"}, "IngestConfig: format"),
         ({"preset": "huge"}, "no preset 'huge'"),

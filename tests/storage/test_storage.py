@@ -226,7 +226,7 @@ def test_a_place_that_can_never_be_written_is_refused_and_none_is_made(root, tmp
     assert not list(open_storage(root).list())
     (tmp_path / "file").touch()
     for place in ("file", "file/below/it"):
-        with pytest.raises(StorageError, match=f"{place} cannot be written: {tmp_path}/file is no folder"):
+        with pytest.raises(StorageError, match=f"{place} cannot be written: {tmp_path}/file is not a folder"):
             open_storage(str(tmp_path / place)).require_writable()
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(StorageError, match=f"new cannot be written: {tmp_path} may not be changed"):

@@ -26,12 +26,12 @@ def test_names_are_unique():
     ],
 )
 def test_a_misspelt_check_is_refused_with_the_nearest_name(name, meant):
-    with pytest.raises(UsageError, match=rf"'{name}' is no check; did you mean {meant}\?"):
+    with pytest.raises(UsageError, match=rf"unknown check '{name}'; did you mean {meant}\?"):
         parse_config(ValidateConfig, {"severities": {name: "off"}})
 
 
 def test_a_misspelt_field_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError, match=r"'min_sides' is no field of a policy; did you mean min_side\?"):
+    with pytest.raises(UsageError, match=r"unknown field 'min_sides' of a policy; did you mean min_side\?"):
         parse_config(ValidateConfig, {"min_sides": 3})
 
 

@@ -223,7 +223,7 @@ def test_severities_can_be_changed(tmp_path):
     policy = {"age_in_range": "off", "licence_present": "error"} | NO_SIZES
     result = validate(ValidateConfig(severities=policy), uri)
     assert [(finding.check, finding.severity) for finding in result.findings] == [("licence_present", "error")]
-    with pytest.raises(UsageError, match="'age' is no check"):
+    with pytest.raises(UsageError, match="unknown check 'age'"):
         parse_config(ValidateConfig, {"severities": {"age": "off"}})
 
 
@@ -290,7 +290,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_checks(tmp_path, 
     uri = publish(tmp_path / "data", [sound(0)])
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr("lesiongen.validation.stage.measured_table", lambda _: pytest.fail("was checked"))
-    with pytest.raises(StorageError, match="file is no folder"):
+    with pytest.raises(StorageError, match="file is not a folder"):
         validate(ValidateConfig(), uri, str(tmp_path / "file" / "report"))
 
 

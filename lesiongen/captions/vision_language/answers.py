@@ -53,7 +53,7 @@ def read_answer(text: str, entries: Sequence[str]) -> Reading:
         return Reading({}, (f"names a diagnosis: {disease}",), "the answer names a diagnosis", diagnosis=True)
     content = _json_object(text, entries)
     if content is None:
-        return Reading({}, ("no JSON object",), "the answer is no complete JSON object")
+        return Reading({}, ("no JSON object",), "the answer is not a complete JSON object")
     # Once more, for names that the object spells by escapes.
     if disease := named_diagnosis(json.dumps(content, ensure_ascii=False)):
         return Reading({}, (f"names a diagnosis: {disease}",), "the answer names a diagnosis", diagnosis=True)

@@ -89,7 +89,7 @@ class VisionLanguageConfig(StageConfig):
     def _entries_can_be_seen(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         for name in entries:
             if name not in VISUAL_ENTRIES:
-                raise ValueError(f"{name!r} is no entry that an image shows; those are {', '.join(VISUAL_ENTRIES)}")
+                raise ValueError(f"unknown entry {name!r}; an image shows {', '.join(VISUAL_ENTRIES)}")
         return tuple(name for name in VISUAL_ENTRIES if name in entries)
 
     @model_validator(mode="after")
