@@ -20,7 +20,14 @@ __all__ = ["Decoded", "ImageError", "decode", "decode_file", "decode_small", "st
 
 # A closed list: Pillow's other readers include formats that start programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+# A phone's MPO is a JPEG with further views behind the photograph, and a TIFF may have further pages.
+_FIRST_IS_THE_PICTURE = ("MPO", "TIFF")
 _STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_POINTERS = {
+    b"version https://git-lfs.github.com/": "a pointer of Git LFS (fetch the file: git lfs pull)",
+    b"/annex/objects/": "a pointer of git-annex (fetch the file: git annex get)",
+}
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.{0,500}?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.I | re.S)
 _BAND_PIXELS = 4_000_000
 _BOMB = re.compile(r"\((\d+) pixels\)")
 # catch_warnings swaps process-wide state, so two threads must not be inside it at once.
@@ -70,7 +77,7 @@ def decode(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Image.Image:
     orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits.
 
     Args:
-        data: The bytes of a JPEG, PNG, TIFF, BMP, WebP or GIF file with one frame.
+        data: The bytes of a JPEG, PNG, TIFF, BMP, WebP or GIF file with one frame; of a TIFF the first page counts.
         max_pixels: Largest width times height that is decoded.
 
     Raises:
@@ -167,6 +174,10 @@ def _unknown(data: bytes) -> ImageError:
     kind = next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
     if kind:
         return ImageError("unsupported", f"a {kind} file whose header cannot be read: damaged, or not 8 bits a colour")
+    if pointer := next((what for start, what in _POINTERS.items() if data.startswith(start)), None):
+        return ImageError("not an image", f"{pointer} in place of the image")
+    if _WEB_PAGE.match(data):
+        return ImageError("not an image", "a web page (HTML) under an image's name; download the image again")
     return ImageError("not an image", f"starts with {data[:12]!r}")
 
 
@@ -184,8 +195,7 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
     if longer > limits.MAX_ASPECT * shorter:
         times = f"more than {limits.MAX_ASPECT} times as long as the other (MAX_ASPECT)"
         raise ImageError("too narrow", f"{size} has a side that is {times}")
-    # A phone's MPO is a JPEG with further views behind the photograph; its first frame is the photograph.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if getattr(image, "is_animated", False) and image.format not in _FIRST_IS_THE_PICTURE:
         raise ImageError("animated", "holds more than one frame")
     if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):  # decoded byte by byte in Python
         raise ImageError("unsupported", "a BMP file with run-length coding")

@@ -46,8 +46,9 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
     The kinds are ``EXIF GPS``, ``EXIF name``, ``EXIF date``, ``EXIF comment``, ``EXIF camera serial``,
     ``EXIF image serial``, ``EXIF maker note``, ``EXIF unreadable``, ``XMP``, ``IPTC``, ``comment``, ``text`` (of PNG),
     ``date``, ``thumbnail``, ``other data`` (a segment or chunk of no known kind, or more than belongs into a known
-    one), ``unusable colour profile`` and ``data after the picture`` (a phone's further views, among others). Colour
-    profiles, the resolution and the orientation identify nobody. The pixels are not decoded.
+    one), ``unusable colour profile``, ``further pages`` (of a TIFF) and ``data after the picture`` (a phone's further
+    views, among others). Colour profiles, the resolution and the orientation identify nobody. The pixels are not
+    decoded.
     """
     look = _kinds_of_pieces if data.startswith((PNG_START, JPEG_START)) else _kinds_by_pillow
     kinds = list(look(data))
@@ -75,6 +76,8 @@ def _kinds_by_pillow(data: bytes) -> Iterator[str]:
         tags = image.getexif()
         if tags:
             yield "EXIF"
+        if image.format == "TIFF" and getattr(image, "is_animated", False):
+            yield "further pages"
         if not _IPTC_TAGS.isdisjoint(tags):
             yield "IPTC"
         yield from (name for key, name in (("xmp", "XMP"), ("comment", "comment")) if image.info.get(key))

@@ -14,6 +14,7 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, decode, encode_jpeg
 from lesiongen.imaging.decoding import decode_file, decode_small
 from lesiongen.imaging.preprocessing import small_picture
+from lesiongen.imaging.private_metadata import private_metadata
 
 
 def file_of(image: Image.Image, kind: str, **options) -> bytes:
@@ -133,6 +134,50 @@ def test_damage_is_an_image_or_an_image_error_and_never_anything_else(data):
                 "animated",
                 "unsupported",
             }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html><html>",
+        "\ufeff  <!doctype HTML>",
+        "\n<html lang='en'>",
+        "<!-- saved -->\n<head>",
+        "<body class=x>",
+    ],
+)
+def test_a_web_page_under_the_name_of_an_image_is_named_as_such(text):
+    with pytest.raises(
+        ImageError, match=r"^not an image: a web page \(HTML\) under an image's name; download"
+    ) as caught:
+        decode(text.encode() + b"404 Not Found")
+    assert caught.value.reason == "not an image"
+
+
+@pytest.mark.parametrize("text", ["<svg xmlns='x'>", "<htmlx>", "a <html>"])
+def test_other_text_is_not_called_a_web_page(text):
+    with pytest.raises(ImageError, match="^not an image: starts with"):
+        decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("pointer", "remedy"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        ("/annex/objects/SHA", "git annex get"),
+    ],
+)
+def test_a_pointer_in_place_of_an_image_says_how_to_fetch_it(pointer, remedy):
+    with pytest.raises(ImageError, match=f"^not an image: a pointer of .*{remedy}"):
+        decode(pointer.encode())
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_the_first_page_of_a_tiff_is_the_picture(pages):
+    first = skin(40, 30)
+    data = file_of(first, "TIFF", save_all=True, append_images=[first.rotate(180) for _ in range(pages - 1)])
+    assert decode(data).tobytes() == first.tobytes()
+    assert private_metadata(data) == (("further pages",) if pages == 2 else ())
 
 
 JPEGS = {
