@@ -15,7 +15,7 @@ __all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
 _PARTED = 20
-"""Fewer images are a try of how a table is read: the evaluation asks for as many in the test split alone."""
+"""Fewer images of several groups are a try of how a table is read: the evaluation asks for as many to test alone."""
 
 _SAME = {
     "content_digest": "look alike (near-duplicates of one photograph)",
@@ -93,7 +93,8 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterabl
     found = [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
     kept = config.keep_official_split and table["official_split"].isin(SPLITS).any()
     count = labels.nunique()
-    parted = count >= len(SPLITS) or len(found) < _PARTED or config.split_fractions[0] == 0 or kept
+    few = len(found) < _PARTED and (count > 1 or len(found) == 1)
+    parted = count >= len(SPLITS) or few or config.split_fractions[0] == 0 or kept
     if "train" not in found and not parted:
         raise _nothing_to_train_on(table, count)
     return found

@@ -117,7 +117,7 @@ def fitzpatrick17k(folder: Path, table: Path, hashes: Sequence[str] = (), *, cou
     with table.open(newline="", encoding="utf-8") as file:
         first = [row["md5hash"] for row in islice(csv.DictReader(file), count)]
     for md5hash in hashes or first:
-        write_picture(folder / "images" / f"{md5hash}.jpg", seed=int(md5hash[:7], 16))
+        write_picture(folder / "images" / f"{md5hash}.jpg", seed=zlib.crc32(md5hash.encode()))
     return folder
 
 

@@ -18,19 +18,26 @@ def _folder(folder, count, *, alike=False, **values):
     return folder
 
 
+@pytest.mark.parametrize("count", [2, 12, 40])
 @pytest.mark.parametrize(
     ("alike", "values", "reason"),
     [
-        (True, {}, "all 40 images look alike"),
-        (False, {"lesion_id": "L"}, r"all 40 images are of one lesion \(lesion_id\)"),
-        (False, {"patient_id": "P"}, r"all 40 images are of one patient \(patient_id\)"),
+        (True, {}, "look alike"),
+        (False, {"lesion_id": "L"}, r"are of one lesion \(lesion_id\)"),
+        (False, {"patient_id": "P"}, r"are of one patient \(patient_id\)"),
     ],
 )
-def test_images_of_one_group_are_refused(tmp_path, alike, values, reason):
-    source = _folder(tmp_path / "source", 40, alike=alike, **values)
+def test_images_of_one_group_are_refused(tmp_path, alike, values, reason, count):
+    source = _folder(tmp_path / "source", count, alike=alike, **values)
     config = IngestConfig(format="image_folder")
-    with pytest.raises(DataError, match=f"Nothing is left to train on: {reason}"):
+    with pytest.raises(DataError, match=f"Nothing is left to train on: all {count} images {reason}"):
         ingest(config, str(source), str(tmp_path / "out"))
     assert not (tmp_path / "out" / "_dataset.json").exists()
     whole = config.model_copy(update={"split_fractions": (0.0, 0.0, 1.0)})
-    assert ingest(whole, str(source), str(tmp_path / "test-set")).dataset.splits["test"] == 40
+    assert ingest(whole, str(source), str(tmp_path / "test-set")).dataset.splits["test"] == count
+
+
+def test_one_image_or_a_few_of_several_groups_are_a_try(tmp_path):
+    config = IngestConfig(format="image_folder")
+    assert ingest(config, str(_folder(tmp_path / "one", 1)), str(tmp_path / "out")).accepted == 1
+    assert ingest(config, str(_folder(tmp_path / "two", 2)), str(tmp_path / "out2")).accepted == 2
