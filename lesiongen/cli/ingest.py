@@ -109,7 +109,11 @@ def ingest_command(
     if as_json:
         rows = {"rejected": result.rejected, "left_out": result.left_out}
         listed = {name: [vars(item) for item in items] for name, items in rows.items()}
-        counts = {"accepted": result.accepted, "removed_metadata": result.removed_metadata}
+        counts = {
+            "accepted": result.accepted,
+            "removed_metadata": result.removed_metadata,
+            "notes": result.notes,
+        }
         print_json(result.dataset.model_dump() | counts | listed)
     else:
         _show(result)
@@ -142,16 +146,16 @@ def _pairs(flag: str, pairs: list[str] | None) -> dict[str, str]:
 
 
 def _show(result: "IngestResult") -> None:
-    from lesiongen.ingest import LEFT_OUT_NAMES
+    from lesiongen.ingest import LEFT_OUT_NAMES, counted
 
     console.print(f"{result.dataset.uri}: {result.accepted:,} images", markup=False)
     for title, counts in (("splits", result.dataset.splits), ("classes", result.dataset.classes)):
         console.print(f"  {title}: {', '.join(f'{key} {count:,}' for key, count in counts.items())}", markup=False)
-    kinds = [item.kind for item in (*result.rejected, *result.left_out)]
     for kind, name in LEFT_OUT_NAMES.items():
-        if kind in kinds:
-            count = kinds.count(kind)
-            console.print(f"  {count:,} row{'s' if count > 1 else ''} {kind}, see {name} in its folder", markup=False)
+        if items := [item for item in (*result.rejected, *result.left_out) if item.kind == kind]:
+            console.print(f"  {counted(items)} {kind}, see {name} in its folder", markup=False)
     if result.removed_metadata:
         kinds_removed = ", ".join(f"{kind} {count:,}" for kind, count in result.removed_metadata.items())
         console.print(f"  removed from image files: {kinds_removed}", markup=False)
+    for note in result.notes:
+        console.print(f"  {note}", markup=False)

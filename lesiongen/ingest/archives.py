@@ -17,6 +17,7 @@ from typing import BinaryIO, NoReturn, TypeVar
 from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.ingest.archive_headers import BoundedTarFile, check_zip_directory, too_many_members
+from lesiongen.ingest.file_names import is_system_file, readable_name, readable_path
 from lesiongen.storage import CHUNK, LocalStorage, Storage, StoredObject
 
 __all__ = ["ArchiveStorage", "ReadOnlyStorage", "TarStorage", "ZipStorage", "check_expansion"]
@@ -33,7 +34,8 @@ _DAMAGE = (
     ValueError,
     NotImplementedError,
 )
-_MADE_BY_SYSTEMS = "__MACOSX"
+_UNIX = 3
+"""The system that made a zip member, as its directory has it."""
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 _Item = TypeVar("_Item")
 
@@ -93,7 +95,7 @@ class ArchiveStorage(ReadOnlyStorage):
         except _DAMAGE as error:
             raise DataError(f"{uri} is damaged, or is not such an archive: {error}", hint="Fetch it again.") from error
         check_expansion(uri, sum(member.size for member in members.values()), bytes_stored)
-        self._files = _without_top_folder({key: member for key, member in members.items() if not _is_hidden(key)}, top)
+        self._files = _without_top_folder(members, top)
 
     @abstractmethod
     def _members(self, file: BinaryIO) -> Iterator[Member]:
@@ -182,8 +184,8 @@ class TarStorage(ArchiveStorage):
                 if info.isdir():
                     continue
                 if not info.isreg() or info.issparse():
-                    _refuse(self.uri, info.name, "is a link, a device or a sparse file")
-                yield Member(info.name, info.size, partial(_section, file, info.offset_data, info.size))
+                    _refuse(self.uri, readable_path(info.name), "is a link, a device or a sparse file")
+                yield Member(readable_path(info.name), info.size, partial(_section, file, info.offset_data, info.size))
                 archive.members = []  # type: ignore[attr-defined]  # else it keeps every header that it has passed
             # tarfile takes a cut or garbled header for the end; the true end is a block of zeros.
             if any(block := b"".join(_section(file, archive.offset, tarfile.BLOCKSIZE))) or not block:
@@ -226,20 +228,30 @@ def _section(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Returns a member's name; macOS writes UTF-8 without saying so, which then reads as code page 437."""
+    """Returns a member's name, which is said to be UTF-8 or else read as code page 437, as Windows writes it.
+
+    macOS writes UTF-8 without saying so, and archivers of Unix the bytes of the file's name as they are.
+    """
     name = info.orig_filename
-    if not info.flag_bits & 0x800:
-        try:
-            return name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            return name
-    return name
+    if info.flag_bits & 0x800:
+        return name
+    raw = name.encode("cp437")
+    if info.create_system == _UNIX:
+        return readable_name(raw)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return name
 
 
 def _by_key(uri: str, members: Iterable[Member]) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for member in members:
         key = _checked_key(uri, member.name)  # "./a.png" and "a.png" are one file
+        if is_system_file(key):
+            continue
+        if _CONTROL.search(key):
+            _refuse(uri, member.name, "has a name with control characters")
         if key in found:
             _refuse(uri, member.name, "is there twice")
         found[key] = member
@@ -256,8 +268,8 @@ def _checked_key(uri: str, name: str) -> str:
         _refuse(uri, name, "has backslashes between its folders, as some archivers of Windows write them")
     if path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":":
         _refuse(uri, name, "would leave the folder that it is unpacked into")
-    if not path.parts or _CONTROL.search(name):
-        _refuse(uri, name, "has a name that no file can have or that is not UTF-8")
+    if not path.parts:
+        _refuse(uri, name, "has a name that no file can have")
     return path.as_posix()
 
 
@@ -266,11 +278,6 @@ def _refuse(uri: str, name: str, reason: str) -> NoReturn:
         f"{uri}: the member {name[:200]!r} {reason}; the archive is not read",
         hint="Look into who made it. To use the rest, unpack it in a place of its own and give that folder.",
     )
-
-
-def _is_hidden(key: str) -> bool:
-    path = PurePosixPath(key)
-    return path.name.startswith(".") or path.parts[0] == _MADE_BY_SYSTEMS
 
 
 def _without_top_folder(files: dict[str, Member], wanted: str | None) -> dict[str, Member]:

@@ -69,6 +69,8 @@ class Derm7ptReader(Reader):
         _check_splits(splits, number + 1)
         if len(self.columns) == len(IMAGE_TYPES):
             yield from index.unnamed(table)
+        else:
+            yield from index.unreadable()
 
     def _row(self, row: TableRow, column: str, folder: str, split: str | None, index: ImageIndex) -> Row | Rejection:
         image, diagnosis, case = row.field(column), row.field("diagnosis"), row.field("case_num")

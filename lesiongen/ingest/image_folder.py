@@ -1,5 +1,6 @@
 """A folder of images with a table, in the layout of Hugging Face's ``imagefolder``."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -92,7 +93,7 @@ class ImageFolderReader(Reader):
                 by_folder = packed and not name and _folders_are_labels(index)
         if not tables and by_folder:
             yield from (_row_of_image(key, index) for key in index.keys)
-            yield from index.unnameable()
+            yield from index.unreadable()
             return
         _check_tables(storage, index, tables, *names)
         for table in tables:
@@ -124,7 +125,7 @@ class ImageFolderReader(Reader):
             values = self._values(row, folder)
         except FieldError as error:
             return row.reject(error.field, error.reason)
-        image_id = self._field(row, "image_id").text or PurePosixPath(key).with_suffix("").as_posix()
+        image_id = self._field(row, "image_id").text or index.image_id(key)
         return Row(row.table, row.line, image, key, image_id, diagnosis, values)
 
     def _key(self, image: Field, folder: str, index: ImageIndex) -> str:
@@ -186,8 +187,8 @@ def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names
         held = ", ".join(index.tables[:5]) or "no table at all"
         raise DataError(
             f"{storage.uri} holds none of {', '.join(names)}",
-            hint=f"It holds: {held}. A table needs a column file_name (--option table=NAME says which it is); without "
-            "one, images are in folders named by diagnosis. Is --format right?",
+            hint=f"It holds: {held}.{index.not_read} A table needs a column file_name (--option table=NAME says "
+            "which it is); without one, images are in folders named by diagnosis. Is --format right?",
         )
     folder, count = Counter(PurePosixPath(key).parent for key in tables).most_common(1)[0]
     if count > 1:
@@ -202,7 +203,8 @@ def _folders_are_labels(index: ImageIndex) -> bool:
 
 def _row_of_image(key: str, index: ImageIndex) -> Row | Rejection:
     path = PurePosixPath(key)
-    image, label = Field("file", path.name), Field("folder", path.parent.name)
+    # macOS takes accented letters apart in names of folders, which are the classes here.
+    image, label = Field("file", path.name), Field("folder", unicodedata.normalize("NFC", path.parent.name))
     if not label.text:
         return Rejection(key, None, None, None, "lies in no folder, which would be its diagnosis")
     try:
@@ -211,7 +213,7 @@ def _row_of_image(key: str, index: ImageIndex) -> Row | Rejection:
         return Rejection(key, None, None, None, error.reason)
     split = next((found for part in path.parts[:-2] if (found := _split_of_folder(part))), None)
     values: dict[str, str | float | None] = {"official_split": split}
-    return Row(key, None, image, key, path.with_suffix("").as_posix(), label, values)
+    return Row(key, None, image, key, index.image_id(key), label, values)
 
 
 def _split_of_folder(folder: str) -> str | None:

@@ -1,5 +1,6 @@
 """The images that a source holds, by name."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -8,7 +9,7 @@ import xxhash
 
 from lesiongen import limits
 from lesiongen.errors import DataError
-from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection, is_unicode
+from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.storage import StoredObject
 
@@ -19,8 +20,14 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 _UNCOMPRESSED = {".bmp", ".tif", ".tiff"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}
+# Files without which no image is missing; a table that is wanted and cannot be read says so when it is opened.
+_DOCUMENTS = {
+    *(".csv", ".tsv", ".tab", ".jsonl", ".parquet", ".xlsx", ".xls", ".json", ".yaml", ".yml", ".xml"),
+    *(".txt", ".md", ".rst", ".pdf", ".html", ".docx", ".log", ".py", ".ipynb", ".sh"),
+}
 NOT_THERE = "there is no such image"
 """Why a row is refused whose image is not found."""
+_DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
 
 
 class ImageIndex:
@@ -42,6 +49,7 @@ class ImageIndex:
         self._ignore_folders = set(ignore_folders)
         self._images: dict[str, StoredObject] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._by_plain_path: dict[str, list[str]] = {}
         self._of_other_ending: dict[str, list[str]] = {}
         self._from_archive: dict[str, list[str]] = {}
         self._archive_of: dict[str, str] = {}
@@ -49,26 +57,41 @@ class ImageIndex:
         self._named: set[str] = set()
         self._stems_named: set[str] = set()
         self._looked_into_archives = False
-        self._not_unicode: list[str] = []
+        self._unreadable: dict[str, str] = {}
+        self._unreadable_named: set[str] = set()
         for item in source.list():
             self._add(item)
+        for key, reason in source.unreadable.items():
+            self._add_unreadable(key, reason)
 
     def _add(self, item: StoredObject) -> str | None:
         """Adds a file; returns the key of an image that can be used."""
-        if not is_unicode(item.key):
-            self._not_unicode.append(item.key.encode("utf-8", "backslashreplace").decode())
-            return None
         path, key = PurePosixPath(item.key), _composed(item.key)
         if path.suffix.lower() not in SUFFIXES | _UNREAD:
             self.tables.append(item.key)
             return None
-        if path.stem.endswith(self._ignore) or self._ignore_folders & set(path.parts[:-1]):
+        if self._is_ignored(path):
+            return None
+        if key in self._images:
+            self._unreadable[key] = "has the same name as another file but for how its accents are stored: rename one"
             return None
         self._images[key] = item
         self._by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
+        self._by_plain_path.setdefault(_without_ending(key), []).append(key)
         if (lower := _lower_ending(key)) != key:
             self._of_other_ending.setdefault(lower, []).append(key)
         return key
+
+    def _add_unreadable(self, key: str, reason: str) -> None:
+        path = PurePosixPath(key)
+        if path.suffix.lower() not in SUFFIXES | _UNREAD and not key.endswith("/"):
+            self.tables.append(key)
+        # A link to nothing may have been one to a folder: what is no document counts.
+        if path.suffix.lower() not in _DOCUMENTS and not self._is_ignored(path):
+            self._unreadable[_composed(key)] = reason
+
+    def _is_ignored(self, path: PurePosixPath) -> bool:
+        return path.stem.endswith(self._ignore) or not self._ignore_folders.isdisjoint(path.parts[:-1])
 
     def look_into_archives(self) -> bool:
         """Adds what lies in archives within the source; tells whether that is anything, the first time.
@@ -97,8 +120,36 @@ class ImageIndex:
 
     @property
     def keys(self) -> list[str]:
-        """Keys of all images."""
-        return [item.key for item in self._images.values()]
+        """Keys of all images, but for those in formats that are not read beside one of the same name that is."""
+        return [item.key for key, item in self._images.items() if not self._is_beside_another(key)]
+
+    @property
+    def not_read(self) -> str:
+        """A sentence on what of the source cannot be read, to be put behind what it holds; blank where all can be."""
+        return "".join(f" It also holds {key}, which {reason}." for key, reason in [*self._unreadable.items()][:1])
+
+    def image_id(self, key: str) -> str:
+        """Returns the id of an image that has none in a table: its path without the ending.
+
+        Where two images differ in nothing but their ending (``2.jpg``, ``2.png``), both ids keep it.
+        """
+        path = _composed(key)
+        plain = _without_ending(path)
+        several = sum(_ending(other) in SUFFIXES for other in self._by_plain_path.get(plain, [])) > 1
+        return path if several else plain
+
+    def _is_beside_another(self, key: str) -> bool:
+        """Tells whether a file is in a format that is not read, and another was taken for it; counts it then.
+
+        That is one of the same path but for the ending, or one that a row has named by its name alone.
+        """
+        if _ending(key) not in _UNREAD:
+            return False
+        beside = any(_ending(other) in SUFFIXES for other in self._by_plain_path[_without_ending(key)])
+        if beside or PurePosixPath(key).stem in self._stems_named:
+            self._source.unused[self._images[key].key] = None
+            return True
+        return False
 
     def find_table(self, *names: str) -> str:
         """Returns the key of the one table that has one of these names, wherever it lies.
@@ -118,7 +169,8 @@ class ImageIndex:
             )
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
         raise DataError(
-            f"{self._source.uri} holds no table {names[0]}", hint=f"It holds: {held}. Is this the right --format?"
+            f"{self._source.uri} holds no table {names[0]}",
+            hint=f"It holds: {held}.{self.not_read} Is this the right --format?",
         )
 
     def holds_table(self, name: str) -> bool:
@@ -137,6 +189,8 @@ class ImageIndex:
         stem = _composed(field.text)
         if stem not in self._by_stem:
             self.look_into_archives()
+        if stem not in self._by_stem:
+            self._check_readable(field, (key for key in self._unreadable if PurePosixPath(key).stem == stem))
         return self._only(field, self._by_stem.get(stem, []), absent)
 
     def of_name(self, field: Field, *, any_ending: bool = False) -> str:
@@ -150,7 +204,10 @@ class ImageIndex:
         if not keys and self.look_into_archives():
             keys = self._of_name(field)
         if not keys and any_ending:
-            keys = self._by_stem.get(PurePosixPath(_composed(field.text)).stem, [])
+            keys = self._by_stem.get(PurePosixPath(_name(field)).stem, [])
+        if not keys:
+            name = _name(field)
+            self._check_readable(field, (key for key in self._unreadable if PurePosixPath(key).name == name))
         return self._only(field, keys, "rejected")
 
     def elsewhere(self, field: Field) -> str | None:
@@ -158,7 +215,7 @@ class ImageIndex:
         return next((key for key in self._of_name(field) if key != _composed(field.text)), None)
 
     def _of_name(self, field: Field) -> list[str]:
-        name = _composed(field.text)
+        name = _name(field)
         keys = self._by_stem.get(PurePosixPath(name).stem, [])
         alike = [key for key in keys if _ending(key) == _ending(name)]
         return [key for key in alike if PurePosixPath(key).name == name] or alike
@@ -169,6 +226,9 @@ class ImageIndex:
         keys = [key for key in keys if key not in self._archive_of] or keys
         self._named.update(keys)
         self._stems_named.update(PurePosixPath(key).stem for key in keys)
+        if read := [key for key in keys if _ending(key) in SUFFIXES]:
+            self._source.unused |= dict.fromkeys(self._images[key].key for key in keys if key not in read)
+            keys = read
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
         if not self._are_copies(keys):
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
@@ -187,17 +247,35 @@ class ImageIndex:
 
         An archive's images are also found where they would lie had it been unpacked into no folder of its own.
         """
-        path = PurePosixPath(field.text)
-        if path.is_absolute() or ".." in path.parts or "\\" in field.text or ":" in field.text:
+        path = PurePosixPath(_with_slashes(field.text))
+        if ".." in path.parts:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
-        wanted = _composed((PurePosixPath(folder) / path).as_posix())
-        key = self._at(wanted)
+        if path.is_absolute() or _DRIVE.match(field.text):
+            raise FieldError(field, "is an absolute path; give a path from the folder of the table")
+        # A backslash separates folders, but may on Unix also be a character of the name.
+        wanted = [_composed((PurePosixPath(folder) / name).as_posix()) for name in (field.text, path)]
+        key = self._found(wanted)
         if key is None and self.look_into_archives():
-            key = self._at(wanted)
+            key = self._found(wanted)
         if key is None:
+            self._check_readable(field, wanted)
             raise FieldError(field, NOT_THERE)
         self._named.add(key)
         return self._checked(field, key)
+
+    def _found(self, paths: Iterable[str]) -> str | None:
+        found = (key for path in paths for place in (path, self._source.behind_links(path)) if (key := self._at(place)))
+        return next(found, None)
+
+    def _check_readable(self, field: Field, keys: Iterable[str]) -> None:
+        """Refuses a name whose file is there and cannot be read, which then counts with its row."""
+        for key in keys:
+            if reason := self._unreadable.get(key):
+                self._unreadable_named.add(key)
+                raise FieldError(field, f"the image {key} {reason}")
+            folders = (f"{folder}/" for folder in PurePosixPath(key).parents)
+            if closed := next((folder for folder in folders if folder in self._unreadable), None):
+                raise FieldError(field, f"the folder {closed} {self._unreadable[closed]}")
 
     def _at(self, path: str) -> str | None:
         if path in self._images:
@@ -218,10 +296,11 @@ class ImageIndex:
             raise FieldError(field, f"the image file has {size:,} bytes, {allowed}")
         return self._images[key].key
 
-    def unnameable(self) -> Iterator[Rejection]:
-        """Yields the files that no table can name, since their own names are not UTF-8."""
-        for key in self._not_unicode:
-            yield Rejection(key, None, None, None, "its name is not UTF-8: rename it")
+    def unreadable(self) -> Iterator[Rejection]:
+        """Yields the files and folders that are there and cannot be read, but for those that a row has named."""
+        for key, reason in self._unreadable.items():
+            if key not in self._unreadable_named:
+                yield Rejection(key, None, None, None, reason)
 
     def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:
         """Yields the images that no row has named, but for those of archives from which nothing was named.
@@ -230,11 +309,11 @@ class ImageIndex:
             table: Where such rows would be.
             elsewhere: What it means for an image, by its name without suffix, that another table names it.
         """
-        yield from self.unnameable()
+        yield from self.unreadable()
         used = {self._archive_of.get(key) for key in self._named}
         paths = {_lower_ending(key) for key in self._named}
         for key, item in self._images.items():
-            if key in self._named:
+            if key in self._named or self._is_beside_another(key):
                 continue
             archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
             # A copy of what a row has named outside of the archives is no stray.
@@ -249,6 +328,20 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def _with_slashes(path: str) -> str:
+    """Writes a path of Windows with slashes."""
+    return path.replace("\\", "/")
+
+
+def _name(field: Field) -> str:
+    """Returns the file's name at the end of a path, as names are compared."""
+    return PurePosixPath(_composed(_with_slashes(field.text))).name
+
+
+def _without_ending(path: str) -> str:
+    return path[: len(path) - len(PurePosixPath(path).suffix)]
+
+
 def _ending(name: str) -> str:
     """Returns a name's suffix in lower case: cameras write .JPG where a table has .jpg, and mean the same file.
 
@@ -258,4 +351,4 @@ def _ending(name: str) -> str:
 
 
 def _lower_ending(path: str) -> str:
-    return path[: len(path) - len(PurePosixPath(path).suffix)] + _ending(path)
+    return _without_ending(path) + _ending(path)

@@ -16,7 +16,7 @@ from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
 from lesiongen.storage import temporary_space
 
-__all__ = ["LEFT_OUT_NAMES", "check_rejections", "forget_kept_aside", "left_out_tables"]
+__all__ = ["LEFT_OUT_NAMES", "check_rejections", "counted", "forget_kept_aside", "left_out_tables"]
 
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
@@ -65,7 +65,7 @@ def _check_rejected(config: IngestConfig, source: Source, accepted: int, rejecte
 def _listed(source: Source, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {item}" for item in rows[:LISTED])
     more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(source, rows)} lists all" if len(rows) > LISTED else ""
-    return f"{_counted(accepted, rows)} of {source.uri} cannot be used:{listed}{more}{_closed(source, rows)}"
+    return f"{counted(rows, accepted)} of {source.uri} cannot be used:{listed}{more}{_closed(source, rows)}"
 
 
 def _closed(source: Source, rows: Sequence[Rejection]) -> str:
@@ -77,12 +77,22 @@ def _closed(source: Source, rows: Sequence[Rejection]) -> str:
     return f"\nThey may lie in what was not looked into:{''.join(closed[:SHOWN])}{more}"
 
 
-def _counted(accepted: int, left_out: Sequence[Rejection]) -> str:
-    """Counts rows of a table apart from images that none of its rows names."""
+def counted(left_out: Sequence[Rejection], accepted: int | None = None) -> str:
+    """Returns the number of a table's rows apart from that of images and folders which no row names.
+
+    Args:
+        left_out: The rows, images and folders.
+        accepted: How many rows can be used, where the number of all rows is to be told too.
+    """
     rows = sum(item.row is not None for item in left_out)
-    images = len(left_out) - rows
-    told = f"{images:,} image{'s' if images > 1 else ''}" if images else ""
-    return " and ".join(filter(None, [f"{rows:,} of {accepted + rows:,} rows" if rows else "", told]))
+    folders = sum(item.row is None and item.file.endswith("/") for item in left_out)
+    told = [_number(len(left_out) - rows - folders, "image"), _number(folders, "folder")]
+    told.insert(0, _number(rows, "row") if accepted is None or not rows else f"{rows:,} of {accepted + rows:,} rows")
+    return " and ".join(filter(None, told))
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count > 1 else ''}" if count else ""
 
 
 def _kept_aside(source: Source, rows: Sequence[Rejection]) -> str:

@@ -105,7 +105,7 @@ class SkincapReader(Reader):
             return row.reject(error.field, error.reason, error.kind)
         if self.label == "own" and disease.text:
             values["diagnosis"] = own_label(disease.text)
-        return Row(row.table, row.line, image, key, PurePosixPath(image.text).stem, disease, values)
+        return Row(row.table, row.line, image, key, PurePosixPath(key).stem, disease, values)
 
     def _described(self, report: Report, row: TableRow, caption: str) -> str | None:
         text, disease = row.field(caption).text, row.field("disease").text

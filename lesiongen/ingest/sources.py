@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorage, ZipStorage, check_expansion
+from lesiongen.ingest.file_names import is_system_file, readable_path
+from lesiongen.ingest.source_folder import SourceFolder
 from lesiongen.progress import progress
 from lesiongen.storage import CHUNK, Storage, StoredObject, open_storage, readable, temporary_space
 
@@ -36,7 +38,7 @@ _READ_AHEAD = 8 << 20
 
 def name_of(source: str) -> str:
     """Returns the name of a source: the last part of its address, without the ending of an archive."""
-    address = source.rstrip("/") if "://" in source else Path(source).resolve().as_posix()
+    address = source.rstrip("/") if "://" in source else readable_path(Path(source).resolve().as_posix())
     name = address.rpartition("/")[2]
     return name[: len(name) - len(_ending(name))] or "dataset"
 
@@ -46,6 +48,7 @@ class Source(ReadOnlyStorage):
 
     Several collections are handed out as archives beside a table, or within an archive. Those are opened only when
     something is missing without them: beside what they were unpacked into they would give every image twice.
+    What systems put beside the files of their users is never listed (`is_system_file`).
 
     Args:
         place: A folder, a prefix or an archive.
@@ -56,11 +59,17 @@ class Source(ReadOnlyStorage):
     def __init__(self, place: Storage, held: ExitStack, space: "_Space | None" = None) -> None:
         super().__init__(place.uri)
         self._place = place
-        self._listing = list(place.list())
+        self._listing = list(_listed(place))
         self._held = held
         self._members: dict[str, tuple[ArchiveStorage, str]] = {}
-        self.closed = dict.fromkeys(place.closed_folders(), "a link to a folder is not followed")
+        local = place if isinstance(place, SourceFolder) else None
+        self.unreadable = local.unreadable if local else {}
+        """Keys of files, and of folders with a slash behind, that cannot be read, and why."""
+        self._linked_folders = local.linked_folders if local else {}
+        self.closed = dict.fromkeys(local.circular if local else (), "a link to a folder around it is not followed")
         """Keys of what is not looked into, and why."""
+        self.unused: dict[str, None] = {}
+        """Keys of photographs in formats that are not read, in whose place another file of the name was taken."""
         archives = [item for item in self._listing if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES))]
         self.closed |= dict.fromkeys((item.key for item in archives), "unpack it there")
         self._space = space or _Space(place.uri, sum(item.size for item in archives))
@@ -111,6 +120,16 @@ class Source(ReadOnlyStorage):
 
     def _of(self, key: str) -> tuple[Storage, str]:
         return self._members.get(key, (self._place, key))
+
+    def behind_links(self, key: str) -> str:
+        """Returns the key under which a file is listed, given one that leads through links to folders."""
+        parts = PurePosixPath(key).parts
+        done: tuple[str, ...] = ()
+        for part in parts[:-1]:
+            done = (*done, part)
+            if (target := self._linked_folders.get("/".join(done))) is not None:
+                done = PurePosixPath(target).parts
+        return "/".join((*done, *parts[-1:]))
 
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
@@ -167,11 +186,13 @@ def open_source(source: str) -> Iterator[Source]:
             return
         if local is not None and not local.is_file():
             raise UsageError(
-                f"The source {source} does not exist", hint="Give the collection's folder, archive or prefix."
+                f"The source {readable_path(source)} does not exist",
+                hint="Give the collection's folder, archive or prefix.",
             )
         file = held.enter_context(readable(local) if local else _remote(source))
-        whole = _Space(source, file.seek(0, io.SEEK_END))
-        place, space = _unwrapped(_archive(source, suffix, file, held, space=whole), held, whole)
+        uri = readable_path(source)
+        whole = _Space(uri, file.seek(0, io.SEEK_END))
+        place, space = _unwrapped(_archive(uri, suffix, file, held, space=whole), held, whole)
         yield Source(place, held, space)
 
 
@@ -182,8 +203,14 @@ def _ending(name: str) -> str:
 def _folder(source: str, local: Path | None) -> Storage:
     if local is not None and not local.is_dir():
         what = f"is not an archive of a known kind ({', '.join(ARCHIVES)})" if local.is_file() else "does not exist"
-        raise UsageError(f"The source {source} {what}", hint="Give the collection's folder, archive or s3:// prefix.")
-    return open_storage(source)
+        raise UsageError(
+            f"The source {readable_path(source)} {what}", hint="Give the collection's folder, archive or s3:// prefix."
+        )
+    return SourceFolder(source) if local else open_storage(source)
+
+
+def _listed(place: Storage) -> Iterator[StoredObject]:
+    return (item for item in place.list() if not is_system_file(item.key))
 
 
 def _remote(source: str) -> BinaryIO:
@@ -193,8 +220,9 @@ def _remote(source: str) -> BinaryIO:
 
 def _unwrapped(place: Storage, held: ExitStack, space: "_Space | None" = None) -> tuple[Storage, "_Space | None"]:
     """Returns the archive that is all a folder or an archive holds, in place of that."""
-    items = list(islice(place.list(), 2))
-    if len(items) != 1 or not _ending(items[0].key):
+    items = list(islice(_listed(place), 2))
+    whole = not isinstance(place, SourceFolder) or not place.unreadable
+    if not whole or len(items) != 1 or not _ending(items[0].key):
         return place, space
     space = space or _Space(place.uri, items[0].size)
     return _archive_within(place, items[0].key, held, space=space), space

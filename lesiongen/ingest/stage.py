@@ -11,6 +11,7 @@ from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, near_duplica
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates
 from lesiongen.ingest.config import IngestConfig
+from lesiongen.ingest.file_names import readable_path
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
@@ -47,6 +48,7 @@ class IngestResult:
         rejected: Rows that could not be used.
         left_out: Rows whose image is not at hand, and rows that the collection's own authors exclude.
         removed_metadata: Images for each kind of thing, removed from their files, that could identify a person.
+        notes: What else the user should know of the source, in sentences.
     """
 
     dataset: DatasetReference
@@ -54,6 +56,7 @@ class IngestResult:
     rejected: list[Rejection]
     left_out: list[Rejection]
     removed_metadata: dict[str, int]
+    notes: list[str]
 
 
 def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
@@ -73,9 +76,10 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
     check_output(source, output)
+    described = {**config.model_dump(), "source": readable_path(source)}
     name = config.name or name_from(name_of(source))
     target = open_storage(output)
-    with claimed(target), stage_run("ingest", {**config.model_dump(), "name": name, "source": source}) as run:
+    with claimed(target), stage_run("ingest", described | {"name": name}) as run:
         with open_source(source) as storage:
             result = _ingest(config, storage, output, name)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
@@ -106,6 +110,8 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
+        if notes := _notes(storage):
+            writer.origin["notes"] = notes
         alike = near_duplicates(prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
         for item, split in zip(loaded, splits, strict=True):
@@ -127,7 +133,16 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         [item for item in left_out if item.kind == "rejected"],
         [item for item in left_out if item.kind != "rejected"],
         removed_counts(loaded),
+        notes,
     )
+
+
+def _notes(source: Source) -> list[str]:
+    if not source.unused:
+        return []
+    files = f"{len(source.unused):,} file{'s' if len(source.unused) > 1 else ''}"
+    example = next(iter(source.unused))
+    return [f"{files} in formats that are not read, beside an image of the same name that is: {example}, for example"]
 
 
 _SYNTHETIC_HELD_OUT = "is synthetic, and belongs together with a real image outside the train split"
@@ -165,8 +180,8 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
         return too_long
     if row.image_id in earlier:
         first = earlier[row.image_id]
-        where = f"stands in row {first.line}" if first.line else f"is that of {first.image_key}"
-        return row.reject(row.image_field, f"the image_id {where} already")
+        where = f"first used in row {first.line}" if first.line else f"first used by {first.image_key}"
+        return row.reject(row.image_field, f"duplicate image_id {row.image_id!r}, {where}")
     unknown = "diagnosis" not in row.values and resolve_diagnosis(row.diagnosis.text) is None
     if config.unknown_diagnosis == "reject" and unknown:
         return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
@@ -248,7 +263,7 @@ def _picture(storage: Source, row: Row) -> Picture | Rejection:
         return clean(storage.read_bytes(row.image_key))
     except DataError as error:  # an ImageError, or a damaged member of an archive
         return row.reject(row.image_field, f"the image {row.image_key} cannot be used: {error}")
-    except UsageError:  # a link that points outside the source
+    except UsageError:  # a key of S3 with .. in it
         return row.reject(row.image_field, f"the image {row.image_key} leads out of the source folder")
 
 

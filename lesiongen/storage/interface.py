@@ -127,10 +127,6 @@ class Storage(ABC):
         """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
         return False
 
-    def closed_folders(self) -> tuple[str, ...]:
-        """Returns the keys of folders that `list` does not look into."""
-        return ()
-
     @contextmanager
     def claiming(self) -> Iterator[Claim]:
         """Holds this place for one writer while the block runs; `claimed` is what writers call.

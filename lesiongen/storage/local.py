@@ -117,11 +117,6 @@ class LocalStorage(Storage):
             if key.startswith(prefix):
                 yield StoredObject(key, (self.root / key).stat().st_size)
 
-    def closed_folders(self) -> tuple[str, ...]:
-        """Returns the links to folders: they may lead out of this one, or round in circles."""
-        links = (path for path in self.root.rglob("*") if path.is_symlink() and path.is_dir())
-        return tuple(sorted(path.relative_to(self.root).as_posix() for path in links))
-
     def delete(self, key: str) -> None:
         """Deletes the file."""
         self._path(key).unlink(missing_ok=True)

@@ -66,7 +66,10 @@ def test_skincons_marks_are_kept_and_its_verdict_is_followed(tmp_path):
         ({"malignant": ""}, "row 3, malignant = '': is blank"),
         ({"malignant": "TRUE"}, "row 3, malignant = 'TRUE': contradicts the disease 'melanocytic-nevi'"),
         ({"disease": "melanocytic-nevus-ish"}, "row 3, disease = .*no known diagnosis"),
-        ({"DDI_file": "000001.png"}, "row 3, DDI_file = '000001.png': the image_id stands in row 2 already"),
+        (
+            {"DDI_file": "000001.png"},
+            "row 3, DDI_file = '000001.png': duplicate image_id '000001', first used in row 2",
+        ),
         ({"DDI_file": "000002.jpg"}, "row 3, DDI_file = '000002.jpg': there is no such image"),
     ],
 )

@@ -85,7 +85,7 @@ def test_the_own_labels_can_be_taken(tmp_path):
         ({"elevation": "raised"}, "row 4, elevation = 'raised': .*not one of flat, palpable, nodular"),
         ({"sex": "x"}, "row 4, sex = 'x'"),
         ({"case_num": ""}, "row 4, case_num = '': is blank"),
-        ({"case_num": "1"}, "row 4, clinic = .*stands in row 2 already"),
+        ({"case_num": "1"}, "row 4, clinic = .*duplicate image_id .*, first used in row 2"),
         ({"derm": "../../secret.jpg"}, "row 4, derm = .*leaves the folder"),
         ({"derm": ""}, "row 4, derm = '': there is no such image"),
     ],

@@ -91,7 +91,7 @@ def test_lesions_counted_anew_for_each_patient_are_told_apart(make_folder, tmp_p
 def test_a_file_name_cannot_leave_its_folder(make_folder, tmp_path, name):
     source = make_folder(f"file_name,diagnosis\nimages/a.png,nv\n{name},nv\n", NAMES[:1])
     (tmp_path / "secret.png").write_bytes((source / "images/a.png").read_bytes())
-    with pytest.raises(DataError, match="leaves the folder of its table|no such image") as caught:
+    with pytest.raises(DataError, match="leaves the folder of its table|is an absolute path|no such image") as caught:
         samples_of(source, tmp_path / "out")
     assert "metadata.csv, row 3, file_name" in str(caught.value)
 
@@ -303,3 +303,78 @@ def test_near_duplicates_share_a_split(make_folder, tmp_path):
     samples = samples_of(source, tmp_path / "out", split_fractions=(0.4, 0.3, 0.3))
     assert len({sample.split for sample in samples.values()}) == 3
     assert all(samples[str(number)].split == samples[f"{number}-turned"].split for number in range(12))
+
+
+@pytest.mark.parametrize("with_table", [True, False])
+def test_images_that_differ_in_their_ending_alone_are_two(make_folder, tmp_path, with_table):
+    names = ["nv/1.png", "nv/2.jpg", "nv/2.png", "mel/2.jpg"]
+    source = make_folder("\n".join(["file_name,dx", *(f"{name},{name.split('/')[0]}" for name in names)]), names)
+    if not with_table:
+        (source / "metadata.csv").unlink()
+    assert set(samples_of(source, tmp_path / "out")) == {"nv/1", "nv/2.jpg", "nv/2.png", "mel/2"}
+
+
+def test_an_id_that_is_there_twice_names_both_images(make_folder, tmp_path):
+    source = make_folder("", ["nv/2.jpg", "nv/2.png", "nv/2.jpg.png"])
+    (source / "metadata.csv").unlink()
+    with pytest.raises(DataError, match=r"nv/2\.jpg\.png.*duplicate image_id 'nv/2\.jpg', first used by nv/2\.jpg"):
+        samples_of(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["images\\a.png", ".\\images\\a.png", "images\\sub\\..\\a.png", "images/a.png"])
+def test_a_table_of_windows_separates_folders_with_backslashes(make_folder, tmp_path, name):
+    source = make_folder(f"file_name,dx\n{name},nv\n", NAMES[:1])
+    if ".." in name:
+        with pytest.raises(DataError, match="leaves the folder of its table"):
+            samples_of(source, tmp_path / "out")
+    else:
+        assert set(samples_of(source, tmp_path / "out")) == {"images/a"}
+
+
+@pytest.mark.parametrize("name", ["2020-01-01T10:00.png", "C:a.png", "a\\b.png"])
+def test_colons_and_backslashes_may_belong_to_a_name(make_folder, tmp_path, name):
+    source = make_folder(f"file_name,dx\n{name},nv\n", [name])
+    assert len(samples_of(source, tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("name", ["C:\\Users\\x\\a.png", "c:/x/a.png", "/home/x/a.png", "\\\\server\\x\\a.png"])
+def test_a_path_on_another_computer_is_refused_with_a_way_out(make_folder, tmp_path, name):
+    source = make_folder(f"file_name,dx\n{name},nv\n", NAMES[:1])
+    expected = "is an absolute path; give a path from the folder of the table, but images/a.png is there: add --option"
+    with pytest.raises(DataError, match=expected):
+        samples_of(source, tmp_path / "out")
+    assert set(samples_of(source, tmp_path / "named", options={"match": "name"})) == {"images/a"}
+
+
+@pytest.mark.parametrize("ending", ["dcm", "HEIC", "nef"])
+@pytest.mark.parametrize("match", ["stem", "name", "path", None])
+def test_of_one_photograph_in_several_formats_the_one_that_is_read_is_taken(make_folder, tmp_path, match, ending):
+    """As SIIM-ISIC 2020 has ``jpeg/train/X.jpg`` and ``train/X.dcm``, and telephones HEIC beside JPEG."""
+    names = ["jpeg/nv/X1.jpg", "jpeg/nv/X2.jpg", "jpeg/mel/X3.jpg"]
+    bare = match in ("stem", "name")
+    cells = [name.split("/")[-1].removesuffix(".jpg" if match == "stem" else "") if bare else name for name in names]
+    source = make_folder("\n".join(["file_name,dx", *(f"{cell},nv" for cell in cells)]), names)
+    if match is None:
+        (source / "metadata.csv").unlink()
+    for name in names[:2]:
+        other = (source / (name.removeprefix("jpeg/") if bare else name)).with_suffix(f".{ending}")
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(b"0" * len(name))
+    result = ingest(
+        IngestConfig(format="image_folder", options={"match": match} if match else {}), str(source), str(tmp_path / "o")
+    )
+    folder = "nv" if bare else "jpeg/nv"
+    assert (result.accepted, result.rejected) == (3, [])
+    assert result.notes == [
+        "2 files in formats that are not read, beside an image of the same name that is: "
+        f"{folder}/X1.{ending}, for example"
+    ]
+    assert Dataset.open(str(tmp_path / "o")).manifest.origin["notes"] == result.notes
+
+
+def test_a_photograph_that_is_there_in_formats_alone_that_are_not_read_is_refused(make_folder, tmp_path):
+    source = make_folder("file_name,dx\nX1,nv\n", [])
+    for name in ("X1.dcm", "X1.heic"):
+        (source / name).write_bytes(b"1" * len(name))
+    with pytest.raises(DataError, match="several different images have this name: X1.dcm, X1.heic"):
+        samples_of(source, tmp_path / "out", options={"match": "stem"})
