@@ -253,7 +253,8 @@ class ImageIndex:
         if path.is_absolute() or _DRIVE.match(field.text):
             raise FieldError(field, "is an absolute path; give a path from the folder of the table")
         # A backslash separates folders, but may on Unix also be a character of the name.
-        wanted = [_composed((PurePosixPath(folder) / name).as_posix()) for name in (field.text, path)]
+        names = dict.fromkeys((field.text, path.as_posix()))
+        wanted = [_composed((PurePosixPath(folder) / name).as_posix()) for name in names]
         key = self._found(wanted)
         if key is None and self.look_into_archives():
             key = self._found(wanted)

@@ -8,7 +8,7 @@ from lesiongen.dataset.writer import SHARD_NAME
 from lesiongen.errors import UsageError
 from lesiongen.ingest.rejections import LEFT_OUT_NAMES
 from lesiongen.ingest.removed_metadata import REMOVED_NAME
-from lesiongen.storage import overlap
+from lesiongen.storage import check_reachable, overlap
 
 __all__ = ["check_output"]
 
@@ -22,6 +22,7 @@ def check_output(source: str, output: str) -> None:
 
     Raises:
         UsageError: The output is the source, lies within it or contains it, or is a local folder with other files.
+        StorageError: A folder above the output may not be entered.
     """
     if overlap(source, output):
         raise UsageError(
@@ -29,6 +30,8 @@ def check_output(source: str, output: str) -> None:
             hint="Name a new folder, apart from the source.",
         )
     folder = Path(output)
+    if "://" not in output:
+        check_reachable(folder)
     if "://" in output or not folder.exists() or (folder / MANIFEST_NAME).exists():
         return
     if not folder.is_dir() or any(_is_foreign(path) for path in folder.iterdir()):

@@ -18,7 +18,15 @@ from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorag
 from lesiongen.ingest.file_names import is_system_file, readable_path
 from lesiongen.ingest.source_folder import SourceFolder
 from lesiongen.progress import progress
-from lesiongen.storage import CHUNK, Storage, StoredObject, open_storage, readable, temporary_space
+from lesiongen.storage import (
+    CHUNK,
+    Storage,
+    StoredObject,
+    check_reachable,
+    open_storage,
+    readable,
+    temporary_space,
+)
 
 __all__ = ["ARCHIVES", "Source", "name_of", "open_source"]
 
@@ -175,10 +183,13 @@ def open_source(source: str) -> Iterator[Source]:
 
     Raises:
         UsageError: There is no such place, or it is a file of another kind.
+        StorageError: It may not be read.
         DataError: The archive is damaged, or holds what has no place in a collection.
     """
     suffix = _ending(source)
     local = Path(source) if "://" not in source else None
+    if local is not None:
+        check_reachable(local)
     with ExitStack() as held:
         if not suffix or (local is not None and local.is_dir()):
             place, space = _unwrapped(_folder(source, local), held)

@@ -9,7 +9,7 @@ from lesiongen.storage.address import open_storage, overlap, unique_prefix
 from lesiongen.storage.claims import claimed
 from lesiongen.storage.files import CHUNK, as_json, file_digest, json_digest, temporary_space
 from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject, in_parallel
-from lesiongen.storage.local import LocalStorage, readable
+from lesiongen.storage.local import LocalStorage, check_reachable, readable
 
 __all__ = [
     "CHUNK",
@@ -19,6 +19,7 @@ __all__ = [
     "Storage",
     "StoredObject",
     "as_json",
+    "check_reachable",
     "claimed",
     "file_digest",
     "in_parallel",

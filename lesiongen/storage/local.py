@@ -16,7 +16,7 @@ from lesiongen.storage.folder_lock import folder_lock, hidden_sibling
 from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject
 from lesiongen.storage.partial import remove_abandoned, writing_beside
 
-__all__ = ["LocalStorage", "readable"]
+__all__ = ["LocalStorage", "check_reachable", "readable"]
 
 _PERMISSIONS = "Check the permissions of the folder."
 
@@ -170,6 +170,20 @@ def readable(path: Path) -> BinaryIO:
     """
     try:
         return path.open("rb")
+    except OSError as error:
+        raise _local_error(path, error) from error
+
+
+def check_reachable(path: Path) -> None:
+    """Refuses a path of which cannot be told whether there is anything; that there is nothing is no error.
+
+    Raises:
+        StorageError: A folder above it may not be entered, or its name is too long.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError as error:
         raise _local_error(path, error) from error
 

@@ -73,6 +73,17 @@ def test_the_unharmed_miniature_is_taken_whole(case, source, tmp_path):
     assert result.rejected == []
 
 
+def test_what_systems_leave_beside_tables_and_images_does_not_matter(case, source, tmp_path):
+    expected = accepted(case, source, tmp_path / "clean").accepted
+    for path in (image_of(case, source), source / case.table):
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX"):
+            (path.parent / name).mkdir(exist_ok=True)
+            shutil.copy(path, path.parent / name)
+    result = accepted(case, source, tmp_path)
+    assert (result.accepted, result.rejected) == (expected, [])
+
+
 def test_a_missing_table_is_named(case, source, tmp_path):
     (source / case.table).unlink()
     for further in source.rglob("*Metadata.csv"):

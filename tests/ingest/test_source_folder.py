@@ -14,6 +14,7 @@ import pytest
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError
 from lesiongen.ingest import IngestConfig, IngestResult, ingest
+from lesiongen.ingest.output import check_output
 from lesiongen.ingest.sources import open_source
 
 from .miniatures import picture, write_csv, write_picture
@@ -182,6 +183,20 @@ def test_a_source_that_is_closed_itself_is_refused(open_folder):
     source.chmod(0o700)
     with pytest.raises(StorageError, match=f"The folder {source} may not be read"):
         found_by_nobody(source)
+
+
+@needs_root
+def test_a_source_or_an_output_below_a_closed_folder_is_refused_in_words(open_folder):
+    source = two_classes(open_folder / "closed" / "source")
+    (open_folder / "closed").chmod(0o700)
+    config = IngestConfig(format="image_folder")
+    for place, output in ((source, open_folder / "out"), (open_folder / "none", source / "out")):
+        with as_nobody(), pytest.raises(StorageError, match=r"/closed/source.* may not be read or written"):
+            check_output(str(place), str(output))
+            with open_source(str(place)):
+                pass
+    with pytest.raises(StorageError, match="File name too long"):
+        ingest(config, str(source), str(open_folder / ("x" * 300)))
 
 
 def closed(monkeypatch, *folders: Path) -> None:
