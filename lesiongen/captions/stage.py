@@ -17,8 +17,8 @@ from lesiongen.captions.writers import Writer
 from lesiongen.concepts import label_only, measure, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
+from lesiongen.dataset.derived import derived_origin
 from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
-from lesiongen.dataset.reader import derived_origin
 from lesiongen.dataset.writer import is_published
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode

@@ -1,10 +1,11 @@
 """The canonical dataset: Parquet shards named by split, a manifest written last, splits that part no lesion."""
 
 from lesiongen.dataset.age_bands import AGE_BANDS, age_bands
+from lesiongen.dataset.derived import derive
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.parts import Part, join_parts, part_of
 from lesiongen.dataset.provenance import is_synthetic
-from lesiongen.dataset.reader import Dataset, derive
+from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
 from lesiongen.dataset.taxonomy import (

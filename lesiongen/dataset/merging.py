@@ -1,6 +1,6 @@
 """Combining datasets of different collections into one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,12 +13,13 @@ from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.licences import CombinedLicence, combine_licences
 from lesiongen.dataset.merge_plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
 from lesiongen.dataset.merge_report import merge_page, merge_summary, shown_pairs
+from lesiongen.dataset.near_duplicates import datasets_near_duplicates, near_duplicates_document
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import duplicate_groups, near_duplicates
+from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups, pairs_among
 from lesiongen.names import Name
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
@@ -91,15 +92,16 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         )
         with writer:
             table = _table(datasets, names)
-            groups, hashes = _recognised(datasets, table)
-            plan = plan_merge(table, groups, drop=config.duplicates == "drop")
+            alike, hashes = _recognised(datasets, table)
+            plan = plan_merge(table, _photographs(alike, len(table)), drop=config.duplicates == "drop")
             summary = merge_summary(plan, hashes, _inputs(datasets, names), combined, config.duplicates)
             _refuse_duplicates(config, summary)
-            writer.origin["sources"] = summary["sources"]
+            pairs, described = _kept_pairs(alike, plan)
+            writer.origin |= {"sources": summary["sources"], **described}
             for sample in _kept(datasets, plan):
                 writer.add(sample)
             pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
-            writer.documents[MERGE_REPORT_NAME] = as_json(summary)
+            writer.documents |= {**pairs, MERGE_REPORT_NAME: as_json(summary)}
             writer.documents[MERGE_PAGE_NAME] = render(merge_page(config.name, summary, pictures))
         merged = Dataset.open(output).reference()
         run.log_json(summary, MERGE_REPORT_NAME)
@@ -156,8 +158,8 @@ def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
-    """Returns the group of near-duplicates of each row, and a hash of its pixels."""
+def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[list[NearDuplicate], NDArray[np.object_]]:
+    """Returns the pairs of rows that show, or may show, one photograph, and a hash of each row's pixels."""
     seen, prints = examined_images(datasets, doing="Looking for duplicates")
     if not (problems := seen["decode_problem"].dropna()).empty:
         row = table.loc[problems.index[0]]
@@ -165,8 +167,22 @@ def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[NDArr
             f"{datasets[row['dataset']].uri}, image_id = {row['image_id']}: {problems.iloc[0]}",
             hint="lesiongen validate lists every such image.",
         )
-    groups = duplicate_groups(near_duplicates(prints), len(prints))
-    return groups, picture_hashes(seen.assign(look=groups, **table[["dataset", "image_id"]]), datasets)
+    image_ids = [rows["image_id"].tolist() for _, rows in table.groupby("dataset")]
+    alike = datasets_near_duplicates(datasets, image_ids, prints)
+    looks = _photographs(alike, len(table))
+    return alike, picture_hashes(seen.assign(look=looks, **table[["dataset", "image_id"]]), datasets)
+
+
+def _photographs(alike: Iterable[NearDuplicate], count: int) -> NDArray[np.int32]:
+    return duplicate_groups((pair for pair in alike if pair.agreement >= SAME_PHOTOGRAPH), count)
+
+
+def _kept_pairs(alike: Sequence[NearDuplicate], plan: MergePlan) -> tuple[dict[str, str], dict[str, Any]]:
+    """Returns the document of the pairs among the rows that are kept, and what the manifest says of it."""
+    kept = np.flatnonzero(plan.table["dropped"].isna()).tolist()
+    return near_duplicates_document(
+        plan.table["image_id"].iloc[kept].tolist(), pairs_among(alike, len(plan.table), kept)
+    )
 
 
 def _refuse_duplicates(config: MergeConfig, summary: dict[str, Any]) -> None:

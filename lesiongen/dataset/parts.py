@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lesiongen.dataset.near_duplicates import carried_near_duplicates
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
@@ -85,6 +86,7 @@ def join_parts(
         attribution=manifest.attribution,
         origin=whole_origin(ordered[0]),
     ) as writer:
+        writer.documents |= carried_near_duplicates(ordered[0])  # each part has kept those of the whole
         for sample in _samples(ordered):
             writer.add(sample)
         if documents is not None:

@@ -1,9 +1,8 @@
 """Reading a dataset: metadata without pixels, samples as a stream."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from lesiongen.dataset.manifest import DatasetManifest, Shard, read_manifest
 from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row
 from lesiongen.dataset.shard_reading import checked, opened_shard, shard_errors
-from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
 from lesiongen.storage import file_digest, open_storage
 
-__all__ = ["Dataset", "derive", "derived_origin"]
+__all__ = ["Dataset"]
 
 _BATCH_ROWS = 64
 _METADATA_COLUMNS = tuple(name for name in SCHEMA.names if name != "image")
@@ -191,44 +189,3 @@ def _rows_of(file: pq.ParquetFile, rows: range) -> Iterator[Sample]:
             at += batch.num_rows
             if chosen:
                 yield from map(sample_from_row, batch.slice(chosen.start, len(chosen)).to_pylist())
-
-
-def derived_origin(dataset: Dataset) -> dict[str, str]:
-    """Returns what the origin of a dataset that `derive` publishes says of the one it was made from."""
-    return {"dataset": dataset.uri, "dataset_version": dataset.manifest.version}
-
-
-def derive(
-    dataset: Dataset,
-    output: str,
-    transform: Callable[[Iterator[Sample]], Iterator[Sample]],
-    *,
-    name: str,
-    origin: Mapping[str, Any],
-    rows: range | None = None,
-    documents: Callable[[Dataset], Mapping[str, str | None]] | None = None,
-) -> Dataset:
-    """Publishes a dataset with the same rows and other column values.
-
-    Args:
-        dataset: What is read.
-        output: New folder or prefix.
-        transform: Turns the stream of samples into a stream of new ones.
-        name: Name of the new dataset.
-        origin: How it was made; the version of what was read is added.
-        rows: Only these rows, see `Dataset.samples`.
-        documents: Makes the files to lie beside the shards, by name, of the dataset as it will be published.
-    """
-    manifest = dataset.manifest
-    with DatasetWriter(
-        output,
-        name=name,
-        licence=manifest.licence,
-        attribution=manifest.attribution,
-        origin={**origin, **derived_origin(dataset)},
-    ) as writer:
-        for sample in transform(dataset.samples(rows=rows)):
-            writer.add(sample)
-        if documents is not None:
-            writer.documents |= documents(Dataset.open(writer.finished()))
-    return Dataset.open(output)

@@ -2,7 +2,14 @@
 
 from lesiongen.imaging.contact_sheet import contact_sheet
 from lesiongen.imaging.decoding import ImageError, decode
-from lesiongen.imaging.duplicates import LOOK_ALIKE, SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups, near_duplicates
+from lesiongen.imaging.duplicate_pairs import (
+    LOOK_ALIKE,
+    SAME_PHOTOGRAPH,
+    NearDuplicate,
+    duplicate_groups,
+    pairs_among,
+)
+from lesiongen.imaging.duplicates import near_duplicates
 from lesiongen.imaging.encoding import content_digest, encode_jpeg, encode_png
 from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint
 from lesiongen.imaging.preprocessing import square, to_array
@@ -24,6 +31,7 @@ __all__ = [
     "NearDuplicate",
     "near_duplicates",
     "nearest",
+    "pairs_among",
     "square",
     "to_array",
 ]

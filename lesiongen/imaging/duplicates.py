@@ -1,7 +1,7 @@
 """Images that show the same photograph: resized, coded again, mirrored, turned or cropped a little."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 from lesiongen.imaging.alignment import align, blurred, warp
 from lesiongen.imaging.candidates import nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
+from lesiongen.imaging.duplicate_pairs import EQUAL, SAME_PHOTOGRAPH, NearDuplicate, rounded
 from lesiongen.imaging.fingerprints import Fingerprint, luminance, pack
 from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
 from lesiongen.progress import progress
 
-__all__ = ["LOOK_ALIKE", "SAME_PHOTOGRAPH", "NearDuplicate", "duplicate_groups", "near_duplicates"]
+__all__ = ["near_duplicates"]
 
-SAME_PHOTOGRAPH = 0.68
-"""Agreement from which on two images are one photograph; see `near_duplicates`."""
-LOOK_ALIKE = 0.6
-"""Agreement from which on a person should look at two images; different lesions hardly reach it."""
 # What an unfinished alignment must reach to be carried on: of small pictures, of larger ones as the small ones lie,
 # and of larger ones aligned. Of 1,000 copies 999 reach 0.6, 0.5 and 0.77.
 _WORTH_A_LOOK, _WORTH_ALIGNING, _NEARLY_SAME = 0.48, 0.28, 0.5
@@ -32,33 +29,29 @@ _Floats = NDArray[np.float32]
 _Places = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class NearDuplicate:
-    """Two images, by their positions (``first`` the smaller), and how far they agree, up to 1."""
-
-    first: int
-    second: int
-    agreement: float
-
-    @classmethod
-    def of(cls, one: int, other: int, agreement: float) -> Self:
-        """Returns the pair of two positions, in whichever order they come."""
-        return cls(min(one, other), max(one, other), agreement)
-
-
-def near_duplicates(prints: Sequence[Fingerprint], *, least: float = SAME_PHOTOGRAPH) -> list[NearDuplicate]:
+def near_duplicates(
+    prints: Sequence[Fingerprint],
+    *,
+    least: float = SAME_PHOTOGRAPH,
+    parts: Sequence[int] | None = None,
+    known: Collection[int] = (),
+) -> list[NearDuplicate]:
     """Finds the pairs of images that show the same photograph, in whichever of the eight orientations.
 
     The nearest images by descriptor are laid exactly over one another (shift, stretch and shear), in three sizes. Their
     agreement is the correlation of their fine structure: of what a blurred picture lacks, cut off at four grey levels.
     Two lesions alike have the same broad blob on plain skin; a photograph and its copy have the same skin, too.
 
-    The answer does not depend on the order of the images. Time grows with the number of images; memory by about 5 KiB
-    for each, where ``prints`` holds the fingerprints elsewhere.
+    The answer does not depend on the order of the images, nor on the numbers of the parts. Time grows with the number
+    of images; memory by about 5 KiB for each, where ``prints`` holds the fingerprints elsewhere.
 
     Args:
         prints: The fingerprints.
         least: Smallest agreement of the pairs that are returned, at least 0.5.
+        parts: The part that each image belongs to, from 0 on; by default all are one part. Each part is searched by
+            itself, and among the others.
+        known: Parts whose own pairs were found before and are not looked for; equal fingerprints are paired all the
+            same.
 
     Returns:
         The pairs in order. Images with equal fingerprints are each paired with the first of them only, and only that
@@ -67,34 +60,26 @@ def near_duplicates(prints: Sequence[Fingerprint], *, least: float = SAME_PHOTOG
     digests = [hashlib.blake2b(each.planes, digest_size=16).digest() for each in prints]
     firsts: dict[bytes, int] = {}
     originals = [firsts.setdefault(digest, number) for number, digest in enumerate(digests)]
-    equal = [NearDuplicate(first, copy, 1.0) for copy, first in enumerate(originals) if first != copy]
+    equal = [NearDuplicate(first, copy, EQUAL) for copy, first in enumerate(originals) if first != copy]
     # In an order of their own, so that the one in which they came decides nothing.
     numbers = np.array([firsts[digest] for digest in sorted(firsts)], dtype=np.int64)
+    members = _members(originals, numbers, parts)
     found = [
         NearDuplicate.of(int(numbers[one]), int(numbers[other]), agreement)
-        for (one, other), agreement in _confirmed(prints, numbers, least)
+        for (one, other), agreement in _confirmed(prints, numbers, members, known, least)
     ]
     return sorted([*equal, *found], key=lambda pair: (pair.first, pair.second))
 
 
-def duplicate_groups(pairs: Iterable[NearDuplicate], count: int) -> NDArray[np.int32]:
-    """Numbers the groups of images that pairs bind, directly or through others.
-
-    Args:
-        pairs: The pairs.
-        count: Number of images.
-
-    Returns:
-        int32 [count], numbered in the order of first appearance; an image in no pair is a group of its own.
-    """
-    # Processes that only take fingerprints start twice as fast without it.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    places = np.array([(pair.first, pair.second) for pair in pairs], dtype=np.int32).reshape(-1, 2)
-    edges = coo_array((np.ones(len(places)), (places[:, 0], places[:, 1])), shape=(count, count))
-    labels = connected_components(edges, directed=False)[1]
-    return np.asarray(labels, dtype=np.int32)
+def _members(originals: Sequence[int], numbers: _Places, parts: Sequence[int] | None) -> NDArray[np.bool_]:
+    """Returns which parts hold each of the numbered images or an equal of it, bool [numbers, parts]."""
+    if parts is None:
+        return np.ones((len(numbers), 1), dtype=np.bool_)
+    places = np.empty(len(originals), dtype=np.int64)
+    places[numbers] = np.arange(len(numbers))
+    members = np.zeros((len(numbers), max(parts, default=0) + 1), dtype=np.bool_)
+    members[places[list(originals)], list(parts)] = True
+    return members
 
 
 @dataclass(frozen=True)
@@ -125,17 +110,21 @@ class _Pictures:
 
 
 def _confirmed(
-    prints: Sequence[Fingerprint], numbers: NDArray[np.int64], least: float
+    prints: Sequence[Fingerprint],
+    numbers: _Places,
+    members: NDArray[np.bool_],
+    known: Collection[int],
+    least: float,
 ) -> Iterator[tuple[_Places, float]]:
-    if len(numbers) < 2:
+    if len(numbers) < 2 or len(known) == members.shape[1] == 1:
         return
     pictures = _Pictures.of(prints, numbers)
-    pairs = nearest_pairs(pictures.descriptors)
+    pairs = nearest_pairs(pictures.descriptors, members, known)
     # One after another: threads were measured to gain nothing, their steps are too small.
     with progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar:
         for start in range(0, len(pairs), _PAIRS):
             chunk = pairs[start : start + _PAIRS]
-            agreement = _compared(pictures, chunk)
+            agreement = rounded(_compared(pictures, chunk))
             bar.advance(len(chunk))
             same = agreement >= least
             yield from zip(chunk[same], agreement[same].tolist(), strict=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
-from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, near_duplicates_document
+from lesiongen.dataset.near_duplicates import near_duplicates_document
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates
+from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates, pairs_among
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import readable_path
 from lesiongen.ingest.formats import reader_for
@@ -119,13 +119,12 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
-        if None not in splits:  # equal images are paired through one of them, which may be the one that is left out
-            document, described = near_duplicates_document([item.row.image_id for item in loaded], alike)
-            writer.origin |= described
-            writer.documents |= document
-        else:
-            writer.documents[NEAR_DUPLICATES_NAME] = None
+        kept = [place for place, split in enumerate(splits) if split is not None]
+        document, described = near_duplicates_document(
+            [loaded[place].row.image_id for place in kept], pairs_among(alike, len(loaded), kept)
+        )
+        writer.origin |= described
+        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), **document}
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),

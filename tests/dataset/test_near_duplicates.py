@@ -1,29 +1,57 @@
-"""The near-duplicates that ingest keeps with a dataset: what validation reads is what it would find itself."""
+"""The near-duplicates that are kept with a dataset: found once, and read by whatever comes after."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from lesiongen.dataset import Dataset
+from lesiongen.dataset import Dataset, Part, derive, join_parts
 from lesiongen.dataset.examined import examined_images
+from lesiongen.dataset.merging import MergeConfig, merge
 from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, dataset_near_duplicates
 from lesiongen.errors import DataError
-from lesiongen.imaging import LOOK_ALIKE, NearDuplicate, near_duplicates
+from lesiongen.imaging import LOOK_ALIKE, near_duplicates
+from lesiongen.imaging.duplicates import _compared
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.storage import open_storage
+from lesiongen.validation import ValidateConfig, validate
 
-from .conftest import photograph
+from .conftest import encoded, photograph
+
+
+def ingested(tmp_path, name, seeds, turned=()):
+    """Ingests a folder of photographs of these seeds, some turned."""
+    folder = tmp_path / f"{name}-in" / "nv"
+    folder.mkdir(parents=True)
+    for number, seed in enumerate(seeds):
+        image = photograph(seed)
+        (image.rotate(90) if number in turned else image).save(folder / f"{number}.png")
+    ingest(IngestConfig(format="image_folder", name=name), str(folder.parent), str(tmp_path / name))
+    return Dataset.open(str(tmp_path / name))
 
 
 @pytest.fixture
 def published(tmp_path):
     """An ingested folder of four images, of which 0 and 2 show one photograph."""
-    folder = tmp_path / "in" / "nv"
-    folder.mkdir(parents=True)
-    for number, seed in enumerate((0, 1, 0, 2)):
-        image = photograph(seed)
-        (image.rotate(90) if number == 2 else image).save(folder / f"{number}.png")
-    ingest(IngestConfig(format="image_folder"), str(tmp_path / "in"), str(tmp_path / "out"))
-    return Dataset.open(str(tmp_path / "out"))
+    return ingested(tmp_path, "out", (0, 1, 0, 2), turned=[2])
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """The numbers of images among which pairs were compared, one for each time."""
+    sizes = []
+
+    def counted(pictures, pairs):
+        sizes.append(len(pairs))
+        return _compared(pictures, pairs)
+
+    monkeypatch.setattr("lesiongen.imaging.duplicates._compared", counted)
+    return sizes
+
+
+def kept_pairs(dataset):
+    text = open_storage(dataset.uri).read_text(NEAR_DUPLICATES_NAME)
+    return [tuple(pair) for pair in json.loads(text)["pairs"]]
 
 
 def read(dataset):
@@ -36,7 +64,7 @@ def test_what_is_kept_is_what_would_be_found(published):
     ids, prints, kept = read(published)
     (found,) = near_duplicates(prints, least=LOOK_ALIKE)
     assert {ids[found.first], ids[found.second]} == {"nv/0", "nv/2"}
-    assert kept == [NearDuplicate(found.first, found.second, pytest.approx(found.agreement, abs=1e-4))]
+    assert kept == [found]
 
 
 def test_kept_pairs_are_read_and_not_looked_for(published, monkeypatch):
@@ -48,7 +76,7 @@ def test_a_dataset_that_was_copied_without_them_is_searched(published, tmp_path)
     kept = read(published)[2]
     (tmp_path / "out" / NEAR_DUPLICATES_NAME).unlink()
     (found,) = read(published)[2]
-    assert kept == [NearDuplicate(found.first, found.second, pytest.approx(found.agreement, abs=1e-4))]
+    assert kept == [found]
 
 
 @pytest.mark.parametrize("content", [b'{"schema_version": 1, "pairs": []}', b"\xff\xfe"])
@@ -62,3 +90,99 @@ def test_pairs_are_named_in_the_document_and_counted_in_the_manifest(published, 
     kept = json.loads((tmp_path / "out" / NEAR_DUPLICATES_NAME).read_text())
     assert [pair[:2] for pair in kept["pairs"]] == [["nv/0", "nv/2"]]
     assert published.manifest.origin["near_duplicates"]["pairs"] == 1
+
+
+def carried(dataset):
+    """Takes the document and what the manifest says of it."""
+    document = open_storage(dataset.uri).read_bytes(NEAR_DUPLICATES_NAME)
+    return document, dataset.manifest.origin["near_duplicates"]
+
+
+def test_a_dataset_with_other_texts_keeps_them(published, tmp_path, searched):
+    uri = str(tmp_path / "captioned")
+    made = derive(published, uri, lambda rows: (replace(row, caption="a mole") for row in rows), name="c", origin={})
+    assert carried(made) == carried(published)
+    assert read(made)[2] == read(published)[2] != []
+    validate(ValidateConfig(), made.uri)
+    assert not searched
+
+
+def test_a_dataset_with_another_image_does_not(published, tmp_path):
+    def changed(rows):
+        for row in rows:
+            yield replace(row, image=encoded(photograph(9))) if row.image_id == "nv/2" else row
+
+    made = derive(published, str(tmp_path / "changed"), changed, name="changed", origin={})
+    assert "near_duplicates" not in made.manifest.origin
+    assert not (tmp_path / "changed" / NEAR_DUPLICATES_NAME).exists()
+    assert read(made)[2] == []
+
+
+def test_parts_keep_those_of_the_whole_and_so_does_what_is_made_of_them(published, tmp_path, searched):
+    parts = [
+        derive(published, str(tmp_path / f"part{part.number}"), iter, name="p", origin={"part": str(part)},
+               rows=part.rows(len(published)))
+        for part in (Part(1, 2), Part(2, 2))
+    ]  # fmt: skip
+    assert sum(len(read(part)[2]) for part in parts) <= 1
+    joined = join_parts(parts, str(tmp_path / "joined"), name="p")
+    assert carried(joined) == carried(published)
+    assert not searched
+
+
+def test_pairs_that_were_changed_are_not_carried_on(published, tmp_path):
+    (tmp_path / "out" / NEAR_DUPLICATES_NAME).write_text("{}")
+    with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
+        derive(published, str(tmp_path / "derived"), iter, name="d", origin={})
+    assert not (tmp_path / "derived").exists()
+
+
+def merged(tmp_path, name, *datasets, **config):
+    merge(MergeConfig(**config), [dataset.uri for dataset in datasets], str(tmp_path / name))
+    return Dataset.open(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["kept pairs", "no kept pairs"])
+def test_a_merge_finds_the_same_pairs_in_either_order_and_validation_reads_them(tmp_path, searched, forget):
+    # Two photographs twice within a dataset, one of them equal; two across, one of them equal.
+    a = ingested(tmp_path, "a", (0, 1, 0, 2, 1, 5), turned=[2])
+    b = ingested(tmp_path, "b", (3, 1, 4, 3, 6, 0), turned=[3, 5])
+    if forget:
+        (tmp_path / "a" / NEAR_DUPLICATES_NAME).unlink()
+    ab, ba = merged(tmp_path, "ab", a, b, duplicates="keep"), merged(tmp_path, "ba", b, a, duplicates="keep")
+
+    assert kept_pairs(ab) == kept_pairs(ba)
+    assert ab.manifest.origin["near_duplicates"] == ba.manifest.origin["near_duplicates"]
+    groups = [{"a/nv/0", "a/nv/2", "b/nv/5"}, {"a/nv/1", "a/nv/4", "b/nv/1"}, {"b/nv/0", "b/nv/3"}]
+    bound = [
+        next(group for group in groups if first in group and second in group) for first, second, _ in kept_pairs(ab)
+    ]
+    assert all(group in bound for group in groups)
+    searched.clear()
+    found = [validate(ValidateConfig(), dataset.uri).findings for dataset in (ab, ba)]
+    assert not searched
+    counts = [{item.check: sorted(item.rows) for item in items if "near" in item.check} for items in found]
+    assert counts[0] == counts[1] != {}
+
+
+def test_a_merge_compares_only_across_the_datasets(tmp_path, searched):
+    a, b = ingested(tmp_path, "a", range(4)), ingested(tmp_path, "b", range(10, 13))
+    searched.clear()
+    merged(tmp_path, "ab", a, b)
+    assert sum(searched) == 4 * 3
+
+
+def test_a_dropped_copy_leaves_no_pair_and_its_other_equals_are_still_bound(tmp_path):
+    a, b = ingested(tmp_path, "a", (0, 1, 0)), ingested(tmp_path, "b", (0, 5, 6, 5))
+    ab = merged(tmp_path, "ab", a, b)
+    assert [(set(pair[:2]), pair[2]) for pair in kept_pairs(ab)] == [
+        ({"nv/0", "a/nv/2"}, 1.0), ({"b/nv/1", "nv/3"}, 1.0)
+    ]  # fmt: skip
+
+
+def test_pairs_of_an_earlier_release_that_looked_for_fewer_are_looked_for_again(published, tmp_path, monkeypatch):
+    monkeypatch.setattr("lesiongen.dataset.near_duplicates.LOOK_ALIKE", 0.55)
+    sought = []
+    monkeypatch.setattr("lesiongen.dataset.near_duplicates.near_duplicates", lambda *_, **how: sought.append(how) or [])
+    assert read(published)[2] == []
+    assert sought[0]["least"] == 0.55

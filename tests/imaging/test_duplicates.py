@@ -9,6 +9,7 @@ from PIL import Image
 from lesiongen.imaging import NearDuplicate, decode, duplicate_groups, encode_jpeg, fingerprint, near_duplicates
 from lesiongen.imaging.candidates import NEIGHBOURS, nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
+from lesiongen.imaging.duplicates import _compared
 from lesiongen.imaging.fingerprints import pack
 from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_frequencies, turn_pictures
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
@@ -158,3 +159,37 @@ def test_the_order_of_the_images_decides_nothing(lesions):
     back = near_duplicates(prints[::-1])
     assert {frozenset((last - pair.first, last - pair.second)) for pair in back} == found
     assert 20 < len(found) < 100
+
+
+def test_parts_are_searched_among_each_other_and_known_ones_not_within(lesions, monkeypatch):
+    rng = np.random.default_rng(3)
+    copies = [fingerprint(all_of_it(image, rng)) for image in lesions[:20]]
+    prints = [*map(fingerprint, lesions[:40]), *copies, *copies[:2]]
+    parts = [0] * 20 + [1] * 20 + [1] * 10 + [2] * 10 + [2] * 2
+    everything = near_duplicates(prints)
+    assert {(number, 40 + number) for number in range(20)} <= {(pair.first, pair.second) for pair in everything}
+    assert near_duplicates(prints, parts=parts) == everything
+    compared = []
+    monkeypatch.setattr(
+        "lesiongen.imaging.duplicates._compared",
+        lambda pictures, pairs: compared.extend(pictures.numbers[pairs].tolist()) or _compared(pictures, pairs),
+    )
+    assert near_duplicates(prints, parts=parts, known=[0, 1, 2]) == everything
+    # Images 40 and 41 of part 1 have equals in part 2.
+    held = {number: {part} for number, part in enumerate(parts)} | {40: {1, 2}, 41: {1, 2}}
+    assert compared
+    assert not [pair for pair in compared if held[pair[0]] & held[pair[1]]]
+
+
+def test_a_single_known_part_is_not_searched(lesions, monkeypatch):
+    monkeypatch.setattr("lesiongen.imaging.duplicates.nearest_pairs", None)
+    prints = [fingerprint(lesions[number]) for number in (0, 1, 0)]
+    assert near_duplicates(prints, parts=[0, 0, 0], known=[0]) == [NearDuplicate(0, 2, 1.0)]
+
+
+def test_the_numbers_of_the_parts_decide_nothing(lesions):
+    rng = np.random.default_rng(4)
+    prints = [fingerprint(image) for image in [*lesions[:30], *(all_of_it(image, rng) for image in lesions[:30])]]
+    parts = np.arange(60) % 3
+    found = near_duplicates(prints, parts=parts.tolist(), known=[0])
+    assert near_duplicates(prints, parts=((parts + 1) % 3).tolist(), known=[1]) == found
