@@ -203,8 +203,9 @@ _LINKS = (
     Check(
         "near_duplicate_across_splits", "near_twin_in_other_split", "absent", "error",
         "shows a photograph of another split, changed a little in size, colours, coding, orientation or border; leave "
-        "one of the two out, or give both one lesion_id and ingest again, or, where they are different lesions, set "
-        "severities.near_duplicate_across_splits to warning",
+        "one of the two out, or give both one lesion_id and ingest again, or, where they are different lesions, make "
+        "this a warning: --set severities.near_duplicate_across_splits=warning, or in the policy file "
+        "severities: {near_duplicate_across_splits: warning}",
         "A network recognises it as readily as the same pixels.",
         links=True,
     ),

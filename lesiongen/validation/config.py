@@ -58,11 +58,15 @@ class ValidateConfig(StageConfig):
 
     @field_validator("severities", mode="before")
     @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        """YAML reads a bare ``off`` as false."""
+    def _names_are_joined_and_off_is_a_word(cls, value: Any) -> Any:
+        """``--set`` parts a name such as ``ham10000.age`` at its dot; YAML reads a bare ``off`` as false."""
         if not isinstance(value, dict):
             return value
-        return {name: "off" if severity is False else severity for name, severity in value.items()}
+        joined: dict[Any, Any] = {}
+        for name, severity in value.items():
+            parts = {f"{name}.{part}": own for part, own in severity.items()} if isinstance(severity, dict) else {}
+            joined |= parts or {name: severity}
+        return {name: "off" if severity is False else severity for name, severity in joined.items()}
 
     @field_validator("severities")
     @classmethod

@@ -1,11 +1,16 @@
+import io
 import json
+import re
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from lesiongen.cli.ingest import ingest_command
 from lesiongen.cli.validate import validate_command
+from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.phantoms import PhantomConfig, write_phantoms
 
@@ -79,3 +84,45 @@ def test_the_printed_policy_is_the_default_and_can_be_given_back(phantoms, tmp_p
     )  # fmt: skip
     names = [{one["check"] for one in json.loads(answer.stdout)["findings"]} for answer in (same, one_off)]
     assert names[0] - names[1] == {"licence_present"}, "a flag changes one severity and keeps the file's others"
+
+
+def png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """A dataset of which one photograph lies in train and, turned, in test."""
+    noise = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC)
+    with DatasetWriter(str(tmp_path / "leaking"), name="leaking") as writer:
+        for split, picture in (("train", image), ("test", image.rotate(90))):
+            writer.add(Sample(image=png(picture), image_id=split, diagnosis="nv", split=split))
+    return tmp_path / "leaking"
+
+
+@pytest.mark.parametrize("where", ["command line", "policy file"])
+def test_the_way_out_of_a_near_duplicate_works_as_the_message_spells_it(leaking, tmp_path, where):
+    failed = run("validate", leaking, "--json")
+    assert failed.exit_code == 1
+    found = {item["check"]: item for item in json.loads(failed.stdout)["findings"]}["near_duplicate_across_splits"]
+    assert found["severity"] == "error"
+    flag, policy = re.search(r"--set (\S+), or in the policy file (severities: \{.*?\})", found["message"]).groups()
+    (tmp_path / "policy.yaml").write_text(policy)
+    asked = ["--set", flag] if where == "command line" else ["--policy", tmp_path / "policy.yaml"]
+    severities = {item["check"]: item["severity"]
+                  for item in json.loads(run("validate", leaking, "--json", *asked).stdout)["findings"]}  # fmt: skip
+    assert severities["near_duplicate_across_splits"] == "warning"
+
+
+def test_a_check_of_a_format_is_set_by_its_dotted_name(leaking, tmp_path):
+    (tmp_path / "policy.yaml").write_text("severities: {ham10000.age: warning, ham10000: {sex: off}}")
+    answer = run(
+        "validate", leaking, "--json", "--policy", tmp_path / "policy.yaml", "--set", "severities.ham10000.age=off"
+    )
+    assert answer.exit_code == 1, answer.exception
+    wrong = run("validate", leaking, "--set", "severities.ham10000.agee=off").exception
+    assert "ham10000.agee" in str(wrong)
+    assert "ham10000.age" in str(wrong)
