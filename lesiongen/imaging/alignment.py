@@ -44,12 +44,13 @@ def warp(pictures: Pictures, maps: Pictures) -> Pictures:
     middle, last = np.float32((side - 1) / 2), np.float32(side - 1.001)
     rows = np.clip((maps[:, :3] @ basis + basis[1]) * side + middle, 0, last)
     columns = np.clip((maps[:, 3:] @ basis[[0, 2, 1]] + basis[2]) * side + middle, 0, last)
-    top, left = rows.astype(np.int32), columns.astype(np.int32)
-    down, right = rows - top, columns - left
-    corner = top * side + left + np.arange(count, dtype=np.int32)[:, None] * (side * side)
+    top, left = rows.astype(np.intp), columns.astype(np.intp)
+    down, right = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
+    corner = top * side + left + np.arange(count)[:, None] * (side * side)
     values = pictures.reshape(-1)
+    # Pixels beside and below are taken from the values moved along: adding to the places would copy them three times.
     above, below = (
-        (first := values.take(corner + offset)) + right * (values.take(corner + offset + 1) - first)
+        (first := values[offset:].take(corner)) + right * (values[offset + 1 :].take(corner) - first)
         for offset in (0, side)
     )
     return np.asarray(above + down * (below - above), dtype=np.float32).reshape(pictures.shape)
@@ -76,6 +77,12 @@ def _basis(side: int) -> Pictures:
     along = (np.arange(side) - (side - 1) / 2) / side
     y, x = np.meshgrid(along, along, indexing="ij")
     return np.stack([np.ones(side * side), y.ravel(), x.ravel()]).astype(np.float32)
+
+
+@functools.cache
+def _inner_places(side: int) -> Pictures:
+    """Returns y and x of the inner pixels, [2, pixels]."""
+    return _inner(_basis(side).reshape(3, side, side))[1:]
 
 
 def _inner(pictures: Pictures) -> Pictures:
@@ -107,7 +114,7 @@ def _slopes(pictures: Pictures) -> Pictures:
     """Returns how the inner pixels change per pixel with each of the six parameters, [n, 6, pixels]."""
     side, rim = pictures.shape[-1], pictures.shape[-1] // 16
     rows, after, before = slice(rim, side - rim), slice(rim + 1, side - rim + 1), slice(rim - 1, side - rim - 1)
-    _, y, x = (each[0] for each in np.split(_inner(_basis(side).reshape(3, side, side)), 3))
+    y, x = _inner_places(side)
     slopes = np.empty((len(pictures), 6, len(y)), dtype=np.float32)
     slopes[:, 0] = ((pictures[:, after, rows] - pictures[:, before, rows]) / 2).reshape(len(pictures), len(y))
     slopes[:, 3] = ((pictures[:, rows, after] - pictures[:, rows, before]) / 2).reshape(len(pictures), len(y))
