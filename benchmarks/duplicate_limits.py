@@ -4,24 +4,23 @@ The rule, stated before anything is compared: let D be the highest agreement of 
 chooses, and C what 99 of 100 of its planted copies reach. The limit of one photograph is half way between D and C, the
 limit of look-alikes is D, both rounded to hundredths (D upwards: no two different lesions of that half reach it).
 
-Lesions fall into halves by a hash of their patient or lesion. Those that a person has compared (`SEEN`, and the pairs
-of the set of look-alikes) fall into one half together. Each half is searched by itself, with the copies of its own
-images only: what one half is judged by, the other has not seen. The search itself (descriptors, sizes, the cut at four
-grey levels) was designed with all of these sets at hand.
+Lesions fall into halves by a hash of their patient or lesion. Those that a person has compared fall into one half
+together. Each half is searched by itself, with the copies of its own images only: what one half is judged by, the
+other has not seen. The search itself (descriptors, sizes, the cut at four grey levels) was designed with all of these
+sets at hand.
 """
 
 import argparse
-import csv
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from duplicates import agreements
 from harness import machine, table, versions
-from near_duplicate_sets import KINDS, LOOK_ALIKES, NONE, SEEN, SETS, SHOWN, Images, kind_of, read_set
+from near_duplicate_sets import KINDS, LOOK_ALIKES, NONE, SETS, SHOWN, Images, compared_pairs, kind_of, read_set
 from scipy.stats import binomtest
 
 from lesiongen.imaging import LOOK_ALIKE, SAME_PHOTOGRAPH, near_duplicates
@@ -54,40 +53,30 @@ class Half:
         return math.ceil(highest * 100) / 100, round((highest + lowest) / 2, 2)
 
 
-def half_of(images: Images, compared: list[frozenset[str]]) -> np.ndarray:
+def half_of(images: Images, compared: Iterable[frozenset[str]]) -> np.ndarray:
     """Returns the half, 0 or 1, of each image: by its patient, and by those that a person compared it with."""
     group = dict(zip(images.names, images.patients, strict=True))
-    for names in compared:
+    for names in sorted(compared, key=sorted):
         if names <= group.keys():
             owners = {group[name] for name in names}
             group = {name: min(owners) if owner in owners else owner for name, owner in group.items()}
     return np.array([zlib.crc32(group[name].encode()) & 1 for name in images.names])
 
 
-def judged_pairs(data: Path) -> list[frozenset[str]]:
-    """Returns the pairs that a person has compared, whatever came of it."""
-    table_of_pairs = data / LOOK_ALIKES / "pairs.csv"
-    if not table_of_pairs.exists():
-        return sorted(SEEN, key=sorted)
-    with table_of_pairs.open(encoding="utf-8") as file:
-        listed = {frozenset((row["first"], row["second"])) for row in csv.DictReader(file)}
-    return sorted(SEEN | listed, key=sorted)
-
-
-def measured(images: Images, planted: int, seed: int) -> Half:
+def measured(images: Images, known: Mapping[frozenset[str], bool], planted: int, seed: int) -> Half:
     """Searches one half, alone and with planted copies."""
     pairs = near_duplicates(images.prints, least=SHOWN)
     reached: dict[str, list[float]] = {"different": [], "photograph": [], "lesion": []}
     for pair in pairs:
-        reached[kind_of(images, pair)].append(pair.agreement)
-    known = sum(names <= set(images.names) for names in SEEN)
+        reached[kind_of(images, pair, known)].append(pair.agreement)
+    true = sum(same and names <= set(images.names) for names, same in known.items())
     of_one_lesion = sum(count * (count - 1) // 2 for count in np.unique(images.lesions, return_counts=True)[1].tolist())
-    compared = len(images.names) * (len(images.names) - 1) // 2 - of_one_lesion - known
+    different = len(images.names) * (len(images.names) - 1) // 2 - of_one_lesion - true
     rng = np.random.default_rng(seed)
     places = {kind: rng.choice(len(images.names), min(planted, len(images.names)), replace=False) for kind in KINDS}
     copies = {kind: agreements(images, kind, originals, rng) for kind, originals in places.items()}
-    photographs = reached["photograph"] + [0.0] * (known - len(reached["photograph"]))
-    return Half(images, reached["different"], photographs, compared, copies)
+    photographs = reached["photograph"] + [0.0] * (true - len(reached["photograph"]))
+    return Half(images, reached["different"], photographs, different, copies)
 
 
 def judged(chooses: int, choosing: Half, judging: Half) -> list[object]:
@@ -127,10 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine()}\n{versions('numpy', 'pillow', 'faiss-cpu', 'scipy')}\n")
     names = [name for name in (*SETS, LOOK_ALIKES) if (given.data / name).is_dir()]
     together = sum((read_set(given.data, name) for name in names), NONE)
-    side = half_of(together, judged_pairs(given.data))
-    halves = [
-        measured(together.chosen(np.flatnonzero(side == half).tolist()), given.planted, given.seed) for half in (0, 1)
-    ]
+    compared = compared_pairs(given.data)
+    side = half_of(together, compared)
+    places = [np.flatnonzero(side == half).tolist() for half in (0, 1)]
+    halves = [measured(together.chosen(half), compared, given.planted, given.seed) for half in places]
     print(f"Images: {len(halves[0].images.names):,} and {len(halves[1].images.names):,}. "
           f"In use: look-alikes from {LOOK_ALIKE}, one photograph from {SAME_PHOTOGRAPH}.\n")  # fmt: skip
     columns = [

@@ -2,18 +2,18 @@
 
 Each kind is planted 200 times: copies of images drawn from a set join the whole set. A copy counts as found when it is
 paired with its original. Pairs among the originals alone are either of one lesion by the set's own table, or were
-looked at: `SEEN` lists those that are one photograph; any other is a false positive.
+compared by eye (`compared_pairs`); any other is a false positive.
 """
 
 import argparse
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from harness import machine, table, versions
-from near_duplicate_sets import KINDS, LOOK_ALIKES, NONE, SETS, SHOWN, Images, kind_of, read_set
+from near_duplicate_sets import KINDS, LOOK_ALIKES, NONE, SETS, SHOWN, Images, compared_pairs, kind_of, read_set, window
 from PIL import Image
 
 from lesiongen.imaging import SAME_PHOTOGRAPH, FingerprintFile, NearDuplicate, fingerprint, near_duplicates
@@ -42,13 +42,16 @@ def agreements(images: Images, kind: str, originals: np.ndarray, rng: np.random.
     ]
 
 
-def counted(name: str, images: Images, pairs: list[NearDuplicate]) -> list[object]:
+def counted(
+    name: str, images: Images, pairs: list[NearDuplicate], compared: Mapping[frozenset[str], bool]
+) -> list[object]:
     """Returns a row of the table of what was found among the originals."""
-    kinds = [kind_of(images, pair) for pair in pairs if pair.agreement >= SAME_PHOTOGRAPH]
-    nearest = max((pair.agreement for pair in pairs if kind_of(images, pair) == "different"), default=0.0)
-    compared = len(images.names) * (len(images.names) - 1) // 2
-    kinds_counted = [kinds.count(kind) for kind in ("lesion", "photograph", "different")]
-    return [name, len(images.names), f"{compared:,}", *kinds_counted, f"{nearest:.3f}"]
+    kinds = [kind_of(images, pair, compared) for pair in pairs]
+    found = [kind for kind, pair in zip(kinds, pairs, strict=True) if pair.agreement >= SAME_PHOTOGRAPH]
+    different = (pair.agreement for kind, pair in zip(kinds, pairs, strict=True) if kind == "different")
+    count = len(images.names) * (len(images.names) - 1) // 2
+    kinds_counted = [found.count(kind) for kind in ("lesion", "photograph", "different")]
+    return [name, len(images.names), f"{count:,}", *kinds_counted, f"{max(different, default=0.0):.3f}"]
 
 
 def timing(paths: list[Path], count: int, seed: int) -> str:
@@ -56,7 +59,7 @@ def timing(paths: list[Path], count: int, seed: int) -> str:
     rng = np.random.default_rng(seed)
     prints = FingerprintFile()
     for number in range(count):
-        prints.append(fingerprint(_window(Image.open(paths[number % len(paths)]).convert("RGB"), rng)))
+        prints.append(fingerprint(window(Image.open(paths[number % len(paths)]).convert("RGB"), rng)))
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
     pairs = near_duplicates(prints)
@@ -66,12 +69,6 @@ def timing(paths: list[Path], count: int, seed: int) -> str:
         f"Search among {count:,} images: {seconds:.1f} s ({processor:.1f} s of processor time), "
         f"{len(pairs):,} pairs, peak memory of the process {after.ru_maxrss / 1024:,.0f} MiB"
     )
-
-
-def _window(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    width, height = np.round(rng.uniform(0.5, 0.75, 2) * image.size).astype(int).tolist()
-    left, top = rng.integers(image.width - width), rng.integers(image.height - height)
-    return image.crop((int(left), int(top), int(left) + width, int(top) + height))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,18 +85,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sets = {name: read_set(given.data, name) for name in (*SETS, LOOK_ALIKES) if (given.data / name).is_dir()}
     together = sum(sets.values(), NONE)
     if given.planted:
-        _print_found(sets, together, given.planted, given.seed)
+        _print_found(sets, together, compared_pairs(given.data), given.planted, given.seed)
     for count in given.images:
         print(f"\n{timing(together.paths, count, given.seed)}")
 
 
-def _print_found(sets: dict[str, Images], together: Images, planted: int, seed: int) -> None:
+def _print_found(
+    sets: dict[str, Images], together: Images, compared: Mapping[frozenset[str], bool], planted: int, seed: int
+) -> None:
     large = {name: images for name, images in sets.items() if name != LOOK_ALIKES}
     print(f"Recall of {planted} planted copies of each kind\n")
     rows = [[kind, *(recall(images, kind, planted, seed) for images in large.values())] for kind in KINDS]
     print(table(["kind", *large], rows))
     found = [
-        counted(name, images, near_duplicates(images.prints, least=SHOWN))
+        counted(name, images, near_duplicates(images.prints, least=SHOWN), compared)
         for name, images in [*large.items(), ("all together", together)]
     ]
     print("\nPairs among the originals\n")

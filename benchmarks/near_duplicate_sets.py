@@ -1,7 +1,7 @@
 """Real images of several sets, changed copies of them, and what is known of which of them show one photograph."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -67,6 +67,13 @@ def cropped_most(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 def everything(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Returns the image cropped, turned, resized and coded."""
     return coded(resized(turned(cropped(image, rng), rng), rng), rng)
+
+
+def window(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Returns a part of the image, of a half to three quarters of its sides."""
+    width, height = np.round(rng.uniform(0.5, 0.75, 2) * image.size).astype(int).tolist()
+    left, top = rng.integers(image.width - width), rng.integers(image.height - height)
+    return image.crop((int(left), int(top), int(left) + width, int(top) + height))
 
 
 def _cut(image: Image.Image, shares: np.ndarray) -> Image.Image:
@@ -137,9 +144,21 @@ def owners_of(folder: Path) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def kind_of(images: Images, pair: NearDuplicate) -> str:
+def compared_pairs(data: Path) -> dict[frozenset[str], bool]:
+    """Returns the pairs that a person has compared by eye, and whether they are one photograph."""
+    listed = data / LOOK_ALIKES / "pairs.csv"
+    if not listed.exists():
+        return dict.fromkeys(SEEN, True)
+    with listed.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return dict.fromkeys(SEEN, True) | {
+        frozenset((row["first"], row["second"])): row["same_photograph"] == "yes" for row in rows
+    }
+
+
+def kind_of(images: Images, pair: NearDuplicate, compared: Mapping[frozenset[str], bool]) -> str:
     """Tells whether two images are of one lesion by the table, one photograph, or different lesions."""
     if images.lesions[pair.first] == images.lesions[pair.second]:
         return "lesion"
     names = frozenset((images.names[pair.first], images.names[pair.second]))
-    return "photograph" if names in SEEN else "different"
+    return "photograph" if compared.get(names) else "different"

@@ -47,6 +47,9 @@ def sample_command(
         list[int] | None, typer.Option(help="Denoising steps. Given several times, each image draws one.")
     ] = None,
     lora_scale: Annotated[float | None, typer.Option(help="How strongly an adapter changes its base.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Where the base of an adapter is, if it has moved since the training.")
+    ] = None,
     only: Annotated[
         list[int] | None, typer.Option(metavar="INDEX", help="Draw this image of the plan again, alone; repeatable.")
     ] = None,
@@ -87,6 +90,7 @@ def sample_command(
             "guidance_scale": _one_or_several(guidance),
             "steps": _one_or_several(steps),
             "lora_scale": lora_scale,
+            "base": base,
             "only": only or None,
             "seed": seed,
         }

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from lesiongen import limits
 from lesiongen.diffusion.damage import told_as_damage
 from lesiongen.diffusion.model_index import UNUSED_PARTS, read_index
+from lesiongen.diffusion.weight_files import plain_name, variant_of
 from lesiongen.errors import DataError, UsageError
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
@@ -196,8 +197,9 @@ def _warn_of_other_prediction(folder: Path, said: str, prediction: str) -> None:
 
 
 def _copy_plain(source: Path, target: Path) -> None:
+    variant = variant_of(source)
     for path in sorted(source.rglob("*")):
         if path.is_file() and path.suffix in _PLAIN_FILES:
-            place = target / path.relative_to(source)
+            place = target / path.relative_to(source).with_name(plain_name(path.name, variant))
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)

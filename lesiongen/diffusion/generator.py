@@ -1,6 +1,7 @@
 """A published generator, loaded for drawing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from PIL import Image
 
 from lesiongen.diffusion.family import ModelFamily, family_of
 from lesiongen.diffusion.memory_layout import channels_last
-from lesiongen.diffusion.model_folder import ModelManifest, local_model, model_version, read_manifest
+from lesiongen.diffusion.model_folder import BaseReference, ModelManifest, local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Generator", "load_generator"]
@@ -103,16 +104,18 @@ class Generator:
         return self.family.size_arguments(self.original_side, size)
 
 
-def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto") -> Generator:
+def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto", base: str | None = None) -> Generator:
     """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
 
     Args:
         uri: Where the model is.
         lora_scale: How strongly an adapter changes its base.
         precision: ``fp32``, ``fp16``, ``bf16``, or ``auto`` for what is fastest here.
+        base: Where the base of an adapter is; by default where it was when the adapter was trained.
 
     Raises:
-        UsageError: There is no model there, it is of a kind that cannot be sampled, or it has no adapter to scale.
+        UsageError: There is no model there, it is of a kind that cannot be sampled, it is no adapter and has no scale
+            and no base, or the base of an adapter cannot be read.
         DataError: A file is damaged, or the base is not the one that the adapter was trained on.
     """
     with local_model(uri) as folder:
@@ -121,9 +124,11 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
         if manifest is None or manifest.method != "lora":
             if lora_scale != 1.0:
                 raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
+            if base is not None:
+                raise UsageError(f"base = {base}: {uri} is a whole model, not an adapter", hint="Leave the base out.")
             generator = _generator(folder, version, manifest)
         else:
-            generator = _on_base(uri, version, manifest)
+            generator = _on_base(uri, version, manifest, base)
             # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
             denoiser = generator.pipeline.unet
             weights = "pytorch_lora_weights.safetensors"
@@ -148,18 +153,39 @@ def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
     denoiser.register_forward_hook(widen)
 
 
-def _on_base(uri: str, version: str, manifest: ModelManifest) -> Generator:
+def _on_base(uri: str, version: str, manifest: ModelManifest, place: str | None) -> Generator:
     base = manifest.base
     if base is None:
         raise DataError(f"{uri} holds an adapter, but its manifest names no base")
-    with local_model(base.uri, base.revision) as folder:
+    with _base_folder(uri, base, place) as folder:
         found = model_version(folder)
         if found != base.version:
             raise DataError(
-                f"{uri} was trained on version {base.version[:12]} of {base.uri}, which now holds {found[:12]}",
-                hint="Bring the base model back to that version.",
+                f"{uri} was trained on version {base.version[:12]} of {base.uri}, and {place or 'that'} holds "
+                f"{found[:12]}",
+                hint=f"Bring the base model back to that version, or give a place that holds it: {_OTHER_PLACE}",
             )
         return _generator(folder, version, manifest)
+
+
+@contextmanager
+def _base_folder(uri: str, base: BaseReference, place: str | None) -> Iterator[Path]:
+    """Gives the base of an adapter as a local folder."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(local_model(*((place, None) if place else (base.uri, base.revision))))
+        except Unreachable:
+            raise
+        except (UsageError, StorageError) as error:
+            raise UsageError(
+                f"{uri} is an adapter, and its base model {base.uri} (version {base.version[:12]}) cannot be read: "
+                f"{error.args[0]}",
+                hint=f"If the base has moved, give its new place: {_OTHER_PLACE}",
+            ) from error
+        yield folder
+
+
+_OTHER_PLACE = "lesiongen sample --base PLACE (a folder, an s3:// prefix or a hub id)."
 
 
 def _generator(folder: Path, version: str, manifest: ModelManifest | None) -> Generator:

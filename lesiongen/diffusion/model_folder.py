@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lesiongen.diffusion.weight_files import refuse_single_file
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import DATA_SUFFIXES, model_files
 from lesiongen.references import ModelReference
@@ -239,6 +240,7 @@ def local_model(uri: str, revision: str | None = None) -> Iterator[Path]:
         UsageError: There is no model there.
         DataError: A file is missing or damaged.
     """
+    refuse_single_file(uri)
     with model_files(uri, revision, HUB_FILES) as folder:
         yield _checked(folder, uri)
 
@@ -248,6 +250,8 @@ def _checked(folder: Path, uri: str) -> Path:
     if manifest is not None:
         check_files(folder, manifest)
     elif not (folder / "model_index.json").is_file():
+        for path in sorted(folder.glob("*.safetensors")):
+            refuse_single_file(str(path))
         raise UsageError(
             f"{uri} holds no model: neither {MANIFEST} nor model_index.json is there",
             hint="Give a folder or s3:// prefix written by finetune, a diffusers pipeline, or a hub id.",

@@ -80,6 +80,8 @@ class SampleConfig(StageConfig):
     """``auto``: bf16 where the GPU or the CPU's matrix units (AMX) have it, else fp16 on a GPU and fp32 on a CPU."""
     lora_scale: float = Field(default=1.0, ge=0)
     """How strongly an adapter changes its base; 0 is the base itself."""
+    base: str | None = Field(default=None, min_length=1)
+    """Where the base of an adapter is, if it has moved; it must be the version that the adapter was trained on."""
     image_size: int | None = Field(default=None, ge=16, multiple_of=8)
     """Side in pixels, a multiple of 8; None: that of the model's training."""
     batch_size: int = Field(default=32, ge=1)

@@ -100,7 +100,9 @@ def sample(
     use_own_cores()
     params = config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}
     with claimed(target), stage_run("sample", params) as run:
-        generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision)
+        generator = load_generator(
+            model_uri, lora_scale=config.lora_scale, precision=config.precision, base=config.base
+        )
         generator.set_scheduler(config.scheduler)
         origin = asked | {"model_version": generator.version}
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
@@ -295,7 +297,8 @@ def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict
     """What the dataset's origin says besides the version of the model."""
     return {
         "stage": "sample",
-        "config": config.model_dump(mode="json"),
+        # Where the base lies changes nothing: it is of the version that the model's own version names.
+        "config": config.model_dump(mode="json", exclude={"base"}),
         "model": model_uri,
         "captions": None if source is None else source.reference().version,
     }

@@ -20,6 +20,7 @@ from lesiongen.diffusion.family import (
 )
 from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.diffusion.model_index import scheduler_type
+from lesiongen.diffusion.weight_files import variant_of
 from lesiongen.errors import UsageError
 
 __all__ = ["StableDiffusion", "load_part", "load_tokenizer", "warn_of_cut_captions", "without_bars"]
@@ -159,7 +160,7 @@ class StableDiffusion(ModelFamily):
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """Loads one model of a pipeline, frozen and in fp32.
+    """Loads one model of a pipeline, frozen and in fp32, also where its weights are there in half precision only.
 
     Left to themselves, transformers takes the precision that a folder was saved in, and diffusers does not: parts of
     one pipeline would differ.
@@ -172,7 +173,12 @@ def load_part(kind: Any, folder: Path) -> Any:
         with without_bars(), told_as_damage(folder):
             check_declared_size(folder, lambda: _described(kind, folder))
             model, info = kind.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
+                folder,
+                variant=variant_of(folder),
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
     except OSError as error:
         raise _no_safetensors(folder, kind.__name__) from error
