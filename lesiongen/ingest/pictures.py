@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from lesiongen import limits
-from lesiongen.imaging import Fingerprint, content_digest, decode, encode_png, fingerprint
+from lesiongen.imaging import Fingerprint, decode, encode_png, fingerprint
 from lesiongen.imaging.decoding import decode_small, stored_pixels
+from lesiongen.imaging.encoding import pixel_hash
 from lesiongen.imaging.file_pieces import PNG_START
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.ingest.stripping import stripped
@@ -25,13 +26,11 @@ class Picture:
 
     Attributes:
         data: The bytes to keep.
-        digest: Digest of its pixels.
         fingerprint: By which near-duplicates are found.
         removed: What its file carried that could identify a person, and no longer does.
     """
 
     data: bytes
-    digest: str
     fingerprint: Fingerprint
     removed: tuple[str, ...] = ()
 
@@ -51,13 +50,16 @@ def clean(data: bytes) -> Picture:
 
 
 def _cleaned(data: bytes) -> Picture:
+    kept = stripped(data)
+    if kept == data:
+        # Small, a JPEG takes half the time, and is read to its end all the same.
+        return Picture(data, fingerprint(decode_small(data).image))
     image = decode(data)
-    digest, kept = content_digest(image), stripped(data)
-    if kept is None or (kept != data and content_digest(decode(kept)) != digest):
+    if kept is None or pixel_hash(decode(kept)) != pixel_hash(image):
         kept = encode_png(image)
-    # Taken as from the stored file, so that the splits keep together what validation takes for one photograph.
+    # Taken as from the stored file, as a merge and validation take it.
     small = image if kept.startswith(PNG_START) else decode_small(kept).image
-    return Picture(kept, digest, fingerprint(small), () if kept == data else private_metadata(data))
+    return Picture(kept, fingerprint(small), private_metadata(data))
 
 
 class _Room:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from lesiongen.errors import StorageError
-from lesiongen.imaging import decode
+from lesiongen.imaging import ImageError, decode
 from lesiongen.ingest.pictures import Spool, clean
 from lesiongen.ingest.stripping import is_plain, stripped
 
@@ -222,9 +222,18 @@ def test_stripping_any_bytes_ends_and_strips_once_for_all(data):
     assert once is None or stripped(once) == once
 
 
-def test_the_digest_is_of_the_pixels():
-    assert clean(saved(RED, "PNG")).digest == clean(saved(RED, "BMP")).digest
-    assert clean(saved(RED, "PNG")).digest != clean(saved(RED.rotate(90, expand=True), "PNG")).digest
+def test_the_fingerprint_is_of_the_pixels():
+    assert clean(saved(skin(), "PNG")).fingerprint == clean(saved(skin(), "BMP")).fingerprint
+    assert clean(saved(skin(), "PNG")).fingerprint != clean(saved(skin().rotate(90, expand=True), "PNG")).fingerprint
+
+
+def test_a_plain_jpeg_is_decoded_once_and_one_that_is_cut_is_refused(monkeypatch):
+    plain = saved(skin(), "JPEG")
+    monkeypatch.setattr("lesiongen.ingest.pictures.decode", None)
+    assert clean(plain).data == plain
+    monkeypatch.undo()
+    with pytest.raises(ImageError):
+        clean(plain[: len(plain) // 2])
 
 
 def test_the_spool_gives_back_what_it_took():
