@@ -246,7 +246,7 @@ def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_pat
     assert {name: sample.diagnosis for name, sample in samples.items()} == {"images/a": "nv", "images/b": "mel"}
     with pytest.raises(DataError, match="holds none of labels.csv"):
         samples_of(source, tmp_path / "o", columns=columns, options={"table": "labels.csv"})
-    with pytest.raises(UsageError, match="option match = 'suffix' is none of path, name, stem"):
+    with pytest.raises(UsageError, match="option match = 'suffix' is not one of path, name, stem"):
         samples_of(source, tmp_path / "p", options={"match": "suffix"})
     with pytest.raises(UsageError, match="option 'images': the format image_folder has no such option"):
         samples_of(source, tmp_path / "q", options={"images": "derm"})

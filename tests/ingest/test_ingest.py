@@ -129,8 +129,8 @@ def test_an_unusable_image_is_named_with_its_row(make_ham, tmp_path, harm, reaso
     [
         ({"dx": "nevvus"}, "dx = 'nevvus'", "no known diagnosis"),
         ({"dx": ""}, "dx = ''", "is blank"),
-        ({"age": "old"}, "age = 'old'", "no age in years"),
-        ({"age": "-5"}, "age = '-5'", "no age in years"),
+        ({"age": "old"}, "age = 'old'", "not an age in years"),
+        ({"age": "-5"}, "age = '-5'", "not an age in years"),
         ({"sex": "3"}, "sex = '3'", "neither male nor female"),
         ({"lesion_id": ""}, "lesion_id = ''", "could not be kept together"),
         ({"image_id": "ISIC_999"}, "image_id = 'ISIC_999'", "no such image"),

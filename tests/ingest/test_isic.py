@@ -246,7 +246,7 @@ def test_two_editions_in_one_folder_need_a_choice(tmp_path):
         source, tmp_path / "chosen", options={"edition": "2018"}, on_error="reject", max_rejected=0.9
     )
     assert list(samples) == ["ISIC_0000000"]
-    with pytest.raises(UsageError, match="option edition = '2016' is none of any, 2017"):
+    with pytest.raises(UsageError, match="option edition = '2016' is not one of any, 2017"):
         ingested(source, tmp_path / "wrong", options={"edition": "2016"})
 
 
