@@ -10,6 +10,7 @@ from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSE
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
 from lesiongen.dataset.taxonomy import (
     DIAGNOSES,
+    MALIGNANCY,
     REFERENCE_DIAGNOSES,
     Diagnosis,
     diagnosis_phrase,
@@ -20,6 +21,7 @@ from lesiongen.dataset.writer import DatasetWriter
 __all__ = [
     "AGE_BANDS",
     "DIAGNOSES",
+    "MALIGNANCY",
     "GROUP_COLUMNS",
     "MANIFEST_NAME",
     "REFERENCE_DIAGNOSES",

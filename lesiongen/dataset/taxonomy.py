@@ -4,8 +4,16 @@ import re
 from dataclasses import dataclass
 
 from lesiongen.dataset.diagnosis_names import NAMES
+from lesiongen.dataset.isic_names import ISIC_NAMES
 
-__all__ = ["DIAGNOSES", "REFERENCE_DIAGNOSES", "Diagnosis", "diagnosis_phrase", "resolve_diagnosis"]
+__all__ = [
+    "DIAGNOSES",
+    "MALIGNANCY",
+    "REFERENCE_DIAGNOSES",
+    "Diagnosis",
+    "diagnosis_phrase",
+    "resolve_diagnosis",
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,13 @@ DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in (*
 REFERENCE_DIAGNOSES = tuple(diagnosis.code for diagnosis in _REFERENCE)
 """The reference method's classes, which are HAM10000's."""
 
+MALIGNANCY = {"benign": "benign lesion", "malignant": "malignant lesion"}
+"""What a collection without diagnoses tells apart: the codes, and how captions name them.
+
+No diagnosis is one of them: a dataset has these two classes, or those of `DIAGNOSES`.
+"""
+_FIRST_LEVELS = (*MALIGNANCY, "indeterminate")
+
 
 def _plain(text: str) -> str:
     """Reduces a label to lower case words: tables differ in hyphens, underscores, apostrophes and commas."""
@@ -75,14 +90,22 @@ _CODES = {
     for diagnosis in DIAGNOSES.values()
     for spelling in (diagnosis.code, diagnosis.name, diagnosis.phrase, *NAMES[diagnosis.code])
 }
+_CODES |= {_plain(name): code for code, names in ISIC_NAMES.items() for name in names}
+_CODES |= {name: name for name in MALIGNANCY} | {"indeterminate": "other"}
 
 
 def resolve_diagnosis(text: str) -> str | None:
-    """Returns the code of a diagnosis given by code, name or a known spelling, or None."""
+    """Returns the code of a diagnosis given by code, name or a known spelling, or None.
+
+    Of the ISIC archive's levels (``Benign:Cysts:Milium``) the most exact that is known counts.
+    """
+    first, *deeper = text.split(":")
+    if deeper and _plain(first) in _FIRST_LEVELS:
+        return next((code for level in reversed(deeper) if (code := _CODES.get(_plain(level)))), None)
     return _CODES.get(_plain(text))
 
 
 def diagnosis_phrase(code: str) -> str:
     """Returns the short name of a diagnosis; a label outside the taxonomy stands for itself."""
     known = DIAGNOSES.get(code)
-    return known.name if known else code
+    return known.name if known else MALIGNANCY.get(code, code)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from lesiongen.dataset import DIAGNOSES, SPLITS, TONE_CLASSES
+from lesiongen.dataset import DIAGNOSES, MALIGNANCY, SPLITS, TONE_CLASSES
 from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.identifiers import OLDEST_AGE
 
@@ -79,7 +79,7 @@ _TABLE = (
         "diagnosis_known", "diagnosis", "in_set", "warning",
         "has a diagnosis outside the known classes; captions use the label as given",
         "A misspelt label makes a class of its own. Where the label is meant, set this check to off.",
-        _values(*DIAGNOSES),
+        _values(*DIAGNOSES, *MALIGNANCY),
     ),
     Check(
         "split_known", "split", "in_set", "error", "is in no known split",

@@ -2,11 +2,14 @@
 
 import csv
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from lesiongen.dataset import DIAGNOSES, REFERENCE_DIAGNOSES, diagnosis_phrase, resolve_diagnosis
 from lesiongen.dataset.diagnosis_names import NAMES
+from lesiongen.dataset.isic_names import ISIC_NAMES
+from lesiongen.dataset.taxonomy import _plain
 
 DERM7PT = {
     "basal cell carcinoma": "bcc",
@@ -144,3 +147,53 @@ def test_the_reference_methods_classes_come_first_and_keep_their_wording():
     assert tuple(DIAGNOSES)[:7] == REFERENCE_DIAGNOSES
     assert diagnosis_phrase("benign_dermal") == "benign dermal growth"
     assert diagnosis_phrase("pyoderma") == "pyoderma"
+
+
+def test_every_diagnosis_of_the_isic_archive_has_a_class_that_agrees_on_malignancy():
+    lines = (Path(__file__).parent / "isic_diagnoses.txt").read_text().splitlines()[1:]
+    assert len(lines) == len(set(lines)) == 418
+    codes = {line: resolve_diagnosis(line) for line in lines}
+    by_level = {line: resolve_diagnosis(line.rsplit(":", 1)[-1]) for line in lines}
+    assert codes == by_level
+    assert [line for line, code in codes.items() if code is None] == []
+    stated = {"Benign": False, "Malignant": True}
+    disagreeing = {
+        line: code
+        for line, code in codes.items()
+        if (level := line.split(":")[0]) in stated
+        and code in DIAGNOSES
+        and DIAGNOSES[code].malignant not in (None, stated[level])
+    }
+    assert disagreeing == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Benign", "benign"),
+        ("malignant", "malignant"),
+        ("Indeterminate", "other"),
+        ("Benign:Cysts", "benign_dermal"),
+        ("Benign:Cysts:Milium", "benign_epidermal"),
+        ("Benign:Cysts:of a kind not listed", "benign_dermal"),
+        ("Benign:not listed", None),
+        ("not: melanoma", None),
+        ("Benign:Exogenous:Tattoo", "inflammatory"),
+        ("Ephelis", "lentigo"),
+        ("Capillary vascular malformation", "benign_dermal"),
+        ("Merkel cell proliferation", "malignant_epidermal"),
+        ("Lymphocytic proliferations - B-Cell", "lymphoma"),
+        ("Cylindroma", "benign_dermal"),
+        ("Cylindoma", "benign_dermal"),
+    ],
+)
+def test_levels_and_everyday_names_of_the_isic_archive(text, code):
+    assert resolve_diagnosis(text) == code
+
+
+def test_no_name_of_the_isic_archive_has_two_classes():
+    names = [_plain(name) for names in (*NAMES.values(), *ISIC_NAMES.values()) for name in names]
+    known = {_plain(text) for code in DIAGNOSES for text in (code, DIAGNOSES[code].name, DIAGNOSES[code].phrase)}
+    counts = Counter(names)
+    assert [_plain(name) for names in ISIC_NAMES.values() for name in names if counts[_plain(name)] > 1] == []
+    assert known.isdisjoint(_plain(name) for names in ISIC_NAMES.values() for name in names)
