@@ -11,7 +11,7 @@ from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.isic_tables import EDITIONS, Edition, JoinedRow, Tables, find_tables
-from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.rows import NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
 
@@ -29,7 +29,6 @@ _IMAGE_TYPES = {
     "tbp tile: overview": "clinical",
 }
 _NO_DIAGNOSIS = "names an image of which no table states the diagnosis"
-_LEFT_TO_RULE = "says that the diagnosis is not known (--unknown-diagnosis keep takes such images as a class)"
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class IsicReader(Reader):
 
     def _not_unknown(self, found: Field, shown: Field | None = None) -> Field:
         if fields.known(found) is None and self.config.unknown_diagnosis == "reject":
-            raise FieldError(shown or found, _LEFT_TO_RULE, "excluded")
+            raise FieldError(shown or found, NOT_DIAGNOSED, "excluded")
         return found
 
 

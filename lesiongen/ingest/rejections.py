@@ -11,7 +11,7 @@ from typing import get_args
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import NOT_THERE
-from lesiongen.ingest.rows import Kind, Rejection
+from lesiongen.ingest.rows import NOT_DIAGNOSED, UNKNOWN_DIAGNOSIS, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
 from lesiongen.storage import temporary_space
@@ -21,6 +21,8 @@ __all__ = ["LEFT_OUT_NAMES", "check_rejections", "counted", "forget_kept_aside",
 LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind)}
 """The tables beside a dataset that list what is not in it."""
 LISTED, SHOWN = 20, 5
+_BY_VALUE = (UNKNOWN_DIAGNOSIS, NOT_DIAGNOSED)
+_KEEP_LABELS = "Option for labels outside the taxonomy: --unknown-diagnosis keep makes each a class of its own."
 _COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 
 
@@ -63,9 +65,22 @@ def _check_rejected(config: IngestConfig, source: Source, accepted: int, rejecte
 
 
 def _listed(source: Source, accepted: int, rows: Sequence[Rejection]) -> str:
-    listed = "".join(f"\n  {item}" for item in rows[:LISTED])
-    more = f"\n  and {len(rows) - LISTED:,} more; {_kept_aside(source, rows)} lists all" if len(rows) > LISTED else ""
-    return f"{counted(rows, accepted)} of {source.uri} cannot be used:{listed}{more}{_closed(source, rows)}"
+    lines, shown = _lines(rows)
+    listed = "".join(f"\n  {line}" for line in lines)
+    more = f"\n  and {len(rows) - shown:,} more; {_kept_aside(source, rows)} lists all" if len(rows) > shown else ""
+    keep = f"\n{_KEEP_LABELS}" if any(item.reason in _BY_VALUE for item in rows) else ""
+    return f"{counted(rows, accepted)} of {source.uri} cannot be used:{listed}{more}{keep}{_closed(source, rows)}"
+
+
+def _lines(rows: Sequence[Rejection]) -> tuple[list[str], int]:
+    """Returns the lines that are shown, and of how many rows they are; rows with one unknown diagnosis share a line."""
+    groups: dict[object, list[Rejection]] = {}
+    for item in rows:
+        same = (item.file, item.column, item.value, item.reason) if item.reason in _BY_VALUE else id(item)
+        groups.setdefault(same, []).append(item)
+    shown = sorted(groups.values(), key=len, reverse=True)[:LISTED] if len(groups) > LISTED else list(groups.values())
+    lines = [f"{items[0]} ({len(items):,} rows)" if len(items) > 1 else str(items[0]) for items in shown]
+    return lines, sum(map(len, shown))
 
 
 def _closed(source: Source, rows: Sequence[Rejection]) -> str:

@@ -9,11 +9,24 @@ from lesiongen.errors import UsageError
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.sources import Source
 
-__all__ = ["Field", "FieldError", "Kind", "Reader", "Rejection", "Row", "is_unicode"]
+__all__ = [
+    "NOT_DIAGNOSED",
+    "UNKNOWN_DIAGNOSIS",
+    "Field",
+    "FieldError",
+    "Kind",
+    "Reader",
+    "Rejection",
+    "Row",
+    "is_unicode",
+]
 
 Kind = Literal["rejected", "missing", "excluded"]
 """Why a row stays out: it cannot be used; its image is not at hand, as is usual for the collection; the collection's
 own authors say that it is not to be used, or do not know its diagnosis."""
+UNKNOWN_DIAGNOSIS = "unknown diagnosis"
+NOT_DIAGNOSED = "states no diagnosis"
+"""Why a row is left out by ``--unknown-diagnosis reject``."""
 
 
 def is_unicode(text: str) -> bool:

@@ -17,7 +17,7 @@ from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
-from lesiongen.ingest.rows import Field, Reader, Rejection, Row
+from lesiongen.ingest.rows import UNKNOWN_DIAGNOSIS, Field, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, split_rows
 from lesiongen.names import name_from
@@ -183,7 +183,7 @@ def _check(row: Row, earlier: dict[str, Row], config: IngestConfig) -> Row | Rej
         return row.reject(row.image_field, f"duplicate image_id {row.image_id!r}, {where}")
     unknown = "diagnosis" not in row.values and resolve_diagnosis(row.diagnosis.text) is None
     if config.unknown_diagnosis == "reject" and unknown:
-        return row.reject(row.diagnosis, "is no known diagnosis (--unknown-diagnosis keep takes it as it is)")
+        return row.reject(row.diagnosis, UNKNOWN_DIAGNOSIS)
     return row
 
 

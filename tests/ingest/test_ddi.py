@@ -65,7 +65,7 @@ def test_skincons_marks_are_kept_and_its_verdict_is_followed(tmp_path):
         ({"malignant": "maybe"}, "row 3, malignant = 'maybe': is neither 1 nor 0"),
         ({"malignant": ""}, "row 3, malignant = '': is blank"),
         ({"malignant": "TRUE"}, "row 3, malignant = 'TRUE': contradicts the disease 'melanocytic-nevi'"),
-        ({"disease": "melanocytic-nevus-ish"}, "row 3, disease = .*no known diagnosis"),
+        ({"disease": "melanocytic-nevus-ish"}, "row 3, disease = .*unknown diagnosis"),
         (
             {"DDI_file": "000001.png"},
             "row 3, DDI_file = '000001.png': duplicate image_id '000001', first used in row 2",

@@ -80,7 +80,7 @@ def test_the_own_labels_can_be_taken(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"diagnosis": "melanoma (5 mm)"}, "row 4, diagnosis = 'melanoma .5 mm.': is no known diagnosis"),
+        ({"diagnosis": "melanoma (5 mm)"}, "row 4, diagnosis = 'melanoma .5 mm.': unknown diagnosis"),
         ({"streaks": "wavy"}, "row 4, streaks = 'wavy': .*is not one of absent, regular, irregular"),
         ({"elevation": "raised"}, "row 4, elevation = 'raised': .*not one of flat, palpable, nodular"),
         ({"sex": "x"}, "row 4, sex = 'x'"),

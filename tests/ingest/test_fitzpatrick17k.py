@@ -143,7 +143,7 @@ def test_skincons_marks_come_from_its_own_table(table, rows, tmp_path):
         ("md5hash", "../../etc/passwd", "is not an MD5 hash"),
         ("fitzpatrick_scale", "7", "not on the Fitzpatrick scale"),
         ("fitzpatrick_centaur", "0", "not on the Fitzpatrick scale"),
-        ("label", "psoriasys", "no known diagnosis"),
+        ("label", "psoriasys", "unknown diagnosis"),
         ("qc", "9 Unsure", "is not one of blank"),
     ],
 )

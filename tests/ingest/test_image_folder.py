@@ -73,7 +73,7 @@ def test_columns_can_be_named(make_folder, tmp_path):
 
 def test_own_labels_can_be_kept(make_folder, tmp_path):
     source = make_folder("file_name,label\nimages/a.png,moon rash\n", NAMES[:1])
-    with pytest.raises(DataError, match="label = 'moon rash': is no known diagnosis"):
+    with pytest.raises(DataError, match="label = 'moon rash': unknown diagnosis"):
         samples_of(source, tmp_path / "out")
     samples = samples_of(source, tmp_path / "kept", unknown_diagnosis="keep")
     assert samples["images/a"].diagnosis == "moon rash"

@@ -127,7 +127,7 @@ def test_an_unusable_image_is_named_with_its_row(make_ham, tmp_path, harm, reaso
 @pytest.mark.parametrize(
     ("change", "column", "reason"),
     [
-        ({"dx": "nevvus"}, "dx = 'nevvus'", "no known diagnosis"),
+        ({"dx": "nevvus"}, "dx = 'nevvus'", "unknown diagnosis"),
         ({"dx": ""}, "dx = ''", "is blank"),
         ({"age": "old"}, "age = 'old'", "not an age in years"),
         ({"age": "-5"}, "age = '-5'", "not an age in years"),
@@ -185,14 +185,29 @@ def test_rejected_rows_of_the_table_do_not_count_against_the_few_that_are_drawn(
         ingest(config, str(source), str(tmp_path / "none"))
 
 
+def test_unknown_diagnoses_are_counted_by_value_and_the_flag_is_named_once(make_ham, tmp_path):
+    labels = {number: {"dx": "moon rash" if number < 27 else "sun rash"} for number in range(29)}
+    source = make_ham(changes=labels | {30: {"age": "old"}})
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format="ham10000"), str(source), str(tmp_path / "out"))
+    message = str(caught.value)
+    assert "30 of 36 rows" in message
+    assert "HAM10000_metadata.csv, row 2, dx = 'moon rash': unknown diagnosis (27 rows)" in message
+    assert "HAM10000_metadata.csv, row 29, dx = 'sun rash': unknown diagnosis (2 rows)" in message
+    assert "row 32, age = 'old'" in message
+    assert message.count("--unknown-diagnosis keep") == 1
+    assert " more; " not in message
+
+
 def test_too_many_rejected_rows_fail(make_ham, tmp_path):
-    source = make_ham(changes={number: {"dx": "x"} for number in range(30)})
+    source = make_ham(changes={number: {"age": "old"} for number in range(30)})
     with pytest.raises(DataError) as caught:
         ingest(IngestConfig(format="ham10000", on_error="reject"), str(source), str(tmp_path / "out"))
     message = str(caught.value)
     assert "30 of 36 rows" in message
-    assert message.count("no known diagnosis") == 20
+    assert message.count("no age in years") == 20
     assert "and 10 more" in message
+    assert "--unknown-diagnosis" not in message
     assert "At most 5%" in message
     assert not (tmp_path / "out").exists()
 

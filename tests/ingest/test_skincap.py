@@ -89,7 +89,7 @@ def test_of_two_releases_the_newest_is_read_unless_another_is_named(tmp_path):
         ("Papule", "2", "is neither 1 nor 0"),
         ("source", "isic", "is not one of fitzpatrick17k, ddi"),
         ("fitzpatrick_scale", "8", "not on the Fitzpatrick scale"),
-        ("disease", "psoriasys", "no known diagnosis"),
+        ("disease", "psoriasys", "unknown diagnosis"),
         ("skincap_file_path", "../1.png", "leaves the folder"),
     ],
 )
