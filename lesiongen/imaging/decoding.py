@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.imaging.preprocessing import SMALL_SIDE, small_picture
+from lesiongen.imaging.srgb import in_srgb, is_srgb
 from lesiongen.imaging.structure import excess
 
 __all__ = ["Decoded", "ImageError", "decode", "decode_file", "decode_small", "stored_pixels"]
@@ -74,7 +75,8 @@ def decode(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Image.Image:
     """Decodes an image file to RGB, upright, fully in memory.
 
     The size, and what else `lesiongen.limits` bounds, is read from the file before any pixel is decoded. The EXIF
-    orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits.
+    orientation is applied, colours are brought from the file's profile to sRGB (`in_srgb`), transparency is laid on
+    white, and 16 bits a colour are scaled to 8.
 
     Args:
         data: The bytes of a JPEG, PNG, TIFF, BMP, WebP or GIF file with one frame; of a TIFF the first page counts.
@@ -202,14 +204,16 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return _in_bands(image, _from_wide_grey(image))
+    profile = image.info.get("icc_profile")
     if image.mode in ("F", "LAB"):
         raise ImageError("unsupported", f"colour mode {image.mode}")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _in_bands(image, _on_white)
-    # A copy of an RGB image would cost a quarter of its decoding.
-    plain = image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode.startswith("I"):
+        scaled = _from_wide_grey(image)
+        plain = _in_bands(image, lambda band: in_srgb(scaled(band), profile))
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        plain = _in_bands(image, lambda band: _on_white(band, profile))
+    else:
+        plain = in_srgb(image, profile)
     plain.info = {}
     return plain
 
@@ -226,15 +230,15 @@ def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image])
     return whole
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    layer = image.convert("RGBA")
-    plain = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    plain.info = {}
-    return plain
+def _on_white(image: Image.Image, profile: bytes | None) -> Image.Image:
+    layer = in_srgb(image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA"), profile)
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def _to_small(image: Image.Image) -> Image.Image:
-    return small_picture(image if image.mode == "YCbCr" else _to_rgb(image))
+    if image.mode == "YCbCr" and is_srgb(image.info.get("icc_profile")):
+        return small_picture(image)
+    return small_picture(_to_rgb(image))
 
 
 def _from_wide_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -246,7 +250,7 @@ def _from_wide_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
     def scaled(band: Image.Image) -> Image.Image:
         values = np.asarray(band).astype(np.int32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
     return scaled
 
