@@ -109,11 +109,7 @@ def ingest_command(
     if as_json:
         rows = {"rejected": result.rejected, "left_out": result.left_out}
         listed = {name: [vars(item) for item in items] for name, items in rows.items()}
-        counts = {
-            "accepted": result.accepted,
-            "removed_metadata": result.removed_metadata,
-            "notes": result.notes,
-        }
+        counts = {"accepted": result.accepted, "removed_metadata": result.removed_metadata, "notes": result.notes}
         print_json(result.dataset.model_dump() | counts | listed)
     else:
         _show(result)

@@ -59,7 +59,7 @@ class DdiReader(Reader):
         table = index.find_table("ddi_metadata.csv")
         skincon = read_annotations(storage, index, SKINCON_TABLE, self.unusable)
         yield from skincon.broken
-        for item in read_table(storage, table, ("DDI_file", "skin_tone", "disease")):
+        for item in read_table(storage, table, ("DDI_file", "skin_tone", "disease"), MALIGNANCY_COLUMNS):
             yield item if isinstance(item, Rejection) else self._row(item, index, skincon)
         yield from index.unnamed(table)
 

@@ -12,6 +12,7 @@ __all__ = ["Ham10000Reader"]
 
 # Kaggle names it so; the Harvard Dataverse leaves the suffix out, or separates by tabs.
 TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
+COLUMNS = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
 # The Dataverse hands out the test images of ISIC 2018 with the collection, of which they are no part.
 OTHERS = ("ISIC2018_Task3_Test_Images", "ISIC2018_Task3_Test_Input")
 
@@ -40,7 +41,7 @@ class Ham10000Reader(Reader):
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage, ignore=("_segmentation",), ignore_folders=OTHERS)
         table = index.find_table(*TABLES)
-        for item in read_table(storage, table, ("lesion_id", "image_id", "dx", "age", "sex", "localization")):
+        for item in read_table(storage, table, COLUMNS, ("dataset",)):
             yield item if isinstance(item, Rejection) else self._row(item, index)
         yield from index.unnamed(table)
 

@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import PurePosixPath
 
 from lesiongen.dataset import resolve_diagnosis
@@ -41,6 +42,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
+_NAME_FILES = "Name the column with the images' files: --column file_name=NAME."
+
+
 class ImageFolderReader(Reader):
     """Reads the tables of a folder and the images that they name, or a folder's images by the folders they lie in.
 
@@ -63,7 +67,8 @@ class ImageFolderReader(Reader):
         "or no table, and images in folders named by diagnosis: melanoma/1.jpg, train/melanoma/1.jpg",
     )
     options = {
-        "table": "metadata.csv, metadata.jsonl, metadata.parquet, or the name of another CSV, JSONL or Parquet file",
+        "table": "metadata.csv, metadata.jsonl, metadata.parquet, or the name of another table, which may be an Excel file",
+        "sheet": "the first, or the name of another sheet of an Excel file",
         "skin_tone_scale": "blank, fitzpatrick, ddi or another name: the scale of skin_tone where no column says it",
         "match": "path, name or stem: whether file_name is a path, a file's name in any folder, or that without ending",
     }
@@ -77,6 +82,7 @@ class ImageFolderReader(Reader):
         self.licence = config.licence
         self.attribution = config.attribution
         self._scale = config.options.get("skin_tone_scale", "").lower()
+        self._keeps_split = config.keep_official_split
         self._match = self.choice("match", "path", "name", "stem")
 
     def read(self, storage: Source) -> Iterator[Row | Rejection]:
@@ -102,12 +108,21 @@ class ImageFolderReader(Reader):
 
     def _rows(self, storage: Storage, table: str, index: ImageIndex) -> Iterator[Row | Rejection]:
         checked = table.endswith(".jsonl")  # each of whose lines names its own columns
-        remedy = "Name the column with the images' files: --column file_name=NAME."
-        for item in read_table(storage, table, [self.columns.get("file_name", "file_name")], remedy=remedy):
-            if isinstance(item, TableRow) and not checked:
-                self._check_labelled(item)
-                checked = True
+        files = self.columns.get("file_name", "file_name")
+        known = (*self.columns.values(), *chain.from_iterable(ALIASES.values()))
+        unread: dict[str, None] = {}
+        for item in read_table(
+            storage, table, [files], known, remedy=_NAME_FILES, sheet=self.config.options.get("sheet"), notes=self.notes
+        ):
+            if isinstance(item, TableRow):
+                if not checked:
+                    self._check_labelled(item)
+                    checked = True
+                read = {self._field(item, name).column for name in ALIASES if name != "split" or self._keeps_split}
+                unread |= dict.fromkeys(name for name in item.cells if name not in read)
             yield item if isinstance(item, Rejection) else self._row(item, index)
+        if unread:
+            self.notes.append(f"{table}: columns that are not read: {', '.join(unread)}")
 
     def _check_labelled(self, row: TableRow) -> None:
         if self._field(row, "diagnosis").column not in row.cells:
@@ -164,7 +179,7 @@ class ImageFolderReader(Reader):
     def _split(self, row: TableRow) -> str | None:
         # Not asked for, a column of that name may hold anything: the folds of a cross-validation, for one.
         split = self._field(row, "split")
-        return fields.official_split(split) if self.config.keep_official_split else None
+        return fields.official_split(split) if self._keeps_split else None
 
     def _field(self, row: TableRow, name: str) -> Field:
         if name in self.columns:

@@ -10,7 +10,7 @@ from lesiongen.dataset import MALIGNANCY, resolve_diagnosis
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
-from lesiongen.ingest.isic_tables import EDITIONS, Edition, JoinedRow, Tables, find_tables
+from lesiongen.ingest.isic_tables import COLUMNS, EDITIONS, Edition, JoinedRow, Tables, find_tables
 from lesiongen.ingest.rows import NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
@@ -67,7 +67,7 @@ class IsicReader(Reader):
         index = ImageIndex(storage, ignore=("_segmentation", "_superpixels"))
         tables = find_tables(storage, index, self._edition)
         for table in tables.labels:
-            for item in read_table(storage, table, tables.edition.needs):
+            for item in read_table(storage, table, tables.edition.needs, COLUMNS):
                 yield item if isinstance(item, Rejection) else self._row(item, tables, index)
         # A challenge's test images come with a table of patients, and no diagnosis to score them by.
         undiagnosed = {image: about.reject(None, _NO_DIAGNOSIS, "excluded") for image, about in tables.about.items()}

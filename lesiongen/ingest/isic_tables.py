@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from lesiongen.concepts.experts import DERMOSCOPIC_FEATURES
 from lesiongen.errors import DataError
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Rejection
@@ -78,6 +79,15 @@ EDITIONS = (
 )
 _OF_HAM10000 = {"dx_type", "localization"}
 _KEYS = ("image", "image_id", "image_name", "isic_id")
+COLUMNS = (
+    *dict.fromkeys(column for edition in EDITIONS for column in (*edition.needs, *edition.classes)),
+    *("lesion_id", "patient_id", "age_approx", "age_approximate", "fitzpatrick_skin_type", "image_type", "split"),
+    *("anatom_site_general", "anatom_site_general_challenge", *(f"anatom_site_{level}" for level in range(1, 6))),
+    *(f"diagnosis_{level}" for level in range(2, 6)),
+    *("image_manipulation", "copyright_license", "attribution", "image_name_1", "image_name_2"),
+    *DERMOSCOPIC_FEATURES,
+)
+"""Every column that is read, of any edition."""
 _ABOUT_IMAGES = {"lesion_id", "patient_id", "age_approx", "age_approximate", "sex", "anatom_site_general"}
 _SPLIT_IN_NAME = re.compile(r"(?<![a-z])(training|train|validation|test)(?![a-z])", re.IGNORECASE)
 
@@ -156,12 +166,18 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
 
 def _diagnoses(storage: Storage, index: ImageIndex) -> tuple[dict[str, list[str]], dict[str, Edition]]:
     """Returns the columns of every table, and the edition of those that hold diagnoses."""
-    headers = {key: table_header(storage, key) for key in index.tables if PurePosixPath(key).suffix.lower() == ".csv"}
+    headers = {
+        key: table_header(storage, key, (*COLUMNS, *_OF_HAM10000))
+        for key in index.tables
+        if PurePosixPath(key).suffix.lower() == ".csv"
+    }
     return headers, {key: edition for key, header in headers.items() if (edition := _edition(header))}
 
 
 def _lacks_images(storage: Storage, index: ImageIndex, labels: Mapping[str, Edition]) -> bool:
-    rows = ((row, edition) for key, edition in labels.items() for row in read_table(storage, key, edition.needs))
+    rows = (
+        (row, edition) for key, edition in labels.items() for row in read_table(storage, key, edition.needs, COLUMNS)
+    )
     stems = (row.field(edition.key).text for row, edition in rows if isinstance(row, TableRow))
     return not labels or index.lacks_any(stems)
 
@@ -228,7 +244,7 @@ def _root(twins: dict[str, str], image: str) -> str:
 
 
 def _good_rows(storage: Storage, key: str, name: str) -> Iterator[TableRow]:
-    for row in read_table(storage, key, (name,)):
+    for row in read_table(storage, key, (name,), COLUMNS):
         if isinstance(row, Rejection):
             raise DataError(str(row), hint="Correct the row, or leave this table out of the source.")
         yield row

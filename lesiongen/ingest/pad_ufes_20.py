@@ -39,7 +39,7 @@ class PadUfes20Reader(Reader):
         """Yields every row of the table, then the images without a row."""
         index = ImageIndex(storage)
         table = index.find_table("metadata.csv")
-        for item in read_table(storage, table, _NEEDED):
+        for item in read_table(storage, table, _NEEDED, ("file",)):
             yield item if isinstance(item, Rejection) else self._row(item, index)
         yield from index.unnamed(table)
 

@@ -128,6 +128,7 @@ class Reader(ABC):
         homepage: Where it is to be had.
         expects: Which table, which columns, and where the images lie, in short lines.
         options: What can be chosen, each with its choices, the default first.
+        notes: What a user should know of how the source was read, once it has been.
     """
 
     source: str
@@ -143,6 +144,7 @@ class Reader(ABC):
             known = ", ".join(self.options) or "none"
             raise UsageError(f"option {unknown[0]!r}: the format {config.format} has no such option; it has: {known}")
         self.config = config
+        self.notes: list[str] = []
 
     def choice(self, option: str, *choices: str) -> str:
         """Returns the value given for an option, the first of the choices where none is given.

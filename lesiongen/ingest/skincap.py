@@ -76,7 +76,7 @@ class SkincapReader(Reader):
         name, caption = RELEASES[self._release(storage, index)]
         table = index.find_table(name)
         folder = (PurePosixPath(table).parent / "skincap").as_posix()
-        for item in read_table(storage, table, (*COLUMNS, caption)):
+        for item in read_table(storage, table, (*COLUMNS, caption), notes=self.notes):
             yield item if isinstance(item, Rejection) else self._row(item, caption, folder, index)
         yield from index.unnamed(table)
 

@@ -48,7 +48,7 @@ class IngestResult:
         rejected: Rows that could not be used.
         left_out: Rows whose image is not at hand, and rows that the collection's own authors exclude.
         removed_metadata: Images for each kind of thing, removed from their files, that could identify a person.
-        notes: What else the user should know of the source, in sentences.
+        notes: What else the user should know of the source and of how it was read, in sentences.
     """
 
     dataset: DatasetReference
@@ -110,7 +110,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        if notes := _notes(storage):
+        if notes := [*reader.notes, *_notes(storage)]:
             writer.origin["notes"] = notes
         alike = near_duplicates(prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)

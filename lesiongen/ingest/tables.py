@@ -3,8 +3,8 @@
 import codecs
 import csv
 import json
+import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from zipfile import ZipFile
 from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.ingest.archive_headers import check_zip_directory
+from lesiongen.ingest.columns import Columns, MissingColumn, check_header, check_no_title, too_long
 from lesiongen.ingest.rows import Field, Kind, Rejection, is_unicode
 from lesiongen.storage import Storage
 
@@ -25,7 +26,8 @@ HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
 _HEADER_BYTES = 1 << 16
 _PARQUET_ROWS, _SHEET_ROWS = 256, 1024
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATOR = re.compile(r'"?sep=([,;|:\t])"?\s*', re.IGNORECASE)
+"""A first line by which Excel is told what separates the cells."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,29 @@ class TableRow:
         return Rejection(self.table, self.line, column, text, reason, kind)
 
 
-class _MissingColumn(DataError):
-    """A table lacks a column that it needs."""
-
-
 def read_table(
-    storage: Storage, key: str, required: Sequence[str], *, remedy: str | None = None
+    storage: Storage,
+    key: str,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    remedy: str | None = None,
+    sheet: str | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[TableRow | Rejection]:
     """Yields the rows of a table; a row with a cell that no dataset can hold is a rejection.
+
+    A column whose name differs from a known one only in case, blanks, hyphens or underscores has the known name.
 
     Args:
         storage: Where the table lies.
         key: Its key; ``.jsonl``, ``.parquet`` and ``.xlsx`` say the format, ``.tab`` and ``.tsv`` are separated by
             tabs, anything else is CSV (a name without suffix, as the Harvard Dataverse gives, may be either).
         required: Columns that must be there.
-        remedy: What to do where one is not; by default the format is asked after.
+        optional: Further columns that are known.
+        remedy: What to do where a required column is not there; by default the format is asked after.
+        sheet: Name of the sheet of a workbook; by default the first is read.
+        notes: Takes what a user should know of how the table was read.
 
     Raises:
         DataError: The table is no such file, beyond a limit, or a required column is missing.
@@ -72,13 +82,16 @@ def read_table(
             ".parquet": _read_parquet,
             ".xlsx": _read_workbook,
         }
+        if sheet is not None and path.suffix.lower() != ".xlsx":
+            raise DataError(f"{key} is no Excel file and has no sheet {sheet!r}", hint="Leave out --option sheet.")
         try:
-            rows = readers.get(path.suffix.lower(), _read_csv)(path, key, required)
+            columns = Columns(required, optional, sheet, [] if notes is None else notes)
+            rows = readers.get(path.suffix.lower(), _read_csv)(path, key, columns)
             for number, row in enumerate(rows):
                 if number == limits.MAX_ROWS:
-                    raise _too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
+                    raise too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
                 yield _checked(row) if isinstance(row, TableRow) else row
-        except _MissingColumn as error:
+        except MissingColumn as error:
             raise DataError(
                 str(error.args[0]), hint=f"{error.hint} {remedy or 'Is this the right --format?'}"
             ) from error
@@ -87,10 +100,6 @@ def read_table(
 def _check_size(path: Path, key: str) -> None:
     if (size := path.stat().st_size) > limits.MAX_TABLE_BYTES:
         raise DataError(f"{key} has {size:,} bytes, more than the {limits.MAX_TABLE_BYTES:,} allowed (MAX_TABLE_BYTES)")
-
-
-def _too_long(key: str, what: str) -> DataError:
-    return DataError(f"{key} has more than {what}", hint="Is this the right table? If it is, give a part of it.")
 
 
 def _checked(row: TableRow) -> TableRow | Rejection:
@@ -113,21 +122,23 @@ def _lines(file: IO[AnyStr], key: str) -> Iterator[AnyStr]:
     """
     while line := file.readline(limits.MAX_LINE + 1):
         if len(line) > limits.MAX_LINE:
-            raise _too_long(key, f"{limits.MAX_LINE:,} characters in one line (MAX_LINE)")
+            raise too_long(key, f"{limits.MAX_LINE:,} characters in one line (MAX_LINE)")
         yield line
 
 
-def table_header(storage: Storage, key: str) -> list[str]:
-    """Returns the names of a CSV table's columns; nothing where it is no text.
+def table_header(storage: Storage, key: str, known: Sequence[str] = ()) -> list[str]:
+    """Returns the names of a CSV table's columns, as `read_table` names them; nothing where it is no text.
 
     Raises:
         StorageError: There is no such table.
+        DataError: Two columns match one known name.
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:
-            return _named_columns(next(csv.reader(_lines(file, key), delimiter=_delimiter(path)), []))
-        except (csv.Error, DataError):
+            header = _named_columns(next(_filled(_csv_rows(key, file, _delimiter(path))), (1, []))[1])
+        except DataError:
             return []
+    return Columns((), known).named(key, header)
 
 
 def _named_columns(cells: Sequence[str]) -> list[str]:
@@ -138,18 +149,23 @@ def _named_columns(cells: Sequence[str]) -> list[str]:
     return header
 
 
-def _read_csv(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+def _read_csv(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rejection]:
     try:
         # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _csv_rows(key, file, _delimiter(path))
-            header = _named_columns(next(rows, (1, []))[1])
-            _check_header(key, header, required)
-            for line, cells in rows:
-                if any(map(str.strip, cells)):  # spreadsheets save blank rows as commas
-                    yield _csv_row(key, line, header, cells)
+            rows = _filled(_csv_rows(key, file, _delimiter(path)))
+            first = list(islice(rows, HEADER_SOUGHT_IN))
+            check_no_title(key, first, columns)
+            header = check_header(key, _named_columns(first[0][1] if first else []), columns)
+            for line, cells in chain(first[1:], rows):
+                yield _csv_row(key, line, header, cells)
     except UnicodeDecodeError as error:
         raise _not_utf8(path, key) from error
+
+
+def _filled(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    """Leaves out rows without text: spreadsheets save blank rows as commas."""
+    return (row for row in rows if any(map(str.strip, row[1])))
 
 
 def _not_utf8(path: Path, key: str) -> DataError:
@@ -176,16 +192,23 @@ def _csv_rows(key: str, file: TextIO, delimiter: str) -> Iterator[tuple[int, lis
     Raises:
         DataError: A quote is not closed, or closed within a cell: rows that follow would be taken for a part of it.
     """
-    rows, line = csv.reader(_lines(file, key), delimiter=delimiter, strict=True), 1
+    lines, before = _lines(file, key), 0
+    first = next(lines, "")
+    if stated := _SEPARATOR.fullmatch(first):
+        delimiter, before = stated[1], 1
+    else:
+        lines = chain([first], lines)
+    rows, line = csv.reader(lines, delimiter=delimiter, strict=True), before + 1
     try:
         for cells in rows:
             yield line, cells
-            line = rows.line_num + 1
+            line = before + rows.line_num + 1
     except csv.Error as error:
-        if rows.line_num <= line and "end of data" not in str(error):
+        last = before + rows.line_num
+        if last <= line and "end of data" not in str(error):
             raise DataError(f"{key}, row {line}: {error}", hint="Save the table as plain CSV.") from error
         raise DataError(
-            f"{key}, row {line}: a quote opens in this row and no quote closes the cell (row {rows.line_num}: {error})",
+            f"{key}, row {line}: a quote opens in this row and no quote closes the cell (row {last}: {error})",
             hint="Close it at the end of its cell; a quote that is meant is written twice.",
         ) from error
 
@@ -206,15 +229,19 @@ def _csv_row(key: str, line: int, header: list[str], cells: list[str]) -> TableR
     return Rejection(key, line, None, None, reason)
 
 
-def _read_json_lines(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
-    seen = False
+def _read_json_lines(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rejection]:
+    seen: tuple[str, ...] = ()
+    header: list[str] = []
     with path.open("rb") as file:
         for number, raw in enumerate(_lines(file, key), start=1):
             if raw.strip():
                 row = _json_row(key, number, raw)
-                if not seen and isinstance(row, TableRow):
-                    _check_header(key, list(row.cells), required)
-                    seen = True
+                if isinstance(row, TableRow):
+                    own = tuple(row.cells)
+                    if own != seen:
+                        header = columns.named(key, own) if seen else check_header(key, own, columns)
+                        seen = own
+                    row = TableRow(key, number, dict(zip(header, row.cells.values(), strict=True)))
                 yield row
 
 
@@ -237,16 +264,16 @@ def _row_of(key: str, number: int, values: Mapping[str, object]) -> TableRow | R
         return Rejection(key, number, None, None, f"holds a value that cannot be written as text: {error}")
 
 
-def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
+def _read_parquet(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rejection]:
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             _check_parquet(file.metadata, key)
-            _check_header(key, file.schema_arrow.names, required)
+            header = check_header(key, file.schema_arrow.names, columns)
             number = 0
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-                yield from _rows_of(batch, key, number)
+                yield from _rows_of(batch.rename_columns(header), key, number)
                 number += batch.num_rows
     except DataError:
         raise
@@ -259,7 +286,7 @@ def _read_parquet(path: Path, key: str, required: Sequence[str]) -> Iterator[Tab
 
 def _check_parquet(metadata: Any, key: str) -> None:
     if metadata.num_rows > limits.MAX_ROWS:
-        raise _too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
+        raise too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     if size > limits.MAX_TABLE_BYTES:
         unpacked = f"unpacks to {size:,} bytes, more than the {limits.MAX_TABLE_BYTES:,} allowed (MAX_TABLE_BYTES)"
@@ -280,8 +307,8 @@ def _rows_of(batch: Any, key: str, before: int) -> Iterator[TableRow | Rejection
     yield from (_row_of(key, number, values) for number, values in enumerate(rows, start=before + 1))
 
 
-def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow | Rejection]:
-    """Reads the first sheet, row by row; the header is the first row that names every required column."""
+def _read_workbook(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rejection]:
+    """Reads one sheet, row by row; the header is the first row that names every required column."""
     try:
         with path.open("rb") as file:
             check_zip_directory(key, file)
@@ -290,29 +317,42 @@ def _read_workbook(path: Path, key: str, required: Sequence[str]) -> Iterator[Ta
         if size > limits.MAX_WORKBOOK_BYTES:
             allowed = f"more than the {limits.MAX_WORKBOOK_BYTES:,} allowed (MAX_WORKBOOK_BYTES)"
             raise DataError(f"{key} unpacks to {size:,} bytes, {allowed}")
-        yield from _sheet_rows(path, key, required)
+        yield from _sheet_rows(path, key, columns)
     except DataError:
         raise
     except Exception as error:  # a damaged workbook fails in any of three libraries, each in its own way
         raise DataError(f"{key} is not an Excel workbook: {error}", hint="Save the table again, or as CSV.") from error
 
 
-def _sheet_rows(path: Path, key: str, required: Sequence[str]) -> Iterator[TableRow]:
+def _sheet_rows(path: Path, key: str, columns: Columns) -> Iterator[TableRow]:
     import openpyxl
 
     # Opened here: a workbook that fails to load would leave its file open.
     with path.open("rb") as file:
         with _unwarned():
-            sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
+            sheet = _chosen_sheet(openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets, key, columns)
         sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
         rows = enumerate(([_text(cell) for cell in row] for row in _sheet(sheet, key)), start=1)
         first = list(islice(rows, HEADER_SOUGHT_IN))
-        at = next((at for at, (_, cells) in enumerate(first) if set(required) <= {cell.strip() for cell in cells}), 0)
-        header = [cell.strip() for cell in first[at][1]] if first else []
-        _check_header(key, [name for name in header if name], required)
+        filled = next((at for at, (_, cells) in enumerate(first) if any(map(str.strip, cells))), 0)
+        at = next((at for at, (_, cells) in enumerate(first) if columns.has_all(key, cells)), filled)
+        header = check_header(key, _named_columns(first[at][1]) if first else [], columns)
         for number, cells in chain(first[at + 1 :], rows):
             if any(cells):
                 yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
+
+
+def _chosen_sheet(sheets: Sequence[Any], key: str, columns: Columns) -> Any:
+    """Returns the sheet of the wanted name, or the first, and notes which others there are."""
+    names = [str(sheet.title) for sheet in sheets]
+    if columns.sheet is not None and columns.sheet not in names:
+        raise DataError(f"{key} has no sheet {columns.sheet!r}", hint=f"It has: {', '.join(names)}.")
+    chosen = names.index(columns.sheet) if columns.sheet is not None else 0
+    others = [name for name in names if name != names[chosen]]
+    if others and columns.sheet is None:
+        listed = f"{', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''}"
+        columns.notes.append(f"{key}: read the first sheet, {names[0]!r}; not read: {listed}")
+    return sheets[chosen]
 
 
 def _sheet(sheet: Any, key: str) -> Iterator[tuple[object, ...]]:
@@ -324,7 +364,7 @@ def _sheet(sheet: Any, key: str) -> Iterator[tuple[object, ...]]:
         yield from some
         if len(some) < _SHEET_ROWS:
             return
-    raise _too_long(key, f"{limits.MAX_WORKBOOK_ROWS:,} rows by their numbers (MAX_WORKBOOK_ROWS)")
+    raise too_long(key, f"{limits.MAX_WORKBOOK_ROWS:,} rows by their numbers (MAX_WORKBOOK_ROWS)")
 
 
 @contextmanager
@@ -343,24 +383,3 @@ def _text(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=_text)
     return str(value)
-
-
-def _check_header(key: str, header: Sequence[str], required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in header]
-    if not missing:
-        if len(header) > limits.MAX_COLUMNS:
-            raise _too_long(key, f"{limits.MAX_COLUMNS:,} columns (MAX_COLUMNS)")
-        counts = Counter(name for name in header if name)
-        if twice := next((name for name, count in counts.items() if count > 1), None):
-            raise DataError(f"{key} has two columns named {twice!r}", hint="Rename or remove one of them.")
-        return
-    for delimiter, words in _DELIMITERS.items():
-        if len(header) == 1 and delimiter in header[0]:
-            raise DataError(
-                f"{key} is separated by {words}, not by commas: its header reads {header[0][:80]!r}",
-                hint="Save the table with commas.",
-            )
-    raise _MissingColumn(
-        f"{key} has no column {', '.join(repr(name) for name in missing)}",
-        hint=f"It has: {', '.join(header) or 'nothing at all'}.",
-    )

@@ -1,0 +1,155 @@
+"""Tables as spreadsheets and people leave them: names in another case, lines above the header, several sheets."""
+
+import pytest
+
+from lesiongen.dataset import Dataset
+from lesiongen.errors import DataError
+from lesiongen.ingest import IngestConfig, ingest
+
+from . import miniatures
+from .cases import CASES, rows_of
+from .conftest import picture
+
+NAMES = [f"{number}.png" for number in range(8)]
+
+
+def respelled(path, spell):
+    """Writes a table anew with other names for its columns."""
+    rows = rows_of(path)
+    miniatures.write_csv(
+        path, [spell(name) for name in rows[0]], [{spell(k): v for k, v in row.items()} for row in rows]
+    )
+
+
+def dataset(source, output, **config):
+    result = ingest(IngestConfig(**config), str(source), str(output))
+    return result, list(Dataset.open(str(output)).samples())
+
+
+def table(header, *, separator=",", rows=NAMES):
+    lines = [separator.join((name, "nevus" if n % 2 else "melanoma", f"L{n // 2}")) for n, name in enumerate(rows)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.format)
+@pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace("_", " ").title()], ids=["upper", "title"])
+def test_names_of_columns_differ_in_case_and_signs(case, spell, tmp_path):
+    plain, other = case.build(tmp_path / "plain"), case.build(tmp_path / "other")
+    respelled(other / case.table, spell)
+    _, expected = dataset(plain, tmp_path / "a", format=case.format)
+    _, found = dataset(other, tmp_path / "b", format=case.format)
+    assert found == expected
+
+
+def test_lesions_are_kept_together_whatever_the_case_of_their_column(make_folder, tmp_path):
+    source = make_folder(table("File Name,Diagnosis,Lesion_ID"), NAMES)
+    result, samples = dataset(source, tmp_path / "out", format="image_folder")
+    assert {sample.lesion_id for sample in samples} == {"L0", "L1", "L2", "L3"}
+    splits = {(sample.lesion_id, sample.split) for sample in samples}
+    assert len(splits) == 4
+    assert result.notes == []
+
+
+def test_two_columns_of_one_name_are_an_error(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis,lesion_id,Lesion-ID\n0.png,nevus,L1,L2\n", NAMES[:1])
+    with pytest.raises(DataError, match="two columns for 'lesion_id': 'lesion_id' and 'Lesion-ID'"):
+        ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    columns = {"lesion_id": "Lesion-ID"}
+    _, samples = dataset(source, tmp_path / "named", format="image_folder", columns=columns)
+    assert samples[0].lesion_id == "L2"
+
+
+def test_columns_that_are_not_read_are_listed_once(make_folder, tmp_path):
+    text = "file_name,diagnosis,lesion number,dx,split\n0.png,nevus,L1,nv,train\n1.png,nevus,L1,nv,train\n"
+    source = make_folder(text, NAMES[:2])
+    result, _ = dataset(source, tmp_path / "out", format="image_folder")
+    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx, split"]
+    result, _ = dataset(source, tmp_path / "kept", format="image_folder", keep_official_split=True)
+    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\n" + table("file_name;diagnosis;lesion_id", separator=";"),
+        '\ufeff"SEP=\t"\r\n' + table("file_name\tdiagnosis\tlesion_id", separator="\t"),
+        "\n\n" + table("file_name,diagnosis,lesion_id"),
+        ",,\n , ,\n" + table("file_name,diagnosis,lesion_id"),
+    ],
+    ids=["sep", "sep-tab", "blank", "commas"],
+)
+def test_what_spreadsheets_put_above_the_header_is_passed_over(text, make_folder, tmp_path):
+    _, samples = dataset(make_folder(text, NAMES), tmp_path / "out", format="image_folder")
+    assert [sample.lesion_id for sample in sorted(samples, key=lambda sample: sample.image_id)][:3] == [
+        "L0",
+        "L0",
+        "L1",
+    ]
+
+
+def test_rows_are_counted_from_the_first_line_of_the_file(make_folder, tmp_path):
+    text = "sep=;\n\nfile_name;diagnosis\n0.png;moon rash\n"
+    with pytest.raises(DataError, match="row 4, diagnosis = 'moon rash'"):
+        ingest(IngestConfig(format="image_folder"), str(make_folder(text, NAMES[:1])), str(tmp_path / "out"))
+
+
+def test_a_title_above_the_header_is_named(make_folder, tmp_path):
+    source = make_folder("Export of 12 March,,\n" + table("File_Name,diagnosis,lesion_id"), NAMES)
+    message = "header was not found in the first line, which reads 'Export of 12 March'"
+    with pytest.raises(DataError, match=message) as caught:
+        ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    assert "Row 2 holds the columns file_name" in str(caught.value)
+
+
+def workbook(folder, **sheets):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    folder.mkdir(parents=True)
+    book.save(folder / "labels.xlsx")
+    picture(1).save(folder / "0.png")
+    picture(2).save(folder / "1.png")
+    return folder
+
+
+def test_the_sheet_that_is_read_is_named_and_can_be_chosen(tmp_path):
+    rows = [("File Name", "Diagnosis"), ("0.png", "nevus"), ("1.png", "melanoma")]
+    source = workbook(tmp_path / "in", Labels=rows, Notes=[("who", "when")])
+    result, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
+    assert len(samples) == 2
+    assert result.notes == ["labels.xlsx: read the first sheet, 'Labels'; not read: Notes"]
+    chosen = {"table": "labels.xlsx", "sheet": "Labels"}
+    result, _ = dataset(source, tmp_path / "chosen", format="image_folder", options=chosen)
+    assert result.notes == []
+
+
+def test_a_table_on_another_sheet_is_hinted_at(tmp_path):
+    rows = [("file_name", "diagnosis"), ("0.png", "nevus"), ("1.png", "melanoma")]
+    source = workbook(tmp_path / "in", Notes=[("who", "when")], Labels=rows)
+    with pytest.raises(DataError, match="no column 'file_name'") as caught:
+        ingest(IngestConfig(format="image_folder", options={"table": "labels.xlsx"}), str(source), str(tmp_path / "o"))
+    assert "read the first sheet, 'Notes'; not read: Labels" in str(caught.value)
+    chosen = {"table": "labels.xlsx", "sheet": "Labels"}
+    assert len(dataset(source, tmp_path / "out", format="image_folder", options=chosen)[1]) == 2
+    with pytest.raises(DataError, match="no sheet 'Label'"):
+        dataset(source, tmp_path / "p", format="image_folder", options={"table": "labels.xlsx", "sheet": "Label"})
+
+
+def test_a_sheet_is_asked_for_of_excel_files_only(make_folder, tmp_path):
+    source = make_folder(table("file_name,diagnosis,lesion_id"), NAMES)
+    with pytest.raises(DataError, match="no Excel file"):
+        dataset(source, tmp_path / "out", format="image_folder", options={"sheet": "Labels"})
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_folders_named_benign_and_malignant_are_two_classes(split, make_folder, tmp_path):
+    names = [f"{split}{label}/{number}.png" for number in range(4) for label in ("benign", "malignant")]
+    source = make_folder("", names)
+    (source / "metadata.csv").unlink()
+    _, samples = dataset(source, tmp_path / "out", format="image_folder")
+    assert sorted(sample.diagnosis for sample in samples) == ["benign"] * 4 + ["malignant"] * 4
