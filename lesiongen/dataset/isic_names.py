@@ -1,8 +1,9 @@
 """The diagnoses of the ISIC archive, class by class, as far as `diagnosis_names` does not hold them already.
 
 The names are those of the archive's metadata schema (github.com/ImageMarkup/isic-metadata, Kitware, Apache-2.0), in
-lower case, its misspellings beside the right spellings. They serve to read tables only: several are everyday words
-("tattoo", "comedo", "cysts") that a description may use without naming another diagnosis.
+lower case, its misspellings beside the right spellings; the short ones are the classes of MILK10k. They serve to read
+tables only: several are everyday words ("tattoo", "comedo", "cysts") that a description may use without naming another
+diagnosis.
 """
 
 __all__ = ["ISIC_NAMES"]
@@ -63,6 +64,7 @@ ISIC_NAMES: dict[str, tuple[str, ...]] = {
         "subungual hemorrhage",
     ),
     "scc": (
+        "sccka",
         "verrucous carcinoma", "squamous cell carcinoma, invasive, acantholytic",
         "squamous cell carcinoma, invasive, adeno-squamous", "squamous cell carcinoma, invasive, clear cell",
         "squamous cell carcinoma, invasive, keratoacanthoma-type", "squamous cell carcinoma, invasive, sarcomatoid",
@@ -177,6 +179,7 @@ ISIC_NAMES: dict[str, tuple[str, ...]] = {
         "lymphomatoid papulosis", "primary cutaneous peripheral t-cell lymphoma, rare subtype",
     ),
     "inflammatory": (
+        "inf",
         "exogenous", "langerhans cell proliferations", "mast cell proliferations", "non-langerhans histiocytosis",
         "reticulohistiocytosis", "rosai-dorfman disease", "tattoo", "erdheim chester disease",
         "indeterminate cell histiocytosis", "mixed langerhans cell histiocytosis and erdheim chester disease",
@@ -186,6 +189,7 @@ ISIC_NAMES: dict[str, tuple[str, ...]] = {
         "mastocytosis, diffuse cutaenous", "mastocytosis, diffuse cutaneous",
     ),
     "other": (
+        "ben_oth", "mal_oth",
         "benign - other", "collision - only benign proliferations", "collision - at least one malignant proliferation",
         "atypical spitz tumor", "atypical pigmented spindle cell tumor",
         "atypical proliferative nodules in congenital melanocytic nevus",

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from lesiongen.dataset import resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.images import ImageIndex
+from lesiongen.ingest.images import NOT_THERE, ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
+from lesiongen.ingest.unread_layouts import unread_layout
 from lesiongen.storage import Storage
 
 __all__ = ["ImageFolderReader"]
@@ -67,7 +69,7 @@ class ImageFolderReader(Reader):
         "or no table, and images in folders named by diagnosis: melanoma/1.jpg, train/melanoma/1.jpg",
     )
     options = {
-        "table": "metadata.csv, metadata.jsonl, metadata.parquet, or the name of another table, which may be an Excel file",
+        "table": "metadata.csv, metadata.jsonl, metadata.parquet, or another CSV, JSONL, Parquet or Excel file",
         "sheet": "the first, or the name of another sheet of an Excel file",
         "skin_tone_scale": "blank, fitzpatrick, ddi or another name: the scale of skin_tone where no column says it",
         "match": "path, name or stem: whether file_name is a path, a file's name in any folder, or that without ending",
@@ -82,6 +84,7 @@ class ImageFolderReader(Reader):
         self.licence = config.licence
         self.attribution = config.attribution
         self._scale = config.options.get("skin_tone_scale", "").lower()
+        self._stems: dict[str, str] = {}
         self._keeps_split = config.keep_official_split
         self._match = self.choice("match", "path", "name", "stem")
 
@@ -135,7 +138,7 @@ class ImageFolderReader(Reader):
         image = self._field(row, "file_name")
         folder = PurePosixPath(row.table).parent.as_posix()
         try:
-            key = self._key(image, folder, index)
+            key = self._key(row, image, folder, index)
             diagnosis = self._field(row, "diagnosis")
             values = self._values(row, folder)
         except FieldError as error:
@@ -143,17 +146,33 @@ class ImageFolderReader(Reader):
         image_id = self._field(row, "image_id").text or index.image_id(key)
         return Row(row.table, row.line, image, key, image_id, diagnosis, values)
 
-    def _key(self, image: Field, folder: str, index: ImageIndex) -> str:
-        if self._match == "name":
-            return index.of_name(image)
-        if self._match == "stem":
-            return index.of_stem(image)
+    def _key(self, row: TableRow, image: Field, folder: str, index: ImageIndex) -> str:
+        # An address on the web names the file by its last part.
+        address = urlsplit(image.text) if "://" in image.text else None
+        named = Field(image.column, unquote(PurePosixPath(address.path).name)) if address else image
         try:
-            return index.of_path(image, folder)
+            if self._match == "stem":
+                return index.of_stem(named)
+            return index.of_name(named) if address or self._match == "name" else index.of_path(named, folder)
         except FieldError as error:
-            if elsewhere := index.elsewhere(image):
-                raise FieldError(image, f"{error.reason}, but {elsewhere} is there: add --option match=name") from error
-            raise
+            found = self._found_otherwise(row, named, index) if error.reason == NOT_THERE else None
+            raise FieldError(image, f"{error.reason}, but {found}" if found else error.reason) from error
+
+    def _found_otherwise(self, row: TableRow, image: Field, index: ImageIndex) -> str | None:
+        """Returns where an image of a row is that was not found, and which options find it there."""
+        if self._match == "path" and (elsewhere := index.elsewhere(image)):
+            return f"{elsewhere} is there: add --option match=name"
+        if not self._stems:
+            self._stems = {PurePosixPath(key).stem: key for key in index.keys}
+        if self._match != "stem" and (key := self._stems.get(PurePosixPath(image.text).name)):
+            return f"{key} is there: add --option match=stem"
+        for column, text in row.cells.items():
+            key = self._stems.get(PurePosixPath(text.strip()).stem)
+            if key and column != image.column:
+                suffix = PurePosixPath(text.strip()).suffix.lower() == PurePosixPath(key).suffix.lower()
+                match = "name" if suffix else "stem"
+                return f"column {column} names {key}: add --column file_name={column} --option match={match}"
+        return None
 
     def _values(self, row: TableRow, folder: str) -> dict[str, str | float | None]:
         recorded = self._field(row, "skin_tone")
@@ -199,6 +218,8 @@ def _tables_named(index: ImageIndex, *names: str) -> list[str]:
 
 def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names: str) -> None:
     if not tables:
+        if layout := unread_layout(index.tables, {}):
+            raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
         held = ", ".join(index.tables[:5]) or "no table at all"
         raise DataError(
             f"{storage.uri} holds none of {', '.join(names)}",

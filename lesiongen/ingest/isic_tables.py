@@ -10,6 +10,7 @@ from lesiongen.errors import DataError
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Rejection
 from lesiongen.ingest.tables import TableRow, read_table, table_header
+from lesiongen.ingest.unread_layouts import unread_layout
 from lesiongen.storage import Storage
 
 __all__ = ["EDITIONS", "Edition", "JoinedRow", "Tables", "find_tables"]
@@ -150,7 +151,7 @@ def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
         # Tables of diagnoses that lie outside of archives win over those within.
         chosen = chosen or {key: edition for key, edition in found.items() if wanted in ("any", edition.name)}
     if not chosen:
-        _no_table(storage, headers, wanted)
+        _no_table(storage, index, headers, wanted)
     if len({edition for edition in chosen.values()}) > 1:
         listed = "; ".join(f"{key} ({edition.name})" for key, edition in chosen.items())
         one = next(iter(chosen.values())).name
@@ -195,7 +196,9 @@ def _fullest(labels: Mapping[str, Edition], headers: Mapping[str, list[str]]) ->
     return with_lesions if with_lesions and labels[with_lesions[0]].name == "2020" else list(labels)
 
 
-def _no_table(storage: Storage, headers: Mapping[str, list[str]], wanted: str) -> None:
+def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[str]], wanted: str) -> None:
+    if layout := unread_layout(index.tables, headers):
+        raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
     for key, header in headers.items():
         if len(header) == 1 or "\ufffd" in "".join(header):  # says so where a delimiter or the encoding is the reason
             next(read_table(storage, key, ("image",)), None)

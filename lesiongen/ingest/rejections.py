@@ -1,16 +1,17 @@
 """What happens to rows that stay out of the dataset."""
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.images import NOT_THERE
+from lesiongen.ingest.images import NOT_THERE, SUFFIXES
 from lesiongen.ingest.rows import NOT_DIAGNOSED, UNKNOWN_DIAGNOSIS, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
@@ -22,6 +23,8 @@ LEFT_OUT_NAMES: dict[Kind, str] = {kind: f"{kind}.csv" for kind in get_args(Kind
 """The tables beside a dataset that list what is not in it."""
 LISTED, SHOWN = 20, 5
 _BY_VALUE = (UNKNOWN_DIAGNOSIS, NOT_DIAGNOSED)
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+(\.\w+)?", re.IGNORECASE)
+_AS_TEXT = "Format the column as text in the spreadsheet, enter the names again and save the table."
 _KEEP_LABELS = "Option for labels outside the taxonomy: --unknown-diagnosis keep makes each a class of its own."
 _COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 
@@ -69,7 +72,23 @@ def _listed(source: Source, accepted: int, rows: Sequence[Rejection]) -> str:
     listed = "".join(f"\n  {line}" for line in lines)
     more = f"\n  and {len(rows) - shown:,} more; {_kept_aside(source, rows)} lists all" if len(rows) > shown else ""
     keep = f"\n{_KEEP_LABELS}" if any(item.reason in _BY_VALUE for item in rows) else ""
-    return f"{counted(rows, accepted)} of {source.uri} cannot be used:{listed}{more}{keep}{_closed(source, rows)}"
+    hints = f"{keep}{_by_spreadsheet(source, rows)}{_closed(source, rows)}"
+    return f"{counted(rows, accepted)} of {source.uri} cannot be used:{listed}{more}{hints}"
+
+
+def _by_spreadsheet(source: Source, rows: Sequence[Rejection]) -> str:
+    """Says where a spreadsheet may have changed the names of images that were not found."""
+    names = [PurePosixPath(item.value) for item in rows if item.reason.startswith(NOT_THERE) and item.value]
+    if shortened := next((str(name) for name in names if _SHORTENED.fullmatch(str(name))), None):
+        return f"\n{shortened!r} is a long number as Excel shortens it. {_AS_TEXT}"
+    numbers = {name.name if name.suffix not in SUFFIXES else name.stem for name in names}
+    if not any(map(str.isdigit, numbers)):
+        return ""
+    files = (PurePosixPath(item.key) for item in source.list())
+    zeros = (file for file in files if file.stem.startswith("0") and file.stem.lstrip("0") in numbers)
+    if file := next(zeros, None):
+        return f"\n'{file.stem.lstrip('0')}' may be {file.name}: Excel removes zeros before a number. {_AS_TEXT}"
+    return ""
 
 
 def _lines(rows: Sequence[Rejection]) -> tuple[list[str], int]:

@@ -183,6 +183,8 @@ def test_every_diagnosis_of_the_isic_archive_has_a_class_that_agrees_on_malignan
         ("Capillary vascular malformation", "benign_dermal"),
         ("Merkel cell proliferation", "malignant_epidermal"),
         ("Lymphocytic proliferations - B-Cell", "lymphoma"),
+        ("SCCKA", "scc"),
+        ("BEN_OTH", "other"),
         ("Cylindroma", "benign_dermal"),
         ("Cylindoma", "benign_dermal"),
     ],

@@ -80,11 +80,7 @@ def test_columns_that_are_not_read_are_listed_once(make_folder, tmp_path):
 )
 def test_what_spreadsheets_put_above_the_header_is_passed_over(text, make_folder, tmp_path):
     _, samples = dataset(make_folder(text, NAMES), tmp_path / "out", format="image_folder")
-    assert [sample.lesion_id for sample in sorted(samples, key=lambda sample: sample.image_id)][:3] == [
-        "L0",
-        "L0",
-        "L1",
-    ]
+    assert {sample.image_id: sample.lesion_id for sample in samples} == {str(n): f"L{n // 2}" for n in range(8)}
 
 
 def test_rows_are_counted_from_the_first_line_of_the_file(make_folder, tmp_path):
@@ -153,3 +149,39 @@ def test_folders_named_benign_and_malignant_are_two_classes(split, make_folder, 
     (source / "metadata.csv").unlink()
     _, samples = dataset(source, tmp_path / "out", format="image_folder")
     assert sorted(sample.diagnosis for sample in samples) == ["benign"] * 4 + ["malignant"] * 4
+
+
+def message_of(source, output, **config):
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format="image_folder", **config), str(source), str(output))
+    return str(caught.value)
+
+
+def test_images_named_by_address_are_found_by_its_last_part(make_folder, tmp_path):
+    names = [f"images/ISIC 000{number}.png" for number in range(4)]
+    rows = "".join(f"https://isic.example/v2/ISIC%20000{number}.png?size=full,nevus\n" for number in range(4))
+    _, samples = dataset(make_folder("file_name,diagnosis\n" + rows, names), tmp_path / "out", format="image_folder")
+    assert len(samples) == 4
+
+
+def test_the_options_that_find_the_images_are_named(make_folder, tmp_path):
+    text = "file_name,photo,diagnosis\nfirst,a/0.png,nevus\n"
+    source = make_folder(text, ["in/0.png"])
+    assert "column photo names in/0.png: add --column file_name=photo --option match=name" in message_of(
+        source, tmp_path / "a"
+    )
+    (source / "metadata.csv").write_text("file_name,diagnosis\n0,nevus\n")
+    assert "in/0.png is there: add --option match=stem" in message_of(source, tmp_path / "b")
+
+
+@pytest.mark.parametrize(("cell", "name"), [("123", "000123.png"), ("123.png", "000123.png")])
+def test_zeros_that_excel_removed_are_hinted_at_once(cell, name, make_folder, tmp_path):
+    source = make_folder(f"file_name,diagnosis\n{cell},nevus\n77,nevus\n", [name])
+    message = message_of(source, tmp_path / "out", options={"match": "name"})
+    assert message.count("'123' may be 000123.png: Excel removes zeros before a number.") == 1
+
+
+def test_numbers_that_excel_shortened_are_hinted_at_once(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis\n1.2E+05,nevus\n1.3E+05,nevus\n", ["120000.png"])
+    message = message_of(source, tmp_path / "out")
+    assert message.count("'1.2E+05' is a long number as Excel shortens it.") == 1
