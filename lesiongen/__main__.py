@@ -38,4 +38,7 @@ def _end(code: int) -> None:
 
 
 if __name__ == "__main__":
+    from lesiongen.safe_path import leave_out_working_folder
+
+    leave_out_working_folder()
     main()

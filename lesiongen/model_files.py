@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.redaction import register_secret
-from lesiongen.storage import open_storage
+from lesiongen.storage import normal_address, open_storage
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["DATA_SUFFIXES", "check_model_name", "model_files"]
@@ -55,8 +55,8 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
         UsageError: It is none of the three, or has no revisions.
         StorageError: It cannot be fetched.
     """
+    suffixes, name = _suffixes(wanted), normal_address(name)
     check_model_name(name)
-    suffixes = _suffixes(wanted)
     remote, here = name.startswith("s3://"), Path(name).is_dir()
     if revision is not None and (remote or here):
         raise UsageError(f"{name} is not on the hub, and has no revision {revision!r}", hint="Leave the revision out.")

@@ -1,5 +1,7 @@
 """The ways out of a process: its two streams and its log, with `lesiongen.redaction` in each of them."""
 
+import codecs
+import io
 import logging
 import sys
 import traceback
@@ -8,7 +10,12 @@ from typing import Any, TextIO
 
 from lesiongen.redaction import redact, shown
 
-__all__ = ["guard_streams", "log_to", "show_traceback", "unguarded"]
+__all__ = ["can_show", "guard_streams", "log_to", "show_traceback", "unguarded"]
+
+PLAIN = "lesiongen.plain"
+"""Name of the error handler of streams whose encoding has not every character, such as latin-1 or ASCII."""
+_PLAIN_SPELLINGS = {"…": "...", "±": "+/-", "·": "-", "\N{EN DASH}": "-", "▀": "#", "²": "^2"}
+"""What our own texts hold beside letters."""
 
 
 def log_to(stream: TextIO, level: int | str, packages: Iterable[str] = ("lesiongen",)) -> None:
@@ -30,9 +37,20 @@ def guard_streams() -> None:
     """Puts the redaction in front of standard output and standard error, for all that libraries write there too.
 
     What is written at once is looked at as a whole. Characters that a terminal obeys pass: progress bars and colours
-    are made of them, and our own texts have been made printable before.
+    are made of them, and our own texts have been made printable before. A character that the stream's encoding does not
+    have is spelled out.
     """
+    codecs.register_error(PLAIN, _plain)
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+
+
+def can_show(text: str) -> bool:
+    """Tells whether standard output has every character of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def unguarded(stream: TextIO) -> TextIO:
@@ -67,4 +85,17 @@ class _Guarded:
 
 
 def _guarded(stream: TextIO) -> Any:
-    return stream if isinstance(stream, _Guarded) else _Guarded(stream)
+    if isinstance(stream, _Guarded):
+        return stream
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=PLAIN)
+    return _Guarded(stream)
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if character in _PLAIN_SPELLINGS:
+        return _PLAIN_SPELLINGS[character], error.start + 1
+    return codecs.backslashreplace_errors(UnicodeEncodeError(*error.args[:3], error.start + 1, error.reason))

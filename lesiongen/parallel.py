@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Generic, TypeVar
 
+from lesiongen.safe_path import safe_path
+
 __all__ = ["in_processes", "use_own_cores"]
 
 _Item = TypeVar("_Item")
@@ -45,14 +47,13 @@ def in_processes(
         yield from map(work, items)
         return
     # Forked children would share the locks of threads that they do not have.
-    pool = ProcessPoolExecutor(
-        count - 1, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent, initargs=(work,)
-    )
-    try:
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each(), safe_path():
+        pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_end_with_parent, initargs=(work,))
         # They start while the first item is being made, which may take as long.
-        with _one_thread_each():
-            for _ in range(1, count):
-                pool.submit(int)
+        for _ in range(1, count):
+            pool.submit(int)
+    try:
         shared = _SharedWork(work, pool, HANDED_OUT * (count - 1))
         for item in items:
             shared.add(item)

@@ -1,6 +1,7 @@
 """Run a compiled pipeline on this machine, as subprocesses or in containers, with the embedded servers."""
 
 import json
+import locale
 import os
 import sys
 import warnings
@@ -14,6 +15,7 @@ from kfp import components, local
 
 from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
+from lesiongen.safe_path import SAFE_PATH
 from lesiongen.stack import named_servers, running_stack, writing_to
 from lesiongen.tracking import PIPELINE_OWNER
 from pipelines.checks import check_arguments
@@ -96,7 +98,13 @@ def _servers(home: Path) -> AbstractContextManager[object]:
 
 @contextmanager
 def _run_variables(run_id: str) -> Iterator[None]:
-    variables = {"LESIONGEN_PIPELINE_RUN": run_id, PIPELINE_OWNER: json.dumps(this_process().plain())}
+    variables = {
+        "LESIONGEN_PIPELINE_RUN": run_id,
+        PIPELINE_OWNER: json.dumps(this_process().plain()),
+        # The runner reads the output of a step in the encoding of the locale, whatever that of the screen is.
+        "PYTHONIOENCODING": locale.getpreferredencoding(False),
+        **SAFE_PATH,
+    }
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:

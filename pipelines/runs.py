@@ -17,7 +17,7 @@ from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
-from lesiongen.storage import Claim, claimed, open_storage
+from lesiongen.storage import Claim, claimed, normal_address, open_storage
 from pipelines.presets import Preset, preset
 from pipelines.source import source_revision
 
@@ -50,7 +50,9 @@ class RunRequest(BaseModel):
     @classmethod
     def _from_anywhere(cls, place: str) -> str:
         """Makes the path of a folder absolute: the run may be resumed from another working directory."""
-        return place if "://" in place else str(Path(place).expanduser().resolve())
+        place = normal_address(place)
+        open_storage(place)  # refuses what is not an address of a storage
+        return place if "://" in place else str(Path(place).resolve())
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the pipeline.
@@ -106,6 +108,7 @@ class RunFolder:
             ServiceError: The home cannot be written, or others can open it and it holds something else.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        open_storage(home)  # refuses what is not a folder
         home = home.expanduser().resolve()
         private_folder(home)  # reports may show patients' images
         folder = cls(home / "runs" / f"{stamp}-{secrets.token_hex(3)}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class RunSummary:
         lines = [f"{label:<18}{value}" for label, value in facts.items()]
         lines += [f"{'':<18}- {reason}" for reason in self.reasons]
         lines += [f"{label:<18}{value}" for label, value in (("MLflow", self.mlflow), ("S3", self.s3)) if value]
-        lines.append(f"{'Look around':<18}lesiongen up --home {self.home}")
+        lines.append(f"{'Look around':<18}lesiongen up --home {shlex.quote(self.home)}")
         return "\n".join(["", f"Run {self.run} is done.", "", *lines])
 
 

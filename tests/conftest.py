@@ -83,6 +83,22 @@ def proxy(_proxy: FaultProxy, stack_environment: dict[str, str], monkeypatch: py
 
 
 @pytest.fixture
+def foreign_modules(tmp_path: Path) -> Path:
+    """A folder as users have them: its files have the names of libraries' modules, and break whoever imports them."""
+    folder = tmp_path / "Öl und Käse"
+    for name in ("random", "copy", "kfp"):
+        _breaking_module(folder / f"{name}.py")
+    for name in ("datasets", "components", "pipelines"):
+        _breaking_module(folder / name / "__init__.py")
+    return folder
+
+
+def _breaking_module(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"raise ImportError('the module of the working folder: {path.name}')\n")
+
+
+@pytest.fixture
 def unused_endpoint() -> str:
     """An address on loopback where nothing listens."""
     with socket.socket() as taken:

@@ -10,11 +10,12 @@ import typer
 
 from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
-from lesiongen.cli.options import errors_console, summary, with_examples
-from lesiongen.errors import LesionGenError, disk_error
+from lesiongen.cli.options import errors_console, summary, with_addresses, with_examples
+from lesiongen.errors import LesionGenError, UsageError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 from lesiongen.permissions import UMASK, new_files_for_owner
+from lesiongen.safe_path import SAFE_PATH
 
 __all__ = ["app", "main"]
 
@@ -100,17 +101,28 @@ def _common(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     context.with_resource(new_files_for_owner(umask))
     log_to(sys.stderr, level, ("lesiongen", "components", "pipelines"))
-    if context.invoked_subcommand in STAGES and not {"-h", "--help"} & set(sys.argv):
+    if {"-h", "--help"} & set(sys.argv):
+        return
+    _require_working_folder()
+    if context.invoked_subcommand in STAGES:
         from lesiongen.stack import use_running_stack
 
         context.with_resource(use_running_stack())
+
+
+def _require_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        hint = "Change to another folder (cd), then start the command again."
+        raise UsageError(f"The working folder cannot be used: {error.strerror}.", hint=hint) from error
 
 
 app.callback(help=with_examples(_common))(_common)
 for _name, _module in COMMANDS.items():
     _command = getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command")
     app.command(_name, cls=CONFIGURATIONS.get(_name), help=with_examples(_command), short_help=summary(_command))(
-        _command
+        with_addresses(_command)
     )
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
@@ -128,6 +140,7 @@ def main() -> None:
     SIGTERM and a closed terminal end it as Ctrl-C does: it cleans up, says so, and ends with 128 + the signal's number.
     """
     guard_streams()
+    os.environ.update(SAFE_PATH)  # libraries start processes of their own
     with interruptible() as requests:
         try:
             app()

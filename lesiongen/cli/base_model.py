@@ -14,6 +14,7 @@ from lesiongen.cli.options import (
     print_json,
     require_datasets,
     set_values,
+    with_addresses,
     with_examples,
 )
 
@@ -61,5 +62,5 @@ def build_command(
 
 
 app.command("build", cls=with_defaults_of("lesiongen.diffusion:TinyBaseConfig"), help=with_examples(build_command))(
-    build_command
+    with_addresses(build_command)
 )

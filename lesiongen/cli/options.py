@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.segment import Segment
 
 from lesiongen.config import parse_yaml
 from lesiongen.errors import UsageError
+from lesiongen.outlets import can_show
 from lesiongen.redaction import shown
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "require_datasets",
     "set_values",
     "summary",
+    "with_addresses",
     "with_examples",
 ]
 
@@ -49,6 +52,7 @@ def load_yaml(path: Path) -> Any:
     Raises:
         UsageError: The file is absent or is not YAML.
     """
+    path = _with_address(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -148,12 +152,33 @@ def print_json(value: object) -> None:
     """Prints a value as JSON on standard output, in one piece whatever the terminal's width."""
     import json
 
-    typer.echo(shown(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    if not can_show(text):
+        text = json.dumps(value, indent=2, default=str)
+    typer.echo(shown(text))
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keeps the options that were given, so that a configuration's own defaults fill the rest."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def with_addresses(command: Callable[..., None]) -> Callable[..., None]:
+    """Returns a command that reads ``~/x`` and ``S3://x`` alike wherever they come from: flags, variables, files."""
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        command(**{name: _with_address(value) for name, value in values.items()})
+
+    return run
+
+
+def _with_address(value: Any) -> Any:
+    from lesiongen.storage import normal_address
+
+    if isinstance(value, list):
+        return [_with_address(item) for item in value]
+    return type(value)(normal_address(str(value))) if type(value) is str or isinstance(value, Path) else value
 
 
 def summary(command: Callable[..., None]) -> str:

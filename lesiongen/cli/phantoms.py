@@ -1,6 +1,5 @@
 """``lesiongen phantoms``: generated lesions to try the platform with."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ __all__ = ["phantoms_command"]
 
 
 def phantoms_command(
-    output: Annotated[Path, typer.Option(help="A new folder for images/, metadata.csv and concepts.jsonl.")],
+    output: Annotated[str, typer.Option(help="A new folder for images/, metadata.csv and concepts.jsonl.")],
     n: Annotated[int, typer.Option("--n", help="Number of images.")] = 600,
     size: Annotated[int, typer.Option(help="Pixels on a side.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,

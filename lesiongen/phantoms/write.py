@@ -8,7 +8,7 @@ from lesiongen.errors import UsageError
 from lesiongen.phantoms.concepts import PhantomConcepts, PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 from lesiongen.progress import progress
-from lesiongen.storage import claimed, open_storage
+from lesiongen.storage import LocalStorage, claimed, open_storage
 
 __all__ = ["WrittenPhantoms", "write_phantoms"]
 
@@ -33,14 +33,18 @@ def write_phantoms(config: PhantomConfig, output: str | Path) -> WrittenPhantoms
     Raises:
         UsageError: The output folder holds files already, or another process writes there.
     """
-    folder = Path(output)
-    with claimed(open_storage(folder)):
-        return _write(config, folder)
+    folder = open_storage(output)
+    if not isinstance(folder, LocalStorage):
+        raise UsageError(f"{output} is not a local folder", hint="Name a new folder; `ingest` takes it to S3.")
+    with claimed(folder):
+        if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
+            raise UsageError(f"{output} is not an empty folder", hint="Name a new folder for the phantoms.")
+        with folder.publishing() as place:  # an interrupted command leaves nothing
+            classes = _write(config, Path(place.uri))
+    return WrittenPhantoms(Path(output), config.n, classes)
 
 
-def _write(config: PhantomConfig, folder: Path) -> WrittenPhantoms:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty folder", hint="Name a new folder for the phantoms.")
+def _write(config: PhantomConfig, folder: Path) -> dict[str, int]:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     classes: dict[str, int] = {}
     with (
@@ -58,7 +62,7 @@ def _write(config: PhantomConfig, folder: Path) -> WrittenPhantoms:
             truth.write(concepts.model_dump_json() + "\n")
             classes[concepts.diagnosis] = classes.get(concepts.diagnosis, 0) + 1
             bar.advance()
-    return WrittenPhantoms(folder, config.n, dict(sorted(classes.items())))
+    return dict(sorted(classes.items()))
 
 
 def _row(concepts: PhantomConcepts) -> dict[str, str]:

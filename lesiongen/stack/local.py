@@ -12,6 +12,7 @@ from lesiongen.errors import ServiceError
 from lesiongen.stack import processes, servers
 from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, writing_to
 from lesiongen.stack.servers import BUCKET
+from lesiongen.storage import open_storage
 
 __all__ = [
     "ServerStatus",
@@ -112,6 +113,7 @@ class Stack:
     """
 
     def __init__(self, home: str | Path, *, ready_seconds: float = READY_SECONDS) -> None:
+        open_storage(home)  # refuses what is not a folder
         self.home = Home(Path(home).expanduser().resolve())
         self.ready_seconds = ready_seconds
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lesiongen.errors import ServiceError
+from lesiongen.safe_path import SAFE_PATH
 from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, socket_files
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"
 
 def server_variables() -> dict[str, str]:
     """Returns the environment that both servers start from."""
-    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | SAFE_PATH
 
 
 def s3_command(home: Home, ports: Mapping[str, int]) -> list[str]:

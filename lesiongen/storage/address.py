@@ -1,15 +1,29 @@
 """From an address to the storage that it names."""
 
+import os
 import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from lesiongen.errors import UsageError
 from lesiongen.storage.interface import Storage
 from lesiongen.storage.local import LocalStorage
 
-__all__ = ["open_storage", "overlap", "unique_prefix"]
+__all__ = ["normal_address", "open_storage", "overlap", "unique_prefix"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_OF_FILE = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
+
+
+def normal_address(address: str) -> str:
+    """Returns an address as the project writes it: ``~`` expanded, ``S3://`` in lower case, ``file:///x`` as ``/x``."""
+    if address == "~" or address.startswith("~/"):  # a shell leaves it as it is in --output=~/x, and so does YAML
+        return os.path.expanduser(address)
+    if of_file := _OF_FILE.match(address):
+        return unquote(address[of_file.end() :])
+    return f"s3://{address[5:]}" if address[:5].lower() == "s3://" else address
 
 
 def open_storage(uri: str | Path) -> Storage:
@@ -18,12 +32,17 @@ def open_storage(uri: str | Path) -> Storage:
     Raises:
         UsageError: The address is of another kind, or names no bucket.
     """
-    text = str(uri)
-    match = re.match(r"^([a-z][a-z0-9+.-]*)://", text)
+    text = normal_address(str(uri))
+    if re.match("s3:/?(?!/)", text, re.IGNORECASE):  # a path joins the slashes
+        raise UsageError(f"{text} is not an address of S3", hint="Write s3://bucket/prefix, or ./s3: for a folder.")
+    match = _SCHEME.match(text)
     if match is None:
         return LocalStorage(text)
     if match.group(1) != "s3":
-        raise UsageError(f"{text}: only folders and s3:// addresses are understood")
+        raise UsageError(
+            f"{text}: {match.group(1)}:// is not supported as a storage",
+            hint="Give a folder or an s3://bucket/prefix address.",
+        )
     from lesiongen.storage.s3 import S3Storage
 
     return S3Storage(text)
@@ -36,6 +55,7 @@ def overlap(first: str, second: str) -> bool:
 
 
 def _place(address: str) -> PurePosixPath:
+    address = normal_address(address)
     return PurePosixPath(address if "://" in address else Path(address).resolve().as_posix())
 
 

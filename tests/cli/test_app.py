@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -258,3 +259,61 @@ def test_sigterm_during_an_ingest_ends_it_with_a_sentence(monkeypatch, capsys, t
     said = " ".join(capsys.readouterr().err.split())
     assert said == "Interrupted by SIGTERM. Nothing unfinished was published: start the same command again."
     assert cleaned
+
+
+NARROW = [
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+]
+
+
+@pytest.mark.parametrize("variables", NARROW)
+def test_a_screen_without_every_character_shows_help(variables):
+    for name in ("", "finetune"):
+        shown = run(*name.split(), "--help", env={**os.environ, **variables}, encoding="latin-1")
+        assert shown.returncode == 0, shown.stderr
+        assert "Show this message and exit." in shown.stdout
+
+
+@pytest.mark.parametrize("variables", NARROW)
+def test_a_screen_without_every_character_shows_results(variables, tmp_path):
+    with DatasetWriter(str(tmp_path / "data"), name="Größe") as writer:
+        for place, split in enumerate(("train", "test")):
+            image = encode_png(Image.new("RGB", (64, 64), (place, 90, 200)))
+            writer.add(Sample(image=image, image_id=f"ñ…{place}", diagnosis="nv", split=split, lesion_id=str(place)))
+    environment = {**os.environ, **variables}
+    shown = run("validate", str(tmp_path / "data"), env=environment, encoding="latin-1")
+    assert "Traceback" not in shown.stderr
+    assert "recall known to" in shown.stdout
+    assert ("+/-" in shown.stdout) == (variables != NARROW[0])
+    as_json = run("validate", "--json", str(tmp_path / "data"), env=environment, encoding="latin-1")
+    assert json.loads(as_json.stdout)["findings"]
+
+
+@pytest.mark.parametrize("command", ["status", "validate data", "phantoms --output x"])
+def test_a_working_folder_that_was_deleted_is_told(tmp_path, command):
+    (tmp_path / "gone").mkdir()
+    program = f"cd {tmp_path}/gone && rmdir ../gone && exec {sys.executable} -m lesiongen {command}"
+    ended = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Error: The working folder cannot be used: No such file or directory.")
+
+
+def test_the_home_folder_is_found_from_flags_files_and_variables(tmp_path):
+    environment = {**os.environ, "HOME": str(tmp_path), "LESIONGEN_PHANTOMS_CONFIG": "~/options.yaml"}
+    (tmp_path / "options.yaml").write_text("n: 1\noutput: ~/from-file\n")
+    for arguments in ([], ["--output=~/from-flag"]):
+        assert run("phantoms", *arguments, env=environment, cwd=tmp_path).returncode == 0
+    written = {"from-file", "from-flag"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == written
+
+
+def test_interrupted_phantoms_leave_nothing(tmp_path):
+    command = [sys.executable, "-m", "lesiongen", "phantoms", "--output", str(tmp_path / "out"), "--n", "100000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert b"Phantoms" in process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []

@@ -19,7 +19,7 @@ COMMAND = str(Path(sys.executable).parent / "lesiongen")
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small collection of generated lesions, as an image folder."""
-    folder = tmp_path_factory.mktemp("source") / "phantoms"
+    folder = tmp_path_factory.mktemp("source") / "Bilder für Ärzte"
     write_phantoms(PhantomConfig(n=140, size=64, seed=0), folder)
     return folder
 
@@ -27,10 +27,10 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Command:
     """A ``lesiongen`` command that runs; its standard error is read line by line."""
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    def __init__(self, *arguments: str, folder: Path, **variables: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), **variables}
         self.process = subprocess.Popen(
-            [COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [COMMAND, *arguments], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             # What was read line by line may end within a character, of which `communicate` then gets the rest.
             encoding="utf-8", errors="replace",
         )  # fmt: skip
@@ -61,12 +61,15 @@ class Command:
 
 
 @pytest.fixture
-def run_command() -> Any:
-    """Starts ``lesiongen pipeline run`` with JSON as its result, so that its progress is on standard error."""
+def run_command(foreign_modules: Path) -> Any:
+    """Starts ``lesiongen pipeline run`` with JSON as its result, so that its progress is on standard error.
+
+    It runs in a folder whose modules have the names of libraries'.
+    """
     started: list[Command] = []
 
     def start(*arguments: str, **variables: str) -> Command:
-        started.append(Command("pipeline", "run", "--json", *arguments, **variables))
+        started.append(Command("pipeline", "run", "--json", *arguments, folder=foreign_modules, **variables))
         return started[-1]
 
     yield start

@@ -17,7 +17,7 @@ STAGES = {"ingest", "validate", "caption", "finetune", "sample", "evaluate", "re
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("release") / "home"
+    return tmp_path_factory.mktemp("release") / "mein Zuhause ö"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,72 @@
+"""A user's own `random.py` or `datasets/` in the working folder replaces no library's module, in no process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lesiongen.launch import Job, LocalLauncher
+from lesiongen.parallel import in_processes
+from lesiongen.safe_path import SAFE_PATH
+from lesiongen.stack import servers
+from pipelines import local
+
+JOB = """
+import json, random, sys
+from pathlib import Path
+import datasets
+from lesiongen.launch import worker
+with worker() as rank:
+    Path(json.loads(sys.argv[1]), f"ran-{rank}").touch()
+"""
+
+
+def imports(_):
+    import copy
+    import random
+
+    return [copy.__file__, random.__file__]
+
+
+@pytest.mark.parametrize("start", [["-m", "lesiongen"], [str(Path(sys.executable).parent / "lesiongen")]])
+def test_a_command(foreign_modules, start):
+    program = [sys.executable, *start, "phantoms", "--output", "phantoms", "--n", "1"]
+    ended = subprocess.run(program, cwd=foreign_modules, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (foreign_modules / "phantoms" / "metadata.csv").is_file()
+
+
+def test_the_modules_of_the_folder_would_be_taken(foreign_modules):
+    ended = subprocess.run([sys.executable, "-c", "import copy"], cwd=foreign_modules, capture_output=True, check=False)
+    assert b"the module of the working folder: copy.py" in ended.stderr
+
+
+def test_a_checkout_that_is_not_installed_finds_itself():
+    root = Path(__file__).parent.parent
+    program = "import sys; sys.path[0] = sys.argv[1]; from lesiongen.safe_path import *; leave_out_working_folder()"
+    shown = [sys.executable, "-c", f"{program}; print(sys.argv[1] in sys.path[:1])", str(root)]
+    assert subprocess.run(shown, cwd=root, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_the_processes_of_a_pool(foreign_modules, monkeypatch):
+    monkeypatch.chdir(foreign_modules)
+    found = {path for paths in in_processes(imports, range(8), processes=2) for path in paths}
+    assert not [path for path in found if path.startswith(str(foreign_modules))]
+    assert "PYTHONSAFEPATH" not in os.environ, "a library leaves the environment as it was"
+
+
+def test_the_processes_of_a_training(foreign_modules, monkeypatch, tmp_path):
+    (tmp_path / "a_job.py").write_text(JOB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(foreign_modules)
+    LocalLauncher().run(Job("a_job", json.dumps(str(tmp_path)), 2), lambda: False)
+    assert sorted(path.name for path in tmp_path.glob("ran-*")) == ["ran-0", "ran-1"]
+
+
+def test_the_servers_and_the_steps_of_a_pipeline():
+    assert servers.server_variables().items() >= SAFE_PATH.items()
+    with local._run_variables("a-run"):
+        assert os.environ.items() >= SAFE_PATH.items()
