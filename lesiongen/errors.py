@@ -37,7 +37,7 @@ class LesionGenError(Exception):
 
 
 class UsageError(LesionGenError):
-    """A flag, a configuration or a path is wrong; nothing was started."""
+    """A flag, a variable, a configuration or a path is wrong; nothing was started."""
 
     exit_code = 2
 

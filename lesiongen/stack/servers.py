@@ -23,9 +23,9 @@ __all__ = [
     "BUCKET",
     "HOST",
     "REGION",
-    "accepts_login",
     "accepts_writes",
     "answers",
+    "login_problem",
     "mlflow_command",
     "mlflow_variables",
     "remove_sockets",
@@ -125,17 +125,20 @@ def answers(port: int, path: str = "/", seconds: float = 2.0) -> bool:
         connection.close()
 
 
-def accepts_login(keys: Credentials, ports: Mapping[str, int]) -> bool:
-    """Says whether the MLflow server lets the owner of the home in."""
+def login_problem(keys: Credentials, ports: Mapping[str, int]) -> str | None:
+    """Says what the MLflow server does where it does not let the owner of the home in; None where it does."""
     login = base64.b64encode(f"{MLFLOW_USER}:{keys.mlflow_password}".encode()).decode()
     connection = http.client.HTTPConnection(HOST, ports["mlflow"], timeout=30)
     try:
         connection.request("GET", "/version", headers={"Authorization": f"Basic {login}"})
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"does not answer ({error or type(error).__name__})"
     finally:
         connection.close()
+    if status == 200:
+        return None
+    return "refuses the password" if status in (401, 403) else f"answers a login with {status}"
 
 
 def speaks_tls(port: int) -> bool:

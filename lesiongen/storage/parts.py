@@ -174,11 +174,13 @@ class _Upload:
         data = self.read(number)
         if number in self.there:
             # Servers do not list the checksums of parts, yet ask for all of them at the end.
+            if not _sends_checksums(self.client):
+                return {"PartNumber": number, "ETag": self.there[number]["ETag"]}
             checksum = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
             return {"PartNumber": number, "ETag": self.there[number]["ETag"], "ChecksumCRC32": checksum}
         part = resending(f"s3://{self.bucket}/{self.key}", lambda: self.client.upload_part(
             Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, PartNumber=number, Body=data,
-            ChecksumAlgorithm="CRC32",
+            **_checksums(self.client),
         ))  # fmt: skip
         return {"PartNumber": number, **{name: part[name] for name in ("ETag", "ChecksumCRC32") if name in part}}
 
@@ -190,7 +192,17 @@ class _Upload:
 
 
 def _begin(client: "S3Client", bucket: str, key: str) -> str:
-    return client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32")["UploadId"]
+    return client.create_multipart_upload(Bucket=bucket, Key=key, **_checksums(client))["UploadId"]
+
+
+def _checksums(client: "S3Client") -> Any:
+    """Returns the argument that asks for checksums; none with AWS_REQUEST_CHECKSUM_CALCULATION=when_required."""
+    return {"ChecksumAlgorithm": "CRC32"} if _sends_checksums(client) else {}
+
+
+def _sends_checksums(client: "S3Client") -> bool:
+    config: Any = client.meta.config
+    return bool(config.request_checksum_calculation != "when_required")
 
 
 def _resumed(client: "S3Client", bucket: str, key: str, path: Path) -> _Upload | None:

@@ -2,35 +2,24 @@
 
 import functools
 import io
-import math
-import os
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
-from lesiongen.errors import StorageError, Unreachable, UsageError
-from lesiongen.redaction import register_secret
+from lesiongen.errors import StorageError, UsageError
 from lesiongen.storage.claim_objects import claiming_by_object
 from lesiongen.storage.creation import Target
 from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
 from lesiongen.storage.parts import copy_parts, differs, download, etag_of, part_bytes, upload
+from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of, s3_client
+from lesiongen.storage.s3_errors import MISSING, explained
 from lesiongen.storage.s3_object import S3Object, resending
 
 if TYPE_CHECKING:
@@ -38,62 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RangeReader", "S3Storage", "s3_client"]
 
-_MISSING = {"404", "NoSuchKey", "NotFound"}
-_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
-# What boto3 reads from the environment: a change of any of them asks for another client.
-_VARIABLES = (
-    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-    "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE", "LESIONGEN_S3_TIMEOUT",
-)  # fmt: skip
+FRAME_BYTES = 64
+_FRAME = re.compile(rb"[0-9a-f]{1,8}(?:;[^\r\n]*)?\r\n")
+"""Begins the body of a request whose checksum follows it: the length of the first piece (aws-chunked)."""
+_checked: set[tuple[str, str]] = set()
+"""Endpoints and buckets of which an object was read back."""
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-READ_TIMEOUT = 60.0
-"""Seconds that a server may be silent for while it answers, unless LESIONGEN_S3_TIMEOUT says otherwise."""
-_client_lock = threading.Lock()
-
-
-def s3_client() -> "S3Client":
-    """Returns the client for the current environment; one is kept for each endpoint, key, token and profile."""
-    with _client_lock:
-        return _client_for(tuple((name, os.environ.get(name)) for name in _VARIABLES))
-
-
-@functools.lru_cache(maxsize=8)
-def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
-    values = dict(variables)
-    address = values.get("AWS_ENDPOINT_URL_S3") or values.get("AWS_ENDPOINT_URL") or None
-    if address and "@" in address.partition("://")[2]:
-        raise UsageError(
-            "AWS_ENDPOINT_URL holds a user or a password, which S3 does not know",
-            hint="Write http://host:port; the keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        )
-    style = {"addressing_style": "path"} if address else {}
-    config = Config(
-        s3=cast(Any, style),
-        retries={"max_attempts": 4, "mode": "standard"},
-        connect_timeout=5,
-        read_timeout=_timeout(values.get("LESIONGEN_S3_TIMEOUT")),
-        max_pool_connections=32,
-    )
-    # A session of its own, as boto3's default session keeps the keys that it first saw. It looks for keys, tokens
-    # and profiles where every AWS program does.
-    session = boto3.session.Session()
-    if credentials := session.get_credentials():  # of a profile or a role too, which no variable holds
-        known = credentials.get_frozen_credentials()
-        register_secret(known.secret_key)
-        register_secret(known.token)
-    region = values.get("AWS_REGION") or session.region_name or "us-east-1"
-    return session.client("s3", endpoint_url=address, region_name=region, config=config)
-
-
-def _timeout(text: str | None) -> float:
-    try:
-        seconds = float(text or READ_TIMEOUT)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise UsageError(f"LESIONGEN_S3_TIMEOUT = {text!r} is not a number of seconds", hint="Write for example 60.")
-    return seconds
 
 
 class S3Storage(Storage):
@@ -121,39 +60,13 @@ class S3Storage(Storage):
         try:
             yield s3_client()
         except (ClientError, BotoCoreError, ResponseParserError) as error:
-            raise self._explain(error, key) from error
-
-    def _explain(self, error: Exception, key: str) -> StorageError:
-        uri = f"{self.uri}/{key}" if key else self.uri
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-        if isinstance(error, NoCredentialsError):
-            hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
-            return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
-        if isinstance(error, ProfileNotFound | PartialCredentialsError):
-            hint = "Check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            return StorageError(f"{uri}: the S3 credentials cannot be used ({error})", hint=hint)
-        if not isinstance(error, ClientError):
-            hint = "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
-            return Unreachable(f"{uri}: the S3 server at {endpoint} {_failure(error)} ({error})", hint=hint)
-        code = error.response.get("Error", {}).get("Code", "")
-        if code == "NoSuchBucket" or (code in _MISSING and not self._bucket_exists()):
-            return StorageError(
-                f"{uri}: there is no bucket {self.bucket!r} at {endpoint}",
-                hint="Create it, or check the name.",
-            )
-        if code in _MISSING:
-            return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
-        if code in _REFUSED:
-            hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
-            return StorageError(f"{uri}: the S3 server at {endpoint} refused the access key ({code})", hint=hint)
-        kind = Unreachable if _status(error) >= 500 or code == "SlowDown" else StorageError
-        return kind(f"{uri}: the S3 server at {endpoint} answered {code}: {error}")
+            raise explained(error, self.uri, key, self._bucket_exists) from error
 
     def _bucket_exists(self) -> bool:
         try:
             s3_client().head_bucket(Bucket=self.bucket)
         except ClientError as error:
-            return error.response.get("Error", {}).get("Code") not in {*_MISSING, "NoSuchBucket"}
+            return error.response.get("Error", {}).get("Code") not in {*MISSING, "NoSuchBucket"}
         except BotoCoreError:
             return True
         return True
@@ -175,6 +88,30 @@ class S3Storage(Storage):
             resending(
                 f"{self.uri}/{key}", lambda: client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
             )
+            self._check_first(client, key, data)
+
+    def _check_first(self, client: "S3Client", key: str, data: bytes) -> None:
+        """Reads the begin of the first object back that this process writes to a bucket.
+
+        A server that does not know the framing of checksums after the data stores it as a part of them.
+
+        Raises:
+            StorageError: It does.
+        """
+        place = (client.meta.endpoint_url, self.bucket)
+        if place in _checked or not data:
+            return
+        span = f"bytes=0-{FRAME_BYTES - 1}"
+        with suppress(ClientError, HTTPClientError, HTTPError):  # a key may be allowed to write and not to read
+            stored = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
+            if _FRAME.match(stored) and not data.startswith(stored[: len(data)]):
+                raise StorageError(
+                    f"The S3 server at {endpoint_of() or 'AWS'} stored other bytes than it was sent, "
+                    f"in s3://{self.bucket}/{self._name(key)}",
+                    hint=f"The server does not support checksums after the data. Set {CHECKSUMS}=when_required, "
+                    "then write again what was written.",
+                )
+            _checked.add(place)
 
     def create_bytes(self, key: str, data: bytes) -> Creation:
         """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""
@@ -188,7 +125,7 @@ class S3Storage(Storage):
             try:
                 client.head_object(Bucket=self.bucket, Key=self._name(key))
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in _MISSING and self._bucket_exists():
+                if error.response.get("Error", {}).get("Code") in MISSING and self._bucket_exists():
                     return False
                 raise
         return True
@@ -231,6 +168,8 @@ class S3Storage(Storage):
         readable(path).close()
         with self._errors(key) as client:
             upload(client, self.bucket, self._name(key), path)
+            with path.open("rb") as file:
+                self._check_first(client, key, file.read(FRAME_BYTES))
 
     def download_file(self, key: str, path: Path) -> None:
         """Downloads to a file that appears only when whole; what an interrupted download has fetched is kept."""
@@ -249,20 +188,6 @@ class S3Storage(Storage):
                 file.flush()
                 if differs(temporary, source, etag):
                     raise source.altered("its ETag is another")
-
-
-def _failure(error: Exception) -> str:
-    if isinstance(error, ReadTimeoutError):
-        return "did not answer in time"
-    if isinstance(error, ConnectionClosedError):
-        return "broke off the connection"
-    if isinstance(error, ResponseParserError):
-        return "gave an answer that cannot be understood"
-    return "cannot be reached"
-
-
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 class RangeReader(io.RawIOBase):

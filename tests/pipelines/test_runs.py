@@ -177,9 +177,9 @@ def test_keys_without_an_mlflow_server_are_refused_before_anything_runs(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "clinic")
     with pytest.raises(UsageError, match="AWS_PROFILE.* no MLflow server"):
-        _servers(tmp_path)
+        _servers(tmp_path, "/data")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
-    with _servers(tmp_path) as started:
+    with _servers(tmp_path, "/data") as started:
         assert started is None
 
 

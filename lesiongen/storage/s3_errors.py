@@ -1,0 +1,93 @@
+"""What goes wrong with S3, in words that name the bucket, the server, the variable or the proxy at fault."""
+
+from collections.abc import Callable
+
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+from lesiongen.endpoints import proxy_hint
+from lesiongen.errors import StorageError, Unreachable
+from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of
+
+__all__ = ["MISSING", "explained"]
+
+MISSING = {"404", "NoSuchKey", "NotFound"}
+_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_GATEWAY = {502, 503, 504}
+"""Answers of a proxy that does not reach the server."""
+_AWS = "https://s3.amazonaws.com"
+
+
+def explained(error: Exception, storage: str, key: str, bucket_exists: Callable[[], bool]) -> StorageError:
+    """Returns the error to show for what boto3 raises.
+
+    Args:
+        error: What it raised.
+        storage: Address of the storage.
+        key: The object that was asked for; empty for none.
+        bucket_exists: Asks the server whether there is the bucket.
+    """
+    uri = f"{storage}/{key}" if key else storage
+    if isinstance(error, ClientError):
+        return _answered(error, uri, bucket_exists)
+    if isinstance(error, HTTPClientError | ConnectionError | ResponseParserError):
+        return _unreachable(error, uri)
+    if isinstance(error, NoCredentialsError):
+        hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
+        return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
+    what = "credentials" if isinstance(error, ProfileNotFound | PartialCredentialsError) else "settings"
+    hint = "Check AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the other AWS_… variables."
+    return StorageError(f"{uri}: the S3 {what} cannot be used ({error})", hint=hint)
+
+
+def _unreachable(error: Exception, uri: str) -> StorageError:
+    hint = proxy_hint(endpoint_of() or _AWS) or "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
+    if isinstance(error, SSLError):
+        hint = "Check https in AWS_ENDPOINT_URL; AWS_CA_BUNDLE names a file with the certificate of your own authority."
+    return Unreachable(f"{uri}: the S3 server at {_server()} {_failure(error)} ({error})", hint=hint)
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, ReadTimeoutError):
+        return "did not answer in time"
+    if isinstance(error, ConnectionClosedError):
+        return "broke off the connection"
+    if isinstance(error, ResponseParserError):
+        return "gave an answer that cannot be understood"
+    return "cannot be reached"
+
+
+def _answered(error: ClientError, uri: str, bucket_exists: Callable[[], bool]) -> StorageError:
+    code, status = error.response.get("Error", {}).get("Code", ""), _status(error)
+    if code == "NoSuchBucket" or (code in MISSING and not bucket_exists()):
+        bucket = uri.removeprefix("s3://").partition("/")[0]
+        hint = "Create it, or check the name in the address."
+        return StorageError(f"There is no bucket {bucket!r} at {_server()}", hint=hint)
+    if code in MISSING:
+        return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
+    if code in _REFUSED:
+        hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
+        return StorageError(f"{uri}: the S3 server at {_server()} refused the access key ({code})", hint=hint)
+    hint = proxy_hint(endpoint_of() or _AWS) if status in _GATEWAY else None
+    if "trailer" in str(error).lower():
+        hint = f"The server does not support checksums after the data. Set {CHECKSUMS}=when_required."
+    kind = Unreachable if (status >= 500 and status != 501) or code == "SlowDown" else StorageError
+    return kind(f"{uri}: the S3 server at {_server()} answered {code}: {error}", hint=hint)
+
+
+def _server() -> str:
+    return endpoint_of() or "AWS"
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
