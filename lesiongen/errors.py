@@ -69,9 +69,12 @@ class Interrupted(LesionGenError):
 
 
 def disk_error(error: BaseException) -> StorageError | None:
-    """Returns the error to show for a disk that takes no more; None where the error is about something else."""
+    """Returns the error to show for a disk that takes no more, or a file that is closed to this user; None for others."""
     if not isinstance(error, OSError):
         return None
+    if isinstance(error, PermissionError) and error.filename:
+        hint = "Check the permissions of the file and of its folder, or choose another place."
+        return StorageError(f"{error.filename} may not be read or written: {error.strerror}", hint=hint)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) and not _is_without_temporary(error):
         return None
     place = f"{error.filename}: " if error.filename else ""

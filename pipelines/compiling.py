@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import compiler
 
-from lesiongen.errors import UsageError
+from lesiongen.errors import StorageError, UsageError
 from pipelines.presets import Preset, preset
 from pipelines.release import release_pipeline
 from pipelines.settings import CompileSettings
@@ -22,6 +22,7 @@ def compile_pipeline(name: str, settings: CompileSettings, output: str | Path) -
 
     Raises:
         UsageError: There is no such pipeline or preset, or the file is not named .yaml.
+        StorageError: The file cannot be written.
     """
     if name not in PIPELINES:
         raise UsageError(f"There is no pipeline {name!r}.", hint=f"Pipelines: {', '.join(PIPELINES)}.")
@@ -29,6 +30,9 @@ def compile_pipeline(name: str, settings: CompileSettings, output: str | Path) -
     if path.suffix not in {".yaml", ".yml"}:
         raise UsageError(f"{path} is not named .yaml.", hint="Kubeflow Pipelines tells packages by their suffix.")
     pipeline = PIPELINES[name](settings, preset(settings.preset))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(pipeline, package_path=str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        compiler.Compiler().compile(pipeline, package_path=str(path))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}", hint="Choose another output.") from error
     return path

@@ -1,5 +1,6 @@
 """What a command leaves behind is its owner's alone, unless the user says otherwise."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.step import step
-from lesiongen.errors import UsageError
+from lesiongen.errors import UsageError, disk_error
 from lesiongen.permissions import new_files_for_owner
 
 COMMANDS = [
@@ -76,3 +77,36 @@ def test_a_flag_and_a_variable_hold_for_the_block_and_what_it_starts(tmp_path, m
 def test_what_is_no_umask_is_refused(text):
     with pytest.raises(UsageError, match="LESIONGEN_UMASK"), new_files_for_owner(text):
         pass
+
+
+NOBODY = 65534
+AS_NOBODY = [
+    ("up", 1, "/closed/.lesiongen cannot be used: Permission denied."),
+    ("pipeline run --source {0} --format image_folder", 1, "/closed/.lesiongen cannot be used: Permission denied."),
+    ("pipeline compile --output release.yaml", 1, "release.yaml cannot be written: Permission denied"),
+    ("phantoms --output out", 1, "/closed/out cannot be written"),
+    ("validate {0}/secret", 1, "/secret/_dataset.json may not be read or written"),
+]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process as another user")
+@pytest.mark.parametrize(("command", "code", "said"), AS_NOBODY)
+def test_a_folder_that_is_closed_to_the_user_is_told_in_a_sentence(tmp_path, command, code, said):
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(0o755)
+    (tmp_path / "closed").mkdir(mode=0o755)
+    (tmp_path / "secret").mkdir(mode=0o700)
+    program = [sys.executable, "-m", "lesiongen", *command.format(tmp_path).split()]
+    ended = subprocess.run(
+        program, cwd=tmp_path / "closed", user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True,
+        env={**os.environ, "HOME": "/"},
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_file_that_is_closed_to_the_user_is_told_wherever_it_is_met():
+    told = disk_error(PermissionError(errno.EACCES, "Permission denied", "/data/x.yaml"))
+    assert str(told).startswith("/data/x.yaml may not be read or written: Permission denied")
+    assert disk_error(PermissionError(errno.EPERM, "Operation not permitted")) is None

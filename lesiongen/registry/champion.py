@@ -17,6 +17,7 @@ from lesiongen.registry.records import (
     STARTED,
     UNDONE,
     HistoryEvent,
+    classifier_name,
     events_of,
     found,
     version_of,
@@ -38,6 +39,8 @@ class Registered:
     version: str
     classifier: str | None
     tags: Mapping[str, str]
+    classifier_name: str
+    """The registered model of the classifier, where there is one."""
 
 
 def is_complete(tags: Mapping[str, str]) -> bool:
@@ -60,10 +63,11 @@ def registered(client: Any, name: str, version: str) -> Registered:
     if not is_complete(tags):
         raise UsageError(f"Version {version} of {name} is not completely registered.", hint=f"Repeat: {repeat}")
     classifier = tags.get(CLASSIFIER_TAG) or None
-    if classifier and found(lambda: client.get_model_version(f"{name}-classifier", classifier)) is None:
-        message = f"The classifier of {name} version {version}, {name}-classifier version {classifier}, was deleted."
+    model = classifier_name(client, name, tags)
+    if classifier and found(lambda: client.get_model_version(model, classifier)) is None:
+        message = f"The classifier of {name} version {version}, {model} version {classifier}, was deleted or renamed."
         raise UsageError(message, hint=f"Register it again: {repeat}")
-    return Registered(str(entity.version), classifier, tags)
+    return Registered(str(entity.version), classifier, tags, model)
 
 
 def carry_out(lease: Lease, event: HistoryEvent) -> None:
@@ -81,7 +85,7 @@ def carry_out(lease: Lease, event: HistoryEvent) -> None:
     lease.changed = True
     write_event(client, name, replace(event, state=STARTED))
     if target is not None:
-        _set_champion(lease, target.version, target.classifier)
+        _set_champion(lease, target.version, target.classifier_name, target.classifier)
     if event.action != "rollback":
         _tag_decision(client, name, event)
     lease.confirm()
@@ -158,19 +162,20 @@ def _is_foreign(lease: Lease, event: HistoryEvent, current: str | None) -> bool:
 
 def _restore(lease: Lease, champion: str | None) -> None:
     entity = _entity(lease, lease.name, champion)
-    classifier = entity.tags.get(CLASSIFIER_TAG) if entity else None
-    there = _entity(lease, f"{lease.name}-classifier", classifier)
-    _set_champion(lease, str(entity.version) if entity else None, str(there.version) if there else None)
+    tags = entity.tags if entity else {}
+    model = classifier_name(lease.client, lease.name, tags)
+    there = _entity(lease, model, tags.get(CLASSIFIER_TAG))
+    _set_champion(lease, str(entity.version) if entity else None, model, str(there.version) if there else None)
 
 
 def _entity(lease: Lease, name: str, version: str | None) -> Any:
     return found(lambda: lease.client.get_model_version(name, version)) if version else None
 
 
-def _set_champion(lease: Lease, version: str | None, classifier: str | None) -> None:
+def _set_champion(lease: Lease, version: str | None, model: str, classifier: str | None) -> None:
     # The classifier first: whoever resolves the new generator finds the classifier that belongs to it.
     lease.confirm()
-    _set_alias(lease.client, f"{lease.name}-classifier", classifier)
+    _set_alias(lease.client, model, classifier)
     lease.confirm()
     _set_alias(lease.client, lease.name, version)
 

@@ -20,6 +20,7 @@ from lesiongen.tracking import mlflow_client, service_errors
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "CLASSIFIER_NAME_TAG",
     "CLASSIFIER_TAG",
     "CONTAMINATION_TAG",
     "EVALUATION_TAG",
@@ -34,6 +35,7 @@ __all__ = [
     "UNDONE",
     "HistoryEvent",
     "check_name",
+    "classifier_name",
     "events_of",
     "found",
     "history",
@@ -49,6 +51,8 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 MODEL_TAG, MODEL_VERSION_TAG = "lesiongen.model", "lesiongen.model_version"
 EVALUATION_TAG, EVALUATION_VERSION_TAG = "lesiongen.evaluation", "lesiongen.evaluation_version"
 CLASSIFIER_TAG, CONTAMINATION_TAG = "lesiongen.classifier_version", "lesiongen.contamination"
+CLASSIFIER_NAME_TAG = "lesiongen.classifier_name"
+"""The registered model of the classifier: MLflow's page can rename the generator, and the classifier keeps its name."""
 EVENT_TAG, LEASE_TAG = "lesiongen.event.", "lesiongen.lease."
 TIMED_EVENT_TAG = "lesiongen.history."
 """Began the records of the first releases, whose keys are times; they are older than every numbered one."""
@@ -138,6 +142,22 @@ def found(ask: Callable[[], T]) -> T | None:
             if error.error_code not in ABSENT:
                 raise
             return None
+
+
+def classifier_name(client: Any, name: str, tags: Mapping[str, str]) -> str:
+    """Returns the registered model that holds the classifier of a version of a generator.
+
+    Args:
+        client: The MLflow client.
+        name: The generator's.
+        tags: Those of the version; the first releases wrote down no name of the classifier.
+    """
+    derived = f"{name}-classifier"
+    recorded = tags.get(CLASSIFIER_NAME_TAG)
+    if not recorded or recorded == derived:
+        return derived
+    there = found(lambda: client.get_registered_model(recorded)) is not None
+    return recorded if there else derived
 
 
 def version_of(client: Any, name: str, alias: str) -> str | None:

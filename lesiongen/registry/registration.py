@@ -23,6 +23,7 @@ from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.registry.records import (
     CHALLENGER,
+    CLASSIFIER_NAME_TAG,
     CLASSIFIER_TAG,
     CONTAMINATION_TAG,
     EVALUATION_TAG,
@@ -33,6 +34,7 @@ from lesiongen.registry.records import (
     STARTED,
     HistoryEvent,
     check_name,
+    classifier_name,
     found,
     now,
     whoami,
@@ -62,7 +64,8 @@ class RegisteredVersion:
 def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersion:
     """Registers an evaluated generator as the challenger.
 
-    The classifier of the evaluation is registered beside it as ``<name>-classifier``. The same evaluation of the same
+    The classifier of the evaluation is registered beside it as ``<name>-classifier``, or under the name that the
+    classifiers of earlier versions have, where the generator was renamed in MLflow. The same evaluation of the same
     model, by the digests of both, is registered once: a repeated call returns the version that exists, and completes
     one whose registration did not end.
 
@@ -90,7 +93,7 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
                 client.set_registered_model_alias(name, CHALLENGER, version.version)
                 client.set_model_version_tag(name, version.version, REGISTRATION_TAG, COMPLETE)
         run.set_tags({"lesiongen.registered": f"{name} version {version.version}"})
-    classifier = f"{name}-classifier" if version.classifier else None
+    classifier = version.classifier_name if version.classifier else None
     return RegisteredVersion(name, version.version, model_uri, evaluation_uri, classifier, version.classifier)
 
 
@@ -152,12 +155,14 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
     version = str(created.version)
     event = _register_event(held, version, events)
     write_event(client, name, replace(event, state=STARTED))
-    classifier = _register_classifier(held, run, version, tags)
+    model = _classifier_model(held)
+    classifier = _register_classifier(held, run, version, model, tags)
     with service_errors():
+        client.set_model_version_tag(name, version, CLASSIFIER_NAME_TAG, model)
         client.set_model_version_tag(name, version, CLASSIFIER_TAG, classifier or "")
     held.confirm()
     write_event(client, name, replace(event, state=FINISHED))
-    return Registered(version, classifier, created.tags)
+    return Registered(version, classifier, created.tags, model)
 
 
 def _one_version(
@@ -191,11 +196,17 @@ def _register_event(held: Lease, version: str, events: Sequence[HistoryEvent]) -
     return event
 
 
-def _register_classifier(held: Lease, run: StageRun, version: str, tags: Mapping[str, str]) -> str | None:
+def _classifier_model(held: Lease) -> str:
+    recorded = [
+        version.tags for version in _versions(held.client, held.name, {}) if CLASSIFIER_NAME_TAG in version.tags
+    ]
+    return classifier_name(held.client, held.name, recorded[-1] if recorded else {})
+
+
+def _register_classifier(held: Lease, run: StageRun, version: str, name: str, tags: Mapping[str, str]) -> str | None:
     uri = f"{tags[EVALUATION_TAG].rstrip('/')}/{CLASSIFIER_FOLDER}"
     if next(open_storage(uri).list(), None) is None:
         return None
-    name = f"{held.name}-classifier"
     _ensure_model(held.client, name)
     key = {
         EVALUATION_VERSION_TAG: tags[EVALUATION_VERSION_TAG],

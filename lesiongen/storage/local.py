@@ -108,7 +108,10 @@ class LocalStorage(Storage):
 
     def exists(self, key: str) -> bool:
         """Tells whether the file is there."""
-        return self._path(key).is_file()
+        try:
+            return self._path(key).is_file()
+        except OSError as error:
+            raise _local_error(self._path(key), error) from error
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Lists the files, sorted by key; hidden temporary files are left out."""

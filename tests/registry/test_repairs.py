@@ -225,3 +225,40 @@ def test_a_champion_without_a_classifier_takes_the_alias_of_the_last_one_away(cl
     assert champions(client, name) == (2, None)
     rollback(name)
     assert champions(client, name) == (1, 1)
+
+
+def test_a_model_that_was_renamed_in_mlflow_keeps_its_classifier(client, name, evaluate):
+    register(**evaluate(GOOD), name=name)
+    assert promote(name, policy=LAX).champion == "1"
+    renamed = f"{name}-renamed"
+    client.rename_registered_model(name, renamed)
+
+    registered = register(**evaluate(GOOD), name=renamed)
+    assert (registered.classifier_name, registered.classifier_version) == (f"{name}-classifier", "2")
+    assert promote(renamed, policy=LAX).champion == "2"
+    assert aliases(client, f"{name}-classifier")["champion"] == 2
+    assert rollback(renamed).champion == "1"
+    assert aliases(client, f"{name}-classifier")["champion"] == 1
+    assert [event.action for event in history(renamed)] == ["register", "promote", "register", "promote", "rollback"]
+
+
+def test_a_model_and_its_classifier_that_were_renamed_alike_are_found(client, name, evaluate):
+    register(**evaluate(GOOD), name=name)
+    for suffix in ("", "-classifier"):
+        client.rename_registered_model(f"{name}{suffix}", f"{name}-renamed{suffix}")
+    assert promote(f"{name}-renamed", policy=LAX).champion == "1"
+    assert aliases(client, f"{name}-renamed-classifier")["champion"] == 1
+
+
+def test_a_classifier_of_the_first_releases_has_the_derived_name(client, name, evaluate):
+    register(**evaluate(GOOD), name=name)
+    client.delete_model_version_tag(name, "1", records.CLASSIFIER_NAME_TAG)
+    assert promote(name, policy=LAX).champion == "1"
+    assert aliases(client, f"{name}-classifier")["champion"] == 1
+
+
+def test_a_classifier_that_was_renamed_alone_is_told(client, name, evaluate):
+    register(**evaluate(GOOD), name=name)
+    client.rename_registered_model(f"{name}-classifier", f"{name}-other")
+    with pytest.raises(UsageError, match=f"{name}-classifier version 1, was deleted or renamed"):
+        promote(name, policy=LAX)
