@@ -69,7 +69,7 @@ class Interrupted(LesionGenError):
 
 
 def disk_error(error: BaseException) -> StorageError | None:
-    """Returns the error to show for a disk that takes no more, or a file that is closed to this user; None for others."""
+    """Returns the error to show for a full disk or a file that is closed to this user; None for anything else."""
     if not isinstance(error, OSError):
         return None
     if isinstance(error, PermissionError) and error.filename:

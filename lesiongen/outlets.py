@@ -98,4 +98,5 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     character = error.object[error.start]
     if character in _PLAIN_SPELLINGS:
         return _PLAIN_SPELLINGS[character], error.start + 1
-    return codecs.backslashreplace_errors(UnicodeEncodeError(*error.args[:3], error.start + 1, error.reason))
+    one = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)
+    return codecs.backslashreplace_errors(one)

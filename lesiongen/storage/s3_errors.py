@@ -78,11 +78,11 @@ def _answered(error: ClientError, uri: str, bucket_exists: Callable[[], bool]) -
     if code in _REFUSED:
         hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
         return StorageError(f"{uri}: the S3 server at {_server()} refused the access key ({code})", hint=hint)
-    hint = proxy_hint(endpoint_of() or _AWS) if status in _GATEWAY else None
+    advice = proxy_hint(endpoint_of() or _AWS) if status in _GATEWAY else None
     if "trailer" in str(error).lower():
-        hint = f"The server does not support checksums after the data. Set {CHECKSUMS}=when_required."
+        advice = f"The server does not support checksums after the data. Set {CHECKSUMS}=when_required."
     kind = Unreachable if (status >= 500 and status != 501) or code == "SlowDown" else StorageError
-    return kind(f"{uri}: the S3 server at {_server()} answered {code}: {error}", hint=hint)
+    return kind(f"{uri}: the S3 server at {_server()} answered {code}: {error}", hint=advice)
 
 
 def _server() -> str:
