@@ -33,6 +33,7 @@ def check_model_name(name: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+    name = normal_address(name)
     if name.startswith("s3://"):
         open_storage(name)
     elif not Path(name).is_dir():

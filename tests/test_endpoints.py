@@ -6,6 +6,8 @@ import urllib.request
 import pytest
 
 from lesiongen.endpoints import is_server_address, proxy_hint, without_proxy
+from lesiongen.storage import open_storage
+from lesiongen.tracking import mlflow_client
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
@@ -44,3 +46,12 @@ def test_without_a_proxy_there_is_no_hint(monkeypatch):
 )
 def test_the_address_of_a_server(address, answer):
     assert is_server_address(address) == answer
+
+
+def test_requests_to_the_embedded_servers_go_through_no_proxy(stack, stack_environment, monkeypatch, unused_endpoint):
+    monkeypatch.setenv("http_proxy", unused_endpoint)
+    monkeypatch.setenv("no_proxy", "intern.example")
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    open_storage("s3://lesiongen/no-proxy").write_text("a", "a")
+    assert mlflow_client().search_experiments()

@@ -16,7 +16,8 @@ import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
-from lesiongen.stack import processes
+from lesiongen.stack import processes, servers
+from lesiongen.stack.home import Credentials
 
 NOBODY = 65534
 MARK, CONTENT, LISTED = "patient-0815", "what only its owner reads", "a-name-that-nobody-asks-for"
@@ -195,3 +196,9 @@ def test_artifacts_go_through_the_server_with_the_login(stack_environment, tmp_p
         [sys.executable, "-m", "mlflow", "experiments", "search"], check=True, capture_output=True, text=True
     )
     assert "with-login" in listed.stdout
+
+
+def test_a_login_that_gets_no_answer_is_no_refused_password(unused_endpoint):
+    keys = Credentials("key", "secret-of-a-test", "password-of-a-test")
+    port = int(unused_endpoint.rpartition(":")[2])
+    assert "does not answer" in str(servers.login_problem(keys, {"mlflow": port}))
