@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -209,4 +210,4 @@ def _no_version(name: str, version: str) -> UsageError:
 
 def _register_command(name: str, tags: Mapping[str, str]) -> str:
     evaluation, model = tags.get(EVALUATION_TAG, "EVALUATION"), tags.get(MODEL_TAG, "MODEL")
-    return f"lesiongen register {evaluation} --model {model} --name {name}"
+    return f"lesiongen register {shlex.quote(evaluation)} --model {shlex.quote(model)} --name {name}"
