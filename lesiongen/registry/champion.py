@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lesiongen.errors import UsageError
+from lesiongen.registry.classifiers import classifier_model_of, model_for_classifiers
 from lesiongen.registry.lease import Lease
 from lesiongen.registry.records import (
     CHAMPION,
+    CLASSIFIER_NAME_TAG,
     CLASSIFIER_TAG,
     EVALUATION_TAG,
     FINISHED,
@@ -18,7 +20,6 @@ from lesiongen.registry.records import (
     STARTED,
     UNDONE,
     HistoryEvent,
-    classifier_name,
     events_of,
     found,
     version_of,
@@ -40,8 +41,8 @@ class Registered:
     version: str
     classifier: str | None
     tags: Mapping[str, str]
-    classifier_name: str
-    """The registered model of the classifier, where there is one."""
+    classifier_name: str | None
+    """The registered model of the classifier."""
 
 
 def is_complete(tags: Mapping[str, str]) -> bool:
@@ -64,9 +65,10 @@ def registered(client: Any, name: str, version: str) -> Registered:
     if not is_complete(tags):
         raise UsageError(f"Version {version} of {name} is not completely registered.", hint=f"Repeat: {repeat}")
     classifier = tags.get(CLASSIFIER_TAG) or None
-    model = classifier_name(client, name, tags)
-    if classifier and found(lambda: client.get_model_version(model, classifier)) is None:
-        message = f"The classifier of {name} version {version}, {model} version {classifier}, was deleted or renamed."
+    model = classifier_model_of(client, name, tags)
+    if classifier and model is None:
+        known = f"{tags.get(CLASSIFIER_NAME_TAG) or f'{name}-classifier'} version {classifier}"
+        message = f"The classifier of {name} version {version}, {known}, was deleted or renamed."
         raise UsageError(message, hint=f"Register it again: {repeat}")
     return Registered(str(entity.version), classifier, tags, model)
 
@@ -86,7 +88,7 @@ def carry_out(lease: Lease, event: HistoryEvent) -> None:
     lease.changed = True
     write_event(client, name, replace(event, state=STARTED))
     if target is not None:
-        _set_champion(lease, target.version, target.classifier_name, target.classifier)
+        _set_champion(lease, target.version)
     if event.action != "rollback":
         _tag_decision(client, name, event)
     lease.confirm()
@@ -142,7 +144,7 @@ def _repaired(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
     lease.confirm()
     lease.changed = True
     if _moves(event):
-        _restore(lease, current if foreign else event.champion_before)
+        _set_champion(lease, current if foreign else event.champion_before, event.champion_after)
     event = replace(event, state=UNDONE, reasons=(*event.reasons, f"Undone: {reason}"))
     write_event(lease.client, lease.name, event)
     logger.warning("%s and did not end; it was undone now: %s", begun, reason)
@@ -161,24 +163,32 @@ def _is_foreign(lease: Lease, event: HistoryEvent, current: str | None) -> bool:
     return current not in expected
 
 
-def _restore(lease: Lease, champion: str | None) -> None:
-    entity = _entity(lease, lease.name, champion)
-    tags = entity.tags if entity else {}
-    model = classifier_name(lease.client, lease.name, tags)
-    there = _entity(lease, model, tags.get(CLASSIFIER_TAG))
-    _set_champion(lease, str(entity.version) if entity else None, model, str(there.version) if there else None)
-
-
 def _entity(lease: Lease, name: str, version: str | None) -> Any:
     return found(lambda: lease.client.get_model_version(name, version)) if version else None
 
 
-def _set_champion(lease: Lease, version: str | None, model: str, classifier: str | None) -> None:
+def _set_champion(lease: Lease, champion: str | None, *moved: str | None) -> None:
+    """Sets the aliases of the champion and of its classifier together.
+
+    Args:
+        lease: The lease.
+        champion: Version of the generator; None, or one that is gone, takes the aliases away.
+        moved: Versions whose classifiers an event that is undone may have made the champion.
+    """
+    client, name = lease.client, lease.name
+    target = _entity(lease, name, champion)
+    model = classifier_model_of(client, name, target.tags) if target else None
+    earlier = (_entity(lease, name, version) for version in (version_of(client, name, CHAMPION), *moved))
+    left = {classifier_model_of(client, name, entity.tags) for entity in earlier if entity}
+    left |= {model_for_classifiers(client, name)} if model is None else set()
     # The classifier first: whoever resolves the new generator finds the classifier that belongs to it.
     lease.confirm()
-    _set_alias(lease.client, model, classifier)
+    for other in sorted(filter(None, left - {model})):
+        _set_alias(client, other, None)
+    if model is not None:
+        _set_alias(client, model, target.tags[CLASSIFIER_TAG])
     lease.confirm()
-    _set_alias(lease.client, lease.name, version)
+    _set_alias(client, name, str(target.version) if target else None)
 
 
 def _set_alias(client: Any, name: str, version: str | None) -> None:

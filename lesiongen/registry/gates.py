@@ -186,7 +186,7 @@ def _memorisation(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
     if share > limit:
         return Reason(gate, Outcome.REJECT, f"{numbers}: the generator repeats patients' images.")
     if policy.min_held_out is not None and held_out < policy.min_held_out:
-        return Reason(gate, Outcome.HOLD, f"{numbers}. {policy.min_held_out} held-out images are asked for.")
+        return Reason(gate, Outcome.HOLD, f"{numbers}. {policy.min_held_out} held-out images are required.")
     return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
 
 
@@ -236,7 +236,7 @@ def _test_lesions(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
     lesions = _number(_at(evaluation, "counts"), "test_lesions")
     if lesions is None:
         return _missing(gate, "counts: test_lesions")
-    message = f"The real test split holds {lesions:.0f} lesions; at least {least} are asked for."
+    message = f"The real test split holds {lesions:.0f} lesions; at least {least} are required."
     return Reason(gate, Outcome.HOLD if lesions < least else Outcome.PROMOTE, message)
 
 

@@ -35,7 +35,6 @@ __all__ = [
     "UNDONE",
     "HistoryEvent",
     "check_name",
-    "classifier_name",
     "events_of",
     "found",
     "history",
@@ -142,22 +141,6 @@ def found(ask: Callable[[], T]) -> T | None:
             if error.error_code not in ABSENT:
                 raise
             return None
-
-
-def classifier_name(client: Any, name: str, tags: Mapping[str, str]) -> str:
-    """Returns the registered model that holds the classifier of a version of a generator.
-
-    Args:
-        client: The MLflow client.
-        name: The generator's.
-        tags: Those of the version; the first releases wrote down no name of the classifier.
-    """
-    derived = f"{name}-classifier"
-    recorded = tags.get(CLASSIFIER_NAME_TAG)
-    if not recorded or recorded == derived:
-        return derived
-    there = found(lambda: client.get_registered_model(recorded)) is not None
-    return recorded if there else derived
 
 
 def version_of(client: Any, name: str, alias: str) -> str | None:

@@ -19,6 +19,7 @@ from lesiongen.registry.champion import (
     registered,
     settle,
 )
+from lesiongen.registry.classifiers import model_for_classifiers
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.registry.records import (
@@ -34,7 +35,6 @@ from lesiongen.registry.records import (
     STARTED,
     HistoryEvent,
     check_name,
-    classifier_name,
     found,
     now,
     whoami,
@@ -93,8 +93,9 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
                 client.set_registered_model_alias(name, CHALLENGER, version.version)
                 client.set_model_version_tag(name, version.version, REGISTRATION_TAG, COMPLETE)
         run.set_tags({"lesiongen.registered": f"{name} version {version.version}"})
-    classifier = version.classifier_name if version.classifier else None
-    return RegisteredVersion(name, version.version, model_uri, evaluation_uri, classifier, version.classifier)
+    return RegisteredVersion(
+        name, version.version, model_uri, evaluation_uri, version.classifier_name, version.classifier
+    )
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
@@ -155,14 +156,14 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
     version = str(created.version)
     event = _register_event(held, version, events)
     write_event(client, name, replace(event, state=STARTED))
-    model = _classifier_model(held)
+    model = model_for_classifiers(client, name)
     classifier = _register_classifier(held, run, version, model, tags)
     with service_errors():
         client.set_model_version_tag(name, version, CLASSIFIER_NAME_TAG, model)
         client.set_model_version_tag(name, version, CLASSIFIER_TAG, classifier or "")
     held.confirm()
     write_event(client, name, replace(event, state=FINISHED))
-    return Registered(version, classifier, created.tags, model)
+    return Registered(version, classifier, created.tags, model if classifier else None)
 
 
 def _one_version(
@@ -194,13 +195,6 @@ def _register_event(held: Lease, version: str, events: Sequence[HistoryEvent]) -
         )
         return replace(event, repaired_by=whoami())
     return event
-
-
-def _classifier_model(held: Lease) -> str:
-    recorded = [
-        version.tags for version in _versions(held.client, held.name, {}) if CLASSIFIER_NAME_TAG in version.tags
-    ]
-    return classifier_name(held.client, held.name, recorded[-1] if recorded else {})
 
 
 def _register_classifier(held: Lease, run: StageRun, version: str, name: str, tags: Mapping[str, str]) -> str | None:

@@ -80,7 +80,8 @@ def released(client: Any, name: str, evaluation: dict[str, str], *, versions: in
     for number in numbers:
         tags = {**evaluation, records.CLASSIFIER_TAG: number, champion.REGISTRATION_TAG: champion.COMPLETE}
         client.create_model_version(name, "s3://nowhere/model", tags=tags, await_creation_for=0)
-        client.create_model_version(f"{name}-classifier", "s3://nowhere/classifier", await_creation_for=0)
+        key = {records.EVALUATION_VERSION_TAG: evaluation[records.EVALUATION_VERSION_TAG]}
+        client.create_model_version(f"{name}-classifier", "s3://nowhere/classifier", tags=key, await_creation_for=0)
     for number in numbers[:champions]:
         before = str(int(number) - 1) if number != "1" else None
         event = records.HistoryEvent(records.now(), "someone", "promote", number, before, number, (), int(number))

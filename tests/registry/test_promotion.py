@@ -173,7 +173,7 @@ def test_the_commands_tell_decision_reasons_and_history(submit, name, client, tm
     held = run(app, ["promote", name])  # the default policy asks for five seeds
     assert held.exit_code == 3, held.output
     assert "HOLD" in held.output
-    assert "at least 5 are asked for" in held.output
+    assert "at least 5 are required" in held.output
     assert f"{name} version 1; champion: none" in held.output
     promoted = run(app, ["promote", name, "--policy", str(policy), "--json"])
     assert promoted.exit_code == 0, promoted.output

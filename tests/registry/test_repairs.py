@@ -8,6 +8,7 @@ import pytest
 from lesiongen.cli.registry import history_command
 from lesiongen.errors import DataError, UsageError
 from lesiongen.registry import champion, history, promote, records, register, rollback
+from lesiongen.registry.champion import registered
 from lesiongen.registry.records import HistoryEvent, write_event
 from tests.registry.commands import LAX, aliases, released
 from tests.registry.conftest import COPYING, GOOD
@@ -233,8 +234,8 @@ def test_a_model_that_was_renamed_in_mlflow_keeps_its_classifier(client, name, e
     renamed = f"{name}-renamed"
     client.rename_registered_model(name, renamed)
 
-    registered = register(**evaluate(GOOD), name=renamed)
-    assert (registered.classifier_name, registered.classifier_version) == (f"{name}-classifier", "2")
+    again = register(**evaluate(GOOD), name=renamed)
+    assert (again.classifier_name, again.classifier_version) == (f"{name}-classifier", "2")
     assert promote(renamed, policy=LAX).champion == "2"
     assert aliases(client, f"{name}-classifier")["champion"] == 2
     assert rollback(renamed).champion == "1"
@@ -248,6 +249,30 @@ def test_a_model_and_its_classifier_that_were_renamed_alike_are_found(client, na
         client.rename_registered_model(f"{name}{suffix}", f"{name}-renamed{suffix}")
     assert promote(f"{name}-renamed", policy=LAX).champion == "1"
     assert aliases(client, f"{name}-renamed-classifier")["champion"] == 1
+
+
+def test_a_name_that_is_given_again_has_no_part_of_the_renamed_model(client, name, evaluate):
+    register(**evaluate(GOOD), name=name)
+    for suffix in ("", "-classifier"):
+        client.rename_registered_model(f"{name}{suffix}", f"{name}-renamed{suffix}")
+    register(**evaluate(GOOD), name=name)
+    renamed = registered(client, f"{name}-renamed", "1")
+    assert renamed.classifier_name == f"{name}-renamed-classifier"
+    assert register(**evaluate(GOOD), name=f"{name}-renamed").classifier_name == f"{name}-renamed-classifier"
+
+
+def test_two_models_never_share_their_classifiers(client, name, evaluate):
+    """The old model was renamed, its classifier was not, and a new model has the old name."""
+    register(**evaluate(GOOD), name=name)
+    client.rename_registered_model(name, f"{name}-old")
+    promote(f"{name}-old", policy=LAX)
+    assert register(**evaluate(GOOD), name=name).classifier_name == f"{name}-classifier-2"
+    promote(name, policy=LAX)
+    assert aliases(client, f"{name}-classifier") == {"champion": 1}
+    assert aliases(client, f"{name}-classifier-2") == {"champion": 1}
+    client.set_model_version_tag(f"{name}-old", "1", records.CLASSIFIER_TAG, "")
+    promote(f"{name}-old", "1", LAX)
+    assert aliases(client, f"{name}-classifier-2") == {"champion": 1}
 
 
 def test_a_classifier_of_the_first_releases_has_the_derived_name(client, name, evaluate):
