@@ -228,7 +228,7 @@ def test_a_policy_file_changes_what_it_names(tmp_path):
     [
         ("margins: 0.1", "margins"),
         ("margin: -1", "margin = -1"),
-        ("- margin", "no mapping"),
+        ("- margin", "must map limits to values"),
         ("margin: [", "is not YAML"),
         (None, "cannot be read"),
     ],
