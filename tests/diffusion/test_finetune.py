@@ -315,7 +315,7 @@ def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp
     with pytest.raises(DataError, match=r"vae/config.json differs"), local_model(str(tmp_path / "model")):
         pass
     (tmp_path / "model" / MANIFEST).write_text("{}")
-    with pytest.raises(DataError, match="no model manifest"), local_model(str(tmp_path / "model")):
+    with pytest.raises(DataError, match="not a valid model manifest"), local_model(str(tmp_path / "model")):
         pass
 
 
