@@ -24,7 +24,7 @@ def test_a_signal_ends_the_work_with_what_is_kept_and_asks_to_be_started_again(n
         except Exception:  # as a library does that tries again whatever happens
             done = 0
     assert raised.value.exit_code == 75
-    assert "Start the same command again" in raised.value.hint
+    assert "Run the same command again" in raised.value.hint
     assert signal.getsignal(signal.SIGTERM) == before
 
 
