@@ -3,19 +3,21 @@
 import os
 import re
 import urllib.request
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from lesiongen.errors import UsageError
 from lesiongen.redaction import redact
 
-__all__ = ["is_server_address", "proxy_hint", "tracking_address", "without_proxy"]
+__all__ = ["is_server_address", "mlflow_proxy_hint", "s3_proxy_hint", "tracking_address", "without_proxy"]
 
 _NAMES = ("no_proxy", "NO_PROXY")
 """Programs read one or the other; most of them look at the one in lower case first."""
 
 
+_DATABRICKS = ("databricks", "databricks-uc")
 _DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mssql")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:][0-9A-Fa-f:.]*")
 
 
 def is_server_address(address: str) -> bool:
@@ -42,8 +44,13 @@ def tracking_address() -> str:
         )
     if is_server_address(address):
         return address
-    kind = address.partition("://")[0]
-    what = "a database" if kind.partition("+")[0] in _DATABASES else "not the address of a server"
+    kind = re.split("[+:]", address)[0].lower()
+    if kind in _DATABRICKS:
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI = {redact(address)!r}: Databricks is not supported",
+            hint="Set the address of an MLflow server, or start the local one: lesiongen up.",
+        )
+    what = "a database" if kind in _DATABASES else "not the address of a server"
     raise UsageError(
         f"MLFLOW_TRACKING_URI = {redact(address)!r} is {what}",
         hint="Write https://host:port or http://host:port, for example http://127.0.0.1:5000. "
@@ -54,25 +61,41 @@ def tracking_address() -> str:
 def without_proxy(*hosts: str) -> dict[str, str]:
     """Returns the variables by which requests to these hosts, and to those named before, go through no proxy."""
     before = [host.strip() for name in _NAMES for host in os.environ.get(name, "").split(",")]
-    value = ",".join(dict.fromkeys([*filter(None, before), *hosts]))
-    return dict.fromkeys(_NAMES, value)
+    named = dict.fromkeys([*filter(None, before), *hosts])
+    # Programs take * for every host only where it is the whole value.
+    return dict.fromkeys(_NAMES, "*" if "*" in named else ",".join(named))
 
 
-def proxy_hint(address: str) -> str | None:
-    """Returns what to check where a server does not answer through a proxy; None where there is no proxy.
+def s3_proxy_hint(address: str) -> str | None:
+    """Returns what to check where an S3 server does not answer through a proxy; None where there is no proxy.
 
     Args:
         address: The server's, with its scheme.
     """
     parts = urlsplit(address)
-    name = _proxy_variable(parts.scheme)
-    if name is None or not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None
-    return (
-        f"The requests go through the proxy {name} = {os.environ[name]}: check it, or add {parts.hostname} to NO_PROXY."
-    )
+    return _proxy_hint(parts.hostname, _of_scheme(parts.scheme))
 
 
-def _proxy_variable(scheme: str) -> str | None:
-    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
-    return next((name for name in names if os.environ.get(name)), None)
+def mlflow_proxy_hint(address: str) -> str | None:
+    """Returns what `s3_proxy_hint` does, of an MLflow server, which is asked by requests and not by boto3."""
+    from requests.utils import should_bypass_proxies  # type: ignore[import-untyped]
+
+    parts = urlsplit(address)
+    if not parts.hostname or should_bypass_proxies(address, no_proxy=None):
+        return None
+    return _proxy_hint(parts.hostname, (*_of_scheme(parts.scheme), "all_proxy", "ALL_PROXY"))
+
+
+def _of_scheme(scheme: str) -> tuple[str, str]:
+    return f"{scheme}_proxy", f"{scheme}_proxy".upper()
+
+
+def _proxy_hint(host: str, names: Iterable[str]) -> str | None:
+    name = next((name for name in names if os.environ.get(name)), None)
+    if name is None:
+        return None
+    # Users and passwords are left out; a proxy may be named without a scheme.
+    proxy = os.environ[name].rpartition("@")[2].rpartition("//")[2].partition("/")[0]
+    return f"The requests go through the proxy {proxy} ({name}): check it, or add {host} to NO_PROXY."

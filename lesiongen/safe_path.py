@@ -10,10 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SAFE_PATH", "leave_out_working_folder", "safe_path"]
+__all__ = ["SAFE_PATH", "leave_out_working_folder", "safe_path", "safe_variables"]
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Variables under which a Python process does not look for modules in its working folder."""
+_PACKAGES = Path(__file__).resolve().parent.parent
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def safe_variables() -> dict[str, str]:
+    """Returns `SAFE_PATH`, and for a checkout that is not installed the path on which this package is found."""
+    if _PACKAGES.name in _INSTALLED:
+        return dict(SAFE_PATH)
+    before = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    path = before if str(_PACKAGES) in before else [str(_PACKAGES), *before]
+    return {**SAFE_PATH, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def leave_out_working_folder() -> None:
@@ -21,19 +32,20 @@ def leave_out_working_folder() -> None:
 
     A checkout that is not installed stays on the path: this package itself is found there.
     """
-    os.environ.update(SAFE_PATH)
-    package = str(Path(__file__).resolve().parent.parent)
-    if not sys.flags.safe_path and sys.path[:1] != [package]:
+    os.environ.update(safe_variables())
+    if not sys.flags.safe_path and sys.path[:1] != [str(_PACKAGES)]:
         del sys.path[0]
 
 
 @contextmanager
 def safe_path() -> Iterator[None]:
     """Has processes that are started in the block not look for modules in the working folder."""
-    added = [name for name in SAFE_PATH if name not in os.environ]
-    os.environ.update({name: SAFE_PATH[name] for name in added})
+    variables = safe_variables()
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in added:
+        for name in variables:
             os.environ.pop(name, None)
+        os.environ.update(before)

@@ -32,7 +32,7 @@ _swept: set[str] = set()
 def temporary_folder(kind: str) -> Iterator[Path]:
     """Gives a new folder, for this user alone, that is removed when the block ends.
 
-    `remove_leftovers` first.
+    Calls `remove_leftovers` first.
 
     Args:
         kind: What it is for; part of its name.

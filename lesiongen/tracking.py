@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lesiongen import __version__
-from lesiongen.endpoints import proxy_hint, tracking_address
+from lesiongen.endpoints import mlflow_proxy_hint, tracking_address
 from lesiongen.errors import Interrupted, ServiceError, UsageError
 from lesiongen.owner import Owner, this_process
 from lesiongen.redaction import names_secret, redact, shown
@@ -225,9 +225,10 @@ def service_errors() -> Iterator[None]:
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         text = redact(str(error))
         if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
-            hint = proxy_hint(server) or "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
+            hint = mlflow_proxy_hint(server) or "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
             raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
-        raise ServiceError(f"The MLflow server at {server} refuses: {text}") from error
+        proxy = mlflow_proxy_hint(server)  # its own answers look like the server's
+        raise ServiceError(f"The MLflow server at {server} refuses: {text}", hint=proxy) from error
 
 
 def _opened(client: Any, stage: str) -> str:

@@ -17,8 +17,12 @@ from lesiongen.validation import ValidateConfig
 __all__ = ["check_arguments"]
 
 
-def check_arguments(arguments: Mapping[str, Any]) -> None:
+def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False) -> None:
     """Builds every stage's configuration as its step does, so that a wrong one is named before the first step starts.
+
+    Args:
+        arguments: The arguments of the pipeline.
+        in_containers: The steps run in containers, whose folders are not those of this machine.
 
     Raises:
         UsageError: The name, the root or the place of a model is refused, or a field of a configuration is unknown or
@@ -31,16 +35,22 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     parse_config(ValidateConfig, arguments["validate_config"])
     captioning = parse_config(CaptionConfig, {"name": f"{name}-captioned", **arguments["caption_config"]})
     training = parse_config(FinetuneConfig, {"name": name, **arguments["finetune_config"]})
-    parse_config(SampleConfig, {"name": f"{name}-synthetic", **arguments["sample_config"]})
+    drawing = parse_config(SampleConfig, {"name": f"{name}-synthetic", **arguments["sample_config"]})
     parse_config(EvaluateConfig, {"name": name, **arguments["evaluate_config"]})
     parse_config(Policy, arguments["policy"])
-    _check_model("caption.tokenizer", captioning.tokenizer)
-    _check_model("finetune.base", training.base)
+    asked = captioning.vision_language
+    models = {
+        "caption.tokenizer": captioning.tokenizer,
+        "caption.vision_language.model": asked.model if asked and asked.url is None else None,
+        "finetune.base": training.base,
+        "sample.base": drawing.base,
+    }
+    for field, model in models.items():
+        if model and model != TINY_BASE and not (in_containers and model.startswith("/")):
+            _check_model(field, model)
 
 
 def _check_model(field: str, name: str) -> None:
-    if name == TINY_BASE:
-        return
     try:
         check_model_name(name)
     except UsageError as error:

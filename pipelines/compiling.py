@@ -7,6 +7,7 @@ from typing import Any
 from kfp import compiler
 
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.storage import local_path
 from pipelines.presets import Preset, preset
 from pipelines.release import release_pipeline
 from pipelines.settings import CompileSettings
@@ -21,12 +22,12 @@ def compile_pipeline(name: str, settings: CompileSettings, output: str | Path) -
     """Writes a pipeline as the package that Kubeflow Pipelines takes.
 
     Raises:
-        UsageError: There is no such pipeline or preset, or the file is not named .yaml.
+        UsageError: There is no such pipeline or preset, or the file is not on this machine or not named .yaml.
         StorageError: The file cannot be written.
     """
     if name not in PIPELINES:
         raise UsageError(f"There is no pipeline {name!r}.", hint=f"Pipelines: {', '.join(PIPELINES)}.")
-    path = Path(output)
+    path = local_path(output)
     if path.suffix not in {".yaml", ".yml"}:
         raise UsageError(f"{path} is not named .yaml.", hint="Kubeflow Pipelines tells packages by their suffix.")
     pipeline = PIPELINES[name](settings, preset(settings.preset))

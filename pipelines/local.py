@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,8 +16,9 @@ from kfp import components, local
 from lesiongen.endpoints import tracking_address
 from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
-from lesiongen.safe_path import SAFE_PATH
+from lesiongen.safe_path import safe_variables
 from lesiongen.stack import named_servers, running_stack, writing_to
+from lesiongen.storage import open_storage
 from lesiongen.tracking import PIPELINE_OWNER
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
@@ -32,7 +33,7 @@ __all__ = ["run_pipeline"]
 
 
 def run_pipeline(
-    request: RunRequest, *, home: Path, resume: str | None = None, screen: TextIO | None = None
+    request: RunRequest, *, home: str | Path, resume: str | None = None, screen: TextIO | None = None
 ) -> RunSummary:
     """Compiles the release pipeline and runs the compiled file to its end.
 
@@ -53,7 +54,8 @@ def run_pipeline(
     # Before anything is started: what is begun is ended in order, servers included.
     with stop_of_run() as stop:
         arguments = request.arguments()
-        check_arguments(arguments)
+        check_arguments(arguments, in_containers=request.runner == "docker")
+        _check_servers(request.root)
         folder = RunFolder.find(home, resume) if resume else RunFolder.create(home, request)
         with folder.claimed():
             return _run(request, folder, arguments, home, screen or sys.stdout, stop)
@@ -63,7 +65,7 @@ def _run(
     request: RunRequest,
     folder: RunFolder,
     arguments: dict[str, Any],
-    home: Path,
+    home: str | Path,
     screen: TextIO,
     stop: StopOfRun,
 ) -> RunSummary:
@@ -79,28 +81,24 @@ def _run(
         compile_pipeline("release", settings, folder.package)
     folder.remove_workspaces()
     stop.check(_hint(folder))
-    with _servers(home, request.root), _run_variables(folder.id):
+    with running_stack(home) if not named_servers() else nullcontext(), _run_variables(folder.id):
         stop.check(_hint(folder))
         _execute(request, folder, arguments, screen, stop)
         return summarise(folder, home)
 
 
-def _servers(home: Path, root: str) -> AbstractContextManager[object]:
+def _check_servers(root: str) -> None:
+    """Refuses wrong settings of servers that the environment names, before the first step meets them."""
     named = named_servers()
     if not named:
-        return running_stack(home)
+        return
     if "MLFLOW_TRACKING_URI" not in named:
         raise UsageError(
             f"The environment names servers or keys ({', '.join(named)}), but no MLflow server.",
             hint="Set MLFLOW_TRACKING_URI too, or unset these for the embedded servers.",
         )
-    # Wrong ones are refused here, and not by the first step.
     tracking_address()
-    if root.startswith("s3://"):
-        from lesiongen.storage.s3_client import s3_client
-
-        s3_client()
-    return nullcontext()
+    open_storage(root).check_settings()
 
 
 @contextmanager
@@ -110,7 +108,7 @@ def _run_variables(run_id: str) -> Iterator[None]:
         PIPELINE_OWNER: json.dumps(this_process().plain()),
         # The runner reads the output of a step in the encoding of the locale, whatever that of the screen is.
         "PYTHONIOENCODING": locale.getpreferredencoding(False),
-        **SAFE_PATH,
+        **safe_variables(),
     }
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)

@@ -17,7 +17,7 @@ from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
-from lesiongen.storage import Claim, claimed, normal_address, open_storage
+from lesiongen.storage import Claim, claimed, local_path, normal_address, open_storage
 from pipelines.presets import Preset, preset
 from pipelines.source import source_revision
 
@@ -101,15 +101,14 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, home: Path, request: RunRequest) -> "RunFolder":
+    def create(cls, home: str | Path, request: RunRequest) -> "RunFolder":
         """Makes the folder of a new run and writes down what was asked for.
 
         Raises:
             ServiceError: The home cannot be written, or others can open it and it holds something else.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        open_storage(home)  # refuses what is not a folder
-        home = home.expanduser().resolve()
+        home = local_path(home).resolve()
         private_folder(home)  # reports may show patients' images
         folder = cls(home / "runs" / f"{stamp}-{secrets.token_hex(3)}")
         with writing_to(home):
@@ -118,13 +117,13 @@ class RunFolder:
         return folder
 
     @classmethod
-    def find(cls, home: Path, run: str) -> "RunFolder":
+    def find(cls, home: str | Path, run: str) -> "RunFolder":
         """Finds the folder of an earlier run by its id; ``latest`` is the last one started.
 
         Raises:
             UsageError: There is no such run.
         """
-        runs = home.expanduser().resolve() / "runs"
+        runs = local_path(home).resolve() / "runs"
         known = sorted(path.parent.name for path in runs.glob("*/request.json"))
         chosen = known[-1] if run == "latest" and known else run
         if chosen not in known:

@@ -61,7 +61,7 @@ class RunSummary:
         return "\n".join(["", f"Run {self.run} is done.", "", *lines])
 
 
-def summarise(folder: RunFolder, home: Path) -> RunSummary:
+def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
     """Gathers the summary of a finished run, and copies its report out of the storage.
 
     Raises:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lesiongen import safe_path
 from lesiongen.launch import Job, LocalLauncher
 from lesiongen.parallel import in_processes
 from lesiongen.safe_path import SAFE_PATH
@@ -49,6 +51,27 @@ def test_a_checkout_that_is_not_installed_finds_itself():
     program = "import sys; sys.path[0] = sys.argv[1]; from lesiongen.safe_path import *; leave_out_working_folder()"
     shown = [sys.executable, "-c", f"{program}; print(sys.argv[1] in sys.path[:1])", str(root)]
     assert subprocess.run(shown, cwd=root, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_the_processes_of_a_checkout_that_is_not_installed_find_it(tmp_path):
+    package = tmp_path / "clone" / "lesiongen"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "safe_path.py"):
+        shutil.copy(Path(safe_path.__file__).parent / name, package)
+    child = [sys.executable, "-c", "import lesiongen, os; print(lesiongen.__file__, os.environ['PYTHONPATH'])"]
+    (package / "__main__.py").write_text(
+        "import subprocess\nfrom lesiongen.safe_path import *\n"
+        f"leave_out_working_folder()\nleave_out_working_folder()\nsubprocess.run({child}, cwd='/', check=True)\n"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "lesiongen"]
+    ended = subprocess.run(command, cwd=package.parent, env=variables, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{package / '__init__.py'} {package.parent}:{tmp_path}\n"
+
+
+def test_an_installed_package_adds_nothing_to_the_path(monkeypatch, tmp_path):
+    monkeypatch.setattr(safe_path, "_PACKAGES", tmp_path / "site-packages")
+    assert safe_path.safe_variables() == SAFE_PATH
 
 
 def test_the_processes_of_a_pool(foreign_modules, monkeypatch):

@@ -15,7 +15,7 @@ from lesiongen.errors import LesionGenError, UsageError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 from lesiongen.permissions import UMASK, new_files_for_owner
-from lesiongen.safe_path import SAFE_PATH
+from lesiongen.safe_path import safe_variables
 
 __all__ = ["app", "main"]
 
@@ -140,7 +140,7 @@ def main() -> None:
     SIGTERM and a closed terminal end it as Ctrl-C does: it cleans up, says so, and ends with 128 + the signal's number.
     """
     guard_streams()
-    os.environ.update(SAFE_PATH)  # libraries start processes of their own
+    os.environ.update(safe_variables())  # libraries start processes of their own
     with interruptible() as requests:
         try:
             app()

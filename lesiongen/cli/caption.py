@@ -63,7 +63,7 @@ def caption_command(
     """Write each image's twelve-entry report and its caption, within the text encoder's token budget.
 
     Every entry carries its source; nothing is stated without evidence, and what does not fit is counted. Stopped by
-    SIGTERM or Ctrl-C, it keeps what is finished and exits with 75; the same command goes on from there.
+    SIGTERM or Ctrl-C, it keeps what is finished and exits with 75; the same command resumes from there.
 
     Examples:
       lesiongen caption data/ham10000 --output data/ham10000-captioned --preview 20

@@ -51,7 +51,7 @@ def finetune_command(
 ) -> None:
     """Train a generator on the train split of a captioned dataset.
 
-    Stopped by SIGTERM or Ctrl-C, it saves its state and exits with 75; the same command goes on from there.
+    Stopped by SIGTERM or Ctrl-C, it saves its state and exits with 75; the same command resumes from there.
 
     Examples:
       lesiongen finetune captioned --output generator --preset tiny

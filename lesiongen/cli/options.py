@@ -136,10 +136,10 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def require_datasets(*uris: str | None) -> None:
-    """Refuses what is no dataset, before a stage's libraries are loaded, which takes seconds.
+    """Refuses what is not a dataset, before a stage's libraries are loaded, which takes seconds.
 
     Raises:
-        LesionGenError: One of the addresses that are given is none; the message names it.
+        LesionGenError: One of the addresses is not that of a dataset; the message names it.
     """
     from lesiongen.dataset import Dataset
 

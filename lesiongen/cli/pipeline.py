@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,7 +36,7 @@ _RESUMING = {"resume", "home", "as_json", "config"}
 
 
 def compile_command(
-    output: Annotated[Path, typer.Option(help="The file to write, named .yaml.")],
+    output: Annotated[str, typer.Option(help="The file to write, named .yaml.")],
     name: Annotated[str, typer.Argument(help="Which pipeline; release goes through all stages.")] = "release",
     preset: Preset = "tiny",
     image: Image = DEFAULT_IMAGE,
@@ -109,8 +108,8 @@ def run_command(
         ),
     ] = None,
     home: Annotated[
-        Path, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
-    ] = Path(".lesiongen"),
+        str, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
+    ] = ".lesiongen",
     resume: Annotated[
         str | None, typer.Option(help="Resume a run that was stopped: its id, or latest; nothing else is needed.")
     ] = None,
@@ -148,7 +147,7 @@ def _new_request(given: Mapping[str, Any]) -> "RunRequest":
     return parse_config(RunRequest, fields | {"config": _of_stages(set_values(given["changes"]))})
 
 
-def _earlier_request(context: typer.Context, home: Path, run: str) -> "RunRequest":
+def _earlier_request(context: typer.Context, home: str, run: str) -> "RunRequest":
     from pipelines.runs import RunFolder
 
     _refuse_changes(context)

@@ -9,7 +9,7 @@ import typer
 from lesiongen.cli.options import ConfigFile, Json, Values, console, given, load_yaml, print_json, set_values
 
 if TYPE_CHECKING:
-    from lesiongen.diffusion import SampleResult
+    from lesiongen.diffusion import SampleConfig, SampleResult
 
 __all__ = ["sample_command", "show_samples"]
 
@@ -77,25 +77,21 @@ def sample_command(
 
       lesiongen sample s3://bucket/models/mel --output synthetic --captions reference --plan plan.yaml
     """
-    from lesiongen.config import parse_config
     from lesiongen.dataset import Part
-    from lesiongen.diffusion import SampleConfig
 
-    chosen = given(
-        {
-            "per_class": per_class,
-            "plan": _plan(plan),
-            "captions": captions and captions.value,
-            "balance_by": balance_by or None,
-            "guidance_scale": _one_or_several(guidance),
-            "steps": _one_or_several(steps),
-            "lora_scale": lora_scale,
-            "base": base,
-            "only": only or None,
-            "seed": seed,
-        }
+    config = _config(
+        values,
+        per_class=per_class,
+        plan=_plan(plan),
+        captions=captions and captions.value,
+        balance_by=balance_by or None,
+        guidance_scale=_one_or_several(guidance),
+        steps=_one_or_several(steps),
+        lora_scale=lora_scale,
+        base=base,
+        only=only or None,
+        seed=seed,
     )
-    config = parse_config(SampleConfig, {**set_values(values), **chosen})
     part = Part.parse(shard) if shard else None
     from lesiongen.diffusion import sample
 
@@ -104,6 +100,13 @@ def sample_command(
         print_json(result.dataset.model_dump() | {"contact_sheet": result.contact_sheet})
         return
     show_samples(result)
+
+
+def _config(pairs: list[str] | None, **options: Any) -> "SampleConfig":
+    from lesiongen.config import parse_config
+    from lesiongen.diffusion import SampleConfig
+
+    return parse_config(SampleConfig, {**set_values(pairs), **given(options)})
 
 
 def show_samples(result: "SampleResult") -> None:

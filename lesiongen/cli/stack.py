@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["down_command", "status_command", "up_command"]
 
 Home = Annotated[
-    Path,
+    str,
     typer.Option(envvar="LESIONGEN_HOME", help="Folder of the servers' data, logs and credentials."),
 ]
-DEFAULT_HOME = Path(".lesiongen")
+DEFAULT_HOME = ".lesiongen"
 
 
 def up_command(home: Home = DEFAULT_HOME, as_json: Json = False, config: ConfigFile = None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import LocalStorage, Storage, as_json, claimed, file_digest, in_parallel
+from lesiongen.storage import LocalStorage, Storage, as_json, claimed, file_digest, in_parallel, local_path
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["FINISHED", "CachePlace", "cache_place"]
@@ -146,7 +146,7 @@ def cache_place(shared: Storage | None) -> Iterator[CachePlace]:
     beside ``shared`` where there is one.
     """
     if kept := os.environ.get("LESIONGEN_CACHE"):
-        yield CachePlace(Path(kept), shared if not isinstance(shared, LocalStorage) else None)
+        yield CachePlace(local_path(kept), shared if not isinstance(shared, LocalStorage) else None)
     elif isinstance(shared, LocalStorage):
         yield CachePlace(shared.root)
     else:

@@ -16,7 +16,7 @@ import psutil
 from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.worker import FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark
-from lesiongen.safe_path import SAFE_PATH
+from lesiongen.safe_path import safe_variables
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["LocalLauncher"]
@@ -51,7 +51,7 @@ def _environment(job: Job, folder: Path) -> dict[str, str]:
     level = logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel())
     own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), LEVEL: level, "OMP_NUM_THREADS": str(threads)}
     # torchrun says on standard error how it starts; what matters is in the processes' own words.
-    return {**os.environ, **SAFE_PATH, **own, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    return {**os.environ, **safe_variables(), **own, "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 def _wait(agent: "subprocess.Popen[bytes]", folder: Path, stop_requested: Callable[[], bool]) -> None:

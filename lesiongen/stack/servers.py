@@ -23,9 +23,11 @@ __all__ = [
     "BUCKET",
     "HOST",
     "REGION",
+    "LoginProblem",
+    "PasswordRefused",
     "accepts_writes",
     "answers",
-    "login_problem",
+    "check_login",
     "mlflow_command",
     "mlflow_variables",
     "remove_sockets",
@@ -125,20 +127,34 @@ def answers(port: int, path: str = "/", seconds: float = 2.0) -> bool:
         connection.close()
 
 
-def login_problem(keys: Credentials, ports: Mapping[str, int]) -> str | None:
-    """Says what the MLflow server does where it does not let the owner of the home in; None where it does."""
+class LoginProblem(Exception):
+    """The MLflow server does not let the owner of the home in; the text says what it does."""
+
+
+class PasswordRefused(LoginProblem):
+    """It knows another password."""
+
+
+def check_login(keys: Credentials, ports: Mapping[str, int]) -> None:
+    """Logs in to the MLflow server.
+
+    Raises:
+        LoginProblem: It does not answer, or answers something else.
+        PasswordRefused: It refuses the password.
+    """
     login = base64.b64encode(f"{MLFLOW_USER}:{keys.mlflow_password}".encode()).decode()
     connection = http.client.HTTPConnection(HOST, ports["mlflow"], timeout=30)
     try:
         connection.request("GET", "/version", headers={"Authorization": f"Basic {login}"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return f"does not answer ({error or type(error).__name__})"
+        raise LoginProblem(f"does not answer ({error or type(error).__name__})") from error
     finally:
         connection.close()
-    if status == 200:
-        return None
-    return "refuses the password" if status in (401, 403) else f"answers a login with {status}"
+    if status in (401, 403):
+        raise PasswordRefused("refuses the password")
+    if status != 200:
+        raise LoginProblem(f"answers a login with {status}")
 
 
 def speaks_tls(port: int) -> bool:

@@ -5,7 +5,7 @@ are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on re
 prefix is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
 """
 
-from lesiongen.storage.address import normal_address, open_storage, overlap, unique_prefix
+from lesiongen.storage.address import local_path, normal_address, open_storage, overlap, unique_prefix
 from lesiongen.storage.claims import claimed
 from lesiongen.storage.files import CHUNK, as_json, file_digest, json_digest, temporary_space
 from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject, in_parallel
@@ -24,6 +24,7 @@ __all__ = [
     "file_digest",
     "in_parallel",
     "json_digest",
+    "local_path",
     "normal_address",
     "open_storage",
     "overlap",

@@ -11,10 +11,14 @@ from lesiongen.errors import UsageError
 from lesiongen.storage.interface import Storage
 from lesiongen.storage.local import LocalStorage
 
-__all__ = ["normal_address", "open_storage", "overlap", "unique_prefix"]
+__all__ = ["local_path", "normal_address", "open_storage", "overlap", "unique_prefix"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_OF_FILE = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
+_JOINED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+"""An address whose slashes a `Path` has joined."""
+_OF_FILE = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/(?!/)))", re.IGNORECASE)
+_ALMOST_S3 = re.compile(r"s3(?://|:/?(?!/))", re.IGNORECASE)
+"""A colon forgotten, or a slash; a `Path` joins the slashes too."""
 
 
 def normal_address(address: str) -> str:
@@ -33,9 +37,10 @@ def open_storage(uri: str | Path) -> Storage:
         UsageError: The address is of another kind, or names no bucket.
     """
     text = normal_address(str(uri))
-    if re.match("s3:/?(?!/)", text, re.IGNORECASE):  # a path joins the slashes
-        raise UsageError(f"{text} is not an address of S3", hint="Write s3://bucket/prefix, or ./s3: for a folder.")
-    match = _SCHEME.match(text)
+    if almost := _ALMOST_S3.match(text):
+        hint = f"Write s3://bucket/prefix, or ./{almost.group().rstrip('/')} for a folder."
+        raise UsageError(f"{text} is not an address of S3", hint=hint)
+    match = _SCHEME.match(text) or _JOINED.match(text)
     if match is None:
         return LocalStorage(text)
     if match.group(1) != "s3":
@@ -46,6 +51,18 @@ def open_storage(uri: str | Path) -> Storage:
     from lesiongen.storage.s3 import S3Storage
 
     return S3Storage(text)
+
+
+def local_path(address: str | Path) -> Path:
+    """Returns the absolute path of this machine that an address names.
+
+    Raises:
+        UsageError: It is an address of another kind.
+    """
+    storage = open_storage(address)
+    if not isinstance(storage, LocalStorage):
+        raise UsageError(f"{address} is not a path of this machine", hint="Give a path, without s3:// before it.")
+    return storage.root
 
 
 def overlap(first: str, second: str) -> bool:

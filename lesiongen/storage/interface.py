@@ -186,6 +186,14 @@ class Storage(ABC):
         """Deletes every object below this storage."""
         in_parallel(self.delete, [item.key for item in self.list()])
 
+    def check_settings(self) -> None:  # noqa: B027  a folder has none
+        """Refuses settings of the environment with which no request can be made; asks the server nothing.
+
+        Raises:
+            UsageError: A variable cannot be used.
+            StorageError: The library of the storage refuses one.
+        """
+
     def require_writable(self) -> None:  # noqa: B027  of most storages only a write tells
         """Refuses a place that can never be written, before work is done that is to go there.
 

@@ -79,8 +79,11 @@ class LocalStorage(Storage):
     def _can_be_replaced(self) -> bool:
         if not self.root.exists():
             return not self.root.is_symlink()
-        fixed = self.root.is_symlink() or self.root.is_mount() or not os.access(self.root.parent, os.W_OK)
-        return not fixed and self.root.is_dir() and not any(self.root.iterdir())
+        if self.root.is_symlink() or self.root.is_mount() or not os.access(self.root.parent, os.W_OK):
+            return False
+        if self.root.samefile(os.curdir):  # a shell would be left in a folder that is gone
+            return False
+        return self.root.is_dir() and not any(self.root.iterdir())
 
     def read_bytes(self, key: str) -> bytes:
         """Returns the whole file."""
@@ -178,7 +181,7 @@ def readable(path: Path) -> BinaryIO:
 
 
 def check_reachable(path: Path) -> None:
-    """Refuses a path of which cannot be told whether there is anything; that there is nothing is no error.
+    """Refuses a path that cannot be examined; one that does not exist is allowed.
 
     Raises:
         StorageError: A folder above it may not be entered, or its name is too long.

@@ -209,17 +209,24 @@ def _resumed(client: "S3Client", bucket: str, key: str, path: Path) -> _Upload |
     """Returns the latest unfinished upload of this key with the parts of it that are this file's."""
     try:
         pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
-        found = [item for page in pages for item in page.get("Uploads", []) if item["Key"] == key]
+        listed = [item for page in pages for item in page.get("Uploads", []) if item["Key"] == key]
+        found = [item for item in listed if _fits(item, client)]
         if not found:
             return None
         upload_id = max(found, key=lambda item: item["Initiated"])["UploadId"]
-        listed = client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
-        parts = {part["PartNumber"]: part for page in listed for part in page.get("Parts", [])}
+        pages_of_parts = client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
+        parts = {part["PartNumber"]: part for page in pages_of_parts for part in page.get("Parts", [])}
     except ClientError:  # not every key may list uploads; all is then sent as if nothing were there
         return None
     sending = _Upload(client, bucket, key, path, upload_id, {})
     whole = {number: part for number, part in parts.items() if _is(part, sending.read(number))}
     return _Upload(client, bucket, key, path, upload_id, whole)
+
+
+def _fits(upload: Any, client: "S3Client") -> bool:
+    """Tells whether an upload was begun for the checksums that are sent now; not every server lists which."""
+    named = upload.get("ChecksumAlgorithm")
+    return named is None or named == _checksums(client).get("ChecksumAlgorithm")
 
 
 def _is(part: Any, data: bytes) -> bool:

@@ -19,7 +19,7 @@ from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject
 from lesiongen.storage.local import LocalStorage, readable
 from lesiongen.storage.parts import copy_parts, differs, download, etag_of, part_bytes, upload
 from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of, s3_client
-from lesiongen.storage.s3_errors import MISSING, explained
+from lesiongen.storage.s3_errors import MISSING, explained, is_outage
 from lesiongen.storage.s3_object import S3Object, resending
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class S3Storage(Storage):
             return True
         return True
 
+    def check_settings(self) -> None:
+        """Makes the client; see `Storage.check_settings`."""
+        with self._errors():
+            pass
+
     @contextmanager
     def claiming(self) -> Iterator[Claim]:
         """Claims the prefix by an object below it."""
@@ -91,19 +96,24 @@ class S3Storage(Storage):
             self._check_first(client, key, data)
 
     def _check_first(self, client: "S3Client", key: str, data: bytes) -> None:
-        """Reads the begin of the first object back that this process writes to a bucket.
+        """Reads the beginning of the first object back that this process writes to a bucket.
 
         A server that does not know the framing of checksums after the data stores it as a part of them.
 
         Raises:
-            StorageError: It does.
+            StorageError: The server stored something else.
         """
         place = (client.meta.endpoint_url, self.bucket)
         if place in _checked or not data:
             return
         span = f"bytes=0-{FRAME_BYTES - 1}"
-        with suppress(ClientError, HTTPClientError, HTTPError):  # a key may be allowed to write and not to read
-            stored = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
+        with suppress(HTTPClientError, HTTPError):
+            try:
+                stored = client.get_object(Bucket=self.bucket, Key=self._name(key), Range=span)["Body"].read()
+            except ClientError as error:
+                if not is_outage(error):  # a key may be allowed to write and not to read
+                    _checked.add(place)
+                return
             if _FRAME.match(stored) and not data.startswith(stored[: len(data)]):
                 raise StorageError(
                     f"The S3 server at {endpoint_of() or 'AWS'} stored other bytes than it was sent, "

@@ -69,7 +69,12 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
         register_secret(known.secret_key)
         register_secret(known.token)
     region = _region(values, session.region_name)
-    return session.client("s3", endpoint_url=address, region_name=region, config=config)
+    try:
+        return session.client("s3", endpoint_url=address, region_name=region, config=config)
+    except ValueError as error:
+        name = next((name for name in _ENDPOINTS if values.get(name)), "The endpoint of the AWS profile")
+        hint = "Host names with _ are not supported: use another name of the server, or its IP address."
+        raise UsageError(f"{name} is not the address of an S3 server: {error}", hint=hint) from error
 
 
 def _endpoint(values: Mapping[str, str | None]) -> str | None:
@@ -77,10 +82,10 @@ def _endpoint(values: Mapping[str, str | None]) -> str | None:
     if name is None:
         return None
     address = str(values[name])
-    if "@" in address:
+    if "@" in re.split("[/?#]", address.partition("//")[2] or address)[0]:
         raise UsageError(
-            f"{name} holds a user or a password, which S3 does not know",
-            hint="Write http://host:port; the keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            f"{name}: S3 addresses hold no user or password",
+            hint="Put the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         )
     if not is_server_address(address) or "?" in address:
         hint = "Write https://host:port or http://host:port, for example https://minio.example:9000."

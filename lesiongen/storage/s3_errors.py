@@ -1,6 +1,7 @@
 """What goes wrong with S3, in words that name the bucket, the server, the variable or the proxy at fault."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 from botocore.exceptions import (
     ClientError,
@@ -15,11 +16,11 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from lesiongen.endpoints import proxy_hint
+from lesiongen.endpoints import s3_proxy_hint
 from lesiongen.errors import StorageError, Unreachable
 from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of
 
-__all__ = ["MISSING", "explained"]
+__all__ = ["MISSING", "explained", "is_outage"]
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
@@ -51,7 +52,7 @@ def explained(error: Exception, storage: str, key: str, bucket_exists: Callable[
 
 
 def _unreachable(error: Exception, uri: str) -> StorageError:
-    hint = proxy_hint(endpoint_of() or _AWS) or "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
+    hint = _proxy() or "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
     if isinstance(error, SSLError):
         hint = "Check https in AWS_ENDPOINT_URL; AWS_CA_BUNDLE names a file with the certificate of your own authority."
     return Unreachable(f"{uri}: the S3 server at {_server()} {_failure(error)} ({error})", hint=hint)
@@ -68,21 +69,39 @@ def _failure(error: Exception) -> str:
 
 
 def _answered(error: ClientError, uri: str, bucket_exists: Callable[[], bool]) -> StorageError:
-    code, status = error.response.get("Error", {}).get("Code", ""), _status(error)
+    status = _status(error)
+    code = error.response.get("Error", {}).get("Code") or str(status)  # a page of a proxy holds none
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return Unreachable(f"{uri}: the proxy before the S3 server at {_server()} asks for a password", hint=_proxy())
     if code == "NoSuchBucket" or (code in MISSING and not bucket_exists()):
         bucket = uri.removeprefix("s3://").partition("/")[0]
-        hint = "Create it, or check the name in the address."
+        hint = _with_proxy("Create it, or check the name in the address.")
         return StorageError(f"There is no bucket {bucket!r} at {_server()}", hint=hint)
     if code in MISSING:
         return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
     if code in _REFUSED:
-        hint = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket."
+        hint = _with_proxy("Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket.")
         return StorageError(f"{uri}: the S3 server at {_server()} refused the access key ({code})", hint=hint)
-    advice = proxy_hint(endpoint_of() or _AWS) if status in _GATEWAY else None
+    advice = _proxy() if status in _GATEWAY else None
     if "trailer" in str(error).lower():
         advice = f"The server does not support checksums after the data. Set {CHECKSUMS}=when_required."
-    kind = Unreachable if (status >= 500 and status != 501) or code == "SlowDown" else StorageError
+    kind = Unreachable if is_outage(error) else StorageError
     return kind(f"{uri}: the S3 server at {_server()} answered {code}: {error}", hint=advice)
+
+
+def is_outage(error: ClientError) -> bool:
+    """Tells whether a server may answer otherwise a little later."""
+    status = _status(error)
+    return (status >= 500 and status != 501) or error.response.get("Error", {}).get("Code") == "SlowDown"
+
+
+def _proxy() -> str | None:
+    return s3_proxy_hint(endpoint_of() or _AWS)
+
+
+def _with_proxy(advice: str) -> str:
+    """Adds the proxy to check, where there is one: its own answers look like the server's."""
+    return " ".join(filter(None, (advice, _proxy())))
 
 
 def _server() -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,19 @@ def test_writes_an_image_folder_with_its_truth(tmp_path):
         twins = [row for row, own in zip(rows, files, strict=True) if own == data]
         assert len({row["lesion_id"] for row in twins}) > 1, "a copy hides under another lesion's name"
         assert len({row["diagnosis"] for row in twins}) == 1
+
+
+def test_an_empty_working_folder_is_filled_and_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = tmp_path.stat().st_ino
+    assert write_phantoms(PhantomConfig(n=1, size=32), ".").folder == tmp_path
+    assert (tmp_path.stat().st_ino, Path("metadata.csv").is_file()) == (before, True)
+
+
+def test_the_folder_of_a_file_address_is_named_as_a_path(tmp_path):
+    folder = tmp_path / "phantoms"
+    assert write_phantoms(PhantomConfig(n=1, size=32), f"file://{folder}").folder == folder
+    assert (folder / "metadata.csv").is_file()
 
 
 def test_refuses_a_folder_that_holds_files(tmp_path):

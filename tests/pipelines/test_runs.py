@@ -18,7 +18,7 @@ from lesiongen.ingest import IngestConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from lesiongen.registry import check_name
 from pipelines.checks import check_arguments
-from pipelines.local import _servers, run_pipeline
+from pipelines.local import _check_servers, run_pipeline
 from pipelines.presets import PRESETS, preset
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.source import source_revision
@@ -91,6 +91,11 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         (
             {"config": {"finetune": {"base": "/nowhere/base"}, "caption": {"tokenizer": "tiny"}}},
             "finetune.base: /nowhere/base is neither a folder",
+        ),
+        ({"config": {"sample": {"base": "/nowhere/base"}}}, "sample.base: /nowhere/base is neither a folder"),
+        (
+            {"config": {"caption": {"writers": ["vision-language"], "vision_language": {"model": "/nowhere/eye"}}}},
+            "caption.vision_language.model: /nowhere/eye is neither a folder",
         ),
     ],
 )
@@ -172,15 +177,35 @@ def test_a_home_of_runs_is_for_its_owner(tmp_path: Path, source: Path) -> None:
     assert (tmp_path / "home").stat().st_mode & 0o077 == 0
 
 
-def test_keys_without_an_mlflow_server_are_refused_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_without_an_mlflow_server_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "clinic")
     with pytest.raises(UsageError, match="AWS_PROFILE.* no MLflow server"):
-        _servers(tmp_path, "/data")
+        _check_servers("/data")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
-    with _servers(tmp_path, "/data") as started:
-        assert started is None
+    _check_servers("/data")
+    with pytest.raises(StorageError, match="the S3 credentials cannot be used .*clinic"):
+        _check_servers("s3://bucket/root")
+
+
+def test_settings_that_are_refused_leave_no_folder(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "bogus")
+    request = RunRequest(source=str(source), format="image_folder", preset="miniature")
+    with pytest.raises(StorageError, match="the S3 settings cannot be used"):
+        run_pipeline(request, home=tmp_path / "home")
+    with pytest.raises(UsageError, match="not a path of this machine"):
+        RunFolder.create("s3://bucket/home", request)
+    assert not (tmp_path / "home").exists()
+
+
+def test_folders_of_a_container_are_not_looked_for_on_this_machine(source: Path) -> None:
+    config = {"finetune": {"base": "/models/base"}, "sample": {"base": "/models/base"}}
+    request = RunRequest(source=str(source), format="isic", preset="miniature", config=config, runner="docker")
+    check_arguments(request.arguments(), in_containers=True)
+    with pytest.raises(UsageError, match="/models/base is neither a folder"):
+        check_arguments(request.arguments())
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 """An address means the same wherever it comes from; what is not a folder or s3:// is refused by name."""
 
+from pathlib import Path
+
 import pytest
 
+from lesiongen.diffusion.cache_place import cache_place
 from lesiongen.errors import UsageError
-from lesiongen.storage import LocalStorage, normal_address, open_storage, overlap
+from lesiongen.stack import Stack, default_home
+from lesiongen.storage import LocalStorage, local_path, normal_address, open_storage, overlap
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +23,7 @@ def home(monkeypatch, tmp_path):
         ("~/data/x", "{home}/data/x"),
         ("file:///data/a%20b", "/data/a b"),
         ("FILE://localhost/data", "/data"),
+        ("file:/data", "/data"),
         ("S3://Bucket/Prefix", "s3://Bucket/Prefix"),
         ("s3://bucket/~/x", "s3://bucket/~/x"),
         ("data/~", "data/~"),
@@ -45,10 +50,41 @@ def test_other_storages_are_refused_by_name(scheme):
     assert "s3://bucket/prefix" in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["s3:/bucket/x", "S3:bucket", "file://host/x", "file:x/../y://"])
+@pytest.mark.parametrize(
+    "address",
+    ["s3:/bucket/x", "S3:bucket", "s3//bucket/x", "S3//bucket/x", "gs:/bucket/x", "file://host/x", "file:x/../y://"],
+)
 def test_an_address_that_is_almost_one_is_no_folder(address):
     if address.startswith("file:x"):
         assert isinstance(open_storage(address), LocalStorage)
         return
     with pytest.raises(UsageError):
         open_storage(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://bucket/x", "gs://bucket/x", "s3:/bucket/x", "s3//bucket/x", Path("gs://b/x")]
+)
+def test_a_path_of_this_machine_is_no_address_of_another(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for take in (local_path, Stack):
+        with pytest.raises(UsageError):
+            take(address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_of_this_machine(home, monkeypatch):
+    monkeypatch.chdir(home)
+    for address in ("~/x", f"file://{home}/x", Path(f"file://{home}/x"), "x", home / "x", "./s3:/../x", "./s3/../x"):
+        assert local_path(address).resolve() == home / "x"
+
+
+def test_variables_that_name_a_folder_know_the_home_folder(home, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_HOME", "~/h")
+    monkeypatch.setenv("LESIONGEN_CACHE", "~/c")
+    assert default_home() == home / "h"
+    with cache_place(None) as place:
+        assert place.folder == home / "c"
+    monkeypatch.setenv("LESIONGEN_CACHE", "s3://bucket/c")
+    with pytest.raises(UsageError, match="is not a path of this machine"), cache_place(None):
+        pass

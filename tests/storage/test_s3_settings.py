@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -244,7 +245,7 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch, unused_endpoint, var
     proxy = unused_endpoint.replace("http://", "http://me:pr0xy-passw0rd@")
     monkeypatch.setenv(variable, proxy)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example:9000")
-    with pytest.raises(Unreachable, match=rf"through the proxy {variable} = http://") as refused:
+    with pytest.raises(Unreachable, match=rf"through the proxy 127\.0\.0\.1:\d+ \({variable}\)") as refused:
         open_storage("s3://bucket/x").exists("a")
     assert "pr0xy" not in str(refused.value)
     assert "add s3.example to NO_PROXY" in str(refused.value)
@@ -255,5 +256,87 @@ def test_a_proxy_whose_server_does_not_answer_is_named(monkeypatch):
     with serving(Server(answer=(503, b""))) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy)
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example:9000")
-        with pytest.raises(Unreachable, match="through the proxy HTTP_PROXY"):
+        with pytest.raises(Unreachable, match=r"through the proxy .* \(HTTP_PROXY\)"):
             open_storage("s3://bucket/x").read_bytes("a")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (407, "", "the proxy before the S3 server .* asks for a password"),
+        (403, "", "refused the access key"),
+        (403, "AccessDenied", "refused the access key"),
+        (404, "NoSuchBucket", "There is no bucket 'bucket'"),
+    ],
+)
+def test_a_refusal_through_a_proxy_names_the_proxy_too(monkeypatch, status, code, words):
+    body = f"<Error><Code>{code}</Code></Error>".encode() if code else b"<html>no</html>"
+    with serving(Server(answer=(status, body))) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)
+        with pytest.raises(StorageError) as direct:
+            open_storage("s3://bucket/x").read_bytes("a")
+        assert "NO_PROXY" not in str(direct.value)
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example:9000")
+        with pytest.raises(StorageError, match=words) as refused:
+            open_storage("s3://bucket/x").read_bytes("a")
+    assert "(HTTP_PROXY): check it, or add s3.example to NO_PROXY" in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_host_name_that_boto_refuses_is_named(monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://my_minio:9000")
+    with pytest.raises(UsageError, match=f"{variable} is not the address of an S3 server.*my_minio") as refused:
+        open_storage("s3://bucket/x").check_settings()
+    assert "Host names with _ are not supported" in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["http://minio.svc.cluster.local.:9000", "http://minio.example/at@path"])
+def test_addresses_that_only_look_wrong_are_taken(monkeypatch, address):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    open_storage("s3://bucket/x").check_settings()
+
+
+@pytest.mark.parametrize("address", ["http://me:word@minio.example", "me@minio.example:9000"])
+def test_a_user_in_an_endpoint_is_refused(monkeypatch, address):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(UsageError, match="S3 addresses hold no user or password") as refused:
+        open_storage("s3://bucket/x").check_settings()
+    assert "word" not in str(refused.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("AWS_PROFILE", "nope"), ("AWS_REQUEST_CHECKSUM_CALCULATION", "bogus")]
+)
+def test_wrong_settings_are_refused_before_a_request(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StorageError, match="s3://bucket/x: the S3 (settings|credentials) cannot be used"):
+        open_storage("s3://bucket/x").check_settings()
+    open_storage("/tmp").check_settings()
+
+
+@pytest.mark.parametrize(("status", "reads"), [(403, 1), (503, 2)])
+def test_a_key_that_may_not_read_is_asked_once(monkeypatch, status, reads):
+    refusal = (status, b"<Error><Code>x</Code></Error>")
+    with serving(server := Server()) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.reply(refusal[1], status=refusal[0]))
+        for key in "ab":
+            open_storage("s3://bucket/x").write_bytes(key, b"data")
+    assert len({path for command, path, _ in server.seen if command == "GET"}) == reads
+
+
+def test_uploads_begun_for_other_checksums_are_not_resumed():
+    def client(checksums):
+        return SimpleNamespace(meta=SimpleNamespace(config=SimpleNamespace(request_checksum_calculation=checksums)))
+
+    fits = {
+        (sent, named): parts._fits({"ChecksumAlgorithm": named} if named else {}, client(sent))
+        for sent in ("when_supported", "when_required")
+        for named in ("CRC32", "SHA256", None)
+    }
+    assert [pair for pair, taken in fits.items() if not taken] == [
+        ("when_supported", "SHA256"),
+        ("when_required", "CRC32"),
+        ("when_required", "SHA256"),
+    ]
