@@ -50,6 +50,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
         UsageError: A field is unknown or its value is refused; the message names the field and the value. Of an unknown
             field it says which there are.
     """
+    _require_unicode(kind, values)
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -87,6 +88,13 @@ def parse_yaml(text: str, name: str) -> Any:
         value = left.pop()
         left += [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     raise UsageError(f"{name} holds more than {limits.MAX_YAML_VALUES:,} values (MAX_YAML_VALUES)")
+
+
+def _require_unicode(kind: type[BaseModel], values: Mapping[str, Any]) -> None:
+    """Refuses a text of the command line that is not in the encoding of the locale: no file could hold it."""
+    for field, value in values.items():
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UsageError(f"{kind.__name__}: {field} = {ascii(value)} is not UTF-8", hint="Write it in UTF-8.")
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ import typer
 from lesiongen import __version__
 from lesiongen.cli.defaults import with_defaults_of
 from lesiongen.cli.options import errors_console, summary, with_addresses, with_examples
+from lesiongen.cli.variables import Command, Group
 from lesiongen.errors import LesionGenError, UsageError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to, show_traceback
@@ -57,6 +58,7 @@ GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}
 
 app = typer.Typer(
     name="lesiongen",
+    cls=Group,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -121,9 +123,9 @@ def _require_working_folder() -> None:
 app.callback(help=with_examples(_common))(_common)
 for _name, _module in COMMANDS.items():
     _command = getattr(import_module(f"lesiongen.cli.{_module}"), f"{_name}_command")
-    app.command(_name, cls=CONFIGURATIONS.get(_name), help=with_examples(_command), short_help=summary(_command))(
-        with_addresses(_command)
-    )
+    app.command(
+        _name, cls=CONFIGURATIONS.get(_name, Command), help=with_examples(_command), short_help=summary(_command)
+    )(with_addresses(_command))
 for _name, _module in GROUPS.items():
     app.add_typer(import_module(f"lesiongen.cli.{_module}").app, name=_name)
 

@@ -5,12 +5,12 @@ from copy import copy
 from importlib import import_module
 from typing import Any
 
-from typer.core import TyperCommand
+from lesiongen.cli.variables import Command
 
 __all__ = ["with_defaults_of"]
 
 
-def with_defaults_of(place: str, **fields: str) -> type[TyperCommand]:
+def with_defaults_of(place: str, **fields: str) -> type[Command]:
     """Returns the kind of a command whose options, left out, get the defaults of a configuration.
 
     Its help shows these defaults, and those of the fields that ``--set`` alone changes. The configuration is imported
@@ -21,7 +21,7 @@ def with_defaults_of(place: str, **fields: str) -> type[TyperCommand]:
         fields: By the name of an option, the field that it sets, where the two are named otherwise.
     """
 
-    class StageCommand(TyperCommand):
+    class StageCommand(Command):
         def format_options(self, ctx: Any, formatter: Any) -> None:
             defaults = _defaults(place)
             # Copies: an option itself must have no default, or what was left out would win over --set.
@@ -30,7 +30,7 @@ def with_defaults_of(place: str, **fields: str) -> type[TyperCommand]:
                 _with_default(option, defaults.pop(fields.get(str(option.name), str(option.name)), None))
                 for option in self.params
             ]
-            TyperCommand.format_options(shown, ctx, formatter)
+            Command.format_options(shown, ctx, formatter)
             if rest := [f"{name}={json.dumps(value)}" for name, value in defaults.items()]:
                 with formatter.section("Fields for --set and their defaults"):
                     formatter.write_text(" ".join(rest))

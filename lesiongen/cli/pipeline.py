@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, summary, with_addresses, with_examples
+from lesiongen.cli.variables import Command
 from lesiongen.redaction import shown
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return values
 
 
-app.command("compile", help=with_examples(compile_command), short_help=summary(compile_command))(
+app.command("compile", cls=Command, help=with_examples(compile_command), short_help=summary(compile_command))(
     with_addresses(compile_command)
 )
-app.command("run", help=with_examples(run_command), short_help=summary(run_command))(with_addresses(run_command))
+app.command("run", cls=Command, help=with_examples(run_command), short_help=summary(run_command))(
+    with_addresses(run_command)
+)

@@ -1,0 +1,39 @@
+"""Commands that say which variable of the environment a wrong value comes from."""
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["Command", "Group"]
+
+
+class _NamesVariable:
+    """Parses arguments; an error about a value from a variable names the variable and the value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except typer.BadParameter as error:
+            if variable := _variable(ctx, error.param):
+                error.message = f"{variable} = {os.environ[variable]!r}: {error.message}"
+            raise
+        return parsed
+
+
+class Command(_NamesVariable, TyperCommand):
+    """A command that names the variable."""
+
+
+class Group(_NamesVariable, TyperGroup):
+    """A group of commands that names the variable."""
+
+
+def _variable(context: Any, option: Any) -> str | None:
+    source = option and context.get_parameter_source(option.name)
+    if source is None or source.name != "ENVIRONMENT":
+        return None
+    names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    names.append(f"{context.auto_envvar_prefix}_{option.name.upper()}")
+    return next((name for name in names if os.environ.get(name)), None)
