@@ -26,6 +26,12 @@ with worker() as rank:
 """
 
 
+@pytest.fixture(autouse=True)
+def plain_path(monkeypatch):
+    for name in ("PYTHONSAFEPATH", "PYTHONPATH"):  # a command that ran in this process has set them
+        monkeypatch.delenv(name, raising=False)
+
+
 def imports(_):
     import copy
     import random

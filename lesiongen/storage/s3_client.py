@@ -82,7 +82,8 @@ def _endpoint(values: Mapping[str, str | None]) -> str | None:
     if name is None:
         return None
     address = str(values[name])
-    if "@" in re.split("[/?#]", address.partition("//")[2] or address)[0]:
+    host = re.split("[/?#]", address.partition("//")[2] or address)[0]
+    if "@" in host or ("@" in address and not is_server_address(address)):  # a password may hold a slash
         raise UsageError(
             f"{name}: S3 addresses hold no user or password",
             hint="Put the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
