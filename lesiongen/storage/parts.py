@@ -55,9 +55,20 @@ def upload(client: "S3Client", bucket: str, key: str, path: Path) -> None:
         data = path.read_bytes()
         resending(f"s3://{bucket}/{key}", lambda: client.put_object(Bucket=bucket, Key=key, Body=data))
         return
-    sending = _resumed(client, bucket, key, path) or _Upload(client, bucket, key, path, _begin(client, bucket, key), {})
+    if resumed := _resumed(client, bucket, key, path):
+        try:
+            _send_all(resumed)
+            return
+        except ClientError as error:  # begun for other checksums, at a server that does not list which
+            if error.response.get("Error", {}).get("Code") != "InvalidRequest":
+                raise
+    _send_all(_Upload(client, bucket, key, path, _begin(client, bucket, key), {}))
+
+
+def _send_all(sending: "_Upload") -> None:
+    client, bucket, key, path = sending.client, sending.bucket, sending.key, sending.path
     with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
-        parts = list(_in_order(pool, sending.send, range(1, _count(size) + 1)))
+        parts = list(_in_order(pool, sending.send, range(1, _count(path.stat().st_size) + 1)))
     if any("ChecksumCRC32" not in part for part in parts):  # a server that knows no checksums
         parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
     try:

@@ -229,7 +229,11 @@ def test_a_cut_archive_is_named(make_ham, tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
-    [("ham.zip", None, "does not exist"), ("ham", None, "does not exist"), ("ham.rar", b"R", r"not an archive of a known")],
+    [
+        ("ham.zip", None, "does not exist"),
+        ("ham", None, "does not exist"),
+        ("ham.rar", b"R", r"not an archive of a known"),
+    ],
 )
 def test_a_source_that_is_not_there_or_of_another_kind(tmp_path, name, data, words):
     if data is not None:

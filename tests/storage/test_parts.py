@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.storage import open_storage
+from lesiongen.storage import open_storage, parts
 from lesiongen.storage.parts import PART_BYTES, etag_of
 from lesiongen.storage.s3 import s3_client
 
@@ -208,3 +208,15 @@ def publish(output: str) -> Dataset:
         for number in range(40):
             writer.add(Sample(image=bytes([number]) * 1000, image_id=str(number), diagnosis="nv", split="train"))
     return Dataset.open(output)
+
+
+@pytest.mark.parametrize("modes", [("when_supported", "when_required"), ("when_required", "when_supported")])
+def test_an_upload_that_was_begun_for_other_checksums_is_sent(modes, big, s3_root, monkeypatch):
+    storage = open_storage(s3_root)
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", modes[0])
+    place = (s3_client(), storage.bucket, f"{storage.prefix}big")
+    parts._Upload(*place, big, parts._begin(*place), {}).send(1)
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", modes[1])
+    storage.upload_file(big, "big")
+    with storage.fetch("big") as copy:
+        assert copy.read_bytes() == big.read_bytes()

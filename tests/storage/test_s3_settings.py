@@ -297,7 +297,9 @@ def test_addresses_that_only_look_wrong_are_taken(monkeypatch, address):
     open_storage("s3://bucket/x").check_settings()
 
 
-@pytest.mark.parametrize("address", ["http://me:word@minio.example", "http://me:w/ord@minio.example", "me@minio.example:9000"])
+@pytest.mark.parametrize(
+    "address", ["http://me:word@minio.example", "http://me:w/ord@minio.example", "me@minio.example:9000"]
+)
 def test_a_user_in_an_endpoint_is_refused(monkeypatch, address):
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     with pytest.raises(UsageError, match="S3 addresses hold no user or password") as refused:
