@@ -296,3 +296,12 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch, unused_endpoint):
         pass
     assert f"the proxy {unused_endpoint.removeprefix('http://')} (http_proxy)" in str(failed.value)
     assert "add mlflow.example to NO_PROXY" in str(failed.value)
+
+
+def test_a_refusal_through_a_proxy_names_the_proxy(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    monkeypatch.setenv("http_proxy", "http://me:pr0xy-passw0rd@proxy.example:3128")
+    with pytest.raises(ServiceError, match="refuses: 403 Forbidden") as failed, service_errors():
+        raise MlflowException("403 Forbidden")
+    assert "the proxy proxy.example:3128 (http_proxy)" in str(failed.value)
+    assert "pr0xy" not in str(failed.value)
