@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lesiongen import limits
-from lesiongen.diffusion.damage import told_as_damage
+from lesiongen.damage import told_as_damage
 from lesiongen.diffusion.model_index import UNUSED_PARTS, read_index
 from lesiongen.diffusion.weight_files import plain_name, variant_of
 from lesiongen.errors import DataError, UsageError

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from lesiongen.declared_weights import check_all_loaded, check_declared_size
-from lesiongen.diffusion.damage import told_as_damage
+from lesiongen.damage import told_as_damage
 from lesiongen.diffusion.family import (
     CaptionEncoder,
     Conditioning,

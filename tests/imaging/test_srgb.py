@@ -182,7 +182,7 @@ def test_what_is_stored_shows_the_same_pixels_as_the_source(kind):
     for image, icc in itertools.product((noise(), noise("L")), (P3, ADOBE, GREY, P3 + b"junk behind")):
         data = file_of(image, kind, icc_profile=icc)
         picture = clean(data)
-        assert picture.digest == content_digest(decode(data)) == content_digest(decode(picture.data))
+        assert content_digest(decode(picture.data)) == content_digest(decode(data))
 
 
 def test_a_profile_with_a_private_tag_is_applied_before_it_is_dropped():

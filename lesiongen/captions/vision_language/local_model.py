@@ -12,6 +12,7 @@ from lesiongen.captions.vision_language.backend import Answer
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
 from lesiongen.captions.vision_language.local_files import files_digest, local_files
 from lesiongen.captions.vision_language.question import Question
+from lesiongen.damage import first_line, told_as_damage
 from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.errors import UsageError
 
@@ -26,7 +27,7 @@ class LocalModel:
 
     Raises:
         UsageError: The model cannot be loaded, or requires custom code.
-        DataError: Its configuration does not fit its weights.
+        DataError: Its configuration or its weights are damaged, or do not fit together.
     """
 
     def __init__(self, config: VisionLanguageConfig) -> None:
@@ -121,6 +122,19 @@ def _conversation(question: Question) -> list[dict[str, Any]]:
 
 
 def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
+    with told_as_damage(folder):
+        processor, model, info = _parts(folder, name, device)
+        check_all_loaded(folder, info)
+        processor.tokenizer.padding_side = "left"
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        # Sampling settings that a model brings along have no meaning in greedy decoding, and transformers warns of them.
+        model.generation_config.update(temperature=None, top_p=None, top_k=None)
+    return processor, model.to(device).eval()
+
+
+def _parts(folder: Path, name: str, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:
+    """Returns the processor, the model, and what transformers tells of how the model was loaded."""
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     kind, local = AutoModelForImageTextToText, {"local_files_only": True, "trust_remote_code": False}
@@ -132,18 +146,12 @@ def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise UsageError(
-            f"vision_language.model = {name!r} cannot be loaded: {str(error).strip().splitlines()[0]}",
+            f"vision_language.model = {name!r} cannot be loaded: {first_line(error)}",
             hint="It must be an image-text-to-text model of the transformers library whose processor works without "
             "torchvision (SmolVLM, Idefics3, LLaVA); models that take video too, such as Qwen2-VL, are served by "
             "vLLM or Ollama instead.",
         ) from error
-    check_all_loaded(folder, info)
-    processor.tokenizer.padding_side = "left"
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
-    # Sampling settings that a model brings along have no meaning in greedy decoding, and transformers warns of them.
-    model.generation_config.update(temperature=None, top_p=None, top_k=None)
-    return processor, model.to(device).eval()
+    return processor, model, info
 
 
 def _precision(device: torch.device) -> torch.dtype:

@@ -146,3 +146,33 @@ def test_weights_that_are_not_in_the_files_are_not_made_up(folders, tmp_path):
     save_file({name: value for name, value in tensors.items() if name != lost}, weights, {"format": "pt"})
     with pytest.raises(DataError, match="asks for 1 tensors that the weights do not have"):
         LocalModel(config(str(folder)))
+
+
+def _with_size(value):
+    def harm(folder):
+        path = folder / "config.json"
+        described = json.loads(path.read_text())
+        described["text_config"]["hidden_size"] = value
+        path.write_text(json.dumps(described))
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(lambda folder, text=text: (folder / "config.json").write_text(text) for text in ("[]", '"x"', "null")),
+        lambda folder: (folder / "config.json").write_text("[" * 100_000),
+        lambda folder: (folder / "model.safetensors").write_bytes(b"\x07damaged"),
+        _with_size(0),
+        _with_size("a"),
+    ],
+    ids=["list", "text", "null", "nested", "weights", "zero", "word"],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_damaged_model_is_an_error_that_names_it(folders, tmp_path, harm):
+    folder = shutil.copytree(folders["llava"], tmp_path / "llava")
+    harm(folder)
+    with pytest.raises((DataError, UsageError), match="llava.* cannot be loaded: .") as caught:
+        LocalModel(config(str(folder)))
+    assert caught.value.hint

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from lesiongen.errors import DataError
 
-__all__ = ["told_as_damage"]
+__all__ = ["first_line", "told_as_damage"]
 
 # diffusers, transformers and torch check little of a configuration: a wrong value fails where it is first used.
 _DAMAGE: tuple[type[Exception], ...] = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, AssertionError, MemoryError,
-    SafetensorError,
+    SafetensorError, StrictDataclassError,
 )  # fmt: skip
 
 
@@ -31,7 +32,11 @@ def told_as_damage(folder: Path, *further: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, *further) as error:
-        problem = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
-            f"{folder} cannot be loaded: {problem[0][:300]}", hint="Copy or download the model again."
+            f"{folder} cannot be loaded: {first_line(error)}", hint="Copy or download the model again."
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Returns the beginning of an error's message, or the error's type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
