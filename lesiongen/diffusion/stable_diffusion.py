@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.damage import told_as_damage
+from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.diffusion.family import (
     CaptionEncoder,
     Conditioning,

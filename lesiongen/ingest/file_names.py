@@ -1,9 +1,10 @@
 """Names of the files in a source: which files are a system's own, and names that are not UTF-8."""
 
 import re
+import unicodedata
 from pathlib import PurePosixPath
 
-__all__ = ["is_system_file", "readable_name", "readable_path"]
+__all__ = ["composed", "is_system_file", "readable_name", "readable_path"]
 
 _SYSTEM_NAMES = {
     "__macosx",
@@ -23,6 +24,11 @@ _SYSTEM_NAMES = {
 }
 """What macOS, Windows, network drives and Python put into folders, in lower case."""
 _SURROGATES = re.compile("[\udc80-\udcff]")
+
+
+def composed(text: str) -> str:
+    """Returns a name with accented letters as one character each: macOS takes them apart in file names."""
+    return unicodedata.normalize("NFC", text)
 
 
 def is_system_file(key: str) -> bool:

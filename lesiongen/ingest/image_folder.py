@@ -1,6 +1,5 @@
 """A folder of images with a table, in the layout of Hugging Face's ``imagefolder``."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -11,7 +10,8 @@ from lesiongen.dataset import resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.images import NOT_THERE, ImageIndex
+from lesiongen.ingest.file_names import composed
+from lesiongen.ingest.images import ABSOLUTE, NOT_THERE, ImageIndex
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
@@ -147,14 +147,15 @@ class ImageFolderReader(Reader):
         return Row(row.table, row.line, image, key, image_id, diagnosis, values)
 
     def _key(self, row: TableRow, image: Field, folder: str, index: ImageIndex) -> str:
-        # An address on the web names the file by its last part.
-        address = urlsplit(image.text) if "://" in image.text else None
-        named = Field(image.column, unquote(PurePosixPath(address.path).name)) if address else image
+        named = _named_by_address(image) if "://" in image.text else image
         try:
-            if self._match == "stem":
-                return index.of_stem(named)
-            return index.of_name(named) if address or self._match == "name" else index.of_path(named, folder)
+            if named is not image or self._match == "name":
+                return index.of_name(named, any_ending=self._match == "stem")
+            return index.of_stem(named) if self._match == "stem" else index.of_path(named, folder)
         except FieldError as error:
+            if error.reason == ABSOLUTE and (elsewhere := index.elsewhere(named)):
+                reason = f"{ABSOLUTE}, or add --option match=name, which finds {elsewhere} by its name"
+                raise FieldError(image, reason) from error
             found = self._found_otherwise(row, named, index) if error.reason == NOT_THERE else None
             raise FieldError(image, f"{error.reason}, but {found}" if found else error.reason) from error
 
@@ -212,6 +213,15 @@ class ImageFolderReader(Reader):
         return row.field(next(present, name))
 
 
+def _named_by_address(image: Field) -> Field:
+    """Returns the file's name in an address on the web, which is the last part of its path."""
+    try:
+        path = urlsplit(image.text).path
+    except ValueError as error:
+        raise FieldError(image, "is not a valid web address") from error
+    return Field(image.column, unquote(PurePosixPath(path).name))
+
+
 def _tables_named(index: ImageIndex, *names: str) -> list[str]:
     return [key for key in index.tables if key in names or PurePosixPath(key).name in names]
 
@@ -240,7 +250,7 @@ def _folders_are_labels(index: ImageIndex) -> bool:
 def _row_of_image(key: str, index: ImageIndex) -> Row | Rejection:
     path = PurePosixPath(key)
     # macOS takes accented letters apart in names of folders, which are the classes here.
-    image, label = Field("file", path.name), Field("folder", unicodedata.normalize("NFC", path.parent.name))
+    image, label = Field("file", path.name), Field("folder", composed(path.parent.name))
     if not label.text:
         return Rejection(key, None, None, None, "lies in no folder, which would be its diagnosis")
     try:

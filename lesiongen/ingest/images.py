@@ -1,7 +1,6 @@
 """The images that a source holds, by name."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -9,11 +8,13 @@ import xxhash
 
 from lesiongen import limits
 from lesiongen.errors import DataError
+from lesiongen.ingest.file_names import composed
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
+from lesiongen.ingest.unreadable import Unreadable
 from lesiongen.storage import StoredObject
 
-__all__ = ["NOT_THERE", "ImageIndex"]
+__all__ = ["ABSOLUTE", "NOT_THERE", "ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 # Pictures of one size make files of one size.
@@ -25,8 +26,15 @@ _DOCUMENTS = {
     *(".csv", ".tsv", ".tab", ".jsonl", ".parquet", ".xlsx", ".xls", ".json", ".yaml", ".yml", ".xml"),
     *(".txt", ".md", ".rst", ".pdf", ".html", ".docx", ".log", ".py", ".ipynb", ".sh"),
 }
+# Files that a collection brings along without an ending.
+_DOCUMENT_NAMES = {
+    *("readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "contributing"),
+    *("version", "manifest", "checksums", "md5sums", "sha256sums", "makefile", "dockerfile"),
+}
 NOT_THERE = "there is no such image"
 """Why a row is refused whose image is not found."""
+ABSOLUTE = "is an absolute path; give a path from the folder of the table"
+"""Why a row is refused whose image is named by its place on some machine."""
 _DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
 
 
@@ -56,9 +64,9 @@ class ImageIndex:
         self._unpacked_here: dict[str, str] = {}
         self._named: set[str] = set()
         self._stems_named: set[str] = set()
+        self._stems_named_outside: set[str] = set()
         self._looked_into_archives = False
-        self._unreadable: dict[str, str] = {}
-        self._unreadable_named: set[str] = set()
+        self._unreadable = Unreadable()
         for item in source.list():
             self._add(item)
         for key, reason in source.unreadable.items():
@@ -66,14 +74,15 @@ class ImageIndex:
 
     def _add(self, item: StoredObject) -> str | None:
         """Adds a file; returns the key of an image that can be used."""
-        path, key = PurePosixPath(item.key), _composed(item.key)
+        path, key = PurePosixPath(item.key), composed(item.key)
         if path.suffix.lower() not in SUFFIXES | _UNREAD:
             self.tables.append(item.key)
             return None
         if self._is_ignored(path):
             return None
         if key in self._images:
-            self._unreadable[key] = "has the same name as another file but for how its accents are stored: rename one"
+            reason = "has the same name as another file but for how its accents are stored: rename one"
+            self._unreadable.add(key, reason)
             return None
         self._images[key] = item
         self._by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
@@ -84,11 +93,13 @@ class ImageIndex:
 
     def _add_unreadable(self, key: str, reason: str) -> None:
         path = PurePosixPath(key)
-        if path.suffix.lower() not in SUFFIXES | _UNREAD and not key.endswith("/"):
+        image = path.suffix.lower() in SUFFIXES | _UNREAD
+        if not image and not key.endswith("/"):
             self.tables.append(key)
         # A link to nothing may have been one to a folder: what is no document counts.
-        if path.suffix.lower() not in _DOCUMENTS and not self._is_ignored(path):
-            self._unreadable[_composed(key)] = reason
+        document = path.suffix.lower() in _DOCUMENTS or (not image and path.stem.lower() in _DOCUMENT_NAMES)
+        if not self._is_ignored(path) and (key.endswith("/") or not document):
+            self._unreadable.add(composed(key), reason)
 
     def _is_ignored(self, path: PurePosixPath) -> bool:
         return path.stem.endswith(self._ignore) or not self._ignore_folders.isdisjoint(path.parts[:-1])
@@ -107,7 +118,7 @@ class ImageIndex:
             for item in listing:
                 if key := self._add(item):
                     self._archive_of[key] = folder
-                    here = PurePosixPath(folder).parent / PurePosixPath(key).relative_to(_composed(folder))
+                    here = PurePosixPath(folder).parent / PurePosixPath(key).relative_to(composed(folder))
                     self._unpacked_here[key] = _lower_ending(here.as_posix())
                     self._from_archive.setdefault(self._unpacked_here[key], []).append(key)
         names = {PurePosixPath(key).name for key in outside}
@@ -116,7 +127,7 @@ class ImageIndex:
 
     def lacks_any(self, stems: Iterable[str]) -> bool:
         """Tells whether of some of these names, without suffix, there is no image that an archive might hold."""
-        return self._source.has_archives and any(_composed(stem) not in self._by_stem for stem in stems)
+        return self._source.has_archives and any(composed(stem) not in self._by_stem for stem in stems)
 
     @property
     def keys(self) -> list[str]:
@@ -126,17 +137,18 @@ class ImageIndex:
     @property
     def not_read(self) -> str:
         """A sentence on what of the source cannot be read, to be put behind what it holds; blank where all can be."""
-        return "".join(f" It also holds {key}, which {reason}." for key, reason in [*self._unreadable.items()][:1])
+        return f" It also holds {self._unreadable.first}." if self._unreadable.first else ""
 
     def image_id(self, key: str) -> str:
         """Returns the id of an image that has none in a table: its path without the ending.
 
-        Where two images differ in nothing but their ending (``2.jpg``, ``2.png``), both ids keep it.
+        Where two images differ in nothing but their ending (``2.jpg``, ``2.png``), both ids keep it, and so does one
+        whose path without the ending is another image's (``2.jpg.png``).
         """
-        path = _composed(key)
+        path = composed(key)
         plain = _without_ending(path)
         several = sum(_ending(other) in SUFFIXES for other in self._by_plain_path.get(plain, [])) > 1
-        return path if several else plain
+        return path if several or plain in self._images else plain
 
     def _is_beside_another(self, key: str) -> bool:
         """Tells whether a file is in a format that is not read, and another was taken for it; counts it then.
@@ -186,11 +198,11 @@ class ImageIndex:
             field: The column that names the image.
             absent: What it means that there is none: ``missing`` where that is usual for the collection.
         """
-        stem = _composed(field.text)
+        stem = composed(field.text)
         if stem not in self._by_stem:
             self.look_into_archives()
         if stem not in self._by_stem:
-            self._check_readable(field, (key for key in self._unreadable if PurePosixPath(key).stem == stem))
+            self._unreadable.check(field, self._unreadable.of_stem(stem))
         return self._only(field, self._by_stem.get(stem, []), absent)
 
     def of_name(self, field: Field, *, any_ending: bool = False) -> str:
@@ -206,13 +218,12 @@ class ImageIndex:
         if not keys and any_ending:
             keys = self._by_stem.get(PurePosixPath(_name(field)).stem, [])
         if not keys:
-            name = _name(field)
-            self._check_readable(field, (key for key in self._unreadable if PurePosixPath(key).name == name))
+            self._unreadable.check(field, self._unreadable.of_name(_name(field)))
         return self._only(field, keys, "rejected")
 
     def elsewhere(self, field: Field) -> str | None:
         """Returns the key of an image that `of_name` would find, and that is not at the path that the field gives."""
-        return next((key for key in self._of_name(field) if key != _composed(field.text)), None)
+        return next((key for key in self._of_name(field) if key != composed(field.text)), None)
 
     def _of_name(self, field: Field) -> list[str]:
         name = _name(field)
@@ -224,23 +235,29 @@ class ImageIndex:
         if not keys:
             raise FieldError(field, NOT_THERE, absent)
         keys = [key for key in keys if key not in self._archive_of] or keys
+        stems = {PurePosixPath(key).stem for key in keys}
         self._named.update(keys)
-        self._stems_named.update(PurePosixPath(key).stem for key in keys)
+        self._stems_named |= stems
+        if keys[0] not in self._archive_of:
+            self._stems_named_outside |= stems
         if read := [key for key in keys if _ending(key) in SUFFIXES]:
             self._source.unused |= dict.fromkeys(self._images[key].key for key in keys if key not in read)
             keys = read
         # HAM10000 is handed on with its folders doubled; copies of one size are one image.
-        if not self._are_copies(keys):
+        if not self._are_copies(field, keys):
             raise FieldError(field, f"several different images have this name: {', '.join(keys[:3])}")
         return self._checked(field, keys[0])
 
-    def _are_copies(self, keys: list[str]) -> bool:
+    def _are_copies(self, field: Field, keys: list[str]) -> bool:
         items = [self._images[key] for key in keys]
         if len({item.size for item in items}) > 1:
             return False
         if len(items) == 1 or not any(_ending(item.key) in _UNCOMPRESSED for item in items):
             return True
-        return len({xxhash.xxh3_128_digest(self._source.read_bytes(item.key)) for item in items}) == 1
+        try:
+            return len({xxhash.xxh3_128_digest(self._source.read_bytes(item.key)) for item in items}) == 1
+        except DataError as error:
+            raise FieldError(field, f"one of several images of this name cannot be read: {error.args[0]}") from error
 
     def of_path(self, field: Field, folder: str) -> str:
         """Returns the key of the image at a path relative to a folder of the source.
@@ -251,15 +268,15 @@ class ImageIndex:
         if ".." in path.parts:
             raise FieldError(field, "leaves the folder of its table; give a path inside it")
         if path.is_absolute() or _DRIVE.match(field.text):
-            raise FieldError(field, "is an absolute path; give a path from the folder of the table")
+            raise FieldError(field, ABSOLUTE)
         # A backslash separates folders, but may on Unix also be a character of the name.
         names = dict.fromkeys((field.text, path.as_posix()))
-        wanted = [_composed((PurePosixPath(folder) / name).as_posix()) for name in names]
+        wanted = [composed((PurePosixPath(folder) / name).as_posix()) for name in names]
         key = self._found(wanted)
         if key is None and self.look_into_archives():
             key = self._found(wanted)
         if key is None:
-            self._check_readable(field, wanted)
+            self._unreadable.check(field, wanted)
             raise FieldError(field, NOT_THERE)
         self._named.add(key)
         return self._checked(field, key)
@@ -267,16 +284,6 @@ class ImageIndex:
     def _found(self, paths: Iterable[str]) -> str | None:
         found = (key for path in paths for place in (path, self._source.behind_links(path)) if (key := self._at(place)))
         return next(found, None)
-
-    def _check_readable(self, field: Field, keys: Iterable[str]) -> None:
-        """Refuses a name whose file is there and cannot be read, which then counts with its row."""
-        for key in keys:
-            if reason := self._unreadable.get(key):
-                self._unreadable_named.add(key)
-                raise FieldError(field, f"the image {key} {reason}")
-            folders = (f"{folder}/" for folder in PurePosixPath(key).parents)
-            if closed := next((folder for folder in folders if folder in self._unreadable), None):
-                raise FieldError(field, f"the folder {closed} {self._unreadable[closed]}")
 
     def _at(self, path: str) -> str | None:
         if path in self._images:
@@ -299,9 +306,7 @@ class ImageIndex:
 
     def unreadable(self) -> Iterator[Rejection]:
         """Yields the files and folders that are there and cannot be read, but for those that a row has named."""
-        for key, reason in self._unreadable.items():
-            if key not in self._unreadable_named:
-                yield Rejection(key, None, None, None, reason)
+        yield from self._unreadable.not_named()
 
     def unnamed(self, table: str, elsewhere: Mapping[str, Rejection] | None = None) -> Iterator[Rejection]:
         """Yields the images that no row has named, but for those of archives from which nothing was named.
@@ -318,15 +323,10 @@ class ImageIndex:
                 continue
             archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
             # A copy of what a row has named outside of the archives is no stray.
-            copied = stem in self._stems_named or self._unpacked_here.get(key) in paths
+            copied = stem in self._stems_named_outside or self._unpacked_here.get(key) in paths
             if archive is None or (archive in used and not copied):
                 stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
                 yield (elsewhere or {}).get(stem, stray)
-
-
-def _composed(text: str) -> str:
-    """Writes accented letters as one character each: macOS takes them apart in file names, tables do not."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _with_slashes(path: str) -> str:
@@ -336,7 +336,7 @@ def _with_slashes(path: str) -> str:
 
 def _name(field: Field) -> str:
     """Returns the file's name at the end of a path, as names are compared."""
-    return PurePosixPath(_composed(_with_slashes(field.text))).name
+    return PurePosixPath(composed(_with_slashes(field.text))).name
 
 
 def _without_ending(path: str) -> str:

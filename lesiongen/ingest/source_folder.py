@@ -38,8 +38,9 @@ class SourceFolder(ReadOnlyStorage):
     """A folder that the user has named, with all that its links lead to.
 
     Hub caches, DVC and git-annex keep the files elsewhere and links in the folder. A folder is read once: a link to one
-    that is read already gives its files a second name and not a second time. A link to a folder around it would lead
-    round in circles, and is not followed. A key is looked up in what was listed, so none can lead anywhere else.
+    that is read already gives its files a second name and not a second time. A link to a folder around it, or around
+    the source, would lead round in circles, and is not followed. A key is looked up in what was listed, so none can
+    lead anywhere else.
 
     Args:
         folder: The folder.
@@ -60,7 +61,8 @@ class SourceFolder(ReadOnlyStorage):
         self._files: dict[str, tuple[str, int]] = {}
         self._links: deque[_Folder] = deque()
         self._keys_of_folders: dict[str, str] = {}
-        self._walk(_Folder(root, os.path.realpath(root), ""))
+        self._root = os.path.realpath(root)
+        self._walk(_Folder(root, self._root, ""))
         if "/" in self.unreadable:
             raise StorageError(f"The folder {self.uri} {self.unreadable['/']}")
 
@@ -110,7 +112,8 @@ class SourceFolder(ReadOnlyStorage):
         return None
 
     def _add_link(self, link: _Folder, folder: _Folder) -> None:
-        if Path(folder.real).is_relative_to(link.real):
+        # Around the source all of it would be read once more, with what lies beside it.
+        if Path(folder.real).is_relative_to(link.real) or Path(link.real) in Path(self._root).parents:
             self.circular.append(link.prefix[:-1])
         else:
             self._links.append(link)

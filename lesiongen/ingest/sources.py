@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorage, ZipStorage, check_expansion
-from lesiongen.ingest.file_names import is_system_file, readable_path
+from lesiongen.ingest.file_names import composed, is_system_file, readable_path
 from lesiongen.ingest.source_folder import SourceFolder
 from lesiongen.progress import progress
 from lesiongen.storage import (
@@ -46,7 +47,7 @@ _READ_AHEAD = 8 << 20
 
 def name_of(source: str) -> str:
     """Returns the name of a source: the last part of its address, without the ending of an archive."""
-    address = source.rstrip("/") if "://" in source else readable_path(Path(source).resolve().as_posix())
+    address = source.rstrip("/") if "://" in source else readable_path(Path(os.path.abspath(source)).as_posix())
     name = address.rpartition("/")[2]
     return name[: len(name) - len(_ending(name))] or "dataset"
 
@@ -73,7 +74,8 @@ class Source(ReadOnlyStorage):
         local = place if isinstance(place, SourceFolder) else None
         self.unreadable = local.unreadable if local else {}
         """Keys of files, and of folders with a slash behind, that cannot be read, and why."""
-        self._linked_folders = local.linked_folders if local else {}
+        links = local.linked_folders if local else {}
+        self._linked_folders = {composed(key): composed(target) for key, target in links.items()}
         self.closed = dict.fromkeys(local.circular if local else (), "a link to a folder around it is not followed")
         """Keys of what is not looked into, and why."""
         self.unused: dict[str, None] = {}
@@ -130,7 +132,10 @@ class Source(ReadOnlyStorage):
         return self._members.get(key, (self._place, key))
 
     def behind_links(self, key: str) -> str:
-        """Returns the key under which a file is listed, given one that leads through links to folders."""
+        """Returns the key under which a file is listed, given one that leads through links to folders.
+
+        Both are as `composed` writes them.
+        """
         parts = PurePosixPath(key).parts
         done: tuple[str, ...] = ()
         for part in parts[:-1]:

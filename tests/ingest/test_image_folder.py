@@ -314,11 +314,24 @@ def test_images_that_differ_in_their_ending_alone_are_two(make_folder, tmp_path,
     assert set(samples_of(source, tmp_path / "out")) == {"nv/1", "nv/2.jpg", "nv/2.png", "mel/2"}
 
 
-def test_an_id_that_is_there_twice_names_both_images(make_folder, tmp_path):
-    source = make_folder("", ["nv/2.jpg", "nv/2.png", "nv/2.jpg.png"])
+def test_images_whose_names_differ_in_their_endings_have_different_ids(make_folder, tmp_path):
+    names = {"nv/2.jpg", "nv/2.png", "nv/2.jpg.png"}
+    source = make_folder("", sorted(names))
     (source / "metadata.csv").unlink()
-    with pytest.raises(DataError, match=r"nv/2\.jpg\.png.*duplicate image_id 'nv/2\.jpg', first used by nv/2\.jpg"):
-        samples_of(source, tmp_path / "out")
+    assert set(samples_of(source, tmp_path / "out")) == names
+
+
+@pytest.mark.parametrize("match", ["path", "name", "stem"])
+def test_an_address_that_is_none_is_a_row_that_cannot_be_used(make_folder, tmp_path, match):
+    source = make_folder("file_name,dx\nhttp://[1.png,nv\n", ["a.png"])
+    with pytest.raises(DataError, match=r"row 2, file_name = 'http://\[1.png': is not a valid web address"):
+        samples_of(source, tmp_path / "out", options={"match": match})
+
+
+@pytest.mark.parametrize("address", ["https://x.org/files/a.png?size=2", "https://x.org/files/a"])
+def test_an_address_names_a_file_though_names_have_no_ending(make_folder, tmp_path, address):
+    source = make_folder(f"file_name,dx\n{address},nv\nb,nv\n", NAMES[:2])
+    assert set(samples_of(source, tmp_path / "out", options={"match": "stem"})) == {"images/a", "images/b"}
 
 
 @pytest.mark.parametrize("name", ["images\\a.png", ".\\images\\a.png", "images\\sub\\..\\a.png", "images/a.png"])
@@ -340,7 +353,7 @@ def test_colons_and_backslashes_may_belong_to_a_name(make_folder, tmp_path, name
 @pytest.mark.parametrize("name", ["C:\\Users\\x\\a.png", "c:/x/a.png", "/home/x/a.png", "\\\\server\\x\\a.png"])
 def test_a_path_on_another_computer_is_refused_with_a_way_out(make_folder, tmp_path, name):
     source = make_folder(f"file_name,dx\n{name},nv\n", NAMES[:1])
-    expected = "is an absolute path; give a path from the folder of the table, but images/a.png is there: add --option"
+    expected = "is an absolute path; give a path from the folder of the table, or add --option match=name"
     with pytest.raises(DataError, match=expected):
         samples_of(source, tmp_path / "out")
     assert set(samples_of(source, tmp_path / "named", options={"match": "name"})) == {"images/a"}

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lesiongen.storage import CHUNK, open_storage
 
 from . import miniatures
 from .cases import CASES
+from .miniatures import write_csv, write_picture
 from .test_sources import packed
 
 HAM = IngestConfig(format="ham10000")
@@ -303,3 +305,40 @@ def test_what_lies_outside_wins_whatever_its_format_and_the_order_of_the_rows(ma
     stored = {sample.image_id: sample.image for sample in Dataset.open(str(tmp_path / "out")).samples()}
     assert stored["ISIC_0"] == (tmp_path / "more" / "ISIC_0.jpg").read_bytes()
     assert stored["ISIC_1"] == (images / "ISIC_1.png").read_bytes()
+
+
+@pytest.mark.parametrize("outside", [(), ("2.jpg",)], ids=["in the archive", "beside it"])
+def test_an_image_of_another_ending_in_an_archive_is_no_copy_of_one_within(tmp_path, outside):
+    source = tmp_path / "source"
+    for number, name in enumerate(("2.jpg", "2.png", "3.png")):
+        write_picture(tmp_path / "in" / name, seed=number)
+    source.mkdir()
+    with zipfile.ZipFile(source / "images.zip", "w") as archive:
+        for path in sorted((tmp_path / "in").iterdir()):
+            archive.write(path, path.name)
+    for name in outside:
+        shutil.copy(tmp_path / "in" / name, source / name)
+    rows = [{"file_name": name, "diagnosis": "nv"} for name in ("2.jpg", "3.png")]
+    write_csv(source / "metadata.csv", ("file_name", "diagnosis"), rows)
+    config = IngestConfig(format="image_folder", options={"match": "name"}, on_error="reject", max_rejected=1)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert [item.file for item in result.rejected] == ([] if outside else ["images/2.png"])
+
+
+def test_a_damaged_copy_is_a_row_that_cannot_be_used(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for seed, name in enumerate(("a", "b")):
+        write_picture(tmp_path / f"{name}.bmp", seed=seed)
+    with zipfile.ZipFile(source / "images.zip", "w") as archive:
+        for member in ("one/a.bmp", "two/a.bmp", "b.bmp"):
+            archive.write(tmp_path / Path(member).name, member)
+    data = bytearray((source / "images.zip").read_bytes())
+    data[len("one/a.bmp") + 30 + 60] ^= 0xFF  # within the pixels of the first member, behind its header
+    (source / "images.zip").write_bytes(data)
+    rows = [{"file_name": name, "diagnosis": "nv"} for name in ("a.bmp", "b.bmp")]
+    write_csv(source / "metadata.csv", ("file_name", "diagnosis"), rows)
+    config = IngestConfig(format="image_folder", options={"match": "name"}, on_error="reject", max_rejected=1)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert result.accepted == 1
+    assert "one of several images of this name cannot be read" in result.rejected[0].reason

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ import pytest
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError
 from lesiongen.ingest import IngestConfig, IngestResult, ingest
+from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.output import check_output
-from lesiongen.ingest.sources import open_source
+from lesiongen.ingest.rows import Field, FieldError
+from lesiongen.ingest.sources import name_of, open_source
 
 from .miniatures import picture, write_csv, write_picture
 
@@ -303,3 +306,55 @@ def test_a_source_and_an_output_with_names_in_other_encodings(tmp_path):
     assert taken(source, tmp_path / "Aus gäbe").accepted == 12
     manifest = Dataset.open(str(tmp_path / "Aus gäbe")).manifest
     assert (manifest.name, manifest.origin["source"]) == ("Kase-und-Haut", f"{tmp_path}/Käse und Haut")
+
+
+def test_a_link_to_a_folder_around_the_source_is_not_followed_from_elsewhere(tmp_path):
+    source = two_classes(tmp_path / "home" / "source")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "home")
+    write_picture(tmp_path / "home" / "private" / "1.png", seed=50)
+    (source / "out").symlink_to(tmp_path / "elsewhere")
+    with open_source(str(source)) as opened:
+        assert {item.key.split("/")[0] for item in opened.list()} == {"nv", "mel"}
+        assert set(opened.closed) == {"out/up"}
+
+
+def test_a_path_through_a_link_is_found_however_accents_are_stored(tmp_path):
+    source = tmp_path / "source"
+    for number in range(6):
+        write_picture(source / unicodedata.normalize("NFD", "Häute") / f"{number}.png", seed=number)
+    (source / unicodedata.normalize("NFD", "Läsionen")).symlink_to(unicodedata.normalize("NFD", "Häute"))
+    table(source, [unicodedata.normalize("NFC", f"Läsionen/{number}.png") for number in range(6)])
+    assert taken(source, tmp_path / "out").accepted == 6
+
+
+def test_a_dataset_has_the_name_of_the_link_that_was_given(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0f3a").write_bytes(b"")
+    (tmp_path / "skin.zip").symlink_to(tmp_path / "blobs" / "0f3a")
+    assert name_of(str(tmp_path / "skin.zip")) == "skin"
+
+
+@pytest.mark.parametrize("name", ["README", "LICENSE", "CITATION.cff"])
+def test_a_document_that_is_a_broken_link_is_no_image(tmp_path, name):
+    source = two_classes(tmp_path / "source")
+    (source / name).symlink_to("nowhere")
+    assert taken(source, tmp_path / "out").accepted == 12
+
+
+def test_thousands_of_broken_links_are_told_in_no_time(tmp_path):
+    source = tmp_path / "source"
+    names = [f"{number}.png" for number in range(4_000)]
+    table(source, ["good.png", *names])
+    write_picture(source / "good.png", seed=1)
+    for name in names:
+        (source / name).symlink_to("nowhere")
+    start = time.process_time()
+    for match in ("name", "stem"):
+        with open_source(str(source)) as opened:
+            index = ImageIndex(opened)
+            find = index.of_stem if match == "stem" else index.of_name
+            for name in names:
+                with pytest.raises(FieldError, match="target does not exist"):
+                    find(Field("file_name", name.removesuffix(".png") if match == "stem" else name))
+    assert time.process_time() - start < 10

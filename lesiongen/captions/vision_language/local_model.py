@@ -128,7 +128,7 @@ def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        # Sampling settings that a model brings along have no meaning in greedy decoding, and transformers warns of them.
+        # Sampling settings of a model have no meaning in greedy decoding, and transformers warns of them.
         model.generation_config.update(temperature=None, top_p=None, top_k=None)
     return processor, model.to(device).eval()
 
