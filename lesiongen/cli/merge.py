@@ -104,6 +104,8 @@ def _show(report: Mapping[str, Any]) -> None:
     if report["label_conflicts"]:
         text = f"  {report['label_conflicts']:,} images have another diagnosis in another dataset"
         console.print(text, style="yellow", markup=False)
+    if report["overlapping_classes"]:
+        console.print(f"  {report['overlapping_classes']}", style="yellow", markup=False)
     console.print(f"  licence: {report['licence']}", markup=False)
     for conflict in report["licence_conflicts"]:
         console.print(f"  licence conflict: {conflict}", style="red", markup=False)

@@ -10,10 +10,12 @@ from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSE
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
 from lesiongen.dataset.taxonomy import (
     DIAGNOSES,
+    FIRST_LEVELS,
     MALIGNANCY,
     REFERENCE_DIAGNOSES,
     Diagnosis,
     diagnosis_phrase,
+    overlapping_classes,
     resolve_diagnosis,
 )
 from lesiongen.dataset.writer import DatasetWriter
@@ -21,6 +23,7 @@ from lesiongen.dataset.writer import DatasetWriter
 __all__ = [
     "AGE_BANDS",
     "DIAGNOSES",
+    "FIRST_LEVELS",
     "MALIGNANCY",
     "GROUP_COLUMNS",
     "MANIFEST_NAME",
@@ -43,6 +46,7 @@ __all__ = [
     "groups",
     "is_synthetic",
     "join_parts",
+    "overlapping_classes",
     "part_of",
     "resolve_diagnosis",
 ]

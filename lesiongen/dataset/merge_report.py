@@ -11,6 +11,7 @@ from lesiongen.dataset.licences import CombinedLicence
 from lesiongen.dataset.merge_plan import MergePlan
 from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.schema import SPLITS
+from lesiongen.dataset.taxonomy import overlapping_classes
 from lesiongen.imaging import contact_sheet, decode
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 
@@ -50,6 +51,7 @@ def merge_summary(
         "images": len(kept),
         "sources": {str(source): _split_counts(rows) for source, rows in kept.groupby("source")},
         "classes": _counts(kept, dropped),
+        "overlapping_classes": overlapping_classes(kept["diagnosis"]),
         "licence": licence.text,
         "licence_conflicts": list(licence.conflicts),
         "leaks": plan.leaks,
@@ -140,6 +142,8 @@ def _result(summary: Mapping[str, Any]) -> list[Block]:
     if summary["label_conflicts"]:
         text = f"{summary['label_conflicts']} images have another diagnosis in another dataset: see Duplicates."
         blocks.append(Callout("warning", text))
+    if summary["overlapping_classes"]:
+        blocks.append(Callout("warning", f"{summary['overlapping_classes']}."))
     facts = {
         "images": summary["images"],
         "left out": len(summary["dropped"]),

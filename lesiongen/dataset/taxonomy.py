@@ -1,6 +1,7 @@
 """The diagnostic classes that the project knows, and the names under which public tables hold them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lesiongen.dataset.diagnosis_names import NAMES
@@ -8,10 +9,12 @@ from lesiongen.dataset.isic_names import ISIC_NAMES
 
 __all__ = [
     "DIAGNOSES",
+    "FIRST_LEVELS",
     "MALIGNANCY",
     "REFERENCE_DIAGNOSES",
     "Diagnosis",
     "diagnosis_phrase",
+    "overlapping_classes",
     "resolve_diagnosis",
 ]
 
@@ -76,7 +79,7 @@ MALIGNANCY = {"benign": "benign lesion", "malignant": "malignant lesion"}
 
 No diagnosis is one of them: a dataset has these two classes, or those of `DIAGNOSES`.
 """
-_FIRST_LEVELS = (*MALIGNANCY, "indeterminate")
+FIRST_LEVELS = (*MALIGNANCY, "indeterminate")
 
 
 def _plain(text: str) -> str:
@@ -100,7 +103,7 @@ def resolve_diagnosis(text: str) -> str | None:
     Of the ISIC archive's levels (``Benign:Cysts:Milium``) the most exact that is known counts.
     """
     first, *deeper = text.split(":")
-    if deeper and _plain(first) in _FIRST_LEVELS:
+    if deeper and _plain(first) in FIRST_LEVELS:
         return next((code for level in reversed(deeper) if (code := _CODES.get(_plain(level)))), None)
     return _CODES.get(_plain(text))
 
@@ -109,3 +112,15 @@ def diagnosis_phrase(code: str) -> str:
     """Returns the short name of a diagnosis; a label outside the taxonomy stands for itself."""
     known = DIAGNOSES.get(code)
     return known.name if known else MALIGNANCY.get(code, code)
+
+
+def overlapping_classes(classes: Iterable[str]) -> str | None:
+    """Returns a warning, without the full stop, where benign or malignant are classes beside exact diagnoses."""
+    names = sorted(set(classes))
+    exact = [name for name in names if name not in MALIGNANCY]
+    coarse = [name for name in names if name in MALIGNANCY]
+    if not exact or not coarse:
+        return None
+    shown = ", ".join(exact[:3]) + (", …" if len(exact) > 3 else "")
+    what = f"Class{'es' if len(coarse) > 1 else ''} {' and '.join(coarse)}"
+    return f"{what} beside exact diagnoses ({shown}): images of one disease may be in two classes"

@@ -25,25 +25,35 @@ class Columns:
     optional: Sequence[str] = ()
     sheet: str | None = None
     notes: list[str] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)
+    """The table's own names of columns that have a known one, once its header has been read."""
 
-    def has_all(self, key: str, header: Sequence[str]) -> bool:
+    def has_all(self, header: Sequence[str]) -> bool:
         """Tells whether a row names every required column."""
-        return set(self.required) <= set(self.named(key, [name.strip() for name in header]))
+        return set(self.required) <= set(self.matched([name.strip() for name in header]))
+
+    def matched(self, header: Sequence[str]) -> list[str]:
+        """Returns a header with known names for columns that differ from one in case, blanks, hyphens or underscores.
+
+        Several columns may match one name.
+        """
+        known = {_plain(name): name for name in reversed((*self.required, *self.optional))}
+        exact = {*self.required, *self.optional}
+        return [name if name in exact else known.get(_plain(name), name) for name in header]
 
     def named(self, key: str, header: Sequence[str]) -> list[str]:
-        """Returns a header with known names for columns that differ from one in case, blanks, hyphens or underscores.
+        """Returns a header as `matched` does.
 
         Raises:
             DataError: Two columns match one name.
         """
-        known = {_plain(name): name for name in reversed((*self.required, *self.optional))}
-        exact = {*self.required, *self.optional}
-        names = [name if name in exact else known.get(_plain(name), name) for name in header]
-        for name in exact & set(names):
+        names = self.matched(header)
+        for name in {*self.required, *self.optional} & set(names):
             own = list(dict.fromkeys(own for own, found in zip(header, names, strict=True) if found == name))
             if len(own) > 1:
                 listed = " and ".join(map(repr, own))
                 raise DataError(f"{key} has two columns for {name!r}: {listed}", hint="Rename or remove one of them.")
+        self.spelled.update((name, own) for name, own in zip(names, header, strict=True) if name != own)
         return names
 
 
@@ -59,7 +69,7 @@ def too_long(key: str, what: str) -> DataError:
 
 def check_no_title(key: str, rows: Sequence[tuple[int, list[str]]], columns: Columns) -> None:
     """Refuses a table with a title above its header, whose rows would be counted from the title's columns."""
-    at = next((at for at, (_, cells) in enumerate(rows) if columns.has_all(key, cells)), 0)
+    at = next((at for at, (_, cells) in enumerate(rows) if columns.has_all(cells)), 0)
     if at:
         line, title = rows[at][0], " ".join(filter(None, rows[0][1]))[:80]
         raise DataError(
@@ -81,9 +91,10 @@ def check_header(key: str, own: Sequence[str], columns: Columns) -> list[str]:
         return header
     for delimiter, words in _DELIMITERS.items():
         if len(header) == 1 and delimiter in header[0]:
+            stated = "" if delimiter == "\t" else f", or write the line sep={delimiter} above its header"
             raise DataError(
                 f"{key} is separated by {words}, not by commas: its header reads {header[0][:80]!r}",
-                hint="Save the table with commas.",
+                hint=f"Save the table with commas{stated}.",
             )
     others = "".join(f" {note}." for note in columns.notes if note.startswith(key))
     raise MissingColumn(

@@ -1,6 +1,7 @@
 """From a table's words to the dataset's values; what is blank or unknown becomes None, never a guess."""
 
 import math
+import re
 
 from lesiongen.concepts import read_report
 from lesiongen.dataset import SPLITS
@@ -45,6 +46,8 @@ def age(field: Field) -> float | None:
         years = float(text.removesuffix("+"))
     except ValueError:
         years = math.nan
+    if re.fullmatch(r"\d+,\d+", text):
+        raise FieldError(field, f"has a decimal comma: write {text.replace(',', '.')}")
     if not 0 <= years <= 120:
         raise FieldError(field, "is not an age in years between 0 and 120")
     return years

@@ -12,6 +12,7 @@ from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import composed
 from lesiongen.ingest.images import ABSOLUTE, NOT_THERE, ImageIndex
+from lesiongen.ingest.notes import looks_like_ids
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
@@ -114,6 +115,7 @@ class ImageFolderReader(Reader):
         files = self.columns.get("file_name", "file_name")
         known = (*self.columns.values(), *chain.from_iterable(ALIASES.values()))
         unread: dict[str, None] = {}
+        names_read: set[str] = set()
         for item in read_table(
             storage, table, [files], known, remedy=_NAME_FILES, sheet=self.config.options.get("sheet"), notes=self.notes
         ):
@@ -121,17 +123,20 @@ class ImageFolderReader(Reader):
                 if not checked:
                     self._check_labelled(item)
                     checked = True
-                read = {self._field(item, name).column for name in ALIASES if name != "split" or self._keeps_split}
-                unread |= dict.fromkeys(name for name in item.cells if name not in read)
+                used = {name: self._field(item, name).column for name in ALIASES}
+                names_read |= {name for name, column in used.items() if column in item.cells}
+                read = {column for name, column in used.items() if name != "split" or self._keeps_split}
+                unread |= dict.fromkeys(item.spelled.get(name, name) for name in item.cells if name not in read)
             yield item if isinstance(item, Rejection) else self._row(item, index)
         if unread:
             self.notes.append(f"{table}: columns that are not read: {', '.join(unread)}")
+            self.notes += looks_like_ids(unread, names_read)
 
     def _check_labelled(self, row: TableRow) -> None:
         if self._field(row, "diagnosis").column not in row.cells:
             raise DataError(
                 f"{row.table} has no column {' or '.join(map(repr, ALIASES['diagnosis']))}",
-                hint=f"It has: {', '.join(row.cells)}. Name the one with the diagnosis: --column diagnosis=NAME.",
+                hint=f"It has: {row.header}. Name the one with the diagnosis: --column diagnosis=NAME.",
             )
 
     def _row(self, row: TableRow, index: ImageIndex) -> Row | Rejection:
@@ -206,7 +211,7 @@ class ImageFolderReader(Reader):
             if self.columns[name] not in row.cells:
                 raise DataError(
                     f"{row.table} has no column {self.columns[name]!r}, which was given for {name!r}",
-                    hint=f"It has: {', '.join(row.cells)}.",
+                    hint=f"It has: {row.header}.",
                 )
             return row.field(self.columns[name])
         present = (alias for alias in ALIASES[name] if alias in row.cells)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lesiongen.concepts import dermoscopic_report
 from lesiongen.concepts.experts import DERMOSCOPIC_FEATURES
-from lesiongen.dataset import MALIGNANCY, resolve_diagnosis
+from lesiongen.dataset import FIRST_LEVELS, MALIGNANCY, resolve_diagnosis
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
@@ -101,10 +101,11 @@ class IsicReader(Reader):
     def _archive_diagnosis(self, row: TableRow) -> _Diagnosis:
         """Takes the most exact diagnosis, and the class of the most exact one that the taxonomy knows."""
         stated = [found for column in _DIAGNOSES if fields.known(found := row.field(column))]
-        codes = [code for found in stated if (code := resolve_diagnosis(found.text)) and code not in MALIGNANCY]
+        below = [found.text for found in stated if found.text.lower() not in FIRST_LEVELS]
+        codes = [code for text in below if (code := resolve_diagnosis(text)) and code not in MALIGNANCY]
         exact = stated[0] if stated else row.field("diagnosis" if "diagnosis" in row.cells else "diagnosis_1")
         # What lies above the first level with a class says no more than benign or malignant.
-        only_malignancy = exact.text.lower() in ("benign", "malignant", "indeterminate")
+        only_malignancy = exact.text.lower() in FIRST_LEVELS
         blank = Field(exact.column, "" if only_malignancy else exact.text)
         self._not_unknown(blank, exact)
         return _Diagnosis(exact, codes[0] if codes else None)

@@ -197,11 +197,11 @@ def _fullest(labels: Mapping[str, Edition], headers: Mapping[str, list[str]]) ->
 
 
 def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[str]], wanted: str) -> None:
-    if layout := unread_layout(index.tables, headers):
-        raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
     for key, header in headers.items():
         if len(header) == 1 or "\ufffd" in "".join(header):  # says so where a delimiter or the encoding is the reason
             next(read_table(storage, key, ("image",)), None)
+    if layout := unread_layout(index.tables, headers):
+        raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
     held = "; ".join(f"{key} with {', '.join(header)}"[:200] for key, header in headers.items()) or "no CSV table"
     forms = sorted({f"{', '.join(edition.needs)} ({edition.name})" for edition in EDITIONS}, key=lambda form: form[-5:])
     of_edition = "" if wanted == "any" else f" of edition {wanted}"
@@ -224,7 +224,7 @@ def _read_further(storage: Storage, key: str, header: list[str], tables: Tables)
         if earlier is not row:
             # Two tables may each know a part (2018: lesions; the archive: ages); the first to say something counts.
             cells = {**row.cells, **{column: text for column, text in earlier.cells.items() if text}}
-            tables.about[image] = TableRow(earlier.table, earlier.line, cells)
+            tables.about[image] = TableRow(earlier.table, earlier.line, cells, earlier.spelled)
 
 
 def _read_twins(storage: Storage, key: str, tables: Tables) -> None:

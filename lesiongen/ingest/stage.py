@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from xxhash import xxh3_128_digest
+
 from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
 from lesiongen.dataset.licences import combine_licences
@@ -13,6 +15,7 @@ from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates, pair
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import readable_path
 from lesiongen.ingest.formats import reader_for
+from lesiongen.ingest.notes import source_notes
 from lesiongen.ingest.output import check_output
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
@@ -110,7 +113,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        if notes := [*reader.notes, *_notes(storage)]:
+        if notes := [*reader.notes, *source_notes(storage, loaded)]:
             writer.origin["notes"] = notes
         alike = near_duplicates(prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
@@ -134,14 +137,6 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         removed_counts(loaded),
         notes,
     )
-
-
-def _notes(source: Source) -> list[str]:
-    if not source.unused:
-        return []
-    files = f"{len(source.unused):,} file{'s' if len(source.unused) > 1 else ''}"
-    example = next(iter(source.unused))
-    return [f"{files} in formats that are not read, beside an image of the same name that is: {example}, for example"]
 
 
 _SYNTHETIC_HELD_OUT = "is synthetic, and belongs together with a real image outside the train split"
@@ -242,7 +237,7 @@ def _load_images(
             if isinstance(picture, Picture):
                 with temporary_space():
                     prints.append(picture.fingerprint)
-                loaded.append(LoadedRow(row, spool.put(picture.data), picture.removed))
+                loaded.append(LoadedRow(row, spool.put(picture.data), picture.removed, xxh3_128_digest(picture.data)))
             else:
                 rejected.append(picture)
             bar.advance()

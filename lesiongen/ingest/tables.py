@@ -4,20 +4,18 @@ import codecs
 import csv
 import json
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, AnyStr, TextIO
-from zipfile import ZipFile
 
 from lesiongen import limits
 from lesiongen.errors import DataError
-from lesiongen.ingest.archive_headers import check_zip_directory
+from lesiongen.ingest.cells import text_of
 from lesiongen.ingest.columns import Columns, MissingColumn, check_header, check_no_title, too_long
 from lesiongen.ingest.rows import Field, Kind, Rejection, is_unicode
+from lesiongen.ingest.workbooks import NO_VALUE, check_workbook, sheet_rows
 from lesiongen.storage import Storage
 
 __all__ = ["TableRow", "read_table", "table_header"]
@@ -25,7 +23,7 @@ __all__ = ["TableRow", "read_table", "table_header"]
 HEADER_SOUGHT_IN = 10
 """Rows of a workbook among which the header is sought; spreadsheets put titles above it."""
 _HEADER_BYTES = 1 << 16
-_PARQUET_ROWS, _SHEET_ROWS = 256, 1024
+_PARQUET_ROWS = 256
 _SEPARATOR = re.compile(r'"?sep=([,;|:\t])"?\s*', re.IGNORECASE)
 """A first line by which Excel is told what separates the cells."""
 
@@ -37,6 +35,13 @@ class TableRow:
     table: str
     line: int
     cells: Mapping[str, str]
+    spelled: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The table's own names of columns that have a known one."""
+
+    @property
+    def header(self) -> str:
+        """The names of the columns as the table spells them, for a message."""
+        return ", ".join(self.spelled.get(column, column) for column in self.cells)
 
     def field(self, column: str) -> Field:
         """Returns a cell with its column's name; a column that the table lacks is blank."""
@@ -44,7 +49,7 @@ class TableRow:
 
     def reject(self, field: Field | None, reason: str, kind: Kind = "rejected") -> Rejection:
         """Returns a rejection of this row."""
-        column, text = (field.column, field.text[:80]) if field else (None, None)
+        column, text = (self.spelled.get(field.column, field.column), field.text[:80]) if field else (None, None)
         return Rejection(self.table, self.line, column, text, reason, kind)
 
 
@@ -73,7 +78,7 @@ def read_table(
         notes: Takes what a user should know of how the table was read.
 
     Raises:
-        DataError: The table is no such file, beyond a limit, or a required column is missing.
+        DataError: The table is not such a file, beyond a limit, or a required column is missing.
     """
     with storage.fetch(key) as path:
         _check_size(path, key)
@@ -83,14 +88,14 @@ def read_table(
             ".xlsx": _read_workbook,
         }
         if sheet is not None and path.suffix.lower() != ".xlsx":
-            raise DataError(f"{key} is no Excel file and has no sheet {sheet!r}", hint="Leave out --option sheet.")
+            raise DataError(f"{key} is not an Excel file: --option sheet has no effect", hint="Leave it out.")
         try:
             columns = Columns(required, optional, sheet, [] if notes is None else notes)
             rows = readers.get(path.suffix.lower(), _read_csv)(path, key, columns)
             for number, row in enumerate(rows):
                 if number == limits.MAX_ROWS:
                     raise too_long(key, f"{limits.MAX_ROWS:,} rows (MAX_ROWS)")
-                yield _checked(row) if isinstance(row, TableRow) else row
+                yield _checked(replace(row, spelled=columns.spelled)) if isinstance(row, TableRow) else row
         except MissingColumn as error:
             raise DataError(
                 str(error.args[0]), hint=f"{error.hint} {remedy or 'Is this the right --format?'}"
@@ -129,16 +134,17 @@ def _lines(file: IO[AnyStr], key: str) -> Iterator[AnyStr]:
 def table_header(storage: Storage, key: str, known: Sequence[str] = ()) -> list[str]:
     """Returns the names of a CSV table's columns, as `read_table` names them; nothing where it is no text.
 
+    Two columns may match one known name, which `read_table` refuses: nobody may mean to read this table.
+
     Raises:
         StorageError: There is no such table.
-        DataError: Two columns match one known name.
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:
             header = _named_columns(next(_filled(_csv_rows(key, file, _delimiter(path))), (1, []))[1])
         except DataError:
             return []
-    return Columns((), known).named(key, header)
+    return Columns((), known).matched(header)
 
 
 def _named_columns(cells: Sequence[str]) -> list[str]:
@@ -259,7 +265,7 @@ def _json_row(key: str, number: int, raw: bytes) -> TableRow | Rejection:
 
 def _row_of(key: str, number: int, values: Mapping[str, object]) -> TableRow | Rejection:
     try:
-        return TableRow(key, number, {name: _text(value) for name, value in values.items()})
+        return TableRow(key, number, {name: text_of(value) for name, value in values.items()})
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         return Rejection(key, number, None, None, f"holds a value that cannot be written as text: {error}")
 
@@ -310,13 +316,7 @@ def _rows_of(batch: Any, key: str, before: int) -> Iterator[TableRow | Rejection
 def _read_workbook(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rejection]:
     """Reads one sheet, row by row; the header is the first row that names every required column."""
     try:
-        with path.open("rb") as file:
-            check_zip_directory(key, file)
-        with ZipFile(path) as parts:
-            size = sum(part.file_size for part in parts.infolist())
-        if size > limits.MAX_WORKBOOK_BYTES:
-            allowed = f"more than the {limits.MAX_WORKBOOK_BYTES:,} allowed (MAX_WORKBOOK_BYTES)"
-            raise DataError(f"{key} unpacks to {size:,} bytes, {allowed}")
+        check_workbook(path, key)
         yield from _sheet_rows(path, key, columns)
     except DataError:
         raise
@@ -325,61 +325,23 @@ def _read_workbook(path: Path, key: str, columns: Columns) -> Iterator[TableRow 
 
 
 def _sheet_rows(path: Path, key: str, columns: Columns) -> Iterator[TableRow]:
-    import openpyxl
-
-    # Opened here: a workbook that fails to load would leave its file open.
-    with path.open("rb") as file:
-        with _unwarned():
-            sheet = _chosen_sheet(openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets, key, columns)
-        sheet.reset_dimensions()  # what a workbook says of its own size is often wrong
-        rows = enumerate(([_text(cell) for cell in row] for row in _sheet(sheet, key)), start=1)
-        first = list(islice(rows, HEADER_SOUGHT_IN))
-        filled = next((at for at, (_, cells) in enumerate(first) if any(map(str.strip, cells))), 0)
-        at = next((at for at, (_, cells) in enumerate(first) if columns.has_all(key, cells)), filled)
-        header = check_header(key, _named_columns(first[at][1]) if first else [], columns)
-        for number, cells in chain(first[at + 1 :], rows):
-            if any(cells):
-                yield TableRow(key, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
+    rows = enumerate(sheet_rows(path, key, columns), start=1)
+    first = list(islice(rows, HEADER_SOUGHT_IN))
+    filled = next((at for at, (_, cells) in enumerate(first) if any(map(str.strip, cells))), 0)
+    at = next((at for at, (_, cells) in enumerate(first) if columns.has_all(cells)), filled)
+    header = check_header(key, _named_columns(first[at][1]) if first else [], columns)
+    for number, cells in chain(first[at + 1 :], rows):
+        if any(cells):
+            row = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+            yield TableRow(key, number, _with_values(key, number, row, columns) if NO_VALUE in cells else row)
 
 
-def _chosen_sheet(sheets: Sequence[Any], key: str, columns: Columns) -> Any:
-    """Returns the sheet of the wanted name, or the first, and notes which others there are."""
-    names = [str(sheet.title) for sheet in sheets]
-    if columns.sheet is not None and columns.sheet not in names:
-        raise DataError(f"{key} has no sheet {columns.sheet!r}", hint=f"It has: {', '.join(names)}.")
-    chosen = names.index(columns.sheet) if columns.sheet is not None else 0
-    others = [name for name in names if name != names[chosen]]
-    if others and columns.sheet is None:
-        listed = f"{', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''}"
-        columns.notes.append(f"{key}: read the first sheet, {names[0]!r}; not read: {listed}")
-    return sheets[chosen]
-
-
-def _sheet(sheet: Any, key: str) -> Iterator[tuple[object, ...]]:
-    """Yields the rows of a sheet; openpyxl gives a row for every number that is left out, however many."""
-    rows = sheet.iter_rows(values_only=True)
-    for _ in range(0, limits.MAX_WORKBOOK_ROWS, _SHEET_ROWS):
-        with _unwarned():
-            some = list(islice(rows, _SHEET_ROWS))
-        yield from some
-        if len(some) < _SHEET_ROWS:
-            return
-    raise too_long(key, f"{limits.MAX_WORKBOOK_ROWS:,} rows by their numbers (MAX_WORKBOOK_ROWS)")
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Silences openpyxl, which warns of what it cannot show, such as a date without meaning, and reads the rest."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _text(value: object) -> str:
-    if value is None or value != value:  # a missing number in Parquet is NaN
-        return ""
-    if isinstance(value, bytes):  # what writers without UTF-8 columns make of text
-        return value.decode("utf-8")
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=_text)
-    return str(value)
+def _with_values(key: str, number: int, row: Mapping[str, str], columns: Columns) -> dict[str, str]:
+    """Returns a row with blanks for formulas without a value, which may be only in columns that nobody reads."""
+    read = {*columns.required, *columns.optional}
+    if lost := next((name for name, cell in row.items() if cell == NO_VALUE and name in read), None):
+        raise DataError(
+            f"{key}, column {columns.spelled.get(lost, lost)!r}, row {number}: a formula without a stored value",
+            hint="Open and save the workbook in Excel, or save the table as CSV.",
+        )
+    return {name: "" if cell == NO_VALUE else cell for name, cell in row.items()}

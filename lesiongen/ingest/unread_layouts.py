@@ -38,7 +38,7 @@ _MILK10K = UnreadLayout(
     "Join the two tables by lesion_id, write the class of each lesion into a column diagnosis, and read the result "
     f"with {_OPTIONS} --option table=NAME --column file_name=isic_id --column age=age_approx.",
 )
-_HDF5 = (".hdf5", ".h5")
+_OF_2024 = re.compile(r"(train|test)-image\.(hdf5|h5)|.*isic[_-]2024.*")
 _OF_MILK10K = {"BEN_OTH", "MAL_OTH", "SCCKA"}
 
 
@@ -51,7 +51,7 @@ def unread_layout(files: Iterable[str], headers: Mapping[str, Sequence[str]]) ->
     """
     names = [PurePosixPath(key).name.lower() for key in files]
     columns = {name for header in headers.values() for name in header}
-    if any(name.endswith(_HDF5) for name in names) or "iddx_full" in columns or any("isic_2024" in n for n in names):
+    if "iddx_full" in columns or any(map(_OF_2024.fullmatch, names)):
         return _2024
     if columns >= _OF_MILK10K or any(name.startswith("milk10k") for name in names):
         return _MILK10K

@@ -84,6 +84,7 @@ class _Counts:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = subgroup_table(table)
+        self.grouped = bool(table.reindex(columns=["lesion_id", "patient_id", "case_id"]).notna().any(axis=None))
         self.all_synthetic = bool(table["synthetic"].all())
         self.images = class_counts(table)
         self.lesions = lesion_counts(table)
@@ -160,6 +161,11 @@ def _unrecorded(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
             yield column.replace("_", " ")
 
 
+def _ungrouped(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+    if not counts.grouped and len(counts.used) > 1:
+        yield "no image has a lesion_id, patient_id or case_id"
+
+
 def _number(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
@@ -208,6 +214,12 @@ SIZE_CHECKS = (
         "subgroup_large_enough_to_judge", "subgroups", "warning",
         "Subgroups are too small for their recall to be judged; the evaluation lists them without ranking them",
         "The worst of many small groups looks bad by chance.", _groups_to_judge,
+    ),
+    SizeCheck(
+        "lesion_or_patient_recorded", "lesion_id, patient_id", "warning",
+        "Photographs of one lesion or patient may be in train and test",
+        "The test would reward remembering. In a folder of one's own name the column: ingest --column patient_id=NAME.",
+        _ungrouped,
     ),
     SizeCheck(
         "subgroup_recorded", "subgroups", "info", "Not recorded for any image: nothing can be judged by it",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lesiongen.dataset import Dataset
+from lesiongen.dataset import Dataset, overlapping_classes
 from lesiongen.dataset.merging import MERGE_PAGE_NAME, MERGE_REPORT_NAME, MergeConfig, merge
 from lesiongen.errors import DataError, UsageError
 
@@ -192,3 +192,11 @@ def test_pictures_of_patients_are_left_out_of_the_page_where_asked(collection, m
         page = Path(tmp_path / f"out{shown}" / MERGE_PAGE_NAME)
         merge(MergeConfig(allow_real_images=shown), [a.uri, b.uri], str(page.parent))
         assert ("data:image/" in page.read_text()) == shown
+
+
+def test_benign_beside_exact_diagnoses_is_warned_of():
+    assert overlapping_classes(["nv", "mel"]) is None
+    assert overlapping_classes(["benign", "malignant"]) is None
+    assert overlapping_classes(["nv", "malignant", "benign", "mel", "bcc", "df"]) == (
+        "Classes benign and malignant beside exact diagnoses (bcc, df, mel, …): images of one disease may be in two classes"
+    )

@@ -380,7 +380,8 @@ def test_of_one_photograph_in_several_formats_the_one_that_is_read_is_taken(make
     assert (result.accepted, result.rejected) == (3, [])
     assert result.notes == [
         "2 files in formats that are not read, beside an image of the same name that is: "
-        f"{folder}/X1.{ending}, for example"
+        f"{folder}/X1.{ending}, for example",
+        "No lesion_id and no patient_id: photographs of one patient may be in train and test",
     ]
     assert Dataset.open(str(tmp_path / "o")).manifest.origin["notes"] == result.notes
 

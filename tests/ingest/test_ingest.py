@@ -205,7 +205,7 @@ def test_too_many_rejected_rows_fail(make_ham, tmp_path):
         ingest(IngestConfig(format="ham10000", on_error="reject"), str(source), str(tmp_path / "out"))
     message = str(caught.value)
     assert "30 of 36 rows" in message
-    assert message.count("no age in years") == 20
+    assert message.count("is not an age in years") == 20
     assert "and 10 more" in message
     assert "--unknown-diagnosis" not in message
     assert "At most 5%" in message

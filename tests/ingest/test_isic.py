@@ -264,3 +264,20 @@ def test_ham10000_is_not_taken_for_isic_2017(tmp_path):
     table(with_images(tmp_path / "source", "ISIC_1") / "HAM10000_metadata.csv", row)
     with pytest.raises(DataError, match="holds no table of diagnoses"):
         ingested(tmp_path / "source", tmp_path / "out")
+
+
+def test_an_unknown_diagnosis_below_indeterminate_is_unknown(tmp_path):
+    rows = [archive_row(number) for number in range(4)]
+    rows[0] |= {"diagnosis_1": "Indeterminate", "diagnosis_2": "", "diagnosis_3": "Never heard of"}
+    table(tmp_path / "in" / "metadata.csv", *[dict.fromkeys(rows[0], "") | row for row in rows])
+    source = with_images(tmp_path / "in", *(row["isic_id"] for row in rows))
+    with pytest.raises(DataError, match="'Never heard of': unknown diagnosis"):
+        ingested(source, tmp_path / "out", unknown_diagnosis="reject")
+
+
+def test_another_table_with_two_columns_of_one_name_stops_nothing(tmp_path):
+    rows = [{"image": f"ISIC_{number}", **miniatures.one_hot(CLASSES_2018, "NV")} for number in range(4)]
+    table(tmp_path / "in" / "GroundTruth.csv", *rows)
+    (tmp_path / "in" / "notes.csv").write_text("Lesion ID,lesion_id\n1,2\n")
+    source = with_images(tmp_path / "in", *(row["image"] for row in rows))
+    assert ingested(source, tmp_path / "out")[0].accepted == 4

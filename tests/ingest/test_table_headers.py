@@ -1,5 +1,7 @@
 """Tables as spreadsheets and people leave them: names in another case, lines above the header, several sheets."""
 
+import zipfile
+
 import pytest
 
 from lesiongen.dataset import Dataset
@@ -10,6 +12,7 @@ from . import miniatures
 from .cases import CASES, rows_of
 from .conftest import picture
 
+NO_IDS = ["No lesion_id and no patient_id: photographs of one patient may be in train and test"]
 NAMES = [f"{number}.png" for number in range(8)]
 
 
@@ -63,9 +66,10 @@ def test_columns_that_are_not_read_are_listed_once(make_folder, tmp_path):
     text = "file_name,diagnosis,lesion number,dx,split\n0.png,nevus,L1,nv,train\n1.png,nevus,L1,nv,train\n"
     source = make_folder(text, NAMES[:2])
     result, _ = dataset(source, tmp_path / "out", format="image_folder")
-    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx, split"]
+    looks = "Column 'lesion number' looks like lesion_id: --column 'lesion_id=lesion number'"
+    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx, split", looks, *NO_IDS]
     result, _ = dataset(source, tmp_path / "kept", format="image_folder", keep_official_split=True)
-    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx"]
+    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx", looks, *NO_IDS]
 
 
 @pytest.mark.parametrize(
@@ -118,10 +122,11 @@ def test_the_sheet_that_is_read_is_named_and_can_be_chosen(tmp_path):
     source = workbook(tmp_path / "in", Labels=rows, Notes=[("who", "when")])
     result, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
     assert len(samples) == 2
-    assert result.notes == ["labels.xlsx: read the first sheet, 'Labels'; not read: Notes"]
+    first = "labels.xlsx: read the first sheet, 'Labels'; not read: Notes (--option sheet=Notes reads it)"
+    assert result.notes == [first, *NO_IDS]
     chosen = {"table": "labels.xlsx", "sheet": "Labels"}
     result, _ = dataset(source, tmp_path / "chosen", format="image_folder", options=chosen)
-    assert result.notes == []
+    assert result.notes == NO_IDS
 
 
 def test_a_table_on_another_sheet_is_hinted_at(tmp_path):
@@ -129,7 +134,7 @@ def test_a_table_on_another_sheet_is_hinted_at(tmp_path):
     source = workbook(tmp_path / "in", Notes=[("who", "when")], Labels=rows)
     with pytest.raises(DataError, match="no column 'file_name'") as caught:
         ingest(IngestConfig(format="image_folder", options={"table": "labels.xlsx"}), str(source), str(tmp_path / "o"))
-    assert "read the first sheet, 'Notes'; not read: Labels" in str(caught.value)
+    assert "'Notes'; not read: Labels (--option sheet=Labels reads it)" in str(caught.value)
     chosen = {"table": "labels.xlsx", "sheet": "Labels"}
     assert len(dataset(source, tmp_path / "out", format="image_folder", options=chosen)[1]) == 2
     with pytest.raises(DataError, match="no sheet 'Label'"):
@@ -138,7 +143,7 @@ def test_a_table_on_another_sheet_is_hinted_at(tmp_path):
 
 def test_a_sheet_is_asked_for_of_excel_files_only(make_folder, tmp_path):
     source = make_folder(table("file_name,diagnosis,lesion_id"), NAMES)
-    with pytest.raises(DataError, match="no Excel file"):
+    with pytest.raises(DataError, match="is not an Excel file: --option sheet has no effect"):
         dataset(source, tmp_path / "out", format="image_folder", options={"sheet": "Labels"})
 
 
@@ -185,3 +190,84 @@ def test_numbers_that_excel_shortened_are_hinted_at_once(make_folder, tmp_path):
     source = make_folder("file_name,diagnosis\n1.2E+05,nevus\n1.3E+05,nevus\n", ["120000.png"])
     message = message_of(source, tmp_path / "out")
     assert message.count("'1.2E+05' is a long number as Excel shortens it.") == 1
+
+
+FORMULAS = [
+    ("file_name", "dx", "Lesion ID", "age next year"),
+    ("0.png", "nv", '="L"&1', "=1+1"),
+    ("1.png", "mel", "L2"),
+]
+
+
+def test_a_formula_without_its_value_is_not_taken_for_a_blank(tmp_path):
+    source = workbook(tmp_path / "in", Labels=FORMULAS)
+    with pytest.raises(DataError, match="column 'Lesion ID', row 2: a formula without a stored value"):
+        dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
+
+
+def test_a_formula_in_a_column_that_is_not_read_and_one_with_a_blank_result_are_no_fault(tmp_path):
+    source = workbook(tmp_path / "in", Labels=FORMULAS)
+    stored(source / "labels.xlsx", b'<c r="C2"', b'<c r="C2" t="str"')  # as Excel stores a result without characters
+    _, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
+    assert [sample.lesion_id for sample in sorted(samples, key=lambda sample: sample.image_id)] == [None, "L2"]
+
+
+def test_a_formula_with_its_value_is_read(tmp_path):
+    source = workbook(tmp_path / "in", Labels=FORMULAS)
+    stored(source / "labels.xlsx", b'<f>"L"&amp;1</f><v />', b'<f>"L"&amp;1</f><v>17</v>')
+    _, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
+    assert {sample.lesion_id for sample in samples} == {"17", "L2"}
+
+
+def stored(path, old, new):
+    """Changes the only sheet of a workbook."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert old in parts[sheet]
+    parts[sheet] = parts[sheet].replace(old, new)
+    with zipfile.ZipFile(path, "w") as book:
+        for name, data in parts.items():
+            book.writestr(name, data)
+
+
+def test_a_refused_value_is_in_the_column_that_the_table_has(make_folder, tmp_path):
+    source = make_folder('File Name,Diagnosis,AGE\n0.png,nevus,"45,0"\n', NAMES[:1])
+    with pytest.raises(DataError, match="AGE = '45,0': has a decimal comma: write 45.0"):
+        dataset(source, tmp_path / "out", format="image_folder")
+
+
+def test_semicolons_have_two_ways_out(make_folder, tmp_path):
+    source = make_folder(table("file_name;diagnosis;lesion_id", separator=";"), NAMES)
+    with pytest.raises(DataError, match="write the line sep=; above its header"):
+        dataset(source, tmp_path / "out", format="image_folder")
+
+
+def test_two_columns_of_one_name_in_the_rows_are_data(make_folder, tmp_path):
+    source = make_folder("file_name,diagnosis,lesion_id\n0.png,nevus,L1\nfile_name,File Name,L\n", NAMES[:1])
+    with pytest.raises(DataError, match="row 3, file_name = 'file_name': there is no such image"):
+        dataset(source, tmp_path / "out", format="image_folder")
+
+
+@pytest.mark.parametrize(
+    ("column", "canonical"), [("Patient", "patient_id"), ("SubjectID", "patient_id"), ("Lesion No.", "lesion_id")]
+)
+def test_a_column_that_looks_like_an_id_is_named(column, canonical, make_folder, tmp_path):
+    source = make_folder(f"file_name,diagnosis,{column},patient history\n0.png,nevus,1,x\n1.png,nevus,2,y\n", NAMES[:2])
+    result, _ = dataset(source, tmp_path / "out", format="image_folder")
+    looks = [note for note in result.notes if "looks like" in note]
+    assert len(looks) == 1
+    assert looks[0].startswith(f"Column {column!r} looks like {canonical}: --column ")
+    result, _ = dataset(source, tmp_path / "named", format="image_folder", columns={canonical: column})
+    assert result.notes == ["metadata.csv: columns that are not read: patient history"]
+
+
+def test_benign_beside_exact_diagnoses_and_copies_are_noted(make_folder, tmp_path):
+    text = "file_name,diagnosis,lesion_id\n0.png,nevus,1\n1.png,benign,2\n2.png,melanoma,3\n3.png,nevus,4\n"
+    source = make_folder(text, NAMES[:4])
+    (source / "3.png").write_bytes((source / "0.png").read_bytes())
+    result, _ = dataset(source, tmp_path / "out", format="image_folder")
+    assert result.notes == [
+        "Class benign beside exact diagnoses (mel, nv): images of one disease may be in two classes",
+        "1 image has the content of another: 3 of 0",
+    ]

@@ -58,3 +58,9 @@ def test_the_ways_out_lead_out(tmp_path):
     options = {"match": "stem", "table": "train-metadata.csv"}
     ingest(IngestConfig(format="image_folder", options=options, columns=columns), str(source), str(tmp_path / "b"))
     assert {sample.diagnosis for sample in Dataset.open(str(tmp_path / "b")).samples()} == {"benign", "mel"}
+
+
+def test_any_other_hdf5_file_says_nothing_of_the_layout(tmp_path):
+    source = folder_of(tmp_path / "in", {"weights.h5": "\x89HDF", "labels.csv": "name;melanoma\na;1\n"})
+    with pytest.raises(DataError, match="separated by semicolons"):
+        ingest(IngestConfig(format="isic"), str(source), str(tmp_path / "out"))

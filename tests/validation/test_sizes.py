@@ -65,6 +65,10 @@ CASES = {
         table([(0, {"skin_tone": "6"}), (1, {"skin_tone": "6"}), (3, {"skin_tone": "6"})]),
         ("skin tone fitzpatrick 6: 1 test image, recall known to ±0.45",),
     ),
+    "lesion_or_patient_recorded": (
+        table([(number, {"lesion_id": None}) for number in range(32)]),
+        ("no image has a lesion_id, patient_id or case_id",),
+    ),
     "subgroup_recorded": (table([(number, {"sex": None}) for number in range(32)]), ("sex",)),
 }
 
