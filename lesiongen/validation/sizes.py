@@ -85,6 +85,7 @@ class _Counts:
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = subgroup_table(table)
         self.grouped = bool(table.reindex(columns=["lesion_id", "patient_id", "case_id"]).notna().any(axis=None))
+        self.at_best = "" if self.grouped else " at best (lesions not recorded)"
         self.all_synthetic = bool(table["synthetic"].all())
         self.images = class_counts(table)
         self.lesions = lesion_counts(table)
@@ -139,7 +140,8 @@ def _classes_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
 def _classes_to_judge(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
     for diagnosis, count in counts.lesions["test"].items():
         if 0 < count < config.min_test_per_class:
-            yield f"{diagnosis}: {_number(count, 'test lesion')}, recall known to ±{_half_width(count):.2f}"
+            what = "test lesion" if counts.grouped else "test image"  # without ids, several may show one lesion
+            yield f"{diagnosis}: {_number(count, what)}, recall known to ±{_half_width(count):.2f}{counts.at_best}"
 
 
 def _groups_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
@@ -182,7 +184,7 @@ SIZE_CHECKS = (
         "The generator is trained on train, the classifier is picked on validation and judged on test.", _empty_splits,
     ),
     SizeCheck(
-        "test_large_enough", "test split", "warning", "The evaluation refuses to begin: the test split is too small",
+        "test_large_enough", "test split", "warning", "`evaluate` will refuse it: the test split is too small",
         "Scores on fewer images say nothing.", _small_test,
     ),
     SizeCheck(

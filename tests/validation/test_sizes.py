@@ -36,6 +36,14 @@ def test_a_dataset_that_is_large_enough_has_no_finding():
     assert found(table()) == {}
 
 
+def test_images_are_not_called_lesions_where_no_lesion_is_known():
+    unknown = table([(number, {"lesion_id": None}) for number in range(32)])
+    config = ValidateConfig(min_test_per_class=100)
+    [found] = [one for one in check_sizes(config, unknown) if one.check == "class_large_enough_to_judge"]
+    assert all("test images, recall known to ±" in part for part in found.parts)
+    assert all(part.endswith(" at best (lesions not recorded)") for part in found.parts)
+
+
 TEST_ROWS = range(3, 32, 4)
 CASES = {
     "split_has_images": (
