@@ -203,10 +203,11 @@ def mlflow_client() -> Any:
     """
     address = tracking_address()
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
-    # MLflow's own defaults go on for four minutes before they say that nobody is there.
+    # MLflow's own defaults try for four minutes before they say that nobody is there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each try would be a line before the sentence
     from mlflow import MlflowClient
 
     with service_errors():

@@ -151,13 +151,14 @@ def test_a_resumed_stage_goes_on_in_its_run(server):
         assert third.run_id not in (None, "0" * 32)
 
 
-def test_a_server_that_does_not_answer_is_a_clear_error_within_seconds(dead_server):
+def test_a_server_that_does_not_answer_is_a_clear_error_within_seconds(dead_server, caplog):
     began = time.monotonic()
     with pytest.raises(ServiceError, match="does not answer") as caught, stage_run("ingest", {}):
         raise AssertionError("the stage must not start")
     assert time.monotonic() - began < 30
     assert "hidden" not in str(caught.value)
     assert "lesiongen up" in caught.value.hint
+    assert "Retrying" not in caplog.text
 
 
 def test_a_server_lost_in_mid_run_costs_points_of_a_curve_but_never_a_result(server, dead_server, caplog):
