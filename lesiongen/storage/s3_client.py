@@ -27,8 +27,10 @@ _VARIABLES = (
     *_ENDPOINTS, *_REGIONS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", CHECKSUMS,
     "AWS_RESPONSE_CHECKSUM_VALIDATION", "LESIONGEN_S3_TIMEOUT", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY",
-    "https_proxy", "NO_PROXY", "no_proxy",
+    "https_proxy", "NO_PROXY", "no_proxy", "AWS_REQUEST_PAYER",
 )  # fmt: skip
+PAYER = "AWS_REQUEST_PAYER"
+"""Says ``requester`` where the owner of a bucket lets those who read it pay; GDAL and other programs read it too."""
 READ_TIMEOUT = 60.0
 """Seconds that a server may be silent for while it answers, unless LESIONGEN_S3_TIMEOUT says otherwise."""
 _REGION = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -70,11 +72,14 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
         register_secret(known.token)
     region = _region(values, session.region_name)
     try:
-        return session.client("s3", endpoint_url=address, region_name=region, config=config)
+        client = session.client("s3", endpoint_url=address, region_name=region, config=config)
     except ValueError as error:
         name = next((name for name in _ENDPOINTS if values.get(name)), "The endpoint of the AWS profile")
         hint = "Host names with _ are not supported: use another name of the server, or its IP address."
         raise UsageError(f"{name} is not the address of an S3 server: {error}", hint=hint) from error
+    if _pays(values.get(PAYER)):
+        client.meta.events.register("provide-client-params.s3", _add_payer)
+    return client
 
 
 def _endpoint(values: Mapping[str, str | None]) -> str | None:
@@ -112,3 +117,14 @@ def _timeout(text: str | None) -> float:
     if not 0 < seconds < math.inf:
         raise UsageError(f"LESIONGEN_S3_TIMEOUT = {text!r} is not a number of seconds", hint="Write for example 60.")
     return seconds
+
+
+def _pays(value: str | None) -> bool:
+    if value not in (None, "", "requester"):
+        raise UsageError(f"{PAYER} = {value!r} is not known", hint="Write requester, or unset it.")
+    return value == "requester"
+
+
+def _add_payer(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if "RequestPayer" in model.input_shape.members:
+        params.setdefault("RequestPayer", "requester")

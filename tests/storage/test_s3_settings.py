@@ -342,3 +342,23 @@ def test_uploads_begun_for_other_checksums_are_not_resumed():
         ("when_required", "CRC32"),
         ("when_required", "SHA256"),
     ]
+
+
+@pytest.mark.parametrize("payer", [None, "requester"])
+def test_the_requester_pays_where_that_is_said(payer, monkeypatch):
+    if payer:
+        monkeypatch.setenv("AWS_REQUEST_PAYER", payer)
+    with serving(server := Server()) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        storage = open_storage("s3://bucket/prefix")
+        storage.write_bytes("a", b"content")
+        assert storage.read_bytes("a") == b"content"
+        assert storage.exists("a")
+    sent = {(method, headers.get("x-amz-request-payer")) for method, _, headers in server.seen}
+    assert sent == {("PUT", payer), ("GET", payer), ("HEAD", payer)}
+
+
+def test_another_payer_is_refused_by_the_name_of_the_variable(monkeypatch):
+    monkeypatch.setenv("AWS_REQUEST_PAYER", "me")
+    with pytest.raises(UsageError, match="AWS_REQUEST_PAYER = 'me' is not known"):
+        open_storage("s3://bucket/prefix").check_settings()
