@@ -25,7 +25,7 @@ LISTED, SHOWN = 20, 5
 _BY_VALUE = (UNKNOWN_DIAGNOSIS, NOT_DIAGNOSED)
 _SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+(\.\w+)?", re.IGNORECASE)
 _AS_TEXT = "Format the column as text in the spreadsheet, enter the names again and save the table."
-_KEEP_LABELS = "Option for labels outside the taxonomy: --unknown-diagnosis keep makes each a class of its own."
+_KEEP_LABELS = "If these labels are right, --unknown-diagnosis keep makes each a class of its own."
 _COLUMNS = [field.name for field in fields(Rejection) if field.name != "kind"]
 
 
@@ -92,10 +92,10 @@ def _by_spreadsheet(source: Source, rows: Sequence[Rejection]) -> str:
 
 
 def _lines(rows: Sequence[Rejection]) -> tuple[list[str], int]:
-    """Returns the lines that are shown, and of how many rows they are; rows with one unknown diagnosis share a line."""
+    """Returns the lines that are shown, and of how many rows they are; rows with one wrong value share a line."""
     groups: dict[object, list[Rejection]] = {}
     for item in rows:
-        same = (item.file, item.column, item.value, item.reason) if item.reason in _BY_VALUE else id(item)
+        same = (item.file, item.column, item.value, item.reason) if item.value else id(item)
         groups.setdefault(same, []).append(item)
     shown = sorted(groups.values(), key=len, reverse=True)[:LISTED] if len(groups) > LISTED else list(groups.values())
     lines = [f"{items[0]} ({len(items):,} rows)" if len(items) > 1 else str(items[0]) for items in shown]

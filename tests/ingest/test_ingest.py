@@ -200,7 +200,7 @@ def test_unknown_diagnoses_are_counted_by_value_and_the_flag_is_named_once(make_
 
 
 def test_too_many_rejected_rows_fail(make_ham, tmp_path):
-    source = make_ham(changes={number: {"age": "old"} for number in range(30)})
+    source = make_ham(changes={number: {"age": f"old {number}"} for number in range(30)})
     with pytest.raises(DataError) as caught:
         ingest(IngestConfig(format="ham10000", on_error="reject"), str(source), str(tmp_path / "out"))
     message = str(caught.value)
@@ -210,6 +210,14 @@ def test_too_many_rejected_rows_fail(make_ham, tmp_path):
     assert "--unknown-diagnosis" not in message
     assert "At most 5%" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_with_one_wrong_value_share_a_line(make_ham, tmp_path):
+    source = make_ham(changes={number: {"age": "old"} for number in range(30)})
+    with pytest.raises(DataError) as caught:
+        ingest(HAM, str(source), str(tmp_path / "out"))
+    assert str(caught.value).count("is not an age in years") == 1
+    assert "age = 'old': is not an age in years between 0 and 120 (30 rows)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
