@@ -34,7 +34,7 @@ def check_declared_size(folder: Path, build: Callable[[], torch.nn.Module]) -> N
 
     Raises:
         DataError: The configuration describes more layers than there are tensors, or far more weights.
-        OSError: There are no such files; other exceptions mean that the configuration is damaged.
+        OSError: A file is missing. Other exceptions mean that the configuration is damaged.
     """
     tensors, elements = _stored(folder)
     if not tensors:

@@ -67,7 +67,7 @@ def without_proxy(*hosts: str) -> dict[str, str]:
 
 
 def s3_proxy_hint(address: str) -> str | None:
-    """Returns what to check where an S3 server does not answer through a proxy; None where there is no proxy.
+    """Returns the hint for an S3 server that does not answer through a proxy; None without a proxy.
 
     Args:
         address: The server's, with its scheme.

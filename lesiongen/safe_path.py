@@ -6,9 +6,10 @@ begins with one of them.
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from lesiongen.environment import variables_set
 
 __all__ = ["SAFE_PATH", "leave_out_working_folder", "safe_path", "safe_variables"]
 
@@ -37,15 +38,6 @@ def leave_out_working_folder() -> None:
         del sys.path[0]
 
 
-@contextmanager
-def safe_path() -> Iterator[None]:
+def safe_path() -> AbstractContextManager[None]:
     """Has processes that are started in the block not look for modules in the working folder."""
-    variables = safe_variables()
-    before = {name: os.environ[name] for name in variables if name in os.environ}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            os.environ.pop(name, None)
-        os.environ.update(before)
+    return variables_set(safe_variables())

@@ -2,11 +2,9 @@
 
 import json
 import locale
-import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +12,7 @@ from typing import Any, TextIO
 from kfp import components, local
 
 from lesiongen.endpoints import tracking_address
+from lesiongen.environment import variables_set
 from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
 from lesiongen.safe_path import safe_variables
@@ -81,7 +80,7 @@ def _run(
         compile_pipeline("release", settings, folder.package)
     folder.remove_workspaces()
     stop.check(_hint(folder))
-    with running_stack(home) if not named_servers() else nullcontext(), _run_variables(folder.id):
+    with running_stack(home) if not named_servers() else nullcontext(), variables_set(_run_variables(folder.id)):
         stop.check(_hint(folder))
         _execute(request, folder, arguments, screen, stop)
         return summarise(folder, home)
@@ -101,23 +100,14 @@ def _check_servers(root: str) -> None:
     open_storage(root).check_settings()
 
 
-@contextmanager
-def _run_variables(run_id: str) -> Iterator[None]:
-    variables = {
+def _run_variables(run_id: str) -> dict[str, str]:
+    return {
         "LESIONGEN_PIPELINE_RUN": run_id,
         PIPELINE_OWNER: json.dumps(this_process().plain()),
         # The runner reads the output of a step in the encoding of the locale, whatever that of the screen is.
         "PYTHONIOENCODING": locale.getpreferredencoding(False),
         **safe_variables(),
     }
-    before = {name: os.environ[name] for name in variables if name in os.environ}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            os.environ.pop(name)
-        os.environ.update(before)
 
 
 def _execute(

@@ -114,8 +114,8 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
         base: Where the base of an adapter is; by default where it was when the adapter was trained.
 
     Raises:
-        UsageError: There is no model there, it is of a kind that cannot be sampled, it is no adapter and has no scale
-            and no base, or the base of an adapter cannot be read.
+        UsageError: The model is missing or of a kind that cannot be sampled, a scale or a base was given for a model
+            that is not an adapter, or an adapter's base cannot be read.
         DataError: A file is damaged, or the base is not the one that the adapter was trained on.
     """
     with local_model(uri) as folder:

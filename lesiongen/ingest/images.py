@@ -96,7 +96,7 @@ class ImageIndex:
         image = path.suffix.lower() in SUFFIXES | _UNREAD
         if not image and not key.endswith("/"):
             self.tables.append(key)
-        # A link to nothing may have been one to a folder: what is no document counts.
+        # A broken link may have led to a folder: everything but a document counts.
         document = path.suffix.lower() in _DOCUMENTS or (not image and path.stem.lower() in _DOCUMENT_NAMES)
         if not self._is_ignored(path) and (key.endswith("/") or not document):
             self._unreadable.add(composed(key), reason)

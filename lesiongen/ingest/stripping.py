@@ -3,15 +3,10 @@
 from lesiongen.imaging.file_pieces import JPEG_START, PNG_START
 from lesiongen.imaging.plain_pieces import plain_jpeg, plain_png
 
-__all__ = ["is_plain", "stripped"]
+__all__ = ["stripped"]
 
 _RGB_8_BIT = b"\x08\x02"
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2}
-
-
-def is_plain(data: bytes) -> bool:
-    """Tells whether a file is an 8-bit RGB JPEG or PNG that holds a picture and nothing else."""
-    return stripped(data) == data
 
 
 def stripped(data: bytes) -> bytes | None:

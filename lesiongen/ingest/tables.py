@@ -25,7 +25,7 @@ HEADER_SOUGHT_IN = 10
 _HEADER_BYTES = 1 << 16
 _PARQUET_ROWS = 256
 _SEPARATOR = re.compile(r'"?sep=([,;|:\t])"?\s*', re.IGNORECASE)
-"""A first line by which Excel is told what separates the cells."""
+"""A first line that tells Excel the separator of the cells."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _lines(file: IO[AnyStr], key: str) -> Iterator[AnyStr]:
 
 
 def table_header(storage: Storage, key: str, known: Sequence[str] = ()) -> list[str]:
-    """Returns the names of a CSV table's columns, as `read_table` names them; nothing where it is no text.
+    """Returns the names of a CSV table's columns, as `read_table` names them; empty where the file is not text.
 
     Two columns may match one known name, which `read_table` refuses: nobody may mean to read this table.
 
