@@ -120,7 +120,8 @@ def test_a_row_whose_image_is_a_dangling_link_says_so_and_counts_once(tmp_path, 
     with pytest.raises(DataError) as caught:
         taken(source, tmp_path / "out", options={"match": match})
     assert str(caught.value).startswith(f"2 of 4 rows of {source}")
-    assert str(caught.value).count("the image 2.png is a link whose target does not exist") == 2
+    assert str(caught.value).count("the image 2.png is a link whose target does not exist") == 1
+    assert "(fetch it: dvc pull, git annex get) (2 rows)\n" in str(caught.value)
 
 
 def test_a_table_that_is_a_dangling_link_is_named(tmp_path):
