@@ -31,11 +31,11 @@ class UnknownDiagnosis(StrEnum):
 Source = Annotated[str, typer.Option(help="Folder, zip or tar archive, or s3:// address with images and a table.")]
 Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset.")]
 Collection = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="NAME",
         autocompletion=lambda: _formats(),
-        help="The collection, which says how its table is read; `lesiongen datasets` lists them.",
+        help="The collection, which says how its table is read; `lesiongen datasets` lists them. Always needed.",
     ),
 ]
 Options = Annotated[
@@ -62,7 +62,7 @@ ColumnsFile = Annotated[
 def ingest_command(
     source: Source,
     output: Output,
-    format: Collection,
+    format: Collection = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; by default the source's.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same splits.")] = None,
     limit: Limit = None,
@@ -90,6 +90,7 @@ def ingest_command(
     """
     from lesiongen.config import parse_config
     from lesiongen.ingest import IngestConfig, ingest
+    from lesiongen.ingest.likely_format import no_format
 
     chosen = {
         "format": format,
@@ -105,7 +106,10 @@ def ingest_command(
         "licence": licence,
         "attribution": attribution,
     }
-    result = ingest(parse_config(IngestConfig, set_values(values) | given(chosen)), source, output)
+    settings = set_values(values) | given(chosen)
+    if "format" not in settings:
+        raise no_format(source)
+    result = ingest(parse_config(IngestConfig, settings), source, output)
     if as_json:
         rows = {"rejected": result.rejected, "left_out": result.left_out}
         listed = {name: [vars(item) for item in items] for name, items in rows.items()}

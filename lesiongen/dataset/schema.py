@@ -29,7 +29,7 @@ class Sample:
         sex: ``male`` or ``female``.
         site: Anatomic site in the source's words.
         skin_tone: Recorded tone; never filled from a measurement.
-        skin_tone_scale: Scale of ``skin_tone`` (``fitzpatrick``, ``monk``, ``ddi``).
+        skin_tone_scale: Scale of ``skin_tone`` (``fitzpatrick``, ``monk``, ``ddi``, ``milk10k``).
         skin_tone_source: Who recorded ``skin_tone`` (``metadata``, ``expert``).
         measured_tone: Tone class of the skin in the picture (`TONE_CLASSES`), from its ITA.
         image_type: ``dermoscopic`` or ``clinical``.

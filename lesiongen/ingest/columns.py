@@ -24,6 +24,8 @@ class Columns:
     required: Sequence[str]
     optional: Sequence[str] = ()
     sheet: str | None = None
+    header: Sequence[str] | None = None
+    """The names of the columns, where the table has no line with them."""
     notes: list[str] = field(default_factory=list)
     spelled: dict[str, str] = field(default_factory=dict)
     """The table's own names of columns that have a known one, once its header has been read."""

@@ -9,7 +9,10 @@ from lesiongen.names import Name
 
 __all__ = ["FormatName", "IngestConfig"]
 
-FormatName = Literal["ham10000", "isic", "derm7pt", "fitzpatrick17k", "ddi", "pad_ufes_20", "skincap", "image_folder"]
+FormatName = Literal[
+    "ham10000", "isic", "isic2016", "isic2024", "milk10k", "derm7pt", "fitzpatrick17k", "ddi", "pad_ufes_20", "skincap",
+    "image_folder",
+]  # fmt: skip
 """The collections that can be read; `lesiongen.ingest.formats.FORMATS` holds the reader of each."""
 
 

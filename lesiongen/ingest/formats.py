@@ -8,6 +8,9 @@ from lesiongen.ingest.fitzpatrick17k import Fitzpatrick17kReader
 from lesiongen.ingest.ham10000 import Ham10000Reader
 from lesiongen.ingest.image_folder import ImageFolderReader
 from lesiongen.ingest.isic import IsicReader
+from lesiongen.ingest.isic2016 import Isic2016Reader
+from lesiongen.ingest.isic2024 import Isic2024Reader
+from lesiongen.ingest.milk10k import Milk10kReader
 from lesiongen.ingest.pad_ufes_20 import PadUfes20Reader
 from lesiongen.ingest.rows import Reader
 from lesiongen.ingest.skincap import SkincapReader
@@ -17,6 +20,9 @@ __all__ = ["FORMATS", "reader_for"]
 FORMATS: dict[str, type[Reader]] = {
     "ham10000": Ham10000Reader,
     "isic": IsicReader,
+    "isic2016": Isic2016Reader,
+    "isic2024": Isic2024Reader,
+    "milk10k": Milk10kReader,
     "derm7pt": Derm7ptReader,
     "fitzpatrick17k": Fitzpatrick17kReader,
     "ddi": DdiReader,

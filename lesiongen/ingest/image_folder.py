@@ -12,11 +12,11 @@ from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import composed
 from lesiongen.ingest.images import ABSOLUTE, NOT_THERE, ImageIndex
+from lesiongen.ingest.likely_format import likely_format
 from lesiongen.ingest.notes import looks_like_ids
 from lesiongen.ingest.rows import Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
-from lesiongen.ingest.unread_layouts import unread_layout
 from lesiongen.storage import Storage
 
 __all__ = ["ImageFolderReader"]
@@ -102,6 +102,7 @@ class ImageFolderReader(Reader):
                 tables = _tables_named(index, *names)
                 by_folder = packed and not name and _folders_are_labels(index)
         if not tables and by_folder:
+            _check_folders(storage, index)
             yield from (_row_of_image(key, index) for key in index.keys)
             yield from index.unreadable()
             return
@@ -233,13 +234,12 @@ def _tables_named(index: ImageIndex, *names: str) -> list[str]:
 
 def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names: str) -> None:
     if not tables:
-        if layout := unread_layout(index.tables, {}):
-            raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
+        likely = likely_format(storage, index.tables)
         held = ", ".join(index.tables[:5]) or "no table at all"
         raise DataError(
             f"{storage.uri} holds none of {', '.join(names)}",
             hint=f"It holds: {held}.{index.not_read} A table needs a column file_name (--option table=NAME says "
-            "which it is); without one, images are in folders named by diagnosis. Is --format right?",
+            f"which it is); without one, images are in folders named by diagnosis. {likely or 'Is --format right?'}",
         )
     folder, count = Counter(PurePosixPath(key).parent for key in tables).most_common(1)[0]
     if count > 1:
@@ -250,6 +250,14 @@ def _folders_are_labels(index: ImageIndex) -> bool:
     """Tells whether images lie in several folders or in one that names a diagnosis; ``images`` alone does not."""
     labels = {PurePosixPath(key).parent.name for key in index.keys}
     return len(labels) > 1 or any(resolve_diagnosis(label) for label in labels)
+
+
+def _check_folders(storage: Storage, index: ImageIndex) -> None:
+    """Refuses a collection that has a format of its own and folders that name no diagnosis."""
+    labels = {PurePosixPath(key).parent.name for key in index.keys}
+    likely = None if any(map(resolve_diagnosis, labels)) else likely_format(storage, index.tables)
+    if likely:
+        raise DataError(f"{storage.uri}: no folder of images is named by a diagnosis", hint=likely)
 
 
 def _row_of_image(key: str, index: ImageIndex) -> Row | Rejection:

@@ -9,6 +9,7 @@ import xxhash
 from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.ingest.file_names import composed
+from lesiongen.ingest.likely_format import likely_format
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.unreadable import Unreadable
@@ -179,10 +180,11 @@ class ImageIndex:
                 f"{self._source.uri} holds {len(found)} tables named {names[0]}: {', '.join(found)}",
                 hint="Keep one of them in the source.",
             )
+        likely = likely_format(self._source, self.tables)
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
         raise DataError(
             f"{self._source.uri} holds no table {names[0]}",
-            hint=f"It holds: {held}.{self.not_read} Is this the right --format?",
+            hint=f"It holds: {held}.{self.not_read} {likely or 'Is this the right --format?'}",
         )
 
     def holds_table(self, name: str) -> bool:

@@ -1,6 +1,5 @@
 """The ISIC's challenges of 2017 to 2020, and its archive's metadata."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.images import ImageIndex
 from lesiongen.ingest.isic_tables import COLUMNS, EDITIONS, Edition, JoinedRow, Tables, find_tables
-from lesiongen.ingest.rows import NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingest.isic_values import image_type, licence, marked_class, provenance
+from lesiongen.ingest.rows import NO_TABLE_DIAGNOSES, NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source
 from lesiongen.ingest.tables import TableRow, read_table
 
@@ -23,12 +23,6 @@ _SITES = (
     *(f"anatom_site_{level}" for level in range(5, 0, -1)),
 )
 _DIAGNOSES = ("diagnosis", *(f"diagnosis_{level}" for level in range(5, 0, -1)))
-_LICENCES = {"cc-0": "CC0-1.0", "cc-by": "CC BY 4.0", "cc-by-nc": "CC BY-NC 4.0"}
-_IMAGE_TYPES = {
-    "tbp tile: close-up": "clinical",
-    "tbp tile: overview": "clinical",
-}
-_NO_DIAGNOSIS = "names an image of which no table states the diagnosis"
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,9 @@ class IsicReader(Reader):
             for item in read_table(storage, table, tables.edition.needs, COLUMNS):
                 yield item if isinstance(item, Rejection) else self._row(item, tables, index)
         # A challenge's test images come with a table of patients, and no diagnosis to score them by.
-        undiagnosed = {image: about.reject(None, _NO_DIAGNOSIS, "excluded") for image, about in tables.about.items()}
+        undiagnosed = {
+            image: about.reject(None, NO_TABLE_DIAGNOSES, "excluded") for image, about in tables.about.items()
+        }
         yield from index.unnamed(" or ".join(tables.labels), elsewhere=undiagnosed)
 
     def _row(self, label: TableRow, tables: Tables, index: ImageIndex) -> Row | Rejection:
@@ -89,7 +85,7 @@ class IsicReader(Reader):
 
     def _diagnosis(self, row: JoinedRow, edition: Edition) -> _Diagnosis:
         if edition.classes:
-            found = _one_of(row.label, edition.classes)
+            found = marked_class(row.label, edition.classes)
         elif "melanoma" in edition.needs:
             found = _part_3(row.label)
         elif edition.name == "archive":
@@ -116,17 +112,6 @@ class IsicReader(Reader):
         return found
 
 
-def _one_of(row: TableRow, classes: tuple[str, ...]) -> Field:
-    """Returns the one class that a row marks with 1."""
-    marks = {name: fields.mark(row.field(name)) for name in classes if name in row.cells}
-    marked = [name for name, mark in marks.items() if mark]
-    if len(marked) != 1:
-        at = Field(marked[1] if marked else next(iter(marks)), "1" if marked else "0")
-        what = f"{' and '.join(marked)} are 1" if marked else "none is 1"
-        raise FieldError(row.field(at.column), f"exactly one of {', '.join(marks)} has to be 1, but {what}")
-    return Field(marked[0], marked[0])
-
-
 def _part_3(row: TableRow) -> Field:
     """Returns ISIC 2017's class: what is neither melanoma nor seborrheic keratosis is a nevus."""
     melanoma, keratosis = row.field("melanoma"), row.field("seborrheic_keratosis")
@@ -150,30 +135,14 @@ def _values(row: JoinedRow, edition: Edition) -> dict[str, str | float | None]:
         "skin_tone": tone,
         "skin_tone_scale": "fitzpatrick" if tone else None,
         "skin_tone_source": "metadata" if tone else None,
-        "image_type": _image_type(row.field("image_type")) if edition.licence is None else "dermoscopic",
+        "image_type": image_type(row.field("image_type")) if edition.licence is None else "dermoscopic",
         "official_split": fields.official_split(split if split.text else Field("file", row.published_split or "")),
         "concepts": _concepts(row.label),
-        "provenance": _provenance(row.field("image_manipulation")),
+        "provenance": provenance(row.field("image_manipulation")),
         "source": f"isic_{edition.name}" if edition.licence is None else f"isic{edition.name}",
-        "licence": edition.licence or _licence(row.label.field("copyright_license")),
+        "licence": edition.licence or licence(row.label.field("copyright_license")),
         "attribution": edition.attribution or fields.known(row.label.field("attribution")),
     }
-
-
-def _image_type(field: Field) -> str | None:
-    if field.text.startswith("RCM"):
-        raise FieldError(field, "is confocal microscopy, no photograph of the skin", "excluded")
-    return _IMAGE_TYPES.get(field.text.lower()) or fields.image_type(field)
-
-
-def _licence(field: Field) -> str | None:
-    return _LICENCES.get(field.text.lower()) or fields.known(field)
-
-
-def _provenance(field: Field) -> str | None:
-    """Keeps the archive's own word for images that are altered, or of nobody (``synthetic``)."""
-    manipulation = fields.known(field)
-    return json.dumps({"image_manipulation": manipulation.lower(), "stage": "ingest"}) if manipulation else None
 
 
 def _concepts(row: TableRow) -> str | None:

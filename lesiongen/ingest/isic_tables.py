@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from lesiongen.concepts.experts import DERMOSCOPIC_FEATURES
 from lesiongen.errors import DataError
 from lesiongen.ingest.images import ImageIndex
+from lesiongen.ingest.likely_format import likely_format
 from lesiongen.ingest.rows import Field, FieldError, Rejection
 from lesiongen.ingest.tables import TableRow, read_table, table_header
-from lesiongen.ingest.unread_layouts import unread_layout
 from lesiongen.storage import Storage
 
-__all__ = ["EDITIONS", "Edition", "JoinedRow", "Tables", "find_tables"]
+__all__ = ["EDITIONS", "Edition", "JoinedRow", "Tables", "check_readable", "find_tables", "split_in_name"]
 
 _CC_BY_NC = "CC BY-NC 4.0"
 
@@ -128,8 +128,13 @@ class JoinedRow:
     @property
     def published_split(self) -> str | None:
         """The split that a challenge's file name states (``ISIC2018_Task3_Training_GroundTruth.csv``)."""
-        named = _SPLIT_IN_NAME.search(PurePosixPath(self.label.table).name.replace("_", " "))
-        return named[1].lower() if named else None
+        return split_in_name(self.label.table)
+
+
+def split_in_name(table: str) -> str | None:
+    """Returns the split that a table's file name states."""
+    named = _SPLIT_IN_NAME.search(PurePosixPath(table).name.replace("_", " "))
+    return named[1].lower() if named else None
 
 
 def find_tables(storage: Storage, index: ImageIndex, wanted: str) -> Tables:
@@ -196,18 +201,26 @@ def _fullest(labels: Mapping[str, Edition], headers: Mapping[str, list[str]]) ->
     return with_lesions if with_lesions and labels[with_lesions[0]].name == "2020" else list(labels)
 
 
-def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[str]], wanted: str) -> None:
+def check_readable(storage: Storage, headers: Mapping[str, list[str]]) -> None:
+    """Says so where the delimiter or the encoding of a table is the reason why it is not known by its columns.
+
+    Raises:
+        DataError: It is.
+    """
     for key, header in headers.items():
-        if len(header) == 1 or "\ufffd" in "".join(header):  # says so where a delimiter or the encoding is the reason
+        if len(header) == 1 or "\ufffd" in "".join(header):
             next(read_table(storage, key, ("image",)), None)
-    if layout := unread_layout(index.tables, headers):
-        raise DataError(f"{storage.uri} holds {layout.name}; that layout is not read", hint=layout.way_out)
+
+
+def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[str]], wanted: str) -> None:
+    check_readable(storage, headers)
+    likely = likely_format(storage, index.tables, headers)
     held = "; ".join(f"{key} with {', '.join(header)}"[:200] for key, header in headers.items()) or "no CSV table"
     forms = sorted({f"{', '.join(edition.needs)} ({edition.name})" for edition in EDITIONS}, key=lambda form: form[-5:])
     of_edition = "" if wanted == "any" else f" of edition {wanted}"
     raise DataError(
         f"{storage.uri} holds no table of diagnoses{of_edition}: {held}",
-        hint=f"A table needs the columns {'; or '.join(forms)}. Is this the right --format?",
+        hint=f"A table needs the columns {'; or '.join(forms)}. {likely or 'Is this the right --format?'}",
     )
 
 

@@ -11,6 +11,7 @@ from lesiongen.ingest.sources import Source
 
 __all__ = [
     "NOT_DIAGNOSED",
+    "NO_TABLE_DIAGNOSES",
     "UNKNOWN_DIAGNOSIS",
     "Field",
     "FieldError",
@@ -27,6 +28,8 @@ own authors say that it is not to be used, or do not know its diagnosis."""
 UNKNOWN_DIAGNOSIS = "unknown diagnosis"
 NOT_DIAGNOSED = "states no diagnosis"
 """Why a row is left out by ``--unknown-diagnosis reject``."""
+NO_TABLE_DIAGNOSES = "names an image of which no table states the diagnosis"
+"""Why a row is left out that a challenge's test images come with."""
 
 
 def is_unicode(text: str) -> bool:

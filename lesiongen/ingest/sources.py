@@ -7,8 +7,8 @@ import lzma
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from lesiongen import limits
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.ingest.archives import ArchiveStorage, ReadOnlyStorage, TarStorage, ZipStorage, check_expansion
 from lesiongen.ingest.file_names import composed, is_system_file, readable_path
+from lesiongen.ingest.hdf5_images import Hdf5Images
 from lesiongen.ingest.source_folder import SourceFolder
 from lesiongen.progress import progress
 from lesiongen.storage import (
@@ -70,7 +71,7 @@ class Source(ReadOnlyStorage):
         self._place = place
         self._listing = list(_listed(place))
         self._held = held
-        self._members: dict[str, tuple[ArchiveStorage, str]] = {}
+        self._members: dict[str, tuple[Storage, str]] = {}
         local = place if isinstance(place, SourceFolder) else None
         self.unreadable = local.unreadable if local else {}
         """Keys of files, and of folders with a slash behind, that cannot be read, and why."""
@@ -109,6 +110,20 @@ class Source(ReadOnlyStorage):
                 self._open_archive(key, folder, found)
                 folders[folder] = "another archive"
         return found
+
+    def add_folder(self, folder: str, opening: AbstractContextManager[Hdf5Images], *, without: Container[str]) -> None:
+        """Adds the images of an HDF5 file, which is closed with the source.
+
+        Args:
+            folder: Where they lie from now on.
+            opening: Opens the file.
+            without: Names, without suffix, of images that are there already.
+        """
+        images = self._held.enter_context(opening)
+        new = [item for item in images.list() if PurePosixPath(item.key).stem not in without]
+        self._listing += [StoredObject(f"{folder}/{item.key}", item.size) for item in new]
+        self._members |= {f"{folder}/{item.key}": (images, item.key) for item in new}
+        self.unreadable |= {f"{folder}/{key}": reason for key, reason in images.unreadable.items()}
 
     def _open_archive(self, key: str, folder: str, found: dict[str, list[StoredObject]]) -> None:
         taken = self._space.taken

@@ -61,6 +61,7 @@ def read_table(
     *,
     remedy: str | None = None,
     sheet: str | None = None,
+    header: Sequence[str] | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[TableRow | Rejection]:
     """Yields the rows of a table; a row with a cell that no dataset can hold is a rejection.
@@ -75,6 +76,7 @@ def read_table(
         optional: Further columns that are known.
         remedy: What to do where a required column is not there; by default the format is asked after.
         sheet: Name of the sheet of a workbook; by default the first is read.
+        header: Names of the columns of a CSV table that has no line with them.
         notes: Takes what a user should know of how the table was read.
 
     Raises:
@@ -90,7 +92,7 @@ def read_table(
         if sheet is not None and path.suffix.lower() != ".xlsx":
             raise DataError(f"{key} is not an Excel file: --option sheet has no effect", hint="Leave it out.")
         try:
-            columns = Columns(required, optional, sheet, [] if notes is None else notes)
+            columns = Columns(required, optional, sheet, header, [] if notes is None else notes)
             rows = readers.get(path.suffix.lower(), _read_csv)(path, key, columns)
             for number, row in enumerate(rows):
                 if number == limits.MAX_ROWS:
@@ -160,6 +162,9 @@ def _read_csv(path: Path, key: str, columns: Columns) -> Iterator[TableRow | Rej
         # utf-8-sig: spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = _filled(_csv_rows(key, file, _delimiter(path)))
+            if columns.header is not None:
+                yield from (_csv_row(key, line, list(columns.header), cells) for line, cells in rows)
+                return
             first = list(islice(rows, HEADER_SOUGHT_IN))
             check_no_title(key, first, columns)
             header = check_header(key, _named_columns(first[0][1] if first else []), columns)

@@ -146,6 +146,50 @@ _ISIC = FormatSuite(
         *_fitzpatrick_tone(),
     ),
 )  # fmt: skip
+_OF_2016 = {"train": 900, "test": 379}
+_ISIC2016 = FormatSuite(
+    ("isic2016",),
+    (
+        Check(
+            "diagnosis", "diagnosis", "in_set", "error", "has a diagnosis other than benign and malignant",
+            "The tables of part 3 tell these two apart and no more.", {"value_set": ["benign", "malignant"]},
+        ),
+        _dermoscopic(),
+        _no_tone("ISIC 2016"),
+        _published(),
+    ),
+    PublishedCounts("image_id", 1_279, "official_split", _OF_2016),
+)  # fmt: skip
+_ISIC2024 = FormatSuite(
+    ("isic2024",),
+    (
+        _clinical(),
+        _present("patient", "patient_id", "patient_id", "401,059 images are of 1,042 patients, with hundreds of each."),
+        Check(
+            "age", "age", "between", "warning", "has an age over 90",
+            "The ISIC gives ages up to 85 or 90 for reasons of privacy.", {"min_value": 0, "max_value": 90},
+        ),
+        _no_tone("ISIC 2024"),
+    ),
+)  # fmt: skip
+_OF_MILK10K = {"clinical": 5_240, "dermoscopic": 5_240}
+_MILK10K = FormatSuite(
+    ("milk10k",),
+    (
+        _present("lesion", "lesion_id", "lesion_id", "A lesion's two images must stay together."),
+        _image_type_recorded("error"),
+        Check(
+            "skin_tone", "skin_tone", "in_set", "error", "has a skin tone that is not one of 0 to 5",
+            "MILK10k's classes reach from 0, very dark, to 5, very light.", {"value_set": list("012345")},
+        ),
+        Check(
+            "skin_tone_scale", "skin_tone_scale", "in_set", "error", "has a skin tone on another scale than MILK10k's",
+            "Its classes run from dark to light; Fitzpatrick's types run the other way.", {"value_set": ["milk10k"]},
+        ),
+        _published(),
+    ),
+    PublishedCounts("image_id", 10_480, "image_type", _OF_MILK10K),
+)  # fmt: skip
 _DERM7PT = FormatSuite(
     ("derm7pt",),
     (
@@ -234,6 +278,9 @@ _SKINCAP = FormatSuite(
 
 FORMAT_SUITES: dict[str, FormatSuite] = {
     "ham10000": _HAM10000,
+    "isic2016": _ISIC2016,
+    "isic2024": _ISIC2024,
+    "milk10k": _MILK10K,
     "isic": _ISIC,
     "derm7pt": _DERM7PT,
     "fitzpatrick17k": _FITZPATRICK17K,
@@ -241,4 +288,7 @@ FORMAT_SUITES: dict[str, FormatSuite] = {
     "pad_ufes_20": _PAD_UFES_20,
     "skincap": _SKINCAP,
 }
-"""By the name of the format. A folder of images of one's own is judged by the canonical checks alone."""
+"""By the name of the format; the first whose pattern fits a source is meant.
+
+A folder of images of one's own is judged by the canonical checks alone.
+"""

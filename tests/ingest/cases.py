@@ -58,6 +58,8 @@ class Case:
 CASES = [
     Case("ham10000", miniatures.ham10000, "HAM10000_metadata.csv", "image_id", "dx"),
     Case("isic", miniatures.isic, "ISIC_2019_Training_GroundTruth.csv", "image", "MEL"),
+    Case("isic2024", miniatures.isic2024, "train-metadata.csv", "isic_id", "isic_id"),
+    Case("milk10k", miniatures.milk10k, "MILK10k_Training_Metadata.csv", "isic_id", "lesion_id"),
     Case("derm7pt", miniatures.derm7pt, "meta/meta.csv", "derm", "diagnosis"),
     Case("fitzpatrick17k", fitzpatrick17k, "fitzpatrick17k.csv", "md5hash", "label", missing_is="missing"),
     Case("ddi", partial(miniatures.ddi, copies=2), "ddi_metadata.csv", "DDI_file", "disease"),
@@ -65,3 +67,5 @@ CASES = [
     Case("skincap", miniatures.skincap, "skincap_v240623.csv", "skincap_file_path", "disease"),
     Case("image_folder", miniatures.image_folder, "metadata.csv", "file_name", "diagnosis"),
 ]
+WITHOUT_HEADER = ("isic2016",)
+"""Formats whose tables have no header, and so no columns to harm by their names."""

@@ -359,3 +359,122 @@ def image_folder(folder: Path, count: int = 18, *, changes: Changes | None = Non
     for number, row in enumerate(rows):
         write_picture(folder / row["file_name"], seed=number)
     return folder
+
+
+MILK10K_CLASSES = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
+_MILK10K_EXACT = (
+    "Solar or actinic keratosis",
+    "Basal cell carcinoma",
+    "Sebaceous hyperplasia",
+    "Seborrheic keratosis",
+    "Dermatofibroma",
+    "Inflammatory or infectious diseases",
+    "Collision - At least one malignant proliferation",
+    "Melanoma in situ",
+    "Nevus, NOS, Junctional",
+    "Keratoacanthoma",
+    "Hemangioma",
+)
+MONET = (
+    "MONET_ulceration_crust,MONET_hair,MONET_vasculature_vessels,MONET_erythema,MONET_pigmented,"
+    "MONET_gel_water_drop_fluid_dermoscopy_liquid,MONET_skin_markings_pen_ink_purple_pen"
+).split(",")
+
+
+def milk10k(folder: Path, lesions: int = 11, *, changes: Changes | None = None, supplement: bool = True) -> Path:
+    """MILK10k: two images of a lesion in a folder of its own, the classes by lesion, exact diagnoses by image."""
+    rows = []
+    for number in range(lesions * 2):
+        lesion = number // 2
+        rows.append(
+            {
+                "lesion_id": f"IL_{lesion:07}",
+                "image_type": ("clinical: close-up", "dermoscopic")[number % 2],
+                "isic_id": f"ISIC_{number:07}",
+                "attribution": "MILK study team",
+                "copyright_license": "CC-BY-NC",
+                "image_manipulation": ("altered", "instrument only")[number % 2],
+                "age_approx": ("", "65")[lesion % 2],
+                "sex": ("", "female", "male")[lesion % 3],
+                "skin_tone_class": str(lesion % 6),
+                "site": ("head_neck_face", "lower_extremity", "trunk", "")[lesion % 4],
+                **dict.fromkeys(MONET, "0.41"),
+            }
+        )
+    classes = [
+        {"lesion_id": f"IL_{lesion:07}", **one_hot(MILK10K_CLASSES, MILK10K_CLASSES[lesion % 11])}
+        for lesion in range(lesions)
+    ]
+    exact = [
+        {
+            "isic_id": row["isic_id"],
+            "diagnosis_full": _MILK10K_EXACT[number // 2 % 11],
+            "diagnosis_confirm_type": "histopathology",
+            "invasion_thickness_interval": "1.01 to 2.0 mm",
+        }
+        for number, row in enumerate(rows)
+    ]
+    for number, row in enumerate(rows):
+        write_picture(folder / "MILK10k_Training_Input" / row["lesion_id"] / f"{row['isic_id']}.jpg", seed=number)
+    write_csv(folder / "MILK10k_Training_Metadata.csv", tuple(rows[0]), _changed(rows, changes))
+    write_csv(folder / "MILK10k_Training_GroundTruth.csv", tuple(classes[0]), classes)
+    if supplement:
+        write_csv(folder / "MILK10k_Training_Supplement.csv", tuple(exact[0]), exact)
+    return folder
+
+
+ISIC_2024_DIAGNOSES = (
+    "Benign",
+    "Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma Invasive",
+    "Benign::Benign melanocytic proliferations::Nevus::Nevus, NOS, Junctional",
+    "Indeterminate::Indeterminate epidermal proliferations::Solar or actinic keratosis",
+    "Malignant::Malignant adnexal epithelial proliferations - Follicular::Basal cell carcinoma",
+    "Benign::Benign epidermal proliferations::Seborrheic keratosis",
+)
+
+
+def isic2024_row(number: int) -> dict[str, str]:
+    """A row of ISIC 2024's table: two lesions of a patient, six diagnoses in turn."""
+    full = ISIC_2024_DIAGNOSES[number % 6]
+    levels = [*full.split("::"), "", "", "", ""][:5]
+    return {
+        "isic_id": f"ISIC_{number:07}",
+        "target": "1" if full.startswith("Malignant") else "0",
+        "patient_id": f"IP_{number // 2:07}",
+        "age_approx": "60.0",
+        "sex": ("", "male")[number % 2],
+        "anatom_site_general": "posterior torso",
+        "clin_size_long_diam_mm": "3.04",
+        "image_type": "TBP tile: close-up",
+        "tbp_tile_type": "3D: XP",
+        "tbp_lv_A": "20.24",
+        "attribution": "Memorial Sloan Kettering Cancer Center",
+        "copyright_license": ("CC-BY", "CC-BY-NC")[number % 2],
+        "lesion_id": ("", f"IL_{number:07}")[number % 2],
+        "iddx_full": full,
+        **{f"iddx_{place}": level for place, level in enumerate(levels, start=1)},
+        "mel_mitotic_index": "",
+        "mel_thick_mm": "0.4",
+        "tbp_lv_dnn_lesion_confidence": "97.5",
+    }
+
+
+def isic2024(folder: Path, count: int = 18, *, changes: Changes | None = None) -> Path:
+    """ISIC 2024 as Kaggle hands it out, with the images as JPEG files."""
+    rows = _changed(map(isic2024_row, range(count)), changes)
+    write_csv(folder / "train-metadata.csv", tuple(rows[0]), rows)
+    for number, row in enumerate(rows):
+        write_picture(folder / "train-image" / "image" / f"{row['isic_id']}.jpg", seed=number)
+    return folder
+
+
+def isic2016(folder: Path, *, changes: Mapping[str, str] | None = None) -> Path:
+    """ISIC 2016, part 3: tables without a header, words in the training's and numbers in the test's."""
+    parts = {"Training": (range(12), ("benign", "malignant")), "Test": (range(12, 18), ("0.0", "1.0"))}
+    for part, (numbers, labels) in parts.items():
+        rows = {f"ISIC_{number:07}": labels[number % 3 == 0] for number in numbers}
+        for number, image in zip(numbers, rows, strict=True):
+            write_picture(folder / f"ISBI2016_ISIC_Part3_{part}_Data" / f"{image}.jpg", seed=number)
+        lines = [f"{image},{(changes or {}).get(image, label)}\n" for image, label in rows.items()]
+        (folder / f"ISBI2016_ISIC_Part3_{part}_GroundTruth.csv").write_text("".join(lines))
+    return folder

@@ -26,7 +26,7 @@ from lesiongen.ingest.sources import Source
 from lesiongen.storage import LocalStorage, StoredObject
 
 from . import miniatures
-from .cases import CASES, Case, rows_of
+from .cases import CASES, WITHOUT_HEADER, Case, rows_of
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.format)
@@ -64,7 +64,7 @@ def accepted(case: Case, source: Path, tmp_path: Path, **config):
 
 
 def test_every_format_is_tried():
-    assert [case.format for case in CASES] == list(FORMATS)
+    assert [case.format for case in CASES] == [name for name in FORMATS if name not in WITHOUT_HEADER]
 
 
 def test_the_unharmed_miniature_is_taken_whole(case, source, tmp_path):

@@ -124,6 +124,9 @@ TEXT = described(Report(), "A red papule on the hand.").to_text()
 BLANK_REPORT = Report().to_text()
 SOUND_ROWS = {
     "ham10000": {"lesion_id": "HAM_1", "diagnosis": "nv", "site": "back", "age": 85.0, "image_type": "dermoscopic"},
+    "isic2016": {"diagnosis": "malignant", "image_type": "dermoscopic"},
+    "isic2024": {"patient_id": "IP_1", "image_type": "clinical", "age": 90.0},
+    "milk10k": {"lesion_id": "IL_1", "image_type": "clinical", "skin_tone": "0", "skin_tone_scale": "milk10k"},
     "isic": {"image_type": "clinical", "age": 90.0, "skin_tone": "2", "skin_tone_scale": "fitzpatrick"},
     "derm7pt": {
         "case_id": "1",
@@ -151,6 +154,23 @@ FORMAT_FAULTS = {
         "age": {"age": 84.0},
         "image_type": {"image_type": "clinical"},
         "skin_tone_absent": {"skin_tone": "2"},
+    },
+    "isic2016": {
+        "diagnosis": {"diagnosis": "nv"},
+        "image_type": {"image_type": "clinical"},
+        "skin_tone_absent": {"skin_tone": "2"},
+    },
+    "isic2024": {
+        "image_type": {"image_type": "dermoscopic"},
+        "patient": {"patient_id": None},
+        "age": {"age": 91.0},
+        "skin_tone_absent": {"skin_tone": "2"},
+    },
+    "milk10k": {
+        "lesion": {"lesion_id": None},
+        "image_type": {"image_type": None},
+        "skin_tone": {"skin_tone": "6"},
+        "skin_tone_scale": {"skin_tone_scale": "fitzpatrick"},
     },
     "isic": {
         "image_type": {"image_type": None},
