@@ -84,7 +84,7 @@ def _show(inspection: "Inspection") -> None:
     console.print(f"licence: {manifest.licence or 'not stated'}", markup=False)
     for conflict in manifest.origin.get("licence_conflicts", ()):
         console.print(f"licence conflict: {conflict}", style="red", markup=False)
-    console.print(f"to be named: {manifest.attribution or 'not stated'}", markup=False)
+    console.print(f"attribution: {manifest.attribution or 'not stated'}", markup=False)
     _table("diagnosis", inspection.images, total=True)
     for name, counts in inspection.subgroups.items():
         _table(name.replace("_", " "), counts)

@@ -82,6 +82,8 @@ def _show(result: "ValidationResult") -> None:
             console.print(f"  {detail}", markup=False)
         if len(details) > LISTED:
             console.print(f"  and {len(details) - LISTED:,} more", markup=False)
+        if finding.remedy:
+            console.print(f"  {finding.remedy}", markup=False)
     console.print("passed" if result.passed else "failed", style="bold")
     if result.report:
         console.print(f"report: {result.report}", markup=False)

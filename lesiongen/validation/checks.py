@@ -25,6 +25,7 @@ class Check:
         severity: Unless the policy says otherwise.
         message: What it means for a row to fail; follows "1 image" or "each".
         why: Why it matters, for who reads the policy.
+        remedy: What to do about it, in sentences, where that is not plain.
         arguments: Bounds or allowed values.
         thresholds: Bounds that the policy sets: the expectation's argument and the field of `ValidateConfig`.
         links: Whether the column names other images, which a report shows beside the row's own.
@@ -39,6 +40,7 @@ class Check:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, str] = field(default_factory=dict)
     links: bool = False
+    remedy: str = ""
 
 
 def resolved(checks: Iterable[Check], config: ValidateConfig, prefix: str = "") -> list[Check]:
@@ -202,12 +204,12 @@ _LINKS = (
     ),
     Check(
         "near_duplicate_across_splits", "near_twin_in_other_split", "absent", "error",
-        "shows a photograph of another split, changed a little in size, colours, coding, orientation or border; leave "
-        "one of the two out, or give both one lesion_id and ingest again, or, where they are different lesions, make "
-        "this a warning: --set severities.near_duplicate_across_splits=warning, or in the policy file "
-        "severities: {near_duplicate_across_splits: warning}",
+        "shows a photograph of another split, changed a little in size, colours, coding, orientation or border",
         "A network recognises it as readily as the same pixels.",
         links=True,
+        remedy="Leave one of the two out, or give both one lesion_id and ingest again. If they are different lesions, "
+        "make this a warning: --set severities.near_duplicate_across_splits=warning, or in the policy file "
+        "severities: {near_duplicate_across_splits: warning}.",
     ),
     Check(
         "look_alike_across_splits", "alike_in_other_split", "absent", "warning",

@@ -25,6 +25,7 @@ class Finding:
         rows: The image_id of every such row; empty where the finding is of classes, subgroups or splits.
         values: For each row what stands there, or which other row it collides with; may be empty.
         parts: A line for every class, subgroup or split; empty where the finding is of rows.
+        remedy: What to do about it, in sentences; may be empty.
     """
 
     severity: Severity
@@ -33,6 +34,7 @@ class Finding:
     rows: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    remedy: str = ""
 
     def details(self) -> Iterator[str]:
         """Yields each row with what was found in it, or each class, subgroup or split."""
@@ -85,6 +87,7 @@ def verdict_of(result: ValidationResult) -> Verdict:
         details = list(finding.details())
         lines += [f"    {detail}" for detail in details[:LISTED]]
         lines += [f"    and {len(details) - LISTED:,} more"] if len(details) > LISTED else []
+        lines += [f"    {finding.remedy}"] if finding.remedy else []
     hint = f"The report: {result.report}" if result.report else "Correct them at the source and ingest again."
     return Verdict(passed=False, message="\n".join(lines), hint=hint)
 

@@ -85,7 +85,8 @@ def _details(finding: Finding, images: FlaggedImages) -> list[Block]:
         return [*blocks, Table(["found"], [[part] for part in finding.parts[:LISTED]], _first(len(finding.parts)))]
     values = finding.values or (None,) * len(finding.rows)
     rows = list(zip(finding.rows[:LISTED], values[:LISTED], strict=True))
-    return [*blocks, *_values(finding), Table(["image", "found"], rows, _first(len(finding.rows)))]
+    remedy = [Text(finding.remedy)] if finding.remedy else []
+    return [*blocks, *_values(finding), Table(["image", "found"], rows, _first(len(finding.rows))), *remedy]
 
 
 def _values(finding: Finding) -> Iterator[Block]:

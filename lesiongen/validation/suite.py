@@ -117,10 +117,19 @@ def _finding(check: Check, result: Any, suite: Suite) -> Finding | None:
     return Finding(
         severity=check.severity,
         check=check.name,
-        message=f"{count:,} images: each {check.message}" if count > 1 else f"1 image {check.message}",
+        message=_counted(count, check.message),
         rows=tuple(str(name) for name in failing["image_id"]),
         values=values,
+        remedy=check.remedy,
     )
+
+
+def _counted(count: int, message: str) -> str:
+    if count == 1:
+        return f"1 image {message}"
+    # What is absent is absent from all of them alike; of other things each image has its own.
+    lack = message.removeprefix("has no ")
+    return f"{count:,} images have no {lack}" if lack != message else f"{count:,} images: each {message}"
 
 
 def _short(value: object) -> str:

@@ -55,13 +55,14 @@ def test_a_format_is_shown_in_full_with_a_command_that_is_understood(name):
 
 
 def test_a_format_that_does_not_exist_is_told_with_those_that_do():
-    with pytest.raises(UsageError, match=r"(?s)'isic2027'.*ham10000, isic"):
+    with pytest.raises(UsageError, match=r"(?s)'isic2027'.*isic2024, isic2016, isic, ham10000"):
         invoke("datasets", "isic2027")
 
 
 def test_inspect_prints_counts_and_no_pictures_into_a_pipe(dataset):
     uri = dataset("seen", 0)
     shown = invoke("inspect", uri).stdout
+    assert "\nattribution: not stated\n" in shown
     assert "seen: 3 images" in shown
     assert "▀" not in shown
     assert json.loads(invoke("inspect", uri, "--json").stdout)["classes"]["nv"]["train"] == 3

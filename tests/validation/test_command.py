@@ -109,12 +109,25 @@ def test_the_way_out_of_a_near_duplicate_works_as_the_message_spells_it(leaking,
     assert failed.exit_code == 1
     found = {item["check"]: item for item in json.loads(failed.stdout)["findings"]}["near_duplicate_across_splits"]
     assert found["severity"] == "error"
-    flag, policy = re.search(r"--set (\S+), or in the policy file (severities: \{.*?\})", found["message"]).groups()
+    assert len(found["message"].split()) < 25
+    flag, policy = re.search(r"--set (\S+), or in the policy file (severities: \{.*?\})", found["remedy"]).groups()
     (tmp_path / "policy.yaml").write_text(policy)
     asked = ["--set", flag] if where == "command line" else ["--policy", tmp_path / "policy.yaml"]
     severities = {item["check"]: item["severity"]
                   for item in json.loads(run("validate", leaking, "--json", *asked).stdout)["findings"]}  # fmt: skip
     assert severities["near_duplicate_across_splits"] == "warning"
+
+
+def test_the_rows_of_a_near_duplicate_come_between_what_is_wrong_and_what_to_do(leaking, tmp_path):
+    said = run("validate", leaking, "--report", tmp_path / "report.html").stdout
+    page = (tmp_path / "report.html").read_text()
+    for text in (said, page):
+        fact, rows = text.index("of another split, changed a little"), text.index("train (train)")
+        assert fact < rows < text.index("Leave one of the two out")
+
+
+def test_what_is_absent_is_counted_in_plain_words(leaking):
+    assert "warning: 2 images have no licence; who may use it is not known" in run("validate", leaking).stdout
 
 
 def test_a_check_of_a_format_is_set_by_its_dotted_name(leaking, tmp_path):
