@@ -25,10 +25,11 @@ def datasets_command(
       lesiongen datasets derm7pt
     """
     from lesiongen.errors import UsageError
+    from lesiongen.ingest.config import formats_like
     from lesiongen.ingest.formats import FORMATS
 
     if name is not None and name not in FORMATS:
-        raise UsageError(f"There is no format {name!r}", hint=f"Formats are {', '.join(FORMATS)}.")
+        raise UsageError(f"Unknown format {name!r}", hint=f"Formats are {', '.join(formats_like(name))}.")
     shown = {key: reader for key, reader in FORMATS.items() if name in (None, key)}
     if as_json:
         print_json([_facts(key, reader) for key, reader in shown.items()])

@@ -1,19 +1,26 @@
 """What can be chosen about reading a collection."""
 
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.names import Name
 
-__all__ = ["FormatName", "IngestConfig"]
+__all__ = ["FormatName", "IngestConfig", "formats_like"]
 
 FormatName = Literal[
     "ham10000", "isic", "isic2016", "isic2024", "milk10k", "derm7pt", "fitzpatrick17k", "ddi", "pad_ufes_20", "skincap",
     "image_folder",
 ]  # fmt: skip
 """The collections that can be read; `lesiongen.ingest.formats.FORMATS` holds the reader of each."""
+
+
+def formats_like(name: str) -> list[str]:
+    """Returns all formats, those most like a misspelt name first."""
+    formats = list(get_args(FormatName))
+    return list(dict.fromkeys([*get_close_matches(name.lower(), formats, cutoff=0.5), *formats]))
 
 
 class IngestConfig(StageConfig):
@@ -53,6 +60,13 @@ class IngestConfig(StageConfig):
     source_name: str | None = None
     licence: str | None = None
     attribution: str | None = None
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _is_known(cls, value: Any) -> Any:
+        if value not in get_args(FormatName):
+            raise ValueError(f"unknown format; formats are {', '.join(formats_like(str(value)))}")
+        return value
 
     @field_validator("split_fractions")
     @classmethod

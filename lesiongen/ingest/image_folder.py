@@ -71,7 +71,7 @@ class ImageFolderReader(Reader):
     )
     options = {
         "table": "metadata.csv, metadata.jsonl, metadata.parquet, or another CSV, JSONL, Parquet or Excel file",
-        "sheet": "the first, or the name of another sheet of an Excel file",
+        "sheet": "the first that is visible, or the name of another sheet of an Excel file",
         "skin_tone_scale": "blank, fitzpatrick, ddi or another name: the scale of skin_tone where no column says it",
         "match": "path, name or stem: whether file_name is a path, a file's name in any folder, or that without ending",
     }
@@ -103,7 +103,7 @@ class ImageFolderReader(Reader):
                 by_folder = packed and not name and _folders_are_labels(index)
         if not tables and by_folder:
             _check_folders(storage, index)
-            yield from (_row_of_image(key, index) for key in index.keys)
+            yield from (_row_of_image(key, index) for key in index.take_all())
             yield from index.unreadable()
             return
         _check_tables(storage, index, tables, *names)
@@ -132,6 +132,8 @@ class ImageFolderReader(Reader):
         if unread:
             self.notes.append(f"{table}: columns that are not read: {', '.join(unread)}")
             self.notes += looks_like_ids(unread, names_read)
+            if "split" in names_read and not self._keeps_split:
+                self.notes.append(f"{table}: the column with a split is not read: --keep-official-split keeps it")
 
     def _check_labelled(self, row: TableRow) -> None:
         if self._field(row, "diagnosis").column not in row.cells:

@@ -11,11 +11,11 @@ from lesiongen.errors import DataError
 from lesiongen.ingest.file_names import composed
 from lesiongen.ingest.likely_format import likely_format
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
-from lesiongen.ingest.sources import Source
+from lesiongen.ingest.sources import NOT_READ, Source
 from lesiongen.ingest.unreadable import Unreadable
 from lesiongen.storage import StoredObject
 
-__all__ = ["ABSOLUTE", "NOT_THERE", "ImageIndex"]
+__all__ = ["ABSOLUTE", "NOT_THERE", "NO_ROW", "ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 # Pictures of one size make files of one size.
@@ -36,6 +36,8 @@ NOT_THERE = "there is no such image"
 """Why a row is refused whose image is not found."""
 ABSOLUTE = "is an absolute path; give a path from the folder of the table"
 """Why a row is refused whose image is named by its place on some machine."""
+NO_ROW = "names this image"
+"""How the reason ends why an image is refused that no row of a table names."""
 _DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
 
 
@@ -130,6 +132,17 @@ class ImageIndex:
         """Tells whether of some of these names, without suffix, there is no image that an archive might hold."""
         return self._source.has_archives and any(composed(stem) not in self._by_stem for stem in stems)
 
+    def take_all(self) -> list[str]:
+        """Returns the keys of all images that are to be read.
+
+        Of an image in a format that is not read, beside one of the same name that is, the source is told that it is
+        not used (`Source.unused`).
+        """
+        for key in self._images:
+            if self._is_beside_another(key):
+                self._source.unused[self._images[key].key] = None
+        return self.keys
+
     @property
     def keys(self) -> list[str]:
         """Keys of all images, but for those in formats that are not read beside one of the same name that is."""
@@ -138,7 +151,9 @@ class ImageIndex:
     @property
     def not_read(self) -> str:
         """A sentence on what of the source cannot be read, to be put behind what it holds; blank where all can be."""
-        return f" It also holds {self._unreadable.first}." if self._unreadable.first else ""
+        unreadable = f" It also holds {self._unreadable.first}." if self._unreadable.first else ""
+        packed = "".join(f" {key}: {NOT_READ}." for key in self._source.other_archives[:1])
+        return unreadable + packed
 
     def image_id(self, key: str) -> str:
         """Returns the id of an image that has none in a table: its path without the ending.
@@ -152,17 +167,14 @@ class ImageIndex:
         return path if several or plain in self._images else plain
 
     def _is_beside_another(self, key: str) -> bool:
-        """Tells whether a file is in a format that is not read, and another was taken for it; counts it then.
+        """Tells whether a file is in a format that is not read, and another was taken for it.
 
         That is one of the same path but for the ending, or one that a row has named by its name alone.
         """
         if _ending(key) not in _UNREAD:
             return False
         beside = any(_ending(other) in SUFFIXES for other in self._by_plain_path[_without_ending(key)])
-        if beside or PurePosixPath(key).stem in self._stems_named:
-            self._source.unused[self._images[key].key] = None
-            return True
-        return False
+        return beside or PurePosixPath(key).stem in self._stems_named
 
     def find_table(self, *names: str) -> str:
         """Returns the key of the one table that has one of these names, wherever it lies.
@@ -321,13 +333,16 @@ class ImageIndex:
         used = {self._archive_of.get(key) for key in self._named}
         paths = {_lower_ending(key) for key in self._named}
         for key, item in self._images.items():
-            if key in self._named or self._is_beside_another(key):
+            if key in self._named:
+                continue
+            if self._is_beside_another(key):
+                self._source.unused[item.key] = None
                 continue
             archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
             # A copy of what a row has named outside of the archives is no stray.
             copied = stem in self._stems_named_outside or self._unpacked_here.get(key) in paths
             if archive is None or (archive in used and not copied):
-                stray = Rejection(item.key, None, None, None, f"no row of {table} names this image")
+                stray = Rejection(item.key, None, None, None, f"no row of {table} {NO_ROW}")
                 yield (elsewhere or {}).get(stem, stray)
 
 

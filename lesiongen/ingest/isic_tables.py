@@ -218,9 +218,10 @@ def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[st
     held = "; ".join(f"{key} with {', '.join(header)}"[:200] for key, header in headers.items()) or "no CSV table"
     forms = sorted({f"{', '.join(edition.needs)} ({edition.name})" for edition in EDITIONS}, key=lambda form: form[-5:])
     of_edition = "" if wanted == "any" else f" of edition {wanted}"
+    question = likely or "Is this the right --format?"
     raise DataError(
         f"{storage.uri} holds no table of diagnoses{of_edition}: {held}",
-        hint=f"A table needs the columns {'; or '.join(forms)}. {likely or 'Is this the right --format?'}",
+        hint=f"A table needs the columns {'; or '.join(forms)}.{index.not_read} {question}",
     )
 
 

@@ -1,5 +1,6 @@
 """Where a dataset may be written: apart from its source, and where nothing else lies."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lesiongen.dataset.manifest import MANIFEST_NAME
@@ -10,7 +11,7 @@ from lesiongen.ingest.rejections import LEFT_OUT_NAMES
 from lesiongen.ingest.removed_metadata import REMOVED_NAME
 from lesiongen.storage import check_reachable, overlap
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "check_output_behind_links"]
 
 _DOCUMENTS = {*LEFT_OUT_NAMES.values(), REMOVED_NAME, NEAR_DUPLICATES_NAME}
 
@@ -36,6 +37,23 @@ def check_output(source: str, output: str) -> None:
         return
     if not folder.is_dir() or any(_is_foreign(path) for path in folder.iterdir()):
         raise UsageError(f"{output} is not an empty folder", hint="Name a new folder for the dataset.")
+
+
+def check_output_behind_links(link_targets: Iterable[str], output: str) -> None:
+    """Refuses an output in a folder that the source links to, whose files are the source's too.
+
+    Args:
+        link_targets: The folders.
+        output: Where the dataset would be written.
+
+    Raises:
+        UsageError: It lies within one of them or contains one.
+    """
+    if target := next((target for target in link_targets if overlap(target, output)), None):
+        raise UsageError(
+            f"The output {output} is in {target}, a folder that the source links to, or contains it",
+            hint="Name a new folder, apart from the source.",
+        )
 
 
 def _is_foreign(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import get_args
 
 from lesiongen.errors import DataError
 from lesiongen.ingest.config import IngestConfig
-from lesiongen.ingest.images import NOT_THERE, SUFFIXES
+from lesiongen.ingest.images import NO_ROW, NOT_THERE, SUFFIXES
 from lesiongen.ingest.rows import NOT_DIAGNOSED, UNKNOWN_DIAGNOSIS, Kind, Rejection
 from lesiongen.ingest.sources import Source
 from lesiongen.safe_csv import csv_table
@@ -58,7 +58,9 @@ def check_rejections(config: IngestConfig, source: Source, accepted: int, left_o
 
 
 def _check_rejected(config: IngestConfig, source: Source, accepted: int, rejected: Sequence[Rejection]) -> None:
-    message = _listed(source, accepted, rejected)
+    of_rows = [item for item in rejected if item.row is not None or not item.reason.endswith(NO_ROW)]
+    # Where every row failed, no image has a row that could name it: the rows are what is wrong.
+    message = _listed(source, accepted, of_rows if accepted == 0 and of_rows else rejected)
     if config.on_error == "fail":
         raise DataError(message, hint="Correct them, or leave such rows out with --on-error reject.")
     if accepted == 0 or len(rejected) / (accepted + len(rejected)) > config.max_rejected:

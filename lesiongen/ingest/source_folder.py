@@ -58,6 +58,8 @@ class SourceFolder(ReadOnlyStorage):
         """Keys of links to a folder around them."""
         self.linked_folders: dict[str, str] = {}
         """Keys of links to folders that are read under another key, and that key."""
+        self.link_targets: list[str] = []
+        """Real paths of the folders that links lead to."""
         self._files: dict[str, tuple[str, int]] = {}
         self._links: deque[_Folder] = deque()
         self._keys_of_folders: dict[str, str] = {}
@@ -117,6 +119,7 @@ class SourceFolder(ReadOnlyStorage):
             self.circular.append(link.prefix[:-1])
         else:
             self._links.append(link)
+            self.link_targets.append(link.real)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Lists the files that can be read, sorted by key."""

@@ -30,7 +30,7 @@ from lesiongen.storage import (
     temporary_space,
 )
 
-__all__ = ["ARCHIVES", "Source", "name_of", "open_source"]
+__all__ = ["ARCHIVES", "NOT_READ", "Source", "name_of", "open_source"]
 
 _COMPRESSED: dict[str, Callable[[Any], Any]] = {
     ".tar.gz": gzip.open,
@@ -41,6 +41,8 @@ _COMPRESSED: dict[str, Callable[[Any], Any]] = {
 ARCHIVES = (".zip", ".tar", *_COMPRESSED)
 """Endings of the archives that can be read."""
 _OTHER_ARCHIVES = (".7z", ".rar")
+NOT_READ = f"archives of this format are not read ({', '.join(ARCHIVES)} are): unpack it"
+"""What to do with an archive in another format."""
 # bz2 says OSError.
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError)
 _READ_AHEAD = 8 << 20
@@ -77,13 +79,20 @@ class Source(ReadOnlyStorage):
         """Keys of files, and of folders with a slash behind, that cannot be read, and why."""
         links = local.linked_folders if local else {}
         self._linked_folders = {composed(key): composed(target) for key, target in links.items()}
+        self.link_targets = local.link_targets if local else []
+        """Real paths of the folders that links in a local folder lead to."""
         self.closed = dict.fromkeys(local.circular if local else (), "a link to a folder around it is not followed")
         """Keys of what is not looked into, and why."""
         self.unused: dict[str, None] = {}
         """Keys of photographs in formats that are not read, in whose place another file of the name was taken."""
         archives = [item for item in self._listing if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES))]
-        self.closed |= dict.fromkeys((item.key for item in archives), "unpack it there")
+        self.closed |= {item.key: _why_closed(item.key) for item in archives}
         self._space = space or _Space(place.uri, sum(item.size for item in archives))
+
+    @property
+    def other_archives(self) -> list[str]:
+        """Keys of the archives in formats that are not read."""
+        return [key for key in self.closed if key.lower().endswith(_OTHER_ARCHIVES)]
 
     @property
     def has_archives(self) -> bool:
@@ -191,6 +200,10 @@ class Source(ReadOnlyStorage):
             yield path
 
 
+def _why_closed(key: str) -> str:
+    return NOT_READ if key.lower().endswith(_OTHER_ARCHIVES) else "unpack it there"
+
+
 @contextmanager
 def open_source(source: str) -> Iterator[Source]:
     """Opens the place of a collection for reading.
@@ -234,8 +247,10 @@ def _ending(name: str) -> str:
 def _folder(source: str, local: Path | None) -> Storage:
     if local is not None and not local.is_dir():
         what = f"is not an archive of a known kind ({', '.join(ARCHIVES)})" if local.is_file() else "does not exist"
+        unpack = "Unpack it, and give the folder." if source.lower().endswith(_OTHER_ARCHIVES) else None
         raise UsageError(
-            f"The source {readable_path(source)} {what}", hint="Give the collection's folder, archive or s3:// prefix."
+            f"The source {readable_path(source)} {what}",
+            hint=unpack or "Give the collection's folder, archive or s3:// prefix.",
         )
     return SourceFolder(source) if local else open_storage(source)
 

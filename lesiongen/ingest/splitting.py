@@ -1,7 +1,9 @@
 """Which split each image goes to, given what is known of it and what it shows."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -10,10 +12,24 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import NearDuplicate, duplicate_groups
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Row
+from lesiongen.ingest.tables import table_header
+from lesiongen.storage import Storage
 
 __all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
+_MAY_BE_SPLIT = {
+    "split",
+    "official_split",
+    "subset",
+    "partition",
+    "set",
+    "fold",
+    "dataset_split",
+    "data_split",
+    "phase",
+}
+"""Names of columns that may say which split a row is in."""
 _PARTED = 20
 """Fewer images of several groups are a try of how a table is read: the evaluation asks for as many to test alone."""
 
@@ -50,17 +66,36 @@ def diagnosis_of(row: Row) -> str:
     return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text
 
 
-def check_official_split(config: IngestConfig, rows: Iterable[Row]) -> None:
+def check_official_split(config: IngestConfig, source: Storage, rows: Sequence[Row]) -> None:
     """Refuses to keep a published split that there is not, before any image is read.
 
     Raises:
-        UsageError: The published split is asked for, and no row has one.
+        UsageError: The published split is asked for, and no row has one; a column that may hold it is named.
     """
     if config.keep_official_split and not any(row.values.get("official_split") for row in rows):
+        tables = dict.fromkeys(row.table for row in rows if row.line is not None)
+        hints = (hint for table in tables if (hint := _column_of_split(config, source, table)))
         raise UsageError(
             "The published split is asked for, but no row of the source has one",
-            hint="Leave out --keep-official-split: rows are then split by lesion and patient.",
+            hint=next(hints, "Leave out --keep-official-split: rows are then split by lesion and patient."),
         )
+
+
+def _column_of_split(config: IngestConfig, source: Storage, table: str) -> str | None:
+    """Returns how a column is read that may hold the split, where a CSV table has one that is not."""
+    header = table_header(source, table) if PurePosixPath(table).suffix.lower() == ".csv" else []
+    unread = [name for name in header if name.strip().lower() in _MAY_BE_SPLIT and name != config.columns.get("split")]
+    if config.format == "image_folder" and "split" not in config.columns:
+        unread = [name for name in unread if name.lower() not in ("split", "official_split")]
+    if not unread:
+        return None
+    column = shlex.quote(f"split={unread[0]}")
+    if config.format == "image_folder":
+        return f"Column {unread[0]!r} of {table} is not read: --column {column} takes it for the split."
+    return (
+        f"Column {unread[0]!r} of {table} is not read by --format {config.format}. --format image_folder reads it with "
+        f"--option table={shlex.quote(table)} --column {column}, and the other columns by their --column."
+    )
 
 
 def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterable[NearDuplicate]) -> list[str | None]:

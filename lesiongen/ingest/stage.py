@@ -16,7 +16,7 @@ from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import readable_path
 from lesiongen.ingest.formats import reader_for
 from lesiongen.ingest.notes import source_notes
-from lesiongen.ingest.output import check_output
+from lesiongen.ingest.output import check_output, check_output_behind_links
 from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
@@ -75,7 +75,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
         output: New folder or prefix of the dataset, apart from the source (`check_output`).
 
     Raises:
-        UsageError: The source does not exist, or the output is not a new place apart from it.
+        UsageError: The source does not exist, or the output is not a new place apart from it and from what it links to.
         DataError: The collection cannot be understood, or rows of it cannot be used; the message names them.
     """
     check_output(source, output)
@@ -84,6 +84,7 @@ def ingest(config: IngestConfig, source: str, output: str) -> IngestResult:
     target = open_storage(output)
     with claimed(target), stage_run("ingest", described | {"name": name}) as run:
         with open_source(source) as storage:
+            check_output_behind_links(storage.link_targets, output)
             result = _ingest(config, storage, output, name)
         counts = {"accepted": result.accepted, "rejected": len(result.rejected), "left_out": len(result.left_out)}
         removed = {f"removed_metadata.{kind}": count for kind, count in result.removed_metadata.items()}
@@ -104,7 +105,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         rows, left_out = _read_rows(config, reader, storage)
         check_rejections(config, storage, len(rows), left_out)
         drawn = _draw(config, rows)
-        check_official_split(config, drawn)
+        check_official_split(config, storage, drawn)
         prints = FingerprintFile()
         loaded, unusable = _load_images(storage, drawn, spool, prints)
         # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.

@@ -75,7 +75,7 @@ def read_table(
         required: Columns that must be there.
         optional: Further columns that are known.
         remedy: What to do where a required column is not there; by default the format is asked after.
-        sheet: Name of the sheet of a workbook; by default the first is read.
+        sheet: Name of the sheet of a workbook; by default the first visible one is read.
         header: Names of the columns of a CSV table that has no line with them.
         notes: Takes what a user should know of how the table was read.
 

@@ -54,6 +54,8 @@ def sheet_rows(path: Path, key: str, columns: Columns) -> Iterator[list[str]]:
     with path.open("rb") as file:
         with _unwarned():
             sheets = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets
+        if not sheets:
+            raise DataError(f"{key} has no sheet with cells, only charts", hint="Save the table as a sheet, or as CSV.")
         at = _chosen_sheet(sheets, key, columns)
         if not _has_formulas(path):
             yield from ([text_of(cell) for cell in row] for row in _rows(sheets[at], key, values_only=True))
@@ -86,18 +88,21 @@ def _has_formulas(path: Path) -> bool:
 
 
 def _chosen_sheet(sheets: Sequence[Any], key: str, columns: Columns) -> int:
-    """Returns the place of the sheet of the wanted name, or of the first, and notes which others there are."""
+    """Returns the place of the sheet of the wanted name, or of the first visible one, and notes the others."""
     names = [str(sheet.title) for sheet in sheets]
     if columns.sheet is not None and columns.sheet not in names:
         raise DataError(f"{key} has no sheet {columns.sheet!r}", hint=f"It has: {', '.join(names)}.")
-    chosen = names.index(columns.sheet) if columns.sheet is not None else 0
+    visible = next((at for at, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
+    chosen = names.index(columns.sheet) if columns.sheet is not None else visible
     others = [name for name in names if name != names[chosen]]
+    hidden = {name for name, sheet in zip(names, sheets, strict=True) if sheet.sheet_state != "visible"}
     if others and columns.sheet is None:
-        listed = f"{', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''}"
+        shown = [f"{name} (hidden)" if name in hidden else name for name in others[:5]]
+        listed = f"{', '.join(shown)}{f' and {len(others) - 5} more' if len(others) > 5 else ''}"
         option = shlex.quote(f"sheet={others[0]}") if len(others) == 1 else "sheet=NAME"
         columns.notes.append(
-            f"{key}: read the first sheet, {names[0]!r}; not read: {listed} (--option {option} reads "
-            f"{'it' if len(others) == 1 else 'another'})"
+            f"{key}: read the first {'visible ' if chosen else ''}sheet, {names[chosen]!r}; not read: {listed} "
+            f"(--option {option} reads {'it' if len(others) == 1 else 'another'})"
         )
     return chosen
 

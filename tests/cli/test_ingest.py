@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from lesiongen.cli import app as cli
-from lesiongen.ingest import Rejection, counted
+from lesiongen.config import parse_config
+from lesiongen.errors import UsageError
+from lesiongen.ingest import IngestConfig, Rejection, counted
+from tests.ingest import miniatures
 
 
 def _source(folder: Path) -> Path:
@@ -34,6 +37,23 @@ def test_rows_and_images_are_counted_apart(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [item["row"] for item in told["rejected"]] == [10, 11, 12, None]
     assert len(told["notes"]) == 2  # a file that is not read, and ids that nobody knows
+
+
+def test_a_misspelt_format_is_answered_with_the_nearest_one_first():
+    with pytest.raises(UsageError) as caught:
+        parse_config(IngestConfig, {"format": "ham1000"})
+    assert str(caught.value).startswith(
+        "IngestConfig: format = 'ham1000': unknown format; formats are ham10000, isic, isic2016, "
+    )
+    with pytest.raises(UsageError, match="formats are milk10k, ham10000"):
+        parse_config(IngestConfig, {"format": "MILK-10k"})
+
+
+def test_a_missing_format_is_answered_with_the_one_of_the_tables(tmp_path):
+    source = miniatures.milk10k(tmp_path / "in")
+    with pytest.raises(UsageError, match="--format is missing") as caught:
+        cli.app(["ingest", "--source", str(source), "--output", str(tmp_path / "out")], standalone_mode=False)
+    assert caught.value.hint == "It looks like milk10k: --format milk10k."
 
 
 @pytest.mark.parametrize(

@@ -446,7 +446,7 @@ def test_an_image_that_may_lie_in_an_archive_or_behind_a_circular_link_is_told_s
         pytest.skip("rows without an image are usual there")
     image_of(case, source).unlink()
     (source / "more.rar").write_bytes(b"")
-    assert "\n  more.rar: unpack it there" in refused(case, source, tmp_path)
+    assert "\n  more.rar: archives of this format are not read (.zip, .tar" in refused(case, source, tmp_path)
     (source / "more.rar").rename(source / "more.zip")
     assert "more.zip is damaged, or is not such an archive" in refused(case, source, tmp_path)
     (source / "more.zip").unlink()

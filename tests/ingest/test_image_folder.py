@@ -13,6 +13,7 @@ from lesiongen.ingest.image_folder import ImageFolderReader
 from lesiongen.ingest.rows import Rejection, Row
 
 from . import miniatures
+from .cases import rows_of
 
 NAMES = ["images/a.png", "images/b.png", "images/c.png"]
 
@@ -38,6 +39,36 @@ def test_csv_with_everything(make_folder, tmp_path):
     blank = samples["B"]
     assert (blank.age, blank.sex, blank.site, blank.skin_tone, blank.skin_tone_source) == (None,) * 5
     assert (samples["C"].skin_tone, samples["C"].skin_tone_scale) == ("56", "ddi")
+
+
+def test_a_split_that_was_not_read_is_named_where_it_is_to_be_kept(make_folder, tmp_path):
+    source = make_folder("file_name,dx,Subset\nimages/a.png,nv,train\nimages/b.png,nv,test\n", NAMES[:2])
+    with pytest.raises(UsageError, match="no row of the source has one") as caught:
+        samples_of(source, tmp_path / "out", keep_official_split=True)
+    assert caught.value.hint == (
+        "Column 'Subset' of metadata.csv is not read: --column split=Subset takes it for the split."
+    )
+    samples = samples_of(source, tmp_path / "out", keep_official_split=True, columns={"split": "Subset"})
+    assert {name: sample.split for name, sample in samples.items()} == {"images/a": "train", "images/b": "test"}
+
+
+def test_a_split_that_another_format_does_not_read_is_named_too(tmp_path):
+    source = miniatures.ham10000(tmp_path / "in")
+    path = source / "HAM10000_metadata.csv"
+    rows = [row | {"split": "train"} for row in rows_of(path)]
+    miniatures.write_csv(path, tuple(rows[0]), rows)
+    with pytest.raises(UsageError) as caught:
+        ingest(IngestConfig(format="ham10000", keep_official_split=True), str(source), str(tmp_path / "out"))
+    assert "Column 'split' of HAM10000_metadata.csv is not read by --format ham10000." in caught.value.hint
+    assert "--format image_folder" in caught.value.hint
+
+
+def test_a_split_that_is_not_kept_is_told(make_folder, tmp_path):
+    source = make_folder("file_name,dx,split\nimages/a.png,nv,train\nimages/b.png,nv,test\n", NAMES[:2])
+    told = "metadata.csv: the column with a split is not read: --keep-official-split keeps it"
+    for keep in (False, True):
+        config = IngestConfig(format="image_folder", keep_official_split=keep)
+        assert (told in ingest(config, str(source), str(tmp_path / str(keep))).notes) is not keep
 
 
 def test_json_lines_and_parquet_say_the_same_as_csv(make_folder, tmp_path):
@@ -252,11 +283,11 @@ def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_pat
         samples_of(source, tmp_path / "q", options={"images": "derm"})
 
 
-def test_images_that_lie_in_another_folder_are_told_and_counted_apart_from_the_rows(make_folder, tmp_path):
+def test_images_that_lie_in_another_folder_are_told(make_folder, tmp_path):
     source = make_folder("file_name,dx\na.png,nevus\nb.png,melanoma\n", NAMES[:2])
     with pytest.raises(DataError) as caught:
         samples_of(source, tmp_path / "failed")
-    assert f"2 of 2 rows and 2 images of {source} cannot be used" in str(caught.value)
+    assert f"2 of 2 rows of {source} cannot be used" in str(caught.value)
     assert "there is no such image, but images/a.png is there: add --option match=name" in str(caught.value)
     assert set(samples_of(source, tmp_path / "out", options={"match": "name"})) == {"images/a", "images/b"}
 

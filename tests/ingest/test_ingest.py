@@ -152,6 +152,19 @@ def test_an_image_without_a_row_is_named(make_ham, tmp_path):
         ingest(HAM, str(source), str(tmp_path / "out"))
 
 
+def test_images_without_a_row_are_not_listed_where_every_row_failed(make_ham, tmp_path):
+    source = make_ham(4, changes={number: {"dx": "nevvus", "image_id": f"{number}.jpg"} for number in range(4)})
+    with pytest.raises(DataError) as caught:
+        ingest(HAM, str(source), str(tmp_path / "out"))
+    assert "4 of 4 rows of" in str(caught.value)
+    assert "names this image" not in str(caught.value)
+    with (source / "HAM10000_metadata.csv").open("a") as file:
+        file.write("HAM_9,ISIC_0,nv,histo,45,female,back\n")
+    with pytest.raises(DataError, match=r"4 of 5 rows and 3 images of") as caught:
+        ingest(HAM, str(source), str(tmp_path / "out"))
+    assert "ISIC_1.jpg: no row of HAM10000_metadata.csv names this image" in str(caught.value)
+
+
 def test_unknown_words_become_null(make_ham, tmp_path):
     source = make_ham(changes={0: {"sex": "unknown", "age": "", "localization": "unknown"}})
     ingest(HAM, str(source), str(tmp_path / "out"))

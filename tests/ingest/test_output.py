@@ -49,6 +49,17 @@ def test_a_folder_with_other_files_is_refused(tmp_path, name):
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [other]
 
 
+def test_a_folder_that_the_source_links_to_is_a_part_of_it(tmp_path):
+    source = miniatures.image_folder(tmp_path / "source")
+    (source / "images").rename(tmp_path / "store")
+    (source / "images").symlink_to(tmp_path / "store")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match=r"store/data is in .*store, a folder that the source links to"):
+        ingest(CONFIG, str(source), str(tmp_path / "store" / "data"))
+    assert sorted(tmp_path.rglob("*")) == before
+    ingest(CONFIG, str(source), str(tmp_path / "out"))
+
+
 def test_a_file_is_no_folder(tmp_path):
     source = miniatures.image_folder(tmp_path / "source")
     (tmp_path / "out").write_text("mine")

@@ -36,6 +36,20 @@ def packed(folder: Path, target: Path, *, top: str = "") -> Path:
     return target
 
 
+@pytest.mark.parametrize("format", ["image_folder", "ham10000", "isic", "isic2016", "isic2024"])
+@pytest.mark.parametrize("name", ["photos.7z", "Photos.RAR"])
+def test_an_archive_in_another_format_is_named_with_the_way_out(tmp_path, name, format):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"7z")
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format=format), str(tmp_path / "in"), str(tmp_path / "out"))
+    assert f"{name}: archives of this format are not read (.zip, .tar, .tar.gz" in caught.value.hint
+    assert "unpack it." in caught.value.hint
+    with pytest.raises(UsageError, match="is not an archive of a known kind") as caught:
+        ingest(IngestConfig(format=format), str(tmp_path / "in" / name), str(tmp_path / "out"))
+    assert caught.value.hint == "Unpack it, and give the folder."
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [

@@ -67,7 +67,8 @@ def test_columns_that_are_not_read_are_listed_once(make_folder, tmp_path):
     source = make_folder(text, NAMES[:2])
     result, _ = dataset(source, tmp_path / "out", format="image_folder")
     looks = "Column 'lesion number' looks like lesion_id: --column 'lesion_id=lesion number'"
-    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx, split", looks, *NO_IDS]
+    split = "metadata.csv: the column with a split is not read: --keep-official-split keeps it"
+    assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx, split", looks, split, *NO_IDS]
     result, _ = dataset(source, tmp_path / "kept", format="image_folder", keep_official_split=True)
     assert result.notes == ["metadata.csv: columns that are not read: lesion number, dx", looks, *NO_IDS]
 
@@ -127,6 +128,42 @@ def test_the_sheet_that_is_read_is_named_and_can_be_chosen(tmp_path):
     chosen = {"table": "labels.xlsx", "sheet": "Labels"}
     result, _ = dataset(source, tmp_path / "chosen", format="image_folder", options=chosen)
     assert result.notes == NO_IDS
+
+
+def hidden(path, title, state):
+    import openpyxl
+
+    book = openpyxl.load_workbook(path)
+    book[title].sheet_state = state
+    book.active = next(at for at, sheet in enumerate(book.worksheets) if sheet.title != title)
+    book.save(path)
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_the_first_visible_sheet_is_read_and_a_hidden_one_when_it_is_asked_for(tmp_path, state):
+    head = ("file_name", "diagnosis")
+    draft, labels = [[head, ("0.png", name), ("1.png", name)] for name in ("melanoma", "nevus")]
+    source = workbook(tmp_path / "in", Draft=draft, Labels=labels)
+    hidden(source / "labels.xlsx", "Draft", state)
+    chosen = {"table": "labels.xlsx"}
+    result, samples = dataset(source, tmp_path / "out", format="image_folder", options=chosen)
+    first = "labels.xlsx: read the first visible sheet, 'Labels'; not read: Draft (hidden)"
+    assert result.notes == [f"{first} (--option sheet=Draft reads it)", *NO_IDS]
+    assert {sample.diagnosis for sample in samples} == {"nv"}
+    _, samples = dataset(source, tmp_path / "p", format="image_folder", options=chosen | {"sheet": "Draft"})
+    assert {sample.diagnosis for sample in samples} == {"mel"}
+
+
+def test_a_workbook_of_charts_alone_says_so(tmp_path):
+    import openpyxl
+
+    source = workbook(tmp_path / "in", Labels=[("file_name", "diagnosis")])
+    book = openpyxl.Workbook()
+    book.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
+    del book["Sheet"]
+    book.save(source / "labels.xlsx")
+    with pytest.raises(DataError, match=r"labels\.xlsx has no sheet with cells, only charts"):
+        dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
 
 
 def test_a_table_on_another_sheet_is_hinted_at(tmp_path):
