@@ -9,7 +9,7 @@ from lesiongen.errors import DataError
 from lesiongen.ingest import fields
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.hdf5_images import NEEDS_H5PY, has_h5py, open_hdf5_images
-from lesiongen.ingest.images import SUFFIXES, ImageIndex
+from lesiongen.ingest.images import NO_ROW, SUFFIXES, ImageIndex
 from lesiongen.ingest.isic_tables import JoinedRow, check_readable
 from lesiongen.ingest.isic_values import image_type, licence
 from lesiongen.ingest.likely_format import likely_format
@@ -61,7 +61,7 @@ class Isic2024Reader(Reader):
 
     def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table of diagnoses, then the images without a row."""
-        _add_hdf5_images(storage)
+        hdf5 = _add_hdf5_images(storage)
         index = ImageIndex(storage)
         headers = _headers(storage, index)
         labels = _tables_of_diagnoses(headers)
@@ -78,7 +78,7 @@ class Isic2024Reader(Reader):
                 else:
                     yield self._row(JoinedRow(item, about.pop(item.field("isic_id").text, None)), index)
         undiagnosed = {image: row.reject(None, NO_TABLE_DIAGNOSES, "excluded") for image, row in about.items()}
-        yield from index.unnamed(" or ".join(labels), elsewhere=undiagnosed)
+        yield from self._unnamed(index.unnamed(" or ".join(labels), elsewhere=undiagnosed), hdf5)
 
     def _row(self, row: JoinedRow, index: ImageIndex) -> Row | Rejection:
         image = row.label.field("isic_id")
@@ -91,6 +91,17 @@ class Isic2024Reader(Reader):
         if code:
             values["diagnosis"] = code
         return Row(row.label.table, row.label.line, image, key, image.text, diagnosis, values)
+
+    def _unnamed(self, unnamed: Iterator[Rejection], hdf5: str | None) -> Iterator[Rejection]:
+        """Yields the images without a row; those of the HDF5 file, which cannot be taken out of it, are a note."""
+        count = 0
+        for item in unnamed:
+            if hdf5 and item.file.startswith(f"{hdf5}/") and item.reason.endswith(NO_ROW):
+                count += 1
+            else:
+                yield item
+        if count:
+            self.notes.append(f"The HDF5 file holds {count:,} image{'s' if count > 1 else ''} that no row names")
 
     def _diagnosis(self, row: JoinedRow) -> tuple[Field, str | None]:
         """Returns the label, and its class where the taxonomy does not say it."""
@@ -169,16 +180,21 @@ def _no_table(storage: Source, index: ImageIndex, headers: Mapping[str, list[str
     )
 
 
-def _add_hdf5_images(storage: Source) -> None:
-    """Adds the images of the HDF5 file that no other file holds; without h5py they stay closed if there are others."""
+def _add_hdf5_images(storage: Source) -> str | None:
+    """Adds the images of the HDF5 file that no other file holds, and returns the folder in which they lie from now on.
+
+    Without h5py the file stays closed where there are other images, and is an error where there are none.
+    """
     listing = list(storage.list())
     key = next((item.key for item in listing if PurePosixPath(item.key).name.lower() in _HDF5), None)
     if key is None:
-        return
+        return None
     paths = [PurePosixPath(item.key) for item in listing]
     stems = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
     elsewhere = stems or any(item.key.lower().endswith(ARCHIVES) for item in listing)
     if elsewhere and not has_h5py():
         storage.closed[key] = NEEDS_H5PY
-        return
-    storage.add_folder(str(PurePosixPath(key).with_suffix("")), open_hdf5_images(storage, key), without=stems)
+        return None
+    folder = str(PurePosixPath(key).with_suffix(""))
+    storage.add_folder(folder, open_hdf5_images(storage, key), without=stems)
+    return folder

@@ -124,6 +124,18 @@ def test_images_in_hdf5_are_those_of_the_jpeg_files(tmp_path):
     }
 
 
+def test_a_part_of_the_table_may_be_read_with_the_whole_hdf5_file(tmp_path):
+    source = into_hdf5(miniatures.isic2024(tmp_path / "in"))
+    lines = (source / "train-metadata.csv").read_text().splitlines(keepends=True)
+    (source / "train-metadata.csv").write_text("".join(lines[:13]))
+    result, samples = ingested(source, tmp_path / "out")
+    assert (len(samples), result.left_out) == (12, [])
+    assert "The HDF5 file holds 6 images that no row names" in result.notes
+    miniatures.write_picture(source / "stray.jpg", seed=90)
+    with pytest.raises(DataError, match=r"stray.jpg: no row of train-metadata.csv names this image"):
+        ingested(source, tmp_path / "again")
+
+
 def test_files_win_over_the_same_images_in_hdf5(tmp_path):
     source = into_hdf5(miniatures.isic2024(tmp_path / "in"), keep=("ISIC_0000003",))
     assert ingested(source, tmp_path / "some")[0].accepted == 18
