@@ -10,6 +10,7 @@ from lesiongen.imaging.preprocessing import SMALL_SIDE, reduced
 __all__ = ["contrast", "sharpness", "vignette_share"]
 
 _DARK = 48
+_SIDE = 32
 _ENDS = np.uint32(1 << 31 | 1)
 """The first and the last pixel of a row of 32 that is a word."""
 
@@ -54,13 +55,17 @@ def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
     """Returns how much of a picture is dark and joined to a corner, as the rim of a dermatoscope is.
 
     Args:
-        light: Grey values of small pictures [n, 32, 32], 0 to 255; dark is below 48.
+        light: Grey values of small pictures [n, 64, 64], 0 to 255, as fingerprints keep them. They are looked at in
+            32 x 32 pixels, where a thin bright edge does not cut the rim off from the corner; dark is below 48.
 
     Returns:
         Share of each picture, float64 [n].
     """
-    # A row of 32 pixels is a word of 32 bits: what is reached spreads over all of them at once.
-    dark = np.packbits(light < _DARK, axis=2, bitorder="little").view(np.uint32)[..., 0]
+    if light.shape[1:] != (2 * _SIDE, 2 * _SIDE):
+        raise ValueError(f"light has the shape {light.shape}: pictures must be of {2 * _SIDE} x {2 * _SIDE} pixels")
+    rows = light[:, ::2] + light[:, 1::2]
+    # A row of 32 pixels, each the sum of four, is a word of 32 bits: what is reached spreads over all of them at once.
+    dark = np.packbits(rows[..., ::2] + rows[..., 1::2] < 4 * _DARK, axis=2, bitorder="little").view(np.uint32)[..., 0]
     cornered = np.flatnonzero((dark[:, [0, -1]] & _ENDS).any(axis=1))
     dark = dark[cornered]
     reached = np.zeros_like(dark)
@@ -74,5 +79,5 @@ def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
             break
         reached = wider
     result = np.zeros(len(light))
-    result[cornered] = np.bitwise_count(reached).mean(axis=1) / light.shape[2]
+    result[cornered] = np.bitwise_count(reached).mean(axis=1) / _SIDE
     return result

@@ -131,21 +131,32 @@ def test_the_rim_of_a_dermatoscope_is_measured_and_dark_lesions_are_not():
     image = Image.new("L", (320, 320), "black")
     ImageDraw.Draw(image).ellipse((0, 0, 319, 319), fill=180)
     ImageDraw.Draw(image).ellipse((120, 120, 200, 200), fill=10)
-    light = np.asarray(image.resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
-    bright, dark = np.full((32, 32), 200, dtype=np.float32), np.zeros((32, 32), dtype=np.float32)
-    shares = vignette_share(np.stack([bright, light, dark]))
-    assert shares == pytest.approx([0, 1 - np.pi / 4, 1], abs=0.03)
-    assert (shares[0], shares[2]) == (0, 1)
+    light = np.asarray(image.resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
+    right = np.full((64, 64), 200, dtype=np.float32)
+    right[:, 32:] = 0
+    shares = vignette_share(np.stack([np.full_like(light, 200), light, right, 200 - right, np.zeros_like(light)]))
+    assert shares == pytest.approx([0, 1 - np.pi / 4, 0.5, 0.5, 1], abs=0.03)
+    assert (shares[0], *shares[2:]) == (0, 0.5, 0.5, 1)
+
+
+def test_an_image_file_has_the_vignette_that_is_drawn_in_it(lesion):
+    drawn = lesion.resize((320, 240))
+    ImageDraw.Draw(drawn).rectangle((200, 0, 319, 239), fill="black")
+    ImageDraw.Draw(drawn).line((0, 0, 319, 0), fill="white")
+    assert examine(saved(drawn, "JPEG", quality=95)).vignette_share == pytest.approx(120 / 320, abs=0.03)
 
 
 def test_what_is_dark_counts_where_it_is_joined_to_a_corner():
-    light = np.random.default_rng(0).integers(0, 90, (200, 32, 32)).astype(np.float32)
-    labels = [label(picture < 48)[0] for picture in light]
+    small = np.random.default_rng(0).integers(0, 90, (200, 32, 32)).astype(np.float32)
+    light = small.repeat(2, axis=1).repeat(2, axis=2)
+    labels = [label(picture < 48)[0] for picture in small]
     corners = [{int(corner) for corner in one[::31, ::31].ravel()} - {0} for one in labels]
     expected = [np.isin(one, list(joined)).mean() for one, joined in zip(labels, corners, strict=True)]
     assert np.ptp(expected) > 0.3
     assert vignette_share(light) == pytest.approx(expected, abs=1e-9)
     assert vignette_share(light[:0]).shape == (0,)
+    with pytest.raises(ValueError, match="64 x 64"):
+        vignette_share(small)
 
 
 @pytest.mark.parametrize("side", [100, 256, 384, 1024])
