@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from lesiongen import __version__
 from lesiongen.endpoints import mlflow_proxy_hint, tracking_address
 from lesiongen.errors import Interrupted, ServiceError, UsageError
 from lesiongen.owner import Owner, this_process
+from lesiongen.parent_runs import KIND_TAG, NESTED_TAG, OWNER_TAG, PARENT_TAG, parent_run, united
 from lesiongen.redaction import names_secret, redact, shown
 from lesiongen.temporary import temporary_folder
 
@@ -36,16 +37,10 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-PARENT_TAG = "lesiongen.pipeline_run"
-KIND_TAG = "lesiongen.kind"
-OWNER_TAG = "lesiongen.owner"
-"""Says which process a run is open in."""
 PIPELINE_OWNER = "LESIONGEN_PIPELINE_OWNER"
 """The variable that says which process the pipeline run is open in that a stage belongs to."""
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
-PARENT_SECONDS = 0.3
-"""Seconds in which the creation of a run that began earlier has reached the server."""
 QUIET_SECONDS = 60.0
 _PICTURE = re.compile(r"(data:image/\w+;base64,[A-Za-z0-9+/=]{1000,})")
 MOST_OPEN_RUNS = 100
@@ -190,9 +185,11 @@ def finish_pipeline_run(pipeline_run: str, *, succeeded: bool) -> None:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return
     client = mlflow_client()
-    parent = _parent(client, _experiment(client), pipeline_run)
+    experiment = _experiment(client)
+    parent = _parent(client, experiment, pipeline_run)
     with service_errors():
-        client.set_terminated(parent, "FINISHED" if succeeded else "FAILED")
+        oldest = united(client, experiment, pipeline_run) or parent
+        client.set_terminated(oldest, "FINISHED" if succeeded else "FAILED")
 
 
 def mlflow_client() -> Any:
@@ -235,10 +232,14 @@ def service_errors() -> Iterator[None]:
 def _opened(client: Any, stage: str) -> str:
     experiment = _experiment(client)
     tags = {KIND_TAG: "stage", "lesiongen.stage": stage, **_common_tags(_owner_mark())}
-    if pipeline_run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
-        tags |= {PARENT_TAG: pipeline_run, "mlflow.parentRunId": _parent(client, experiment, pipeline_run)}
+    pipeline_run = os.environ.get("LESIONGEN_PIPELINE_RUN")
+    if pipeline_run:
+        tags |= {PARENT_TAG: pipeline_run, NESTED_TAG: _parent(client, experiment, pipeline_run)}
     with service_errors():
-        return str(client.create_run(experiment, tags=tags, run_name=stage).info.run_id)
+        run_id = str(client.create_run(experiment, tags=tags, run_name=stage).info.run_id)
+        if pipeline_run:
+            united(client, experiment, pipeline_run)
+    return run_id
 
 
 def _reopened(client: Any, run_id: str | None) -> str | None:
@@ -281,27 +282,8 @@ def _experiment(client: Any) -> str:
 def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
     if not re.fullmatch(r"[\w.:/-]{1,200}", pipeline_run):
         raise UsageError(f"LESIONGEN_PIPELINE_RUN = {pipeline_run!r}: letters, digits and . : / _ - only")
-    owner = os.environ.get(PIPELINE_OWNER, "")
     with service_errors():
-        if found := _parents(client, experiment, pipeline_run):
-            _reopen_parent(client, found[0], owner)
-            return found[0]
-        tags = {KIND_TAG: "pipeline", PARENT_TAG: pipeline_run, **_common_tags(owner)}
-        mine = str(client.create_run(experiment, tags=tags, run_name=pipeline_run).info.run_id)
-        # Another stage may have created one too: the oldest is the one that all take. One that was begun before this
-        # one may still be on its way to the server.
-        time.sleep(PARENT_SECONDS)
-        oldest = _parents(client, experiment, pipeline_run)[0]
-        if oldest != mine:
-            client.delete_run(mine)
-    return oldest
-
-
-def _reopen_parent(client: Any, parent: str, owner: str) -> None:
-    """Opens the run of a pipeline run that is resumed: a killed one may have been closed meanwhile."""
-    if owner and client.get_run(parent).data.tags.get(OWNER_TAG) != owner:
-        client.set_tag(parent, OWNER_TAG, owner)  # first: open, it must not name a dead process
-        client.update_run(parent, status="RUNNING")
+        return parent_run(client, experiment, pipeline_run, _common_tags(os.environ.get(PIPELINE_OWNER, "")))
 
 
 def _close_abandoned(client: Any) -> None:
@@ -326,13 +308,6 @@ def _parsed_owner(mark: str) -> Owner | None:
     with suppress(ValueError):
         return Owner.parse(json.loads(mark))
     return None
-
-
-def _parents(client: Any, experiment: str, pipeline_run: str) -> list[str]:
-    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{KIND_TAG}` = 'pipeline'"
-    runs: Sequence[Any] = client.search_runs([experiment], query, order_by=["attributes.start_time ASC"])
-    ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-    return [str(run.info.run_id) for run in ordered]
 
 
 def _close_failed(run: _TrackedRun, error: BaseException) -> None:

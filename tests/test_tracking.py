@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.rest_store import RestStore
 from PIL import Image
 
-from lesiongen import tracking
+from lesiongen import parent_runs, tracking
 from lesiongen.errors import Interrupted, ServiceError, UsageError
 from lesiongen.owner import this_process
 from lesiongen.tracking import finish_pipeline_run, mlflow_client, service_errors, stage_run
@@ -108,21 +109,66 @@ def test_stages_of_one_pipeline_run_nest_in_one_parent(server, monkeypatch):
     assert server.get_run(parent.info.run_id).info.status == "FINISHED"
 
 
-def test_stages_that_start_at_the_same_moment_end_up_with_one_parent(server, monkeypatch):
+def test_stages_that_start_at_the_same_moment_end_up_in_one_parent(server, monkeypatch):
     monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-race")
-    experiment = tracking._experiment(server)
-    start = threading.Barrier(4)
+    search, all_looked = parent_runs.parent_runs, threading.Barrier(4)
+    looked = threading.local()
 
-    def open_parent():
-        start.wait()
-        tracking._parent(server, experiment, "release-race")
+    def search_and_wait(*arguments):
+        found = search(*arguments)
+        if not hasattr(looked, "once"):
+            looked.once = all_looked.wait(30)
+        return found
 
-    threads = [threading.Thread(target=open_parent) for _ in range(4)]
+    monkeypatch.setattr(parent_runs, "parent_runs", search_and_wait)
+    runs = []
+
+    def open_stage():
+        with stage_run("ingest", {}) as run:
+            runs.append(run.run_id)
+
+    threads = [threading.Thread(target=open_stage) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(tracking._parents(server, experiment, "release-race")) == 1
+    parents = {server.get_run(run_id).data.tags["mlflow.parentRunId"] for run_id in runs}
+    assert len(runs) == 4
+    assert parents == set(search(server, tracking._experiment(server), "release-race"))
+    assert len(parents) == 1
+
+
+def test_a_parent_whose_creation_is_slow_takes_over_the_stages_that_began_meanwhile(server, monkeypatch):
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-slow")
+    create, sent, others_are_done = RestStore.create_run, threading.Event(), threading.Event()
+
+    def create_slowly(store, *arguments, **options):
+        if threading.current_thread().name == "slow" and not sent.is_set():
+            sent.set()  # the time of its start is in the request by now
+            assert others_are_done.wait(30)
+        return create(store, *arguments, **options)
+
+    monkeypatch.setattr(RestStore, "create_run", create_slowly)
+    runs = {}
+
+    def open_stage(name):
+        with stage_run(name, {}) as run:
+            runs[name] = run.run_id
+
+    slow = threading.Thread(target=open_stage, args=["ingest"], name="slow")
+    slow.start()
+    assert sent.wait(30)
+    open_stage("validate")
+    before = server.get_run(runs["validate"]).data.tags["mlflow.parentRunId"]
+    others_are_done.set()
+    slow.join()
+    open_stage("caption")
+    [parent] = parent_runs.parent_runs(server, tracking._experiment(server), "release-slow")
+    assert parent != before, "the slow one began first"
+    assert server.get_run(before).info.lifecycle_stage == "deleted"
+    assert {server.get_run(run_id).data.tags["mlflow.parentRunId"] for run_id in runs.values()} == {parent}
+    finish_pipeline_run("release-slow", succeeded=True)
+    assert server.get_run(parent).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize(
