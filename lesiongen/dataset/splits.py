@@ -50,7 +50,9 @@ def assign_splits(
     """Assigns each row to a split: grouped, stratified by diagnosis, and the same for the same rows and seed.
 
     Groups (`groups`) are taken in an order drawn from the seed and the image ids; each goes to the split that lacks
-    most, relative to its share, of the group's diagnoses. A class with at least three groups reaches every split.
+    most, relative to its share, of the group's diagnoses. On a tie the small splits come first, so that a class with at
+    least three groups reaches every split. Where no class has as many and nothing would be in train, classes are left
+    aside: the largest group goes to train, the next ones to test and to validation, and so on by shares.
 
     Args:
         table: Columns ``image_id``, ``diagnosis`` and any of `GROUP_COLUMNS`, ``official_split``.
@@ -67,23 +69,24 @@ def assign_splits(
     members = pd.Series(range(len(table))).groupby(labels).indices
     first_ids = table["image_id"].astype(str).groupby(labels).min()
     order = sorted(members, key=lambda label: derive_seed(seed, "split", first_ids[label]))
-    balance = _Balance(table["diagnosis"].astype(str).to_numpy(), dict(zip(SPLITS, fractions, strict=True)))
-    result = np.empty(len(table), dtype=object)
-    for label in order:
-        rows = members[label]
-        official = () if fixed is None else tuple(fixed.iloc[rows].dropna().mode())
-        chosen = official[0] if official else balance.neediest(rows)
-        result[rows] = chosen
-        balance.give(rows, chosen)
-    splits = pd.Series(result, index=table.index, name="split")
-    return splits if fixed is None else fixed.fillna(splits).rename("split")
+    ordered = [members[label] for label in order]
+    shares = dict(zip(SPLITS, fractions, strict=True))
+    by_class = _Balance(table["diagnosis"].astype(str).to_numpy(), shares, ("test", "validation", "train"))
+    splits = pd.Series(by_class.share_out(ordered, fixed), index=table.index, name="split")
+    if fixed is not None and fixed.notna().any():
+        return fixed.fillna(splits).rename("split")
+    if "train" not in set(splits) and len(ordered) > 1 and shares["train"] > 0:
+        alike = _Balance(np.zeros(len(table)), shares, ("train", "test", "validation"))
+        splits[:] = alike.share_out(sorted(ordered, key=len, reverse=True))
+    return splits
 
 
 class _Balance:
-    """How much of each diagnosis each split still lacks."""
+    """How much of each diagnosis each split still lacks; of those that lack as much the first of ``ties`` is served."""
 
-    def __init__(self, diagnoses: np.ndarray, fractions: Mapping[str, float]) -> None:
+    def __init__(self, diagnoses: np.ndarray, fractions: Mapping[str, float], ties: Sequence[str]) -> None:
         self.diagnoses = diagnoses
+        self.ties = ties
         totals = pd.Series(diagnoses).value_counts()
         self.targets = {
             (split, diagnosis): share * count
@@ -92,10 +95,19 @@ class _Balance:
         }
         self.given = dict.fromkeys(self.targets, 0)
 
-    def neediest(self, rows: np.ndarray) -> str:
+    def share_out(self, ordered: Sequence[np.ndarray], fixed: pd.Series | None = None) -> np.ndarray:
+        """Returns the split of each row: of each group in turn the one that is fixed, or the one that lacks most."""
+        result = np.empty(len(self.diagnoses), dtype=object)
+        for rows in ordered:
+            official = () if fixed is None else tuple(fixed.iloc[rows].dropna().mode())
+            chosen = official[0] if official else self._neediest(rows)
+            result[rows] = chosen
+            self._give(rows, chosen)
+        return result
+
+    def _neediest(self, rows: np.ndarray) -> str:
         """Returns the split that lacks most of these rows' diagnoses, relative to its target."""
-        # On a tie the small splits come first: a class of few lesions is then still found in the test split.
-        return max(("test", "validation", "train"), key=lambda split: self._lack(split, rows))
+        return max(self.ties, key=lambda split: self._lack(split, rows))
 
     def _lack(self, split: str, rows: np.ndarray) -> float:
         cells = [(split, diagnosis) for diagnosis in self.diagnoses[rows]]
@@ -103,8 +115,7 @@ class _Balance:
             return -np.inf
         return float(sum(1 - self.given[cell] / self.targets[cell] for cell in cells))
 
-    def give(self, rows: np.ndarray, split: str) -> None:
-        """Counts rows as given to a split."""
+    def _give(self, rows: np.ndarray, split: str) -> None:
         for diagnosis in self.diagnoses[rows]:
             self.given[split, diagnosis] += 1
 

@@ -1,7 +1,7 @@
 """Which split each image goes to, given what is known of it and what it shows."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +15,7 @@ from lesiongen.ingest.rows import Row
 from lesiongen.ingest.tables import table_header
 from lesiongen.storage import Storage
 
-__all__ = ["LoadedRow", "diagnosis_of", "split_rows"]
+__all__ = ["LoadedRow", "check_official_split", "diagnosis_of", "shares_note", "split_rows"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
 _MAY_BE_SPLIT = {
@@ -30,9 +30,10 @@ _MAY_BE_SPLIT = {
     "phase",
 }
 """Names of columns that may say which split a row is in."""
-_PARTED = 20
-"""Fewer images of several groups are a try of how a table is read: the evaluation asks for as many to test alone."""
-
+_FAR = 0.1
+"""Share of the images by which a split may differ from what was asked for without being named."""
+_FEW = 20
+"""Fewer images are a try of how a table is read; their shares are not named."""
 _SAME = {
     "content_digest": "look alike (near-duplicates of one photograph)",
     "lesion_id": "are of one lesion (lesion_id)",
@@ -110,7 +111,8 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterabl
         None for a synthetic image that belongs together with a real one outside train: it has no place.
 
     Raises:
-        DataError: The rows cannot be parted so that any is left to train on.
+        DataError: All rows belong together, so that none would be left to train on. A single row passes: it is a try of
+            how a table is read.
     """
     table = pd.DataFrame(
         {
@@ -128,30 +130,41 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterabl
     labels = pd.Series(groups(table))
     held_out = set(labels[splits.index[splits != "train"]])
     found = [splits[row] if row in splits.index else _of_synthetic(labels[row] in held_out) for row in table.index]
-    kept = config.keep_official_split and table["official_split"].isin(SPLITS).any()
-    count = labels.nunique()
-    few = len(found) < _PARTED and (count > 1 or len(found) == 1)
-    parted = count >= len(SPLITS) or few or config.split_fractions[0] == 0 or kept
-    if "train" not in found and not parted:
-        raise _nothing_to_train_on(table, count)
+    if "train" not in found and len(found) > 1 and not _without_train(config, table):
+        raise _nothing_to_train_on(table)
     return found
+
+
+def _without_train(config: IngestConfig, table: pd.DataFrame) -> bool:
+    """Tells whether nothing to train on is what was asked for, or how the authors have split."""
+    kept = config.keep_official_split and table["official_split"].isin(SPLITS).any()
+    return bool(config.split_fractions[0] == 0 or kept)
+
+
+def shares_note(config: IngestConfig, loaded: Sequence[LoadedRow], splits: Sequence[str | None]) -> Iterator[str]:
+    """Yields a sentence where the real images could not be split nearly as asked for, since many belong together."""
+    pairs = zip(loaded, splits, strict=True)
+    real = [split for item, split in pairs if not is_synthetic(item.row.values.get("provenance"))]
+    shares = [real.count(name) / max(len(real), 1) for name in SPLITS]
+    far = any(abs(share - wanted) > _FAR for share, wanted in zip(shares, config.split_fractions, strict=True))
+    if far and len(real) >= _FEW and not config.keep_official_split:
+        texts = [", ".join(f"{share:.0%}" for share in given) for given in (shares, config.split_fractions)]
+        yield (
+            f"train, validation and test hold {texts[0]} of the images instead of {texts[1]}: each class is split by "
+            "lesion, patient, case and photograph, and there are too few of these"
+        )
 
 
 def _of_synthetic(held_out: bool) -> str | None:
     return None if held_out else "train"
 
 
-def _nothing_to_train_on(table: pd.DataFrame, count: int) -> DataError:
-    images = f"{len(table):,} images"
+def _nothing_to_train_on(table: pd.DataFrame) -> DataError:
     same = [what for column, what in _SAME.items() if table[column].notna().all() and table[column].nunique() == 1]
-    if same:
-        reason = f"all {images} {same[0]}"
-    elif count == 1:
-        reason = f"all {images} belong together, by lesion, patient, case or likeness"
-    else:
-        reason = f"the {images} form only {count} groups, by lesion, patient, case or likeness"
+    reason = same[0] if same else "belong together, by lesion, patient, case or likeness"
     return DataError(
-        f"Nothing is left to train on: {reason}, and what belongs together stays in one split.",
+        f"Nothing is left to train on: all {len(table):,} images {reason}, "
+        "and what belongs together stays in one split.",
         hint="Check that the table's ids and the image files are the right ones, and add images of other patients: "
-        "train, validation and test need at least one group each.",
+        "train and test need at least one group each.",
     )

@@ -22,7 +22,7 @@ from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, lef
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import UNKNOWN_DIAGNOSIS, Field, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
-from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, split_rows
+from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, shares_note, split_rows
 from lesiongen.names import name_from
 from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
@@ -114,10 +114,10 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        if notes := [*reader.notes, *source_notes(storage, loaded)]:
-            writer.origin["notes"] = notes
         alike = near_duplicates(prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
+        if notes := [*reader.notes, *source_notes(storage, loaded), *shares_note(config, loaded, splits)]:
+            writer.origin["notes"] = notes
         for item, split in zip(loaded, splits, strict=True):
             if split is None:
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,3 +94,48 @@ def test_a_split_can_be_left_empty():
 def test_wrong_fractions_are_quoted(fractions):
     with pytest.raises(UsageError, match="fractions"):
         assign_splits(table(10), seed=0, fractions=fractions)
+
+
+def of_groups(sizes, diagnoses):
+    rows = [(f"g{group}", diagnoses[group]) for group, size in enumerate(sizes) for _ in range(size)]
+    return pd.DataFrame(rows, columns=["lesion_id", "diagnosis"]).assign(image_id=[f"i{n}" for n in range(len(rows))])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("sizes", "diagnoses", "counts"),
+    [
+        ([2, 9], ["nv", "nv"], {"train": 9, "test": 2}),
+        ([1, 1], ["nv", "mel"], {"train": 1, "test": 1}),
+        ([2, 9, 4], ["nv", "mel", "df"], {"train": 9, "test": 4, "validation": 2}),
+        ([1] * 20, [f"class {number // 2}" for number in range(20)], {"train": 14, "test": 4, "validation": 2}),
+        ([7], ["nv"], {"test": 7}),
+    ],
+)
+def test_with_few_groups_train_is_served_first_then_test(sizes, diagnoses, counts, seed):
+    splits = assign_splits(of_groups(sizes, diagnoses), seed=seed)
+    assert splits.value_counts().to_dict() == counts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from("abcdefgh")), min_size=2, max_size=12), st.integers(0, 3))
+def test_something_is_always_left_to_train_on(groups_of, seed):
+    sizes, diagnoses = zip(*groups_of, strict=True)
+    splits = assign_splits(of_groups(sizes, diagnoses), seed=seed)
+    assert {"train", "test"} <= set(splits)
+
+
+def test_without_a_share_for_train_few_groups_leave_it_empty():
+    splits = assign_splits(of_groups([3, 2], ["nv", "nv"]), seed=0, fractions=(0.0, 0.0, 1.0))
+    assert set(splits) == {"test"}
+
+
+def test_an_official_split_without_train_is_kept():
+    rows = of_groups([3, 2], ["nv", "nv"]).assign(official_split=["test"] * 3 + [None] * 2)
+    assert "train" not in set(assign_splits(rows, seed=0, keep_official=True))
+
+
+def test_splits_of_collections_with_enough_groups_stay_as_they_were():
+    splits = assign_splits(table(400), seed=0)
+    digest = hashlib.sha256(" ".join(splits).encode()).hexdigest()
+    assert digest == "38bfbf5edf8490a1410df59c52a355ecb8a3da94cec7120ac48eefb0dc81d02e"

@@ -37,7 +37,24 @@ def test_images_of_one_group_are_refused(tmp_path, alike, values, reason, count)
     assert ingest(whole, str(source), str(tmp_path / "test-set")).dataset.splits["test"] == count
 
 
-def test_one_image_or_a_few_of_several_groups_are_a_try(tmp_path):
+def test_one_image_is_a_try(tmp_path):
     config = IngestConfig(format="image_folder")
     assert ingest(config, str(_folder(tmp_path / "one", 1)), str(tmp_path / "out")).accepted == 1
-    assert ingest(config, str(_folder(tmp_path / "two", 2)), str(tmp_path / "out2")).accepted == 2
+
+
+def test_of_two_groups_one_is_left_to_train_on(tmp_path):
+    config = IngestConfig(format="image_folder")
+    result = ingest(config, str(_folder(tmp_path / "two", 2)), str(tmp_path / "out"))
+    assert {split: count for split, count in result.dataset.splits.items() if count} == {"train": 1, "test": 1}
+
+
+@pytest.mark.parametrize(("patients", "said"), [(2, True), (24, False)])
+def test_shares_that_are_far_from_those_asked_for_are_said(tmp_path, patients, said):
+    source = tmp_path / "source"
+    rows = [{"file_name": f"{n}.png", "diagnosis": "nv", "patient_id": f"P{n % patients}"} for n in range(24)]
+    write_csv(source / "metadata.csv", list(rows[0]), rows)
+    for number in range(24):
+        picture(number, (48, 48)).save(source / f"{number}.png")
+    result = ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
+    words = "train, validation and test hold 50%, 0%, 50% of the images instead of 70%, 10%, 20%"
+    assert [words in note for note in result.notes] == ([True] if said else [])
