@@ -55,7 +55,7 @@ def _taken(target: Storage) -> UsageError:
 
 def _documents(source: Storage) -> list[str]:
     """Returns what else a stage has put beside the shards: tables of what was left out, the report of a merge."""
-    names = [item.key for item in source.list() if "/" not in item.key and item.key != MANIFEST_NAME]
+    names = [item.key for item in source.checked_list() if "/" not in item.key and item.key != MANIFEST_NAME]
     return [name for name in names if PurePosixPath(name).suffix in _DOCUMENTS]
 
 

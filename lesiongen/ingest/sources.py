@@ -71,7 +71,8 @@ class Source(ReadOnlyStorage):
     def __init__(self, place: Storage, held: ExitStack, space: "_Space | None" = None) -> None:
         super().__init__(place.uri)
         self._place = place
-        self._listing = list(_listed(place))
+        self._listing = [*_users_own(place.checked_list())]
+        self._sizes = {item.key: item.size for item in self._listing}
         self._held = held
         self._members: dict[str, tuple[Storage, str]] = {}
         local = place if isinstance(place, SourceFolder) else None
@@ -169,9 +170,20 @@ class Source(ReadOnlyStorage):
         return "/".join((*done, *parts[-1:]))
 
     def read_bytes(self, key: str) -> bytes:
-        """Returns the whole file."""
+        """Returns the whole file.
+
+        Raises:
+            StorageError: It has another size than when it was listed.
+        """
         storage, own = self._of(key)
-        return storage.read_bytes(own)
+        data = storage.read_bytes(own)
+        size = self._sizes.get(key, len(data))
+        if len(data) != size:
+            raise StorageError(
+                f"{self.uri}/{key} has {len(data):,} bytes, and had {size:,} when the source was listed",
+                hint="Start it again once nothing writes there any more.",
+            )
+        return data
 
     def exists(self, key: str) -> bool:
         """Tells whether the file is there."""
@@ -255,8 +267,8 @@ def _folder(source: str, local: Path | None) -> Storage:
     return SourceFolder(source) if local else open_storage(source)
 
 
-def _listed(place: Storage) -> Iterator[StoredObject]:
-    return (item for item in place.list() if not is_system_file(item.key))
+def _users_own(listed: Iterable[StoredObject]) -> Iterator[StoredObject]:
+    return (item for item in listed if not is_system_file(item.key))
 
 
 def _remote(source: str) -> BinaryIO:
@@ -266,7 +278,7 @@ def _remote(source: str) -> BinaryIO:
 
 def _unwrapped(place: Storage, held: ExitStack, space: "_Space | None" = None) -> tuple[Storage, "_Space | None"]:
     """Returns the archive that is all a folder or an archive holds, in place of that."""
-    items = list(islice(_listed(place), 2))
+    items = list(islice(_users_own(place.list()), 2))
     whole = not isinstance(place, SourceFolder) or not place.unreadable
     if not whole or len(items) != 1 or not _ending(items[0].key):
         return place, space

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from lesiongen.temporary import temporary_folder
 __all__ = ["Claim", "Creation", "Storage", "StoredObject", "in_parallel"]
 
 PARALLEL_TRANSFERS = 16
+DELETING_ROUNDS = 5
 _Item = TypeVar("_Item")
 
 
@@ -107,6 +108,14 @@ class Storage(ABC):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Lists the objects whose keys begin with ``prefix``, sorted by key."""
 
+    def checked_list(self, prefix: str = "") -> Sequence[StoredObject]:
+        """Returns what `list` yields, for use where a wrong or a missing name would go unnoticed.
+
+        Raises:
+            StorageError: What is listed differs from one time to the next.
+        """
+        return [*self.list(prefix)]
+
     @abstractmethod
     def delete(self, key: str) -> None:
         """Deletes an object; one that is not there is no error."""
@@ -183,8 +192,20 @@ class Storage(ABC):
         self.write_text(key, as_json(value))
 
     def delete_all(self) -> None:
-        """Deletes every object below this storage."""
-        in_parallel(self.delete, [item.key for item in self.list()])
+        """Deletes every object below this storage, until a list of them is empty: a name in it may be wrong.
+
+        Raises:
+            StorageError: There are always some left.
+        """
+        for _ in range(DELETING_ROUNDS):
+            keys = [item.key for item in self.list()]
+            if not keys:
+                return
+            in_parallel(self.delete, keys)
+        raise StorageError(
+            f"{self.uri} still holds objects after {DELETING_ROUNDS} rounds of deleting, {keys[0]} for example",
+            hint="Stop whatever writes there, check the network, then start it again.",
+        )
 
     def check_settings(self) -> None:  # noqa: B027  a folder has none
         """Refuses settings of the environment with which no request can be made; asks the server nothing.
@@ -231,7 +252,7 @@ class Storage(ABC):
             description: What is shown beside the progress.
             suffixes: Endings of the names that are copied, such as ``.json``; None copies every object.
         """
-        items = [item for item in self.list() if suffixes is None or Path(item.key).suffix in suffixes]
+        items = [item for item in self.checked_list() if suffixes is None or Path(item.key).suffix in suffixes]
         if not items:
             raise StorageError(f"{self.uri} holds nothing", hint="Check the path, and that it has been written.")
         for item in items:

@@ -3,7 +3,7 @@
 import functools
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["RangeReader", "S3Storage", "s3_client"]
 
 FRAME_BYTES = 64
+LISTINGS = 4
+"""Lists that are asked for until two in a row are equal."""
 _FRAME = re.compile(rb"[0-9a-f]{1,8}(?:;[^\r\n]*)?\r\n")
 """Begins the body of a request whose checksum follows it: the length of the first piece (aws-chunked)."""
 _checked: set[tuple[str, str]] = set()
@@ -147,10 +149,29 @@ class S3Storage(Storage):
             try:
                 for page in pages:
                     for item in page.get("Contents", []):
+                        if not item["Key"].startswith(self._name(prefix)):
+                            raise ValueError(f"{item['Key']!r} does not begin with {self._name(prefix)!r}")
                         key, etag = item["Key"].removeprefix(self.prefix), item["ETag"].strip('"')
                         yield StoredObject(key, item["Size"], etag, item["LastModified"].timestamp())
             except (AttributeError, KeyError, ValueError) as error:  # boto3 takes any XML for a well formed answer
                 raise ResponseParserError(f"list of objects: {error}") from error
+
+    def checked_list(self, prefix: str = "") -> Sequence[StoredObject]:
+        """Returns what `list` yields once two lists in a row are equal: S3 has no checksum for them.
+
+        A list that comes by https is taken as it is, since TLS finds changed bytes.
+        """
+        listed = [*self.list(prefix)]
+        if s3_client().meta.endpoint_url.startswith("https://"):
+            return listed
+        for _ in range(LISTINGS - 1):
+            before, listed = listed, [*self.list(prefix)]
+            if listed == before:
+                return listed
+        raise StorageError(
+            f"The objects of {self.uri} are listed differently from one time to the next",
+            hint="Start it again once nothing writes there any more. Otherwise check the network, and use https.",
+        )
 
     def delete(self, key: str) -> None:
         """Deletes the object."""

@@ -1,6 +1,8 @@
 """Archives are read like folders, and those that would do harm are not read at all."""
 
+import dataclasses
 import io
+import itertools
 import os
 import tarfile
 import zipfile
@@ -11,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesiongen import limits
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.ingest.sources import name_of, open_source
 from lesiongen.storage import open_storage
+from lesiongen.storage.s3 import S3Storage
+
+from .miniatures import picture
 
 HAM = IngestConfig(format="ham10000")
 KINDS = ("zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz")
@@ -282,3 +287,39 @@ def test_any_damage_to_an_archive_is_named(tmp_path_factory, data):
                 assert len(source.read_bytes(item.key)) == item.size
     except DataError as error:
         assert f"x.{kind}" in str(error)
+
+
+@pytest.mark.parametrize("wrong_list", [1, 2])
+@pytest.mark.parametrize("change", [("mel/0", "lel/0"), ("0.png", "0.qng")])
+def test_a_changed_byte_in_the_list_of_a_prefix_makes_no_class_and_loses_no_image(
+    tmp_path, s3_root, monkeypatch, wrong_list, change
+):
+    storage = open_storage(f"{s3_root}/in")
+    for number, folder in enumerate(("mel", "nv", "mel", "nv")):
+        buffer = io.BytesIO()
+        picture(number, (48, 48)).save(buffer, "PNG")
+        storage.write_bytes(f"{folder}/{number}.png", buffer.getvalue())
+    listed, lists = S3Storage.list, itertools.count()
+
+    def list_wrongly(self, prefix=""):
+        wrong = next(lists) == wrong_list
+        for item in listed(self, prefix):
+            yield dataclasses.replace(item, key=item.key.replace(*change)) if wrong else item
+
+    monkeypatch.setattr(S3Storage, "list", list_wrongly)
+    config = IngestConfig(format="image_folder", unknown_diagnosis="keep")
+    result = ingest(config, storage.uri, str(tmp_path / "out"))
+    assert result.dataset.classes == {"mel": 2, "nv": 2}
+    assert next(lists) > wrong_list
+
+
+def test_a_file_of_another_size_than_was_listed_is_an_error(tmp_path, s3_root):
+    storage = open_storage(s3_root)
+    storage.write_bytes("a.png", b"1234")
+    with open_source(s3_root) as source:
+        storage.write_bytes("a.png", b"12345")
+        with pytest.raises(StorageError, match="a.png has 5 bytes, and had 4 when the source was listed"):
+            source.read_bytes("a.png")
+        storage.delete("a.png")
+        with pytest.raises(StorageError, match="a.png"):
+            source.read_bytes("a.png")

@@ -1,11 +1,14 @@
 """Requests to S3 that a proxy breaks: once, and what is read or written is right; always, and a sentence says why."""
 
+import itertools
 import os
+from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
 
 from lesiongen.errors import StorageError, Unreachable, UsageError
-from lesiongen.storage import Creation, open_storage, unique_prefix
+from lesiongen.storage import Creation, StoredObject, open_storage, unique_prefix
 from lesiongen.storage.parts import PART_BYTES
 from lesiongen.storage.s3 import s3_client
 from tests.fault_proxy import Fault
@@ -134,3 +137,63 @@ def test_a_time_that_is_none_is_refused(storage, monkeypatch):
     monkeypatch.setenv("LESIONGEN_S3_TIMEOUT", "soon")
     with pytest.raises(UsageError, match="LESIONGEN_S3_TIMEOUT = 'soon' is not a number of seconds"):
         storage.exists("key")
+
+
+def test_a_changed_byte_in_a_list_is_found_where_names_decide(storage, proxy, quick):
+    for key in ("mel/1.png", "nv/1.png"):
+        storage.write_bytes(key, b"x")
+    right, wrong = list(storage.list()), 0
+    assert storage.checked_list() == right
+    for place in range(0, 400, 8):
+        proxy.set(Fault("flipped answer", place=place / 400, where="list-type=2"))
+        try:
+            assert storage.checked_list() == right
+        except StorageError:
+            assert proxy.struck == 1
+        proxy.set(Fault("flipped answer", place=place / 400, where="list-type=2"))
+        with suppress(StorageError):
+            wrong += list(storage.list()) != right
+    assert wrong > 5, "without the check"
+
+
+def test_lists_that_never_agree_are_an_error(storage, proxy, monkeypatch):
+    lists = itertools.count()
+    monkeypatch.setattr(type(storage), "list", lambda self, prefix="": iter([StoredObject(f"{next(lists)}", 1)]))
+    with pytest.raises(StorageError, match="listed differently from one time to the next"):
+        storage.checked_list()
+
+
+def test_over_https_one_list_is_enough(storage, proxy, monkeypatch):
+    monkeypatch.setattr("lesiongen.storage.s3.s3_client", https := Mock())
+    https.return_value.meta.endpoint_url = "https://s3.example"
+    monkeypatch.setattr(type(storage), "list", Mock(return_value=[StoredObject("a", 1)]))
+    assert storage.checked_list() == [StoredObject("a", 1)]
+    assert storage.list.call_count == 1
+
+
+def test_a_name_outside_the_prefix_is_no_answer(storage, monkeypatch):
+    storage.write_bytes("key", b"x")
+    page = {"Contents": [{"Key": storage._name("key").replace("tests/", "tesus/")}]}
+    paginator = Mock(**{"paginate.return_value": [page]})
+    monkeypatch.setattr(s3_client(), "get_paginator", lambda operation: paginator)
+    with pytest.raises(StorageError, match="does not begin with"):
+        list(storage.list())
+
+
+def test_everything_is_deleted_though_a_list_is_wrong(storage, proxy, quick):
+    for place in range(0, 60, 4):
+        for number in range(3):
+            storage.write_bytes(f"key-{number}", b"x")
+        proxy.set(Fault("flipped answer", place=place / 60, where="list-type=2"))
+        with suppress(StorageError):
+            storage.delete_all()
+            assert proxy.struck
+            proxy.set(None)
+            assert list(storage.list()) == []
+
+
+def test_what_never_goes_away_is_an_error(storage, monkeypatch):
+    storage.write_bytes("key", b"x")
+    monkeypatch.setattr(type(storage), "delete", lambda self, key: None)
+    with pytest.raises(StorageError, match="still holds objects after 5 rounds of deleting, key for example"):
+        storage.delete_all()

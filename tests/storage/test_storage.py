@@ -5,7 +5,7 @@ import boto3
 import pytest
 
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import file_digest, open_storage, unique_prefix
+from lesiongen.storage import StoredObject, file_digest, open_storage, unique_prefix
 from lesiongen.storage.s3 import s3_client
 
 
@@ -117,7 +117,7 @@ def test_a_planted_key_cannot_leave_the_download_folder(tmp_path, stack_environm
     client = boto3.client("s3", endpoint_url=stack_environment["AWS_ENDPOINT_URL"])
     client.put_object(Bucket=bucket, Key=f"{prefix}/a/b", Body=b"")
     storage = open_storage(s3_root)
-    storage.list = lambda: iter([type("Planted", (), {"key": "../../planted"})()])
+    storage.list = lambda prefix="": iter([StoredObject("../../planted", 1)])
     with pytest.raises(StorageError, match="would leave the folder"):
         storage.download_folder(tmp_path / "down")
 
