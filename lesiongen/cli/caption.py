@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, Shard, Values, Work, console, given, print_json, set_values
 from lesiongen.cli.vision_language import (
     AllowUpload,
     DryRun,
@@ -21,36 +21,43 @@ if TYPE_CHECKING:
 __all__ = ["caption_command", "show_captions"]
 
 
+SourceDataset = Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")]
+Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the captioned dataset.")]
+Writers = Annotated[
+    str | None, typer.Option(help="Who may fill the report, by commas: expert, metadata, measured, vision-language.")
+]
+LabelOnly = Annotated[
+    bool | None, typer.Option("--label-only", help="The ablation: captions name the diagnosis and nothing else.")
+]
+Tokenizer = Annotated[
+    str | None, typer.Option(help="The text encoder's: tiny, a folder, an s3:// prefix or a hub name.")
+]
+MaxTokens = Annotated[int | None, typer.Option(help="Longest caption, special tokens included.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed chooses the same wordings.")]
+Name = Annotated[
+    str | None, typer.Option(help="Name of the captioned dataset; by default the dataset's, with -captioned.")
+]
+Preview = Annotated[
+    int | None, typer.Option(metavar="N", help="Show N images with outline, caption and evidence on a page.")
+]
+RealImages = Annotated[
+    bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the preview.")
+]
+
+
 def caption_command(
-    dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
-    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the captioned dataset.")],
-    writer: Annotated[
-        str | None,
-        typer.Option(help="Who may fill the report, by commas: expert, metadata, measured, vision-language."),
-    ] = None,
-    label_only: Annotated[
-        bool | None, typer.Option("--label-only", help="The ablation: captions name the diagnosis and nothing else.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="The text encoder's: tiny, a folder, an s3:// prefix or a hub name.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest caption, special tokens included.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed chooses the same wordings.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the captioned dataset; by default the dataset's, with -captioned.")
-    ] = None,
-    preview: Annotated[
-        int | None, typer.Option(metavar="N", help="Show N images with outline, caption and evidence on a page.")
-    ] = None,
-    real_images: Annotated[
-        bool | None, typer.Option("--real-images/--no-real-images", help="Show real patients' images in the preview.")
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
-    ] = None,
-    work: Annotated[
-        str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
-    ] = None,
+    dataset: SourceDataset,
+    output: Output,
+    writer: Writers = None,
+    label_only: LabelOnly = None,
+    tokenizer: Tokenizer = None,
+    max_tokens: MaxTokens = None,
+    seed: Seed = None,
+    name: Name = None,
+    preview: Preview = None,
+    real_images: RealImages = None,
+    shard: Shard = None,
+    work: Work = None,
     vlm_model: VlmModel = None,
     vlm_url: VlmUrl = None,
     vlm_cache: VlmCache = None,
@@ -93,12 +100,16 @@ def caption_command(
         return
     result = caption(settings, dataset, output, part=Part.parse(shard) if shard else None, work=work)
     if as_json:
-        counts = result.counts.model_dump(mode="json") | {"coverage": result.counts.coverage()}
-        print_json(
-            {"dataset": result.dataset.model_dump(), "counts": counts, "page": result.page, "preview": result.preview}
-        )
-        return
-    show_captions(result)
+        _print_json(result)
+    else:
+        show_captions(result)
+
+
+def _print_json(result: "CaptionResult") -> None:
+    counts = result.counts.model_dump(mode="json") | {"coverage": result.counts.coverage()}
+    print_json(
+        {"dataset": result.dataset.model_dump(), "counts": counts, "page": result.page, "preview": result.preview}
+    )
 
 
 def _dry_run(settings: "CaptionConfig", dataset: str, shard: str | None, as_json: bool) -> None:

@@ -17,35 +17,40 @@ class Method(StrEnum):
     full = "full"
 
 
+CaptionedDataset = Annotated[str, typer.Argument(help="A captioned dataset: a folder or s3:// prefix.")]
+Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the model.")]
+Preset = Annotated[str, typer.Option(help="improved_lora, reference_lora, reference_full, tiny, demo or miniature.")]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one; by default the "
+        "preset's."
+    ),
+]
+TrainedPart = Annotated[
+    Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser; the preset's by default.")
+]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps; the preset's by default.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same model.")]
+Processes = Annotated[
+    int | None, typer.Option(help="Processes that share each step's images, one for each GPU or part of the cores.")
+]
+Checkpoints = Annotated[str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")]
+Resume = Annotated[bool, typer.Option(help="Resume from the newest checkpoint of the same run, if there is one.")]
+
+
 def finetune_command(
-    dataset: Annotated[str, typer.Argument(help="A captioned dataset: a folder or s3:// prefix.")],
-    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the model.")],
-    preset: Annotated[
-        str, typer.Option(help="improved_lora, reference_lora, reference_full, tiny, demo or miniature.")
-    ] = "reference_lora",
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'tiny' builds a small one; by default the "
-            "preset's."
-        ),
-    ] = None,
-    method: Annotated[
-        Method | None, typer.Option(help="Train a LoRA adapter or the full denoiser; the preset's by default.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the preset's by default.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(help="Processes that share each step's images, one for each GPU or part of the cores."),
-    ] = None,
+    dataset: CaptionedDataset,
+    output: Output,
+    preset: Preset = "reference_lora",
+    base: Base = None,
+    method: TrainedPart = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    processes: Processes = None,
     values: Values = None,
-    checkpoints: Annotated[
-        str | None, typer.Option(help="Where checkpoints go; by default OUTPUT-checkpoints.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Resume from the newest checkpoint of the same run, if there is one.")
-    ] = True,
+    checkpoints: Checkpoints = None,
+    resume: Resume = True,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

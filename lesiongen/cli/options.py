@@ -18,7 +18,9 @@ from lesiongen.redaction import shown
 __all__ = [
     "ConfigFile",
     "Json",
+    "Shard",
     "Values",
+    "Work",
     "console",
     "errors_console",
     "given",
@@ -106,8 +108,14 @@ Values = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Any other field of the stage's configuration; a wrong name is answered with all of them. Repeatable.",
+        help="Any other field of the stage's configuration; an unknown field's error lists all. Repeatable.",
     ),
+]
+Shard = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
+]
+Work = Annotated[
+    str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for another program.")]
 

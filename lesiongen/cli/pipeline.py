@@ -74,46 +74,53 @@ def compile_command(
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
 
 
+Source = Annotated[
+    str | None, typer.Option(help="Folder, zip or tar archive, or s3:// address with images and a table.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="The collection, which says how its table is read; `lesiongen datasets` lists them."),
+]
+Name = Annotated[str, typer.Option(help="Name of the data, the model and the release.")]
+Seed = Annotated[int, typer.Option(help="Seed of every stage.")]
+Runner = Annotated[
+    str, typer.Option(help="Where the steps run: subprocess, as processes here, or docker, in containers of --image.")
+]
+Root = Annotated[str, typer.Option(help="Below this everything that the run makes is stored.")]
+SourceRevision = Annotated[
+    str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="STAGE.FIELD=VALUE",
+        help="Change a field of the preset, for example finetune.steps=200 or policy.min_seeds=3; an unknown "
+        "field's error lists all. Repeatable.",
+    ),
+]
+Home = Annotated[str, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")]
+Resume = Annotated[
+    str | None, typer.Option(help="Resume a run that was stopped: its id, or latest; nothing else is needed.")
+]
+
+
 def run_command(
     context: typer.Context,
-    source: Annotated[
-        str | None, typer.Option(help="Folder, zip or tar archive, or s3:// address with images and a table.")
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="The collection, which says how its table is read; `lesiongen datasets` lists them."),
-    ] = None,
+    source: Source = None,
+    format: Format = None,
     preset: Preset = "tiny",
-    name: Annotated[str, typer.Option(help="Name of the data, the model and the release.")] = "lesions",
-    seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
-    runner: Annotated[
-        str,
-        typer.Option(help="Where the steps run: subprocess, as processes here, or docker, in containers of --image."),
-    ] = "subprocess",
+    name: Name = "lesions",
+    seed: Seed = 0,
+    runner: Runner = "subprocess",
     image: Image = DEFAULT_IMAGE,
     caption_parts: CaptionParts = 1,
     sample_parts: SampleParts = 1,
-    root: Annotated[
-        str, typer.Option(help="Below this everything that the run makes is stored.")
-    ] = "s3://lesiongen/release",
-    source_revision: Annotated[
-        str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="STAGE.FIELD=VALUE",
-            help="Change a field of the preset, for example finetune.steps=200 or policy.min_seeds=3; a wrong name is "
-            "answered with all of them. Repeatable.",
-        ),
-    ] = None,
-    home: Annotated[
-        str, typer.Option(envvar="LESIONGEN_HOME", help="Folder of the embedded servers and the runs.")
-    ] = ".lesiongen",
-    resume: Annotated[
-        str | None, typer.Option(help="Resume a run that was stopped: its id, or latest; nothing else is needed.")
-    ] = None,
+    root: Root = "s3://lesiongen/release",
+    source_revision: SourceRevision = None,
+    changes: Changes = None,
+    home: Home = ".lesiongen",
+    resume: Resume = None,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:

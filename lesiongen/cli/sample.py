@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, load_yaml, print_json, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Shard,
+    Values,
+    Work,
+    console,
+    given,
+    load_yaml,
+    print_json,
+    set_values,
+)
 
 if TYPE_CHECKING:
     from lesiongen.diffusion import SampleConfig, SampleResult
@@ -21,45 +32,51 @@ class Captions(StrEnum):
     reference = "reference"
 
 
+Model = Annotated[str, typer.Argument(help="A generator: a folder, an s3:// prefix, or a hub id.")]
+Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the synthetic dataset.")]
+CaptionedDataset = Annotated[
+    str | None, typer.Option(help="The captioned dataset; captions come from its train split alone.")
+]
+PerClass = Annotated[int | None, typer.Option(help="Images of each diagnosis, where there is no plan.")]
+Plan = Annotated[
+    str | None,
+    typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),
+]
+BalanceBy = Annotated[
+    list[str] | None, typer.Option(help="With --plan balance: fill subgroups too (measured_tone); repeatable.")
+]
+PromptSource = Annotated[
+    Captions | None,
+    typer.Option(help="The dataset's captions, or the reference method's prompts, which know no subgroups."),
+]
+Guidance = Annotated[
+    list[float] | None, typer.Option(help="Guidance scale; 1 is none. Given several times, each image draws one.")
+]
+Steps = Annotated[list[int] | None, typer.Option(help="Denoising steps. Given several times, each image draws one.")]
+LoraScale = Annotated[float | None, typer.Option(help="How strongly an adapter changes its base.")]
+Base = Annotated[str | None, typer.Option(help="Where the base of an adapter is, if it has moved since the training.")]
+Only = Annotated[
+    list[int] | None, typer.Option(metavar="INDEX", help="Draw this image of the plan again, alone; repeatable.")
+]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same images.")]
+
+
 def sample_command(
-    model: Annotated[str, typer.Argument(help="A generator: a folder, an s3:// prefix, or a hub id.")],
-    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the synthetic dataset.")],
-    dataset: Annotated[
-        str | None, typer.Option(help="The captioned dataset; captions come from its train split alone.")
-    ] = None,
-    per_class: Annotated[int | None, typer.Option(help="Images of each diagnosis, where there is no plan.")] = None,
-    plan: Annotated[
-        str | None,
-        typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),
-    ] = None,
-    balance_by: Annotated[
-        list[str] | None, typer.Option(help="With --plan balance: fill subgroups too (measured_tone); repeatable.")
-    ] = None,
-    captions: Annotated[
-        Captions | None,
-        typer.Option(help="The dataset's captions, or the reference method's prompts, which know no subgroups."),
-    ] = None,
-    guidance: Annotated[
-        list[float] | None,
-        typer.Option(help="Guidance scale; 1 is none. Given several times, each image draws one."),
-    ] = None,
-    steps: Annotated[
-        list[int] | None, typer.Option(help="Denoising steps. Given several times, each image draws one.")
-    ] = None,
-    lora_scale: Annotated[float | None, typer.Option(help="How strongly an adapter changes its base.")] = None,
-    base: Annotated[
-        str | None, typer.Option(help="Where the base of an adapter is, if it has moved since the training.")
-    ] = None,
-    only: Annotated[
-        list[int] | None, typer.Option(metavar="INDEX", help="Draw this image of the plan again, alone; repeatable.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same images.")] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
-    ] = None,
-    work: Annotated[
-        str | None, typer.Option(help="Where unfinished work is kept, for a next attempt; by default in the output.")
-    ] = None,
+    model: Model,
+    output: Output,
+    dataset: CaptionedDataset = None,
+    per_class: PerClass = None,
+    plan: Plan = None,
+    balance_by: BalanceBy = None,
+    captions: PromptSource = None,
+    guidance: Guidance = None,
+    steps: Steps = None,
+    lora_scale: LoraScale = None,
+    base: Base = None,
+    only: Only = None,
+    seed: Seed = None,
+    shard: Shard = None,
+    work: Work = None,
     values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,

@@ -9,6 +9,7 @@ from lesiongen.dataset.near_duplicates import carried_near_duplicates, near_dupl
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
+from lesiongen.errors import UsageError
 
 __all__ = ["derive", "derived_origin"]
 
@@ -35,7 +36,7 @@ def derive(
 ) -> Dataset:
     """Publishes a dataset with the same rows and other column values.
 
-    The near-duplicates that are kept with what is read are kept with the new dataset, too, unless an image was changed.
+    The near-duplicates that are kept with what is read are kept with the new dataset, too.
 
     Args:
         dataset: What is read.
@@ -48,6 +49,7 @@ def derive(
 
     Raises:
         DataError: What is read was changed after it was published.
+        UsageError: The transform returns another image than it was given, or one twice.
     """
     manifest, carried = dataset.manifest, carried_near_duplicates(dataset)
     with DatasetWriter(
@@ -57,35 +59,18 @@ def derive(
         attribution=manifest.attribution,
         origin={**origin, **derived_origin(dataset)},
     ) as writer:
-        images = _Images()
-        for sample in transform(images.noted(dataset.samples(rows=rows))):
-            images.compare(sample)
+        taken: dict[str, bytes] = {}
+        for sample in transform(_noted(dataset.samples(rows=rows), taken)):
+            if taken.pop(sample.image_id, None) != xxhash.xxh3_128_digest(sample.image):
+                raise UsageError(f"{sample.image_id!r} has another image than in {dataset.uri}, or comes twice")
             writer.add(sample)
-        if not images.unchanged:
-            carried = dict.fromkeys(carried)
-            for key in near_duplicates_origin(dataset):
-                del writer.origin[key]
         writer.documents |= carried
         if documents is not None:
             writer.documents |= documents(Dataset.open(writer.finished()))
     return Dataset.open(output)
 
 
-class _Images:
-    """Digests of the images that a transform has taken and not yet given back.
-
-    Attributes:
-        unchanged: Whether each image that came back is the one that was taken under its name.
-    """
-
-    def __init__(self) -> None:
-        self.unchanged = True
-        self._taken: dict[str, bytes] = {}
-
-    def noted(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        for sample in samples:
-            self._taken[sample.image_id] = xxhash.xxh3_128_digest(sample.image)
-            yield sample
-
-    def compare(self, sample: Sample) -> None:
-        self.unchanged &= self._taken.pop(sample.image_id, None) == xxhash.xxh3_128_digest(sample.image)
+def _noted(samples: Iterator[Sample], digests: dict[str, bytes]) -> Iterator[Sample]:
+    for sample in samples:
+        digests[sample.image_id] = xxhash.xxh3_128_digest(sample.image)
+        yield sample

@@ -93,17 +93,10 @@ def sample(
     place = open_storage(work) if work else target.child(WORK_FOLDER)
     for storage in (target, place):
         storage.require_writable()
-    # Imported now: the refusals above need none of the seconds that torch takes to load.
-    from lesiongen.diffusion.generator import load_generator
-
     name = config.name or _name(source)
-    use_own_cores()
     params = config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}
     with claimed(target), stage_run("sample", params) as run:
-        generator = load_generator(
-            model_uri, lora_scale=config.lora_scale, precision=config.precision, base=config.base
-        )
-        generator.set_scheduler(config.scheduler)
+        generator = _generator(config, model_uri)
         origin = asked | {"model_version": generator.version}
         drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
         wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
@@ -116,6 +109,16 @@ def sample(
         if not work:
             place.delete_all()  # what attempts of another configuration have left too
         return result
+
+
+def _generator(config: SampleConfig, model_uri: str) -> "Generator":
+    # Imported now: what is refused before needs none of the seconds that torch takes to load.
+    from lesiongen.diffusion.generator import load_generator
+
+    use_own_cores()
+    generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision, base=config.base)
+    generator.set_scheduler(config.scheduler)
+    return generator
 
 
 def _publish(

@@ -9,7 +9,7 @@ from lesiongen.dataset import Dataset, Part, derive, join_parts
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.merging import MergeConfig, merge
 from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, dataset_near_duplicates
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, near_duplicates
 from lesiongen.imaging.duplicates import _compared
 from lesiongen.ingest import IngestConfig, ingest
@@ -19,14 +19,14 @@ from lesiongen.validation import ValidateConfig, validate
 from .conftest import encoded, photograph
 
 
-def ingested(tmp_path, name, seeds, turned=()):
+def ingested(tmp_path, name, seeds, turned=(), **config):
     """Ingests a folder of photographs of these seeds, some turned."""
     folder = tmp_path / f"{name}-in" / "nv"
     folder.mkdir(parents=True)
     for number, seed in enumerate(seeds):
         image = photograph(seed)
         (image.rotate(90) if number in turned else image).save(folder / f"{number}.png")
-    ingest(IngestConfig(format="image_folder", name=name), str(folder.parent), str(tmp_path / name))
+    ingest(IngestConfig(format="image_folder", name=name, **config), str(folder.parent), str(tmp_path / name))
     return Dataset.open(str(tmp_path / name))
 
 
@@ -107,15 +107,19 @@ def test_a_dataset_with_other_texts_keeps_them(published, tmp_path, searched):
     assert not searched
 
 
-def test_a_dataset_with_another_image_does_not(published, tmp_path):
+def test_a_derived_dataset_has_the_same_images_each_once(published, tmp_path):
     def changed(rows):
         for row in rows:
             yield replace(row, image=encoded(photograph(9))) if row.image_id == "nv/2" else row
 
-    made = derive(published, str(tmp_path / "changed"), changed, name="changed", origin={})
-    assert "near_duplicates" not in made.manifest.origin
-    assert not (tmp_path / "changed" / NEAR_DUPLICATES_NAME).exists()
-    assert read(made)[2] == []
+    def doubled(rows):
+        for row in rows:
+            yield from [row] * (2 if row.image_id == "nv/2" else 1)
+
+    for transform in (changed, doubled):
+        with pytest.raises(UsageError, match="'nv/2' has another image than in .*, or comes twice"):
+            derive(published, str(tmp_path / "changed"), transform, name="changed", origin={})
+        assert not (tmp_path / "changed").exists()
 
 
 def test_parts_keep_those_of_the_whole_and_so_does_what_is_made_of_them(published, tmp_path, searched):
@@ -173,7 +177,9 @@ def test_a_merge_compares_only_across_the_datasets(tmp_path, searched):
 
 
 def test_a_dropped_copy_leaves_no_pair_and_its_other_equals_are_still_bound(tmp_path):
-    a, b = ingested(tmp_path, "a", (0, 1, 0)), ingested(tmp_path, "b", (0, 5, 6, 5))
+    in_train = {"split_fractions": (1.0, 0.0, 0.0)}
+    a = ingested(tmp_path, "a", (0, 1, 0), **in_train)
+    b = ingested(tmp_path, "b", (0, 5, 6, 5), **in_train)
     ab = merged(tmp_path, "ab", a, b)
     assert [(set(pair[:2]), pair[2]) for pair in kept_pairs(ab)] == [
         ({"nv/0", "a/nv/2"}, 1.0), ({"b/nv/1", "nv/3"}, 1.0)
