@@ -56,6 +56,7 @@ def put_each(folder: Path, client: object) -> None:
     _, _, prefix = unique_prefix("s3://lesiongen/benchmark", "objects").removeprefix("s3://").partition("/")
 
     def put(path: Path) -> None:
+        """Puts one file."""
         with path.open("rb") as body:
             client.put_object(Bucket="lesiongen", Key=f"{prefix}/{path.name}", Body=body)
 
@@ -75,6 +76,7 @@ def metadata_bytes(uri: str) -> tuple[int, int]:
     plain = S3Storage.read_range
 
     def counting(storage: S3Storage, key: str, start: int, end: int, etag: str) -> bytes:
+        """Reads a range, and counts its bytes."""
         nonlocal asked
         asked += end - start
         return plain(storage, key, start, end, etag)

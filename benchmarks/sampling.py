@@ -64,6 +64,7 @@ def _plain(model: Path, config: SampleConfig, given: argparse.Namespace, precisi
     pipeline = _pipeline(model, HALF.get(precision, torch.float32))
 
     def one_by_one() -> None:
+        """Draws each image by a call of its own."""
         for row in range(given.batch):
             pipeline(prompt=PROMPT, num_inference_steps=given.steps, guidance_scale=config.guidance_scale,
                      generator=torch.Generator().manual_seed(row), height=given.size, width=given.size)  # fmt: skip

@@ -77,6 +77,7 @@ def report(results: dict[str, list[dict[str, float]]], batch: int, images: int, 
         ])  # fmt: skip
 
     def ratio(first: str, second: str, field: str) -> str:
+        """Returns the ratios of a field of two cases, round by round."""
         pairs = zip(results[first], results[second], strict=True)
         return spread([one[field] / two[field] for one, two in pairs])
 

@@ -146,6 +146,7 @@ def _pixels(path: Path, random: np.random.Generator) -> torch.Tensor:
 
 def _timed(function: Any, name: str, notes: dict[str, float]) -> Any:
     def timed(*arguments: Any, **named: Any) -> Any:
+        """Calls the function, and adds the seconds that it takes to the notes."""
         started = time.perf_counter()
         result = function(*arguments, **named)
         notes[name] = notes.get(name, 0.0) + time.perf_counter() - started
@@ -158,6 +159,7 @@ def _with_its_end(train: Any, job: dict[str, Any], notes: dict[str, float]) -> A
     """Notes what the steps take after the first ones, the last checkpoint included."""
 
     def timed(*arguments: Any) -> Any:
+        """Trains, and notes the time from the last warm-up step to the end."""
         result = train(*arguments)
         began, ended = STAMPS[job["warm"] - 1], _now()
         notes["whole"], notes["whole_processor"] = ended[0] - began[0], ended[1] - began[1]
@@ -170,10 +172,15 @@ def _transforms() -> types.ModuleType:
     """What the script calls of ``torchvision.transforms``; the images have the right size already."""
 
     class InterpolationMode(enum.Enum):
+        """The one way of resizing that the script names."""
+
         LANCZOS = Image.Resampling.LANCZOS
 
     def compose(steps: list[Any]) -> Any:
+        """Returns the steps as one."""
+
         def apply(image: Any) -> Any:
+            """Takes an image through all steps."""
             for step in steps:
                 image = step(image)
             return image

@@ -1,10 +1,15 @@
 """A small collection of every format, and where to harm it."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import pytest
+
+from lesiongen.errors import DataError
+from lesiongen.ingest import IngestConfig, ingest
 
 from . import miniatures
 
@@ -69,3 +74,27 @@ CASES = [
 ]
 WITHOUT_HEADER = ("isic2016",)
 """Formats whose tables have no header, and so no columns to harm by their names."""
+
+
+def change(path: Path, number: int, cells: Mapping[str, str]) -> None:
+    rows = rows_of(path)
+    rows[number] |= cells
+    miniatures.write_csv(path, tuple(rows[0]), rows)
+
+
+def image_of(case: Case, source: Path, number: int = 2) -> Path:
+    stem = Path(rows_of(source / case.table)[number][case.names]).stem
+    return next(path for path in source.rglob("*") if path.stem == stem and path.suffix in (".jpg", ".png"))
+
+
+def refused(case: Case, source: Path, tmp_path: Path, **config) -> str:
+    """Ingests what has to fail, and returns the message."""
+    before = sorted(path for path in tmp_path.rglob("*") if source not in path.parents)
+    with pytest.raises(DataError) as caught:
+        ingest(IngestConfig(format=case.format, **config), str(source), str(tmp_path / "out"))
+    assert sorted(path for path in tmp_path.rglob("*") if source not in path.parents) == before
+    return str(caught.value)
+
+
+def accepted(case: Case, source: Path, tmp_path: Path, **config):
+    return ingest(IngestConfig(format=case.format, **config), str(source), str(tmp_path / "out"))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .cases import CASES, Case
+
 HAM_COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 DIAGNOSES = ("nv", "mel", "bkl")
 
@@ -63,3 +65,13 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.format)
+def case(request) -> Case:
+    return request.param
+
+
+@pytest.fixture
+def source(case, tmp_path) -> Path:
+    return case.build(tmp_path / "source")
