@@ -5,6 +5,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,15 @@ def test_damaged_memory_is_replaced_and_a_stack_never_started_says_so(tmp_path):
     stack.home.ensure_credentials()
     assert stack.environment()["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     json.dumps(stack.status().as_dict())
+
+
+def test_the_status_names_no_log_of_a_server_that_was_never_started(tmp_path):
+    asked = [str(Path(sys.executable).with_name("lesiongen")), "status", "--home", str(tmp_path / "home")]
+    told = subprocess.run(asked, capture_output=True, text=True)
+    assert (told.returncode, told.stdout.count("stopped"), "log:" in told.stdout) == (1, 2, False)
+    logs = tmp_path / "home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "s3.log").touch()
+    told = subprocess.run(asked, capture_output=True, text=True).stdout
+    assert told.count("log:") == 1
+    assert str(logs / "s3.log") in told

@@ -20,16 +20,21 @@ def worst_images(counts: CaptionCounts) -> tuple[str, ...]:
     return tuple(sorted({case.image_id for cases in counts.checks.worst.values() for case in cases}))
 
 
-def caption_page(name: str, counts: CaptionCounts, pictures: Mapping[str, Image.Image]) -> Page:
-    """Lays out what the captions say and from whom, what the checks found, and what did not fit.
+def caption_page(
+    name: str, counts: CaptionCounts, pictures: Mapping[str, Image.Image], examples: Sequence[Sequence[str]]
+) -> Page:
+    """Lays out some captions, what they say and from whom, what the checks found, and what did not fit.
 
     Args:
         name: Of the captioned dataset.
         counts: What was counted.
         pictures: Images that may be shown, by image_id, with the lesion's outline; the others are named alone.
+        examples: The image_id, the diagnosis and the caption of some images.
     """
     page = Page(f"Caption report of {name}", f"{counts.images:,} images")
     page.add(Section("Result", _result(counts)))
+    caption = f"{len(examples):,} of {counts.images:,} captions, the classes in turn"
+    page.add(Section("Captions", [Table(("image", "diagnosis", "caption"), examples, caption)]))
     page.add(Section("Who says what", _coverage(counts)))
     page.add(Section("Tokens", _tokens(counts)))
     page.add(Section("Checks", _checks(counts)))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import pandas as pd
 from PIL import Image
 from pydantic import ValidationError
 
@@ -34,6 +35,8 @@ __all__ = ["PAGE_NAME", "PREVIEW_NAME", "REPORT_NAME", "caption", "join_captions
 REPORT_NAME = "caption_report.json"
 PAGE_NAME = "caption_report.html"
 PREVIEW_NAME = "caption_preview.html"
+EXAMPLES = 12
+"""Captions that the page shows, whatever was found."""
 WORST_CASE_SIDE = 192
 WORK_FOLDER = "_work"
 
@@ -147,7 +150,7 @@ def _documents(captioner: Captioner, counts: CaptionCounts, captioned: Dataset) 
     name, shown = captioned.manifest.name, _shown(captioner, captioned)
     return {
         REPORT_NAME: as_json(counts.model_dump(mode="json")),
-        PAGE_NAME: render(caption_page(name, counts, pictures)),
+        PAGE_NAME: render(caption_page(name, counts, pictures, _examples(captioner.config, captioned))),
         PREVIEW_NAME: render(preview_page(name, shown, captioner.budget)) if shown else None,
     }
 
@@ -194,13 +197,24 @@ def _shown(captioner: Captioner, captioned: Dataset) -> list[Shown]:
 
 
 def _previewed(config: CaptionConfig, dataset: Dataset) -> list[str]:
-    """Chooses images for the preview, the classes in turn."""
+    """Chooses images for the preview."""
     if config.preview == 0:
         return []
     table = dataset.metadata(["image_id", "diagnosis", "provenance"])
     if not config.allow_real_images:
         table = table[table["provenance"].map(is_synthetic).astype(bool)]
+    return list(_in_turn(config, table, config.preview)["image_id"])
+
+
+def _examples(config: CaptionConfig, dataset: Dataset) -> list[list[str]]:
+    """Chooses captions for the page; of the images of a preview its first ones."""
+    table = _in_turn(config, dataset.metadata(["image_id", "diagnosis", "caption"]), EXAMPLES)
+    return [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+
+
+def _in_turn(config: CaptionConfig, table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Draws rows by the seed, the classes in turn."""
     table = table.assign(draw=[derive_seed(config.seed, "preview", image_id) for image_id in table["image_id"]])
     table = table.sort_values("draw", kind="stable")
-    table["turn"] = table.groupby("diagnosis").cumcount()
-    return list(table.sort_values("turn", kind="stable")["image_id"].head(config.preview))
+    turn = table.groupby("diagnosis").cumcount()
+    return table.loc[turn.sort_values(kind="stable").index].drop(columns="draw").head(count)

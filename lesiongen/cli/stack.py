@@ -89,7 +89,8 @@ def _show(status: "StackStatus", as_json: bool) -> None:
     for server in status.servers:
         state = f"{server.address}  pid {server.pid}, {server.resident_mb:.0f} MiB" if server.answers else "stopped"
         typer.echo(f"{server.name:<8}{state}")
-        typer.echo(f"{'':<8}log: {server.log}")
+        if server.log.exists():
+            typer.echo(f"{'':<8}log: {server.log}")
     typer.echo(f"bucket  s3://{status.bucket}, in {status.home}")
     if not status.running:
         return

@@ -65,10 +65,17 @@ Block = Table | Picture | Text | Facts | Callout
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a page."""
+    """A titled part of a page.
+
+    Attributes:
+        title: The heading, which the contents name too.
+        blocks: What follows.
+        note: Small beside the heading, such as the name by which the part is known elsewhere.
+    """
 
     title: str
     blocks: Sequence[Block]
+    note: str = ""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from lesiongen.imaging import contact_sheet
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 from lesiongen.validation.findings import Finding
 from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
+from lesiongen.validation.policy import ALL_CHECKS
 from lesiongen.validation.sizes import SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
 __all__ = ["JSON_NAME", "report_page"]
@@ -17,6 +18,7 @@ JSON_NAME = "validation.json"
 LISTED = 20
 NAMED_PARTS = 4
 TILE = 144
+_FINDS = {check.name: check.finds.removesuffix(".") for check in ALL_CHECKS}
 
 
 def report_page(
@@ -39,7 +41,8 @@ def report_page(
     page.add(Section("Result", _result(table, findings)))
     # The first section has named all of a short finding already.
     for finding in (one for one in findings if one.rows or len(one.parts) > NAMED_PARTS):
-        page.add(Section(f"{finding.severity.capitalize()}: {finding.check}", _details(finding, images)))
+        title = f"{finding.severity.capitalize()}: {_FINDS[finding.check]}"
+        page.add(Section(title, _details(finding, images), finding.check))
     page.add(Section("Classes", _classes(table)))
     page.add(Section("Subgroups", _subgroups(table)))
     page.add(Section("Checks", [_checks(checks, findings)]))

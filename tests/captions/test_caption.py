@@ -1,6 +1,7 @@
 """The caption stage: evidence for every statement, nothing dropped silently, the table left as it was."""
 
 import json
+from html import unescape
 from io import BytesIO
 
 import pytest
@@ -220,7 +221,10 @@ def test_a_site_that_no_report_can_hold_is_an_error_that_names_the_image(site):
 def test_a_dataset_without_a_name_of_its_own_has_that_of_what_was_captioned(dataset, tmp_path):
     result = caption(_config(), dataset, str(tmp_path / "out"))
     assert Dataset.open(result.dataset.uri).manifest.name == "phantoms-captioned"
-    assert "Caption report of phantoms-captioned" in (tmp_path / "out" / "caption_report.html").read_text()
+    page = (tmp_path / "out" / "caption_report.html").read_text()
+    assert "Caption report of phantoms-captioned" in page
+    captions = Dataset.open(result.dataset.uri).metadata(["caption"])["caption"]
+    assert sum(f"<td>{text}</td>" in unescape(page) for text in set(captions)) == min(len(set(captions)), 12)
     named = caption(_config(name="mine"), dataset, str(tmp_path / "named"))
     assert Dataset.open(named.dataset.uri).manifest.name == "mine"
 

@@ -16,6 +16,7 @@ from lesiongen.phantoms import PhantomConfig, draw_concepts, render
 from lesiongen.reporting import render as render_page
 
 SAMPLE = Sample(image=b"", image_id="<i>one</i>", diagnosis="mel", split="train", sex="female")
+EXAMPLES = [["<i>one</i>", "mel", "melanoma, <b>dark</b>"]]
 EXPERT = described(Report(), "A man. <script>alert(1)</script> A papule.")
 
 
@@ -31,7 +32,7 @@ def counts():
 
 def test_the_report_shows_coverage_tokens_checks_and_the_worst_cases(counts):
     assert worst_images(counts) == (SAMPLE.image_id,)
-    page = render_page(caption_page("set", counts, {SAMPLE.image_id: Image.new("RGB", (32, 32))}))
+    page = render_page(caption_page("set", counts, {SAMPLE.image_id: Image.new("RGB", (32, 32))}, EXAMPLES))
     text = re.sub(r"<[^>]*>", " ", page)
     for words in (
         "40 of 77",
@@ -46,7 +47,7 @@ def test_the_report_shows_coverage_tokens_checks_and_the_worst_cases(counts):
 
 
 def test_the_report_names_images_that_it_may_not_show(counts):
-    page = render_page(caption_page("set", counts, {}))
+    page = render_page(caption_page("set", counts, {}, EXAMPLES))
     assert page.count("<img") == 1
     assert "The images are left out" in page
 
@@ -54,7 +55,10 @@ def test_the_report_names_images_that_it_may_not_show(counts):
 def test_a_report_without_findings_says_so():
     counts = CaptionCounts(budget=77)
     counts.add("a", {}, check({}, SAMPLE), Composed("melanoma", 3))
-    assert "The checks found nothing." in render_page(caption_page("set", counts, {}))
+    page = render_page(caption_page("set", counts, {}, EXAMPLES))
+    assert "The checks found nothing." in page
+    assert "melanoma, &lt;b&gt;dark&lt;/b&gt;" in page
+    assert "1 of 1 captions, the classes in turn" in page
 
 
 def test_the_preview_shows_mask_caption_tokens_and_what_was_left_out():
