@@ -12,12 +12,22 @@ from typing import Generic, TypeVar
 
 from lesiongen.safe_path import safe_path
 
-__all__ = ["in_processes", "use_own_cores"]
+__all__ = ["SMALL", "in_processes", "use_own_cores"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ENVIRONMENT = {
+    # On n cores each of the n processes would start n threads as it imports numpy, which takes longer than all else
+    # that it imports.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # glibc else gives the memory of large arrays back and takes it again for each: a third of the time of their steps.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""What the processes are started with, unless the environment says otherwise."""
+SMALL = 8 << 20
+"""Bytes of images that one process has examined before others have started."""
 AHEAD = 3
 """Items drawn for each process before the oldest result was taken."""
 HANDED_OUT = 2
@@ -48,7 +58,7 @@ def in_processes(
         return
     # Forked children would share the locks of threads that they do not have.
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), safe_path():
+    with _environment(), safe_path():
         pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_end_with_parent, initargs=(work,))
         # They start while the first item is being made, which may take as long.
         for _ in range(1, count):
@@ -124,14 +134,10 @@ def use_own_cores() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile use one thread for their linear algebra.
-
-    On n cores each of the n processes would start n threads as it imports numpy, which takes longer than all else
-    that it imports.
-    """
-    added = [name for name in _THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
+def _environment() -> Iterator[None]:
+    """Processes started meanwhile are started with `_ENVIRONMENT`."""
+    added = [name for name in _ENVIRONMENT if name not in os.environ]
+    os.environ.update({name: _ENVIRONMENT[name] for name in added})
     try:
         yield
     finally:

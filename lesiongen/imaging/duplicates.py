@@ -1,20 +1,26 @@
 """Images that show the same photograph: resized, coded again, mirrored, turned or cropped a little."""
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from lesiongen.imaging.alignment import align, blurred, warp
 from lesiongen.imaging.candidates import nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.duplicate_pairs import EQUAL, SAME_PHOTOGRAPH, NearDuplicate, rounded
-from lesiongen.imaging.fingerprints import Fingerprint, luminance, pack
+from lesiongen.imaging.fingerprints import SIDE, Fingerprint, luminance, pack
 from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
+from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
+from lesiongen.temporary import temporary_folder
 
 __all__ = ["near_duplicates"]
 
@@ -26,6 +32,8 @@ _WORTH_A_LOOK, _WORTH_ALIGNING, _NEARLY_SAME = 0.48, 0.28, 0.5
 _CLIPPED = 4.0
 """Grey levels above which fine structure counts no more: outlines of dark lesions would outweigh all else."""
 _CHUNK, _PAIRS = 512, 256
+MANY_PAIRS = 15_000
+"""Pairs from which on other processes help to compare them: two seconds' work, some times what they take to start."""
 
 _Floats = NDArray[np.float32]
 _Places = NDArray[np.int64]
@@ -44,8 +52,9 @@ def near_duplicates(
     agreement is the correlation of their fine structure: of what a blurred picture lacks, cut off at four grey levels.
     Two lesions alike have the same broad blob on plain skin; a photograph and its copy have the same skin, too.
 
-    The answer does not depend on the order of the images, nor on the numbers of the parts. Time grows with the number
-    of images; memory by about 5 KiB for each, where ``prints`` holds the fingerprints elsewhere.
+    The answer does not depend on the order of the images, nor on the numbers of the parts, nor on the cores that are at
+    hand. Time grows with the number of images; memory by about 5 KiB for each, where ``prints`` holds the fingerprints
+    elsewhere. Temporary files take as much.
 
     Args:
         prints: The fingerprints.
@@ -58,6 +67,9 @@ def near_duplicates(
     Returns:
         The pairs in order. Images with equal fingerprints are each paired with the first of them only, and only that
         one with others: 1,000 black images make 999 pairs.
+
+    Raises:
+        OSError: The disk of temporary files is full.
     """
     digests = [hashlib.blake2b(each.planes, digest_size=16).digest() for each in prints]
     firsts: dict[bytes, int] = {}
@@ -84,31 +96,49 @@ def _members(originals: Sequence[int], numbers: _Places, parts: Sequence[int] | 
     return members
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Pictures:
-    """Some of the fingerprints, and of each what the first looks need."""
+    """What is compared of some of the fingerprints, in files that several processes read."""
 
-    prints: Sequence[Fingerprint]
-    numbers: NDArray[np.int64]
-    descriptors: _Floats
-    spectra: NDArray[np.float16]
-    small: NDArray[np.float16]
-    middle: NDArray[np.uint8]
+    folder: Path
 
-    @classmethod
-    def of(cls, prints: Sequence[Fingerprint], numbers: NDArray[np.int64]) -> Self:
-        parts = []
-        for start in range(0, len(numbers), _CHUNK):
-            packed = pack([prints[number] for number in numbers[start : start + _CHUNK].tolist()])
-            middle = _halved(luminance(packed))
-            small = _halved(middle).astype(np.float16)
-            parts.append(
-                (descriptors(packed), spectra(packed).astype(np.float16), small, np.rint(middle).astype(np.uint8))
-            )
-        return cls(prints, numbers, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    @property
+    def spectra(self) -> NDArray[np.float16]:
+        return self._read("spectra", np.float16, SIDE // 8)
 
-    def light(self, places: _Places) -> _Floats:
-        return luminance(pack([self.prints[number] for number in self.numbers[places].tolist()]))
+    @property
+    def small(self) -> NDArray[np.float16]:
+        return self._read("small", np.float16, SIDE // 4)
+
+    @property
+    def middle(self) -> NDArray[np.uint8]:
+        return self._read("middle", np.uint8, SIDE // 2)
+
+    @property
+    def light(self) -> NDArray[np.uint8]:
+        return self._read("light", np.uint8, SIDE)
+
+    def _read(self, name: str, kind: type[np.generic], side: int) -> NDArray[Any]:
+        return np.memmap(self.folder / name, kind, "r").reshape(-1, side, side)
+
+    def write(self, prints: Sequence[Fingerprint], numbers: _Places) -> _Floats:
+        """Writes the files, and returns the descriptors."""
+        found = []
+        with ExitStack() as opened:
+            files = {
+                name: opened.enter_context((self.folder / name).open("wb"))
+                for name in ("spectra", "small", "middle", "light")
+            }
+            for start in range(0, len(numbers), _CHUNK):
+                packed = pack([prints[number] for number in numbers[start : start + _CHUNK].tolist()])
+                found.append(descriptors(packed))
+                light = luminance(packed)
+                middle = _halved(light)
+                files["spectra"].write(spectra(packed).astype(np.float16).tobytes())
+                files["small"].write(_halved(middle).astype(np.float16).tobytes())
+                files["middle"].write(np.rint(middle).astype(np.uint8).tobytes())
+                files["light"].write(light.astype(np.uint8).tobytes())
+        return np.concatenate(found)
 
 
 def _confirmed(
@@ -120,19 +150,35 @@ def _confirmed(
 ) -> Iterator[tuple[_Places, float]]:
     if len(numbers) < 2 or len(known) == members.shape[1] == 1:
         return
-    pictures = _Pictures.of(prints, numbers)
-    pairs = nearest_pairs(pictures.descriptors, members, known)
-    # One after another: threads were measured to gain nothing, their steps are too small.
-    with progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar:
-        for start in range(0, len(pairs), _PAIRS):
-            chunk = pairs[start : start + _PAIRS]
-            agreement = rounded(_compared(pictures, chunk))
-            bar.advance(len(chunk))
-            same = agreement >= least
-            yield from zip(chunk[same], agreement[same].tolist(), strict=True)
+    with temporary_folder("search") as folder:
+        pictures = _Pictures(folder)
+        pairs = nearest_pairs(pictures.write(prints, numbers), members, known)
+        chunks = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
+        processes = 1 if len(pairs) < MANY_PAIRS else None
+        with progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar:
+            found = in_processes(functools.partial(_compared, pictures), chunks, processes=processes)
+            for chunk, compared in zip(chunks, found, strict=True):
+                agreement = rounded(compared)
+                bar.advance(len(chunk))
+                same = agreement >= least
+                yield from zip(chunk[same], agreement[same].tolist(), strict=True)
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _compared(pictures: _Pictures, pairs: _Places) -> _Floats:
+    """Returns how far each pair agrees; 0 for one that is not worth a close look.
+
+    In a single thread: with their number the order of sums changes, and with that the last digits.
+    """
+    with _libraries().limit(limits=1):
+        return _agreements(pictures, pairs)
+
+
+def _agreements(pictures: _Pictures, pairs: _Places) -> _Floats:
     """Returns how far each pair agrees; 0 for one that is not worth a close look.
 
     A crop is laid over its original better than the other way round: of both ways the better one is carried on.
@@ -175,7 +221,8 @@ def _close_look(
     maps = align(blurred(light, 0.8), blurred(other, 0.8), steps=3, start=maps[left])
     nearly = _agreement(light, warp(other, maps), 1.5) >= _NEARLY_SAME
     left, maps = left[nearly], maps[nearly]
-    light, other = pictures.light(fixed[left]), _turned(pictures.light(moving[left]), turns[left])
+    light = pictures.light[fixed[left]].astype(np.float32)
+    other = _turned(pictures.light[moving[left]].astype(np.float32), turns[left])
     maps = align(blurred(light, 1.0), blurred(other, 1.0), steps=4, start=maps)
     agreement[left] = _agreement(light, warp(other, maps), 2.0)
     return agreement
