@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lesiongen.errors import StorageError, disk_error
-from lesiongen.ingest.pictures import Spool
+from lesiongen.ingest.spool import Spool
 from tests.ingest.miniatures import image_folder
 
 INGEST = """

@@ -11,7 +11,7 @@ from lesiongen.storage import Creation, LocalStorage, Storage, claimed, file_dig
 
 __all__ = ["copy_dataset"]
 
-_DOCUMENTS = {".csv", ".html", ".json"}
+_DOCUMENTS = {".arrow", ".csv", ".html", ".json"}
 
 
 def copy_dataset(uri: str, output: str) -> Dataset:
@@ -42,7 +42,8 @@ def copy_dataset(uri: str, output: str) -> Dataset:
                 _copy_shard(source, target, shard)
                 bar.advance()
         for name in _documents(source):
-            target.write_bytes(name, source.read_bytes(name))
+            with source.fetch(name) as path:
+                target.upload_file(path, name)
         claim.check(ask=True)
         if target.create_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME)) is Creation.TAKEN:
             raise _taken(target)

@@ -5,7 +5,7 @@ from typing import Any
 
 import xxhash
 
-from lesiongen.dataset.near_duplicates import carried_near_duplicates, near_duplicates_origin
+from lesiongen.dataset.kept import keep_documents, kept_origin
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
@@ -15,13 +15,8 @@ __all__ = ["derive", "derived_origin"]
 
 
 def derived_origin(dataset: Dataset) -> dict[str, Any]:
-    """Returns what `derive` adds to the origin of a dataset with the same images.
-
-    Raises:
-        DataError: The near-duplicates kept with the dataset are not the ones that were published.
-    """
-    made_from = {"dataset": dataset.uri, "dataset_version": dataset.manifest.version}
-    return {**made_from, **near_duplicates_origin(dataset)}
+    """Returns what `derive` adds to the origin of a dataset with the same images."""
+    return {"dataset": dataset.uri, "dataset_version": dataset.manifest.version, **kept_origin(dataset)}
 
 
 def derive(
@@ -36,7 +31,7 @@ def derive(
 ) -> Dataset:
     """Publishes a dataset with the same rows and other column values.
 
-    The near-duplicates that are kept with what is read are kept with the new dataset, too.
+    The documents that are kept with what is read (`KEPT_DOCUMENTS`) are kept with the new dataset, too.
 
     Args:
         dataset: What is read.
@@ -51,7 +46,7 @@ def derive(
         DataError: What is read was changed after it was published.
         UsageError: The transform returns another image than it was given, or one twice.
     """
-    manifest, carried = dataset.manifest, carried_near_duplicates(dataset)
+    manifest = dataset.manifest
     with DatasetWriter(
         output,
         name=name,
@@ -59,12 +54,12 @@ def derive(
         attribution=manifest.attribution,
         origin={**origin, **derived_origin(dataset)},
     ) as writer:
+        keep_documents(dataset, writer)
         taken: dict[str, bytes] = {}
         for sample in transform(_noted(dataset.samples(rows=rows), taken)):
             if taken.pop(sample.image_id, None) != xxhash.xxh3_128_digest(sample.image):
                 raise UsageError(f"{sample.image_id!r} has another image than in {dataset.uri}, or comes twice")
             writer.add(sample)
-        writer.documents |= carried
         if documents is not None:
             writer.documents |= documents(Dataset.open(writer.finished()))
     return Dataset.open(output)

@@ -9,17 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesiongen.config import StageConfig
+from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.licences import CombinedLicence, combine_licences
 from lesiongen.dataset.merge_plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
 from lesiongen.dataset.merge_report import merge_page, merge_summary, shown_pairs
-from lesiongen.dataset.near_duplicates import datasets_near_duplicates, near_duplicates_document
+from lesiongen.dataset.near_duplicates import datasets_near_duplicates, keep_near_duplicates
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups, pairs_among
+from lesiongen.imaging import SAME_PHOTOGRAPH, Fingerprint, NearDuplicate, duplicate_groups, pairs_among
 from lesiongen.names import Name
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
@@ -92,16 +93,16 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         )
         with writer:
             table = _table(datasets, names)
-            alike, hashes = _recognised(datasets, table)
-            plan = plan_merge(table, _photographs(alike, len(table)), drop=config.duplicates == "drop")
-            summary = merge_summary(plan, hashes, _inputs(datasets, names), combined, config.duplicates)
+            images = _recognised(datasets, table)
+            plan = plan_merge(table, _photographs(images.alike, len(table)), drop=config.duplicates == "drop")
+            summary = merge_summary(plan, images.hashes, _inputs(datasets, names), combined, config.duplicates)
             _refuse_duplicates(config, summary)
-            pairs, described = _kept_pairs(alike, plan)
-            writer.origin |= {"sources": summary["sources"], **described}
+            writer.origin["sources"] = summary["sources"]
+            _keep(writer, images, plan)
             for sample in _kept(datasets, plan):
                 writer.add(sample)
             pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
-            writer.documents |= {**pairs, MERGE_REPORT_NAME: as_json(summary)}
+            writer.documents[MERGE_REPORT_NAME] = as_json(summary)
             writer.documents[MERGE_PAGE_NAME] = render(merge_page(config.name, summary, pictures))
         merged = Dataset.open(output).reference()
         run.log_json(summary, MERGE_REPORT_NAME)
@@ -158,8 +159,24 @@ def _table(datasets: Sequence[Dataset], names: Sequence[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[list[NearDuplicate], NDArray[np.object_]]:
-    """Returns the pairs of rows that show, or may show, one photograph, and a hash of each row's pixels."""
+@dataclass(frozen=True)
+class _Images:
+    """What is known of the images of the rows.
+
+    Attributes:
+        seen: What was looked up in each (`examined_images`).
+        prints: The fingerprint of each.
+        alike: The pairs of rows that show, or may show, one photograph.
+        hashes: A hash of the pixels of each.
+    """
+
+    seen: pd.DataFrame
+    prints: Sequence[Fingerprint]
+    alike: list[NearDuplicate]
+    hashes: NDArray[np.object_]
+
+
+def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> _Images:
     seen, prints = examined_images(datasets, doing="Looking for duplicates")
     if not (problems := seen["decode_problem"].dropna()).empty:
         row = table.loc[problems.index[0]]
@@ -170,19 +187,20 @@ def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> tuple[list[
     image_ids = [rows["image_id"].tolist() for _, rows in table.groupby("dataset")]
     alike = datasets_near_duplicates(datasets, image_ids, prints)
     looks = _photographs(alike, len(table))
-    return alike, picture_hashes(seen.assign(look=looks, **table[["dataset", "image_id"]]), datasets)
+    hashes = picture_hashes(seen.assign(look=looks, **table[["dataset", "image_id"]]), datasets)
+    return _Images(seen, prints, alike, hashes)
 
 
 def _photographs(alike: Iterable[NearDuplicate], count: int) -> NDArray[np.int32]:
     return duplicate_groups((pair for pair in alike if pair.agreement >= SAME_PHOTOGRAPH), count)
 
 
-def _kept_pairs(alike: Sequence[NearDuplicate], plan: MergePlan) -> tuple[dict[str, str], dict[str, Any]]:
-    """Returns the document of the pairs among the rows that are kept, and what the manifest says of it."""
+def _keep(writer: DatasetWriter, images: _Images, plan: MergePlan) -> None:
+    """Has the merged dataset keep what is known of the rows that are kept."""
     kept = np.flatnonzero(plan.table["dropped"].isna()).tolist()
-    return near_duplicates_document(
-        plan.table["image_id"].iloc[kept].tolist(), pairs_among(alike, len(plan.table), kept)
-    )
+    image_ids = plan.table["image_id"].tolist()
+    keep_near_duplicates(writer, [image_ids[row] for row in kept], pairs_among(images.alike, len(image_ids), kept))
+    keep_examinations(writer, {image_ids[row]: row for row in kept}, images.seen, images.prints)
 
 
 def _refuse_duplicates(config: MergeConfig, summary: dict[str, Any]) -> None:

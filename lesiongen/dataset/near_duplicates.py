@@ -1,30 +1,20 @@
 """Which images of a dataset show, or may show, one photograph: found once, and kept beside its shards."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lesiongen.errors import DataError
+from lesiongen.dataset.kept import NEAR_DUPLICATES
 from lesiongen.imaging import LOOK_ALIKE, Fingerprint, NearDuplicate, near_duplicates, pairs_among
-from lesiongen.storage import open_storage
+from lesiongen.storage import temporary_space
 
 if TYPE_CHECKING:
     from lesiongen.dataset.reader import Dataset
+    from lesiongen.dataset.writer import DatasetWriter
 
-__all__ = [
-    "NEAR_DUPLICATES_NAME",
-    "carried_near_duplicates",
-    "dataset_near_duplicates",
-    "datasets_near_duplicates",
-    "near_duplicates_document",
-    "near_duplicates_origin",
-]
-
-NEAR_DUPLICATES_NAME = "near_duplicates.json"
-_ORIGIN = "near_duplicates"
+__all__ = ["dataset_near_duplicates", "datasets_near_duplicates", "keep_near_duplicates"]
 
 
 class _Kept(BaseModel):
@@ -36,40 +26,21 @@ class _Kept(BaseModel):
     pairs: list[tuple[str, str, float]]
 
 
-def near_duplicates_document(
-    image_ids: Sequence[str], pairs: Sequence[NearDuplicate]
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Returns the document that keeps the pairs of a dataset, by name, and what its manifest's origin says of it.
-
-    The order of the images does not change it.
+def keep_near_duplicates(writer: "DatasetWriter", image_ids: Sequence[str], pairs: Sequence[NearDuplicate]) -> None:
+    """Has a dataset that is being written keep the pairs of its images, whose order does not change the document.
 
     Args:
+        writer: The dataset.
         image_ids: The image at each position.
         pairs: Pairs of positions that agree by `LOOK_ALIKE` at least.
     """
     order = sorted(range(len(image_ids)), key=image_ids.__getitem__)
     ordered = pairs_among(pairs, len(image_ids), order)
     named = [(image_ids[order[pair.first]], image_ids[order[pair.second]], pair.agreement) for pair in ordered]
-    text = _Kept(least=LOOK_ALIKE, pairs=named).model_dump_json(indent=1) + "\n"
-    return {NEAR_DUPLICATES_NAME: text}, {_ORIGIN: {"pairs": len(named), "sha256": _sha256(text.encode())}}
-
-
-def near_duplicates_origin(dataset: "Dataset") -> dict[str, Any]:
-    """Returns what the origin of a dataset with the same images says of the pairs that are kept; nothing without.
-
-    Raises:
-        DataError: The kept pairs are not the ones that were published.
-    """
-    return {} if _read(dataset) is None else {_ORIGIN: dataset.manifest.origin[_ORIGIN]}
-
-
-def carried_near_duplicates(dataset: "Dataset") -> dict[str, bytes | None]:
-    """Returns the document that keeps the pairs of a dataset, as it is, for a dataset with the same images.
-
-    Raises:
-        DataError: The kept pairs are not the ones that were published.
-    """
-    return {NEAR_DUPLICATES_NAME: None if (read := _read(dataset)) is None else read[0]}
+    path = writer.place_of(NEAR_DUPLICATES.name)
+    with temporary_space():
+        path.write_text(_Kept(least=LOOK_ALIKE, pairs=named).model_dump_json(indent=1) + "\n", encoding="utf-8")
+    NEAR_DUPLICATES.write(writer, path, pairs=len(named))
 
 
 def dataset_near_duplicates(
@@ -116,14 +87,15 @@ def datasets_near_duplicates(
     known = []
     start = 0
     for number, (dataset, own) in enumerate(zip(datasets, image_ids, strict=True)):
-        if (read := _read(dataset)) is not None:
+        if (pairs := _read(dataset)) is not None:
             known.append(number)
             found += (NearDuplicate(start + pair.first, start + pair.second, pair.agreement)
-                      for pair in _placed(read[1], own))  # fmt: skip
+                      for pair in _placed(pairs, own))  # fmt: skip
         start += len(own)
     if len(known) < len(datasets) or len(datasets) > 1:
         parts = [number for number, own in enumerate(image_ids) for _ in own]
-        found += near_duplicates(prints, least=LOOK_ALIKE, parts=parts, known=known)
+        with temporary_space():
+            found += near_duplicates(prints, least=LOOK_ALIKE, parts=parts, known=known)
     return pairs_among(found, start, range(start))
 
 
@@ -136,29 +108,15 @@ def _placed(pairs: Sequence[tuple[str, str, float]], image_ids: Sequence[str]) -
     return pairs_among(numbered, len(names), range(len(image_ids)))
 
 
-def _read(dataset: "Dataset") -> tuple[bytes, list[tuple[str, str, float]]] | None:
-    """Reads the pairs that are kept with a dataset and agree by `LOOK_ALIKE` at least, and their document."""
-    described = dataset.manifest.origin.get(_ORIGIN)
-    content = open_storage(dataset.uri).read_if_there(NEAR_DUPLICATES_NAME)
-    if content is None or not isinstance(described, Mapping):
-        return None
-    kept = _kept(dataset, content, described.get("sha256"))
+def _read(dataset: "Dataset") -> list[tuple[str, str, float]] | None:
+    """Reads the pairs that are kept with a dataset and agree by `LOOK_ALIKE` at least; None where they are not all."""
+    with NEAR_DUPLICATES.opened(dataset) as path:
+        if path is None:
+            return None
+        try:
+            kept = _Kept.model_validate_json(path.read_bytes())
+        except ValidationError as error:  # the same to the user: these are not the pairs that were published
+            raise NEAR_DUPLICATES.changed(dataset) from error
     if kept.least > LOOK_ALIKE:  # an earlier release looked for fewer
         return None
-    return content, [pair for pair in kept.pairs if pair[2] >= LOOK_ALIKE]
-
-
-def _kept(dataset: "Dataset", content: bytes, digest: object) -> _Kept:
-    try:
-        if _sha256(content) == digest:
-            return _Kept.model_validate_json(content)
-    except ValidationError:  # the same to the user: these are not the pairs that were published
-        pass
-    raise DataError(
-        f"{dataset.uri}/{NEAR_DUPLICATES_NAME} is not what the manifest describes",
-        hint="The file was changed after it was published. Publish the dataset again.",
-    )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return [pair for pair in kept.pairs if pair[2] >= LOOK_ALIKE]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lesiongen.dataset.near_duplicates import carried_near_duplicates
+from lesiongen.dataset.kept import keep_documents
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
@@ -86,7 +86,7 @@ def join_parts(
         attribution=manifest.attribution,
         origin=whole_origin(ordered[0]),
     ) as writer:
-        writer.documents |= carried_near_duplicates(ordered[0])  # each part has kept those of the whole
+        keep_documents(ordered[0], writer)  # each part has kept those of the whole
         for sample in _samples(ordered):
             writer.add(sample)
         if documents is not None:

@@ -1,7 +1,7 @@
 """A dataset's image files, to be read by other processes where they lie."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,12 @@ class DatasetImages:
 
     Args:
         dataset: Where they are.
+        groups: Numbers of the row groups that are wanted (`Dataset.row_groups`); by default all.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, groups: Collection[int] | None = None) -> None:
         self._dataset = dataset
+        self._groups = groups
         self._shards: deque[tuple[ExitStack, int]] = deque()
         self._finished = 0
 
@@ -39,18 +41,22 @@ class DatasetImages:
             self._shards.popleft()[0].close()
 
     def __iter__(self) -> Iterator[StoredImages]:
-        """Yields the images of each row group; every shard is checked against its digest first.
+        """Yields the images of each row group; every shard is checked against its digest first, a wanted one or not.
 
         Raises:
             DataError: A shard is not the one that was published.
         """
+        first = 0
         for shard in self._dataset.manifest.shards_of(None):
-            held = ExitStack()
-            path = held.enter_context(self._dataset.fetched(shard))
-            with shard_errors(self._dataset.uri, shard):
-                groups = pq.read_metadata(path).num_row_groups
-            self._shards.append((held, groups))
-            yield from (StoredImages(path, group, "image") for group in range(groups))
+            with ExitStack() as held:
+                path = held.enter_context(self._dataset.fetched(shard))
+                with shard_errors(self._dataset.uri, shard):
+                    groups = pq.read_metadata(path).num_row_groups
+                wanted = [each for each in range(groups) if self._groups is None or first + each in self._groups]
+                first += groups
+                if wanted:
+                    self._shards.append((held.pop_all(), len(wanted)))
+            yield from (StoredImages(path, group, "image") for group in wanted)
 
     def advance(self) -> None:
         """Says that the next row group, in order, is no longer needed."""

@@ -98,8 +98,8 @@ class DatasetWriter:
         shard_rows: Rows in a shard.
 
     Attributes:
-        documents: Files to lie beside the shards, by name; None for one that this dataset does not have, of which an
-            attempt that died may have left its own.
+        documents: Files to lie beside the shards, by name: their content, or where it lies (`place_of`); None for one
+            that this dataset does not have, of which an attempt that died may have left its own.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class DatasetWriter:
         self.name, self.licence, self.attribution = name, licence, attribution
         self.origin = dict(origin or {})
         self.shard_rows = shard_rows
-        self.documents: dict[str, str | bytes | None] = {}
+        self.documents: dict[str, str | bytes | Path | None] = {}
         self.manifest: DatasetManifest | None = None
         self._open: dict[str, _ShardFile] = {}
         self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
@@ -164,6 +164,10 @@ class DatasetWriter:
             shard.add(sample)
             if shard.rows >= self.shard_rows:
                 self._close(sample.split)
+
+    def place_of(self, name: str) -> Path:
+        """Returns where to write a document that is too large for the memory; `documents` does not name it yet."""
+        return self._workspace / name
 
     def finished(self) -> str:
         """Returns a local folder with the dataset as it will be published, for documents about it; no row follows.
@@ -253,6 +257,8 @@ class DatasetWriter:
         for name, content in self.documents.items():
             if content is None:
                 target.delete(name)
+            elif isinstance(content, Path):
+                target.upload_file(content, name)
             else:
                 target.write_bytes(name, content.encode() if isinstance(content, str) else content)
 

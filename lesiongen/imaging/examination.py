@@ -3,25 +3,31 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from lesiongen.imaging.decoding import Decoded, ImageError, decode_small
-from lesiongen.imaging.fingerprints import Fingerprint, fingerprint, luminance, pack
+from lesiongen.imaging.fingerprints import Fingerprint, FingerprintFile, fingerprint, luminance, pack
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.imaging.quality import contrast, sharpness, vignette_share
 
-__all__ = ["EXAMINED", "Examinations", "examine_all"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_WORDS = ("decode_problem", "file_format", "mode", "orientation_pending", "private_metadata", "file_hash")
-_NUMBERS = ("width", "height", "sharpness")
+__all__ = ["EXAMINED", "MEASURES", "NUMBERS", "WORDS", "Examinations", "ExaminationLog", "examine_all"]
+
+MEASURES = 1
+"""Version of what is looked up and of how it is measured: where it changes, what was kept is looked up again."""
+WORDS = ("decode_problem", "file_format", "mode", "orientation_pending", "private_metadata", "file_hash")
+_OF_PICTURE = ("width", "height", "sharpness")
 _OF_LIGHT = ("contrast", "vignette_share")
-EXAMINED = (*_WORDS, *_NUMBERS, *_OF_LIGHT)
+NUMBERS = (*_OF_PICTURE, *_OF_LIGHT)
+EXAMINED = (*WORDS, *NUMBERS)
 """Names of what is looked up."""
-_NOTHING = {name: None for name in _WORDS[1:]} | {"width": np.nan, "height": np.nan}
+_NOTHING = {name: None for name in WORDS[1:]} | {"width": np.nan, "height": np.nan}
 """What is known of a file that cannot be decoded, beside why."""
 
 
@@ -51,6 +57,34 @@ class Examinations:
     def __len__(self) -> int:
         return len(self.columns["file_hash"])
 
+    def of_decoded(self) -> "Examinations":
+        """Returns those of the files that decode."""
+        decoded = _are_none(self.columns["decode_problem"])
+        return Examinations({name: values[decoded] for name, values in self.columns.items()}, self.fingerprints)
+
+
+class ExaminationLog:
+    """What was looked up in the images of a collection, in their order; the fingerprints lie in a file.
+
+    Attributes:
+        prints: Fingerprints of the files that decode.
+    """
+
+    def __init__(self) -> None:
+        self.prints = FingerprintFile()
+        self._parts = [examine_all([]).columns]
+
+    def extend(self, found: Examinations) -> None:
+        """Adds what was looked up in further images."""
+        self.prints.extend(found.fingerprints)
+        self._parts.append(found.columns)
+
+    def table(self) -> "pd.DataFrame":
+        """Returns a row for each image, with the columns of `EXAMINED`."""
+        import pandas as pd  # the processes that examine start faster without it
+
+        return pd.DataFrame({name: np.concatenate([part[name] for part in self._parts]) for name in EXAMINED})
+
 
 _Found = dict[str, list[Any]]
 _PHASE = 16
@@ -58,21 +92,25 @@ _PHASE = 16
 
 def examine_all(files: Iterable[bytes]) -> Examinations:
     """Decodes image files fully and examines them; a file that cannot be used is a result, not an exception."""
-    found: _Found = {name: [] for name in (*_WORDS, *_NUMBERS)}
+    found: _Found = {name: [] for name in (*WORDS, *_OF_PICTURE)}
     prints: list[Fingerprint] = []
     left = iter(files)
     while some := list(islice(left, _PHASE)):
         prints += _examine(some, found)
     packed = pack(prints)
     columns: dict[str, NDArray[Any]] = {
-        name: np.array(values, dtype=object if name in _WORDS else np.float64) for name, values in found.items()
+        name: np.array(values, dtype=object if name in WORDS else np.float64) for name, values in found.items()
     }
-    decoded = np.array([problem is None for problem in columns["decode_problem"]], dtype=np.bool_)
+    decoded = _are_none(columns["decode_problem"])
     light = luminance(packed)
     for name, measure in zip(_OF_LIGHT, (contrast, vignette_share), strict=True):
         columns[name] = np.full(len(decoded), np.nan)
         columns[name][decoded] = measure(light)
     return Examinations(columns, packed)
+
+
+def _are_none(values: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return np.array([value is None for value in values], dtype=np.bool_)
 
 
 def _examine(files: list[bytes], found: _Found) -> list[Fingerprint]:

@@ -16,6 +16,7 @@ from lesiongen.imaging.preprocessing import reduced, small_picture
 
 __all__ = [
     "COLOUR_SIDE",
+    "FINGERPRINT_BYTES",
     "SIDE",
     "Fingerprint",
     "FingerprintFile",
@@ -29,7 +30,7 @@ SIDE = 64
 """Pixels a side of the luminance that is kept."""
 COLOUR_SIDE = 12
 """Pixels a side of the two colour differences that are kept; colour varies slowly over a lesion."""
-_BYTES = SIDE * SIDE + 2 * COLOUR_SIDE * COLOUR_SIDE
+FINGERPRINT_BYTES = SIDE * SIDE + 2 * COLOUR_SIDE * COLOUR_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class FingerprintFile(Sequence[Fingerprint]):
         self._count += len(packed)
 
     def _put(self, data: bytes) -> None:
-        self._file.seek(self._count * _BYTES)
+        self._file.seek(self._count * FINGERPRINT_BYTES)
         left = memoryview(data)
         while left:  # a disk that becomes full takes a part, and says so only when it is asked to take the rest
             left = left[self._file.write(left) :]
@@ -98,12 +99,14 @@ class FingerprintFile(Sequence[Fingerprint]):
             return [self[number] for number in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
             raise IndexError(index)
-        return Fingerprint(os.pread(self._file.fileno(), _BYTES, index % self._count * _BYTES))
+        return Fingerprint(os.pread(self._file.fileno(), FINGERPRINT_BYTES, index % self._count * FINGERPRINT_BYTES))
 
 
 def pack(prints: Sequence[Fingerprint]) -> NDArray[np.uint8]:
     """Returns the fingerprints as uint8 [n, 4384]."""
-    return np.frombuffer(b"".join(each.planes for each in prints), dtype=np.uint8).reshape(len(prints), _BYTES)
+    return np.frombuffer(b"".join(each.planes for each in prints), dtype=np.uint8).reshape(
+        len(prints), FINGERPRINT_BYTES
+    )
 
 
 def luminance(packed: NDArray[np.uint8]) -> NDArray[np.float32]:

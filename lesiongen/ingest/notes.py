@@ -63,7 +63,7 @@ def _coarse_classes(loaded: Sequence[LoadedRow]) -> Iterator[str]:
 
 
 def _same_content(loaded: Sequence[LoadedRow]) -> Iterator[str]:
-    firsts: dict[bytes, str] = {}
+    firsts: dict[str, str] = {}
     copies = []
     for item in loaded:
         if (first := firsts.setdefault(item.content, item.row.image_id)) != item.row.image_id:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from lesiongen.dataset.kept import KEPT_DOCUMENTS
 from lesiongen.dataset.manifest import MANIFEST_NAME
-from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME
 from lesiongen.dataset.writer import SHARD_NAME
 from lesiongen.errors import UsageError
 from lesiongen.ingest.rejections import LEFT_OUT_NAMES
@@ -13,7 +13,7 @@ from lesiongen.storage import check_reachable, overlap
 
 __all__ = ["check_output", "check_output_behind_links"]
 
-_DOCUMENTS = {*LEFT_OUT_NAMES.values(), REMOVED_NAME, NEAR_DUPLICATES_NAME}
+_DOCUMENTS = {*LEFT_OUT_NAMES.values(), REMOVED_NAME, *(kept.name for kept in KEPT_DOCUMENTS)}
 
 
 def check_output(source: str, output: str) -> None:

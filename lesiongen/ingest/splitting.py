@@ -51,13 +51,13 @@ class LoadedRow:
         row: The row.
         place: Where its image's bytes are put aside.
         removed: What was removed from the image's file.
-        content: Digest of what is kept of it.
+        content: Hash of what is kept of it.
     """
 
     row: Row
     place: slice
     removed: tuple[str, ...]
-    content: bytes
+    content: str
 
 
 def diagnosis_of(row: Row) -> str:

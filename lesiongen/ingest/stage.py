@@ -1,30 +1,27 @@
 """The ingest stage: a collection becomes a dataset."""
 
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-from xxhash import xxh3_128_digest
 
 from lesiongen import limits
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, resolve_diagnosis
+from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.licences import combine_licences
-from lesiongen.dataset.near_duplicates import near_duplicates_document
-from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging import LOOK_ALIKE, FingerprintFile, near_duplicates, pairs_among
+from lesiongen.dataset.near_duplicates import keep_near_duplicates
+from lesiongen.imaging import LOOK_ALIKE, near_duplicates, pairs_among
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.file_names import readable_path
 from lesiongen.ingest.formats import reader_for
+from lesiongen.ingest.loading import load_images
 from lesiongen.ingest.notes import source_notes
 from lesiongen.ingest.output import check_output, check_output_behind_links
-from lesiongen.ingest.pictures import Picture, Spool, clean
 from lesiongen.ingest.rejections import check_rejections, forget_kept_aside, left_out_tables
 from lesiongen.ingest.removed_metadata import REMOVED_NAME, removed_counts, removed_table
 from lesiongen.ingest.rows import UNKNOWN_DIAGNOSIS, Field, Reader, Rejection, Row
 from lesiongen.ingest.sources import Source, name_of, open_source
 from lesiongen.ingest.splitting import LoadedRow, check_official_split, diagnosis_of, shares_note, split_rows
+from lesiongen.ingest.spool import Spool
 from lesiongen.names import name_from
-from lesiongen.progress import progress
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import claimed, open_storage, temporary_space
@@ -37,8 +34,6 @@ _LIMITS = {
     "concepts": "MAX_REPORT_CHARACTERS",
 }
 """The limits of what is longer than a label."""
-PARALLEL_READS = 8
-WINDOW = 4 * PARALLEL_READS
 
 
 @dataclass(frozen=True)
@@ -106,15 +101,16 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         check_rejections(config, storage, len(rows), left_out)
         drawn = _draw(config, rows)
         check_official_split(config, storage, drawn)
-        prints = FingerprintFile()
-        loaded, unusable = _load_images(storage, drawn, spool, prints)
+        images = load_images(storage, drawn, spool)
+        loaded, unusable = images.rows, images.rejected
         # Of a table that was drawn from, its own rejected rows say nothing about the few that were drawn.
         judged = [*left_out, *unusable] if drawn is rows else unusable
         check_rejections(config, storage, len(loaded), judged)
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
         writer.origin["removed_metadata"] = removed_counts(loaded)
-        alike = near_duplicates(prints, least=LOOK_ALIKE)
+        with temporary_space():
+            alike = near_duplicates(images.examinations.prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
         if notes := [*reader.notes, *source_notes(storage, loaded), *shares_note(config, loaded, splits)]:
             writer.origin["notes"] = notes
@@ -123,12 +119,10 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))
             else:
                 writer.add(_sample(reader, item.row, spool.get(item.place), split))
-        kept = [place for place, split in enumerate(splits) if split is not None]
-        document, described = near_duplicates_document(
-            [loaded[place].row.image_id for place in kept], pairs_among(alike, len(loaded), kept)
-        )
-        writer.origin |= described
-        writer.documents = {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded), **document}
+        kept = {loaded[place].row.image_id: place for place, split in enumerate(splits) if split is not None}
+        keep_near_duplicates(writer, list(kept), pairs_among(alike, len(loaded), list(kept.values())))
+        keep_examinations(writer, kept, images.examinations.table(), images.examinations.prints)
+        writer.documents |= {**left_out_tables(left_out), REMOVED_NAME: removed_table(loaded)}
     dataset = Dataset.open(output)
     return IngestResult(
         dataset.reference(),
@@ -225,41 +219,6 @@ def _draw(config: IngestConfig, rows: list[Row]) -> list[Row]:
     drawn = sorted(rows, key=lambda row: derive_seed(config.seed, "limit", row.image_id))[: config.limit]
     kept = {row.image_id for row in drawn}
     return [row for row in rows if row.image_id in kept]
-
-
-def _load_images(
-    storage: Source, rows: Sequence[Row], spool: Spool, prints: FingerprintFile
-) -> tuple[list[LoadedRow], list[Rejection]]:
-    """Reads every image; its bytes and its fingerprint are put aside."""
-    loaded: list[LoadedRow] = []
-    rejected: list[Rejection] = []
-    with progress("Reading images", total=len(rows), unit="images") as bar:
-        for row, picture in _pictures(storage, rows):
-            if isinstance(picture, Picture):
-                with temporary_space():
-                    prints.append(picture.fingerprint)
-                loaded.append(LoadedRow(row, spool.put(picture.data), picture.removed, xxh3_128_digest(picture.data)))
-            else:
-                rejected.append(picture)
-            bar.advance()
-    return loaded, rejected
-
-
-def _pictures(storage: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, Picture | Rejection]]:
-    """Reads several images at once but holds few: a window of rows at a time, in order."""
-    with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        for start in range(0, len(rows), WINDOW):
-            window = rows[start : start + WINDOW]
-            yield from zip(window, pool.map(lambda row: _picture(storage, row), window), strict=True)
-
-
-def _picture(storage: Source, row: Row) -> Picture | Rejection:
-    try:
-        return clean(storage.read_bytes(row.image_key))
-    except DataError as error:  # an ImageError, or a damaged member of an archive
-        return row.reject(row.image_field, f"the image {row.image_key} cannot be used: {error}")
-    except UsageError:  # a key of S3 with .. in it
-        return row.reject(row.image_field, f"the image {row.image_key} leads out of the source folder")
 
 
 def _sample(reader: Reader, row: Row, data: bytes, split: str) -> Sample:

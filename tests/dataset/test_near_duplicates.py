@@ -7,8 +7,9 @@ import pytest
 
 from lesiongen.dataset import Dataset, Part, derive, join_parts
 from lesiongen.dataset.examined import examined_images
+from lesiongen.dataset.kept import NEAR_DUPLICATES
 from lesiongen.dataset.merging import MergeConfig, merge
-from lesiongen.dataset.near_duplicates import NEAR_DUPLICATES_NAME, dataset_near_duplicates
+from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, near_duplicates
 from lesiongen.imaging.duplicates import _compared
@@ -50,7 +51,7 @@ def searched(monkeypatch):
 
 
 def kept_pairs(dataset):
-    text = open_storage(dataset.uri).read_text(NEAR_DUPLICATES_NAME)
+    text = open_storage(dataset.uri).read_text(NEAR_DUPLICATES.name)
     return [tuple(pair) for pair in json.loads(text)["pairs"]]
 
 
@@ -74,27 +75,27 @@ def test_kept_pairs_are_read_and_not_looked_for(published, monkeypatch):
 
 def test_a_dataset_that_was_copied_without_them_is_searched(published, tmp_path):
     kept = read(published)[2]
-    (tmp_path / "out" / NEAR_DUPLICATES_NAME).unlink()
+    (tmp_path / "out" / NEAR_DUPLICATES.name).unlink()
     (found,) = read(published)[2]
     assert kept == [found]
 
 
 @pytest.mark.parametrize("content", [b'{"schema_version": 1, "pairs": []}', b"\xff\xfe"])
 def test_pairs_that_were_changed_are_told(published, tmp_path, content):
-    (tmp_path / "out" / NEAR_DUPLICATES_NAME).write_bytes(content)
+    (tmp_path / "out" / NEAR_DUPLICATES.name).write_bytes(content)
     with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
         read(published)
 
 
 def test_pairs_are_named_in_the_document_and_counted_in_the_manifest(published, tmp_path):
-    kept = json.loads((tmp_path / "out" / NEAR_DUPLICATES_NAME).read_text())
+    kept = json.loads((tmp_path / "out" / NEAR_DUPLICATES.name).read_text())
     assert [pair[:2] for pair in kept["pairs"]] == [["nv/0", "nv/2"]]
     assert published.manifest.origin["near_duplicates"]["pairs"] == 1
 
 
 def carried(dataset):
     """Takes the document and what the manifest says of it."""
-    document = open_storage(dataset.uri).read_bytes(NEAR_DUPLICATES_NAME)
+    document = open_storage(dataset.uri).read_bytes(NEAR_DUPLICATES.name)
     return document, dataset.manifest.origin["near_duplicates"]
 
 
@@ -135,7 +136,7 @@ def test_parts_keep_those_of_the_whole_and_so_does_what_is_made_of_them(publishe
 
 
 def test_pairs_that_were_changed_are_not_carried_on(published, tmp_path):
-    (tmp_path / "out" / NEAR_DUPLICATES_NAME).write_text("{}")
+    (tmp_path / "out" / NEAR_DUPLICATES.name).write_text("{}")
     with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
         derive(published, str(tmp_path / "derived"), iter, name="d", origin={})
     assert not (tmp_path / "derived").exists()
@@ -152,7 +153,7 @@ def test_a_merge_finds_the_same_pairs_in_either_order_and_validation_reads_them(
     a = ingested(tmp_path, "a", (0, 1, 0, 2, 1, 5), turned=[2])
     b = ingested(tmp_path, "b", (3, 1, 4, 3, 6, 0), turned=[3, 5])
     if forget:
-        (tmp_path / "a" / NEAR_DUPLICATES_NAME).unlink()
+        (tmp_path / "a" / NEAR_DUPLICATES.name).unlink()
     ab, ba = merged(tmp_path, "ab", a, b, duplicates="keep"), merged(tmp_path, "ba", b, a, duplicates="keep")
 
     assert kept_pairs(ab) == kept_pairs(ba)

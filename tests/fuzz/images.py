@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from lesiongen.imaging import contact_sheet
+from lesiongen.imaging.cleaning import clean
 from lesiongen.imaging.decoding import decode_small
 from lesiongen.imaging.file_pieces import JPEG_START, PNG_START, jpeg_pieces, png_pieces
 from lesiongen.imaging.private_metadata import private_metadata
-from lesiongen.ingest.pictures import clean
 from tests.fuzz.mutation import NUMBERS, damaged, shuffled
 
 MODES = {

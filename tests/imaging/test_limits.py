@@ -9,9 +9,9 @@ from PIL import Image
 
 from lesiongen import limits
 from lesiongen.imaging import ImageError, contact_sheet, decode
+from lesiongen.imaging.cleaning import clean
 from lesiongen.imaging.decoding import decode_small
 from lesiongen.imaging.private_metadata import private_metadata
-from lesiongen.ingest.pictures import clean
 
 # What took minutes before; each of these is a fraction of a second.
 pytestmark = pytest.mark.timeout(60)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lesiongen.imaging.private_metadata import private_metadata
-from lesiongen.ingest.stripping import stripped
+from lesiongen.imaging.stripping import stripped
 
 FIRST, SECOND = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
 

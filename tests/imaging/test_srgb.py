@@ -11,11 +11,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from lesiongen.imaging import content_digest, decode
+from lesiongen.imaging.cleaning import clean
 from lesiongen.imaging.colour_profile import is_colour_profile
 from lesiongen.imaging.decoding import decode_small
 from lesiongen.imaging.preprocessing import small_picture
 from lesiongen.imaging.srgb import in_srgb, is_srgb
-from lesiongen.ingest.pictures import clean
 
 # Primaries adapted to D50, as the profiles state them: red, green, blue.
 SRGB = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))

@@ -1,4 +1,3 @@
-import errno
 import io
 import zlib
 
@@ -8,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from lesiongen.errors import StorageError
+from lesiongen import limits
 from lesiongen.imaging import ImageError, decode
-from lesiongen.ingest.pictures import Spool, clean
-from lesiongen.ingest.stripping import stripped
+from lesiongen.imaging.cleaning import clean, clean_all
+from lesiongen.imaging.decoding_room import DecodingRoom
+from lesiongen.imaging.examination import EXAMINED, examine_all
+from lesiongen.imaging.stripping import stripped
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -222,34 +223,36 @@ def test_stripping_any_bytes_ends_and_strips_once_for_all(data):
     assert once is None or stripped(once) == once
 
 
-def test_the_fingerprint_is_of_the_pixels():
-    assert clean(saved(skin(), "PNG")).fingerprint == clean(saved(skin(), "BMP")).fingerprint
-    assert clean(saved(skin(), "PNG")).fingerprint != clean(saved(skin().rotate(90, expand=True), "PNG")).fingerprint
+@pytest.fixture
+def room(tmp_path):
+    (tmp_path / "room").touch()
+    return DecodingRoom(tmp_path / "room", limits.MAX_PIXELS)
 
 
-def test_a_plain_jpeg_is_decoded_once_and_one_that_is_cut_is_refused(monkeypatch):
+def test_files_are_examined_as_they_are_stored(room):
+    plain, named, drawn = saved(skin(), "JPEG"), saved(skin(), "JPEG", exif=GPS), saved(skin(), "BMP")
+    cut, unread = plain[: len(plain) // 2], drawn[:60]
+    found = clean_all(room, [plain, cut, named, unread, drawn])
+    kept, problem, stripped_of, other, coded = found.pictures
+    assert kept is None
+    assert (problem[:10], other[:10]) == ("truncated:", "truncated:")
+    assert (stripped_of, coded) == (clean(named), clean(drawn))
+    again = examine_all([plain, stripped_of.data, coded.data])
+    assert found.examinations.fingerprints.tolist() == again.fingerprints.tolist()
+    for name in EXAMINED:
+        assert found.examinations.columns[name].tolist() == again.columns[name].tolist()
+
+
+def test_a_plain_file_is_not_decoded_to_be_kept(monkeypatch):
     plain = saved(skin(), "JPEG")
-    monkeypatch.setattr("lesiongen.ingest.pictures.decode", None)
-    assert clean(plain).data == plain
-    monkeypatch.undo()
+    monkeypatch.setattr("lesiongen.imaging.cleaning.decode", None)
+    assert clean(plain).data is plain
+
+
+def test_a_file_that_is_drawn_anew_and_is_damaged_is_refused():
     with pytest.raises(ImageError):
-        clean(plain[: len(plain) // 2])
+        clean(saved(skin(), "BMP")[:200])
 
 
-def test_the_spool_gives_back_what_it_took():
-    with Spool() as spool:
-        places = [spool.put(data) for data in (b"one", b"", b"three")]
-        assert [spool.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
-
-
-def test_a_full_disk_of_temporary_files_is_told(monkeypatch):
-    class Full(io.BytesIO):
-        def write(self, data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("lesiongen.ingest.pictures.tempfile.TemporaryFile", lambda **options: Full())
-    with (
-        pytest.raises(StorageError, match=r"Temporary files cannot be written to .*: No space left[\s\S]*TMPDIR"),
-        Spool() as spool,
-    ):
-        spool.put(b"image")
+def test_no_file_is_nothing(room):
+    assert clean_all(room, []).pictures == []

@@ -1,0 +1,95 @@
+"""What was found out about a dataset once, in documents beside its shards for which the manifest vouches."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lesiongen.errors import DataError
+from lesiongen.storage import file_digest, open_storage, temporary_space
+
+if TYPE_CHECKING:
+    from lesiongen.dataset.reader import Dataset
+    from lesiongen.dataset.writer import DatasetWriter
+
+__all__ = ["EXAMINATIONS", "KEPT_DOCUMENTS", "NEAR_DUPLICATES", "KeptDocument", "keep_documents", "kept_origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDocument:
+    """A document beside the shards of a dataset, whose SHA-256 stands in the origin of the manifest.
+
+    A dataset may lack it: what it says is then found out again.
+
+    Attributes:
+        name: Name of the file.
+        key: What the origin calls it.
+    """
+
+    name: str
+    key: str
+
+    def write(self, writer: "DatasetWriter", path: Path, **counts: int) -> None:
+        """Has a dataset that is being written keep a file as this document, for which its manifest vouches."""
+        with path.open("rb") as stream:
+            writer.origin[self.key] = {**counts, "sha256": file_digest(stream)}
+        writer.documents[self.name] = path
+
+    @contextmanager
+    def opened(self, dataset: "Dataset") -> Iterator[Path | None]:
+        """Gives a local path of the document that is kept with a dataset, None where there is none.
+
+        Raises:
+            DataError: It is not the one that was published.
+        """
+        if not self.is_kept(dataset):
+            yield None
+            return
+        with open_storage(dataset.uri).fetch(self.name) as path:
+            with path.open("rb") as stream:
+                digest = file_digest(stream)
+            if digest != dataset.manifest.origin[self.key].get("sha256"):
+                raise self.changed(dataset)
+            yield path
+
+    def is_kept(self, dataset: "Dataset") -> bool:
+        """Tells whether the document lies beside the shards and the manifest says what it should be."""
+        described = isinstance(dataset.manifest.origin.get(self.key), Mapping)
+        return described and open_storage(dataset.uri).exists(self.name)
+
+    def changed(self, dataset: "Dataset") -> DataError:
+        """Returns the error of a document that is not the one that was published."""
+        return DataError(
+            f"{dataset.uri}/{self.name} is not what the manifest describes",
+            hint="The file was changed after it was published. Publish the dataset again.",
+        )
+
+
+NEAR_DUPLICATES = KeptDocument("near_duplicates.json", "near_duplicates")
+EXAMINATIONS = KeptDocument("examinations.arrow", "examinations")
+KEPT_DOCUMENTS = (NEAR_DUPLICATES, EXAMINATIONS)
+
+
+def kept_origin(dataset: "Dataset") -> dict[str, Any]:
+    """Returns what the origin of a dataset with the same images says of the documents that are kept with this one."""
+    return {kept.key: dataset.manifest.origin[kept.key] for kept in KEPT_DOCUMENTS if kept.is_kept(dataset)}
+
+
+def keep_documents(dataset: "Dataset", writer: "DatasetWriter") -> None:
+    """Has a dataset that is being written, with the same images, keep the documents of this one as they are.
+
+    Raises:
+        DataError: One is not what was published.
+    """
+    for kept in KEPT_DOCUMENTS:
+        with kept.opened(dataset) as path:
+            if path is None:
+                writer.documents[kept.name] = None
+                continue
+            with temporary_space():
+                own = writer.place_of(kept.name)
+                shutil.copyfile(path, own)
+        writer.origin[kept.key] = dataset.manifest.origin[kept.key]
+        writer.documents[kept.name] = own
