@@ -2,7 +2,8 @@
 
 The images are windows of real ones, all different, brought to 600 x 450 pixels with the grain and coding of a camera;
 one in a hundred is a resized copy. Wall time is that of the machine as it was; processor time, of the process and of
-those that it starts, says what remains where other programs share the cores.
+those that it starts, says what remains where other programs share the cores. For scale, a pool of processes decodes the
+files and does nothing else (`bare_pool.py`), before and after.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from harness import machine, processor_seconds, table, versions
 from near_duplicate_sets import SETS, resized, window
 from PIL import Image
+from validation import bare_pool
 
 SIZE = (600, 450)
 COPIES = 100
@@ -30,7 +32,7 @@ def write_collection(data: Path, count: int, folder: Path, seed: int) -> None:
     paths = [path for name in SETS if (data / name).is_dir() for path in sorted((data / name / "images").glob("*.jpg"))]
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 4, (4, SIZE[1], SIZE[0], 3)).astype(np.float32)
-    folder.mkdir()
+    (folder / "images").mkdir(parents=True)
     rows = []
     previous = Image.new("RGB", SIZE)
     for number in range(count):
@@ -43,8 +45,9 @@ def write_collection(data: Path, count: int, folder: Path, seed: int) -> None:
             image = previous = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         buffer = BytesIO()
         image.save(buffer, "JPEG", quality=95, subsampling=0)
-        (folder / f"{number:06d}.jpg").write_bytes(buffer.getvalue())
-        rows.append((f"{number:06d}.jpg", ("nv", "mel", "bkl")[number // SPREAD % 3], f"L{number // SPREAD}"))
+        name = f"images/{number:06d}.jpg"
+        (folder / name).write_bytes(buffer.getvalue())
+        rows.append((name, ("nv", "mel", "bkl")[number // SPREAD % 3], f"L{number // SPREAD}"))
     with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file_name", "diagnosis", "lesion_id"), *rows])
 
@@ -69,13 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as place:
         source, output = Path(place) / "source", str(Path(place) / "dataset")
         write_collection(given.data, given.images, source, given.seed)
-        size = sum(path.stat().st_size for path in source.glob("*.jpg")) / given.images / 1000
+        size = sum(path.stat().st_size for path in source.glob("images/*.jpg")) / given.images / 1000
         config = IngestConfig(format="image_folder")
         stages = {
+            "decoding alone, before": bare_pool(source / "images"),
             "ingest": timed(lambda: ingest(config, str(source), output)),
             "validate": timed(lambda: validate(ValidateConfig(), output, str(Path(place) / "report"))),
+            "decoding alone, after": bare_pool(source / "images"),
         }
-    stages["both"] = tuple(map(sum, zip(*stages.values(), strict=True)))
+    both = zip(stages["ingest"], stages["validate"], strict=True)
+    stages["ingest and validate"] = tuple(map(sum, both))
     print(f"{machine()}\n{versions('numpy', 'pillow', 'pyarrow', 'faiss-cpu')}\n")
     print(f"{given.images:,} images of {SIZE[0]} x {SIZE[1]}, {size:.0f} kB each\n")
     rows = [[name, f"{seconds:.1f}", f"{processor:.1f}"] for name, (seconds, processor) in stages.items()]

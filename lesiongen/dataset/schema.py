@@ -1,7 +1,7 @@
 """The canonical columns: one row is one image with everything that is known of it."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -90,9 +90,8 @@ SCHEMA: pa.Schema = pa.schema(
 
 def sample_to_row(sample: Sample) -> dict[str, Any]:
     """Returns a sample as a row of `SCHEMA`."""
-    row = asdict(sample)
-    row["image"] = {"bytes": sample.image, "path": None}
-    return row
+    row = {field.name: getattr(sample, field.name) for field in fields(sample)}
+    return row | {"image": {"bytes": sample.image, "path": None}}
 
 
 def sample_from_row(row: dict[str, Any]) -> Sample:

@@ -221,7 +221,7 @@ class DatasetWriter:
                 self._claim.check()
                 # What an attempt that died has sent whole is not sent again: equal rows make equal shards.
                 if name not in there or not self.storage.is_copy(there[name], file.path):
-                    target.upload_file(file.path, name)
+                    target.move_file(file.path, name)
             self._publish_documents(target)
             self._claim.check(ask=True)
             if self.storage.exists(MANIFEST_NAME):
@@ -258,7 +258,7 @@ class DatasetWriter:
             if content is None:
                 target.delete(name)
             elif isinstance(content, Path):
-                target.upload_file(content, name)
+                target.move_file(content, name)
             else:
                 target.write_bytes(name, content.encode() if isinstance(content, str) else content)
 

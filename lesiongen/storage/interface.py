@@ -128,6 +128,11 @@ class Storage(ABC):
     def upload_file(self, path: Path, key: str) -> None:
         """Copies a local file into the storage."""
 
+    def move_file(self, path: Path, key: str) -> None:
+        """Moves a local file into the storage."""
+        self.upload_file(path, key)
+        path.unlink()
+
     @abstractmethod
     def download_file(self, key: str, path: Path) -> None:
         """Copies an object to a local file, which appears only when whole."""

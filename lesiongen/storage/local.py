@@ -155,6 +155,15 @@ class LocalStorage(Storage):
         with readable(path) as source, self.replacing(key) as temporary, temporary.open("wb") as target:
             shutil.copyfileobj(source, target, CHUNK)
 
+    def move_file(self, path: Path, key: str) -> None:
+        """Moves a file in: within a file system under its new name, in one step."""
+        target = self._path(key)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+        except OSError:  # another file system; where that is not the reason, copying says so
+            super().move_file(path, key)
+
     def download_file(self, key: str, path: Path) -> None:
         """Copies a file out."""
         LocalStorage(str(path.parent)).upload_file(self._path(key), path.name)

@@ -10,7 +10,7 @@ from lesiongen.imaging import NearDuplicate, decode, duplicate_groups, encode_jp
 from lesiongen.imaging.candidates import NEIGHBOURS, nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.duplicates import _compared
-from lesiongen.imaging.fingerprints import pack
+from lesiongen.imaging.fingerprints import luminance, pack
 from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_frequencies, turn_pictures
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
@@ -169,11 +169,14 @@ def test_parts_are_searched_among_each_other_and_known_ones_not_within(lesions, 
     everything = near_duplicates(prints)
     assert {(number, 40 + number) for number in range(20)} <= {(pair.first, pair.second) for pair in everything}
     assert near_duplicates(prints, parts=parts) == everything
-    compared = []
-    monkeypatch.setattr(
-        "lesiongen.imaging.duplicates._compared",
-        lambda pictures, pairs: compared.extend(pictures.numbers[pairs].tolist()) or _compared(pictures, pairs),
-    )
+    compared, numbers = [], {luminance(pack([each])).tobytes(): number for number, each in enumerate(prints[:60])}
+
+    def noted(pictures, pairs):
+        light = pictures.light.astype(np.float32)
+        compared.extend([numbers[light[place].tobytes()] for place in pair] for pair in pairs)
+        return _compared(pictures, pairs)
+
+    monkeypatch.setattr("lesiongen.imaging.duplicates._compared", noted)
     assert near_duplicates(prints, parts=parts, known=[0, 1, 2]) == everything
     # Images 40 and 41 of part 1 have equals in part 2.
     held = {number: {part} for number, part in enumerate(parts)} | {40: {1, 2}, 41: {1, 2}}
@@ -193,3 +196,13 @@ def test_the_numbers_of_the_parts_decide_nothing(lesions):
     parts = np.arange(60) % 3
     found = near_duplicates(prints, parts=parts.tolist(), known=[0])
     assert near_duplicates(prints, parts=((parts + 1) % 3).tolist(), known=[1]) == found
+
+
+def test_the_pairs_are_the_same_in_one_process_and_in_two(lesions, monkeypatch):
+    rng = np.random.default_rng(2)
+    prints = [fingerprint(image) for image in [*lesions, *(all_of_it(image, rng) for image in lesions)]]
+    alone = near_duplicates(prints, least=0.5)
+    monkeypatch.setattr("lesiongen.imaging.duplicates.MANY_PAIRS", 0)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert near_duplicates(prints, least=0.5) == alone
+    assert len(alone) > 90

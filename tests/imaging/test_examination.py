@@ -127,6 +127,13 @@ def test_sharpness_falls_with_blur_and_not_with_size(lesion):
     assert sharpness(Image.fromarray(tiny)) < 8
 
 
+def test_what_is_measured_does_not_depend_on_the_files_beside(lesion):
+    files = [encode_png(lesion.resize((size, 300))) for size in range(200, 240)]
+    together, alone = examine_all(files), [examine_all([data]) for data in files]
+    for name in EXAMINED:
+        assert together.columns[name].tolist() == [one.columns[name][0] for one in alone]
+
+
 def test_the_rim_of_a_dermatoscope_is_measured_and_dark_lesions_are_not():
     image = Image.new("L", (320, 320), "black")
     ImageDraw.Draw(image).ellipse((0, 0, 319, 319), fill=180)

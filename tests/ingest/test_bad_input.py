@@ -225,7 +225,7 @@ def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_ea
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched, pytest.raises(StorageError):
-        patched.setattr(LocalStorage, "upload_file", fail)
+        patched.setattr(LocalStorage, "move_file", fail)
         ingest(config, str(source), str(out))
     assert not list(out.rglob("*"))
     with monkeypatch.context() as patched, pytest.raises(StorageError):

@@ -90,7 +90,7 @@ def test_a_writer_may_claim_its_place_again_and_another_thread_may_not(place, qu
             pool.submit(write, place, "other").result()
 
 
-@pytest.mark.parametrize("step", ["upload_file", "create_bytes"])
+@pytest.mark.parametrize("step", ["move_file", "create_bytes"])
 def test_a_writer_that_begins_while_another_publishes_is_refused_and_the_other_ends_well(
     place, step, quick, monkeypatch
 ):
@@ -102,7 +102,7 @@ def test_a_writer_that_begins_while_another_publishes_is_refused_and_the_other_e
     assert [sample.image_id for sample in Dataset.open(place).samples()] == ["first"]
 
 
-@pytest.mark.parametrize("step", ["upload_file", "create_bytes"])
+@pytest.mark.parametrize("step", ["move_file", "create_bytes"])
 def test_where_folders_have_no_locks_the_last_step_lets_one_through(tmp_path, step, monkeypatch):
     monkeypatch.setattr("lesiongen.dataset.writer.claimed", claimless)
     place = str(tmp_path / "out")

@@ -1,5 +1,6 @@
 import errno
 import io
+from pathlib import Path
 
 import boto3
 import pytest
@@ -70,6 +71,31 @@ def test_a_large_file_survives_the_parts_that_it_is_sent_in(tmp_path, s3_root):
     storage.upload_file(big, "big")
     with storage.fetch("big") as path, path.open("rb") as copy, big.open("rb") as original:
         assert file_digest(copy) == file_digest(original)
+
+
+def test_a_file_is_moved_in_over_an_older_one(root, tmp_path):
+    storage = open_storage(root)
+    storage.write_bytes("deep/file", b"old")
+    (tmp_path / "file").write_bytes(b"new")
+    storage.move_file(tmp_path / "file", "deep/file")
+    assert storage.read_bytes("deep/file") == b"new"
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_file_of_another_file_system_is_moved_in(tmp_path, monkeypatch):
+    def refuse(path, target):
+        if path.name == "file":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(path, target)
+
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", refuse)
+    (tmp_path / "file").write_bytes(b"new")
+    storage = open_storage(str(tmp_path / "there"))
+    storage.move_file(tmp_path / "file", "moved")
+    assert storage.read_bytes("moved") == b"new"
+    assert [item.key for item in storage.list()] == ["moved"]
+    assert not (tmp_path / "file").exists()
 
 
 def test_a_missing_object_is_named(root):
