@@ -63,11 +63,10 @@ def timing(paths: list[Path], count: int, seed: int) -> str:
     started, before = time.perf_counter(), processor_seconds()
     pairs = near_duplicates(prints)
     seconds, processor = time.perf_counter() - started, processor_seconds() - before
-    peaks = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    memory = " and ".join(f"{peak:,.0f}" for peak in peaks)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"Search among {count:,} images: {seconds:.1f} s ({processor:.1f} s of processor time), "
-        f"{len(pairs):,} pairs, peak memory of the process and of one that it starts {memory} MiB"
+        f"{len(pairs):,} pairs, peak memory of the process {memory:,.0f} MiB"
     )
 
 

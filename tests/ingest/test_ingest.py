@@ -313,7 +313,7 @@ def test_isic_keeps_the_experts_marks_and_the_published_split_on_request(tmp_pat
 
 
 def test_a_published_split_that_is_not_there_cannot_be_kept(make_ham, tmp_path, monkeypatch):
-    monkeypatch.setattr("lesiongen.ingest.stage._load_images", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr("lesiongen.ingest.stage.load_images", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(UsageError, match="no row of the source has one"):
         ingest(IngestConfig(format="ham10000", keep_official_split=True), str(make_ham()), str(tmp_path / "out"))
 
