@@ -51,8 +51,9 @@ def assign_splits(
 
     Groups (`groups`) are taken in an order drawn from the seed and the image ids; each goes to the split that lacks
     most, relative to its share, of the group's diagnoses. On a tie the small splits come first, so that a class with at
-    least three groups reaches every split. Where no class has as many and nothing would be in train, classes are left
-    aside: the largest group goes to train, the next ones to test and to validation, and so on by shares.
+    least three groups reaches every split. Where classes have fewer groups, and train would get less than half of its
+    share, classes are left aside: the largest group goes to train, the next ones to test and to validation, and so on
+    by shares.
 
     Args:
         table: Columns ``image_id``, ``diagnosis`` and any of `GROUP_COLUMNS`, ``official_split``.
@@ -75,7 +76,7 @@ def assign_splits(
     splits = pd.Series(by_class.share_out(ordered, fixed), index=table.index, name="split")
     if fixed is not None and fixed.notna().any():
         return fixed.fillna(splits).rename("split")
-    if "train" not in set(splits) and len(ordered) > 1 and shares["train"] > 0:
+    if len(ordered) > 1 and (splits == "train").mean() < shares["train"] / 2:
         alike = _Balance(np.zeros(len(table)), shares, ("train", "test", "validation"))
         splits[:] = alike.share_out(sorted(ordered, key=len, reverse=True))
     return splits

@@ -125,6 +125,20 @@ def test_something_is_always_left_to_train_on(groups_of, seed):
     assert {"train", "test"} <= set(splits)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_one_class_with_enough_groups_does_not_keep_the_others_from_train(seed):
+    of_two, of_three = [f"class {number // 2}" for number in range(20)], ["rare"] * 3
+    rows = of_groups([5] * 20 + [1] * 3, of_two + of_three)
+    counts = assign_splits(rows, seed=seed).value_counts()
+    assert abs(counts / len(rows) - pd.Series({"train": 0.7, "validation": 0.1, "test": 0.2})).max() < 0.05
+
+
+def test_where_train_has_half_of_its_share_small_classes_still_go_to_test_and_validation():
+    rows = of_groups([5] * 4 + [4] * 12, ["nv", "nv", "mel", "mel"] + ["df"] * 12)
+    splits = assign_splits(rows, seed=0)
+    assert splits[:20].value_counts().to_dict() == {"test": 10, "validation": 10}
+
+
 def test_without_a_share_for_train_few_groups_leave_it_empty():
     splits = assign_splits(of_groups([3, 2], ["nv", "nv"]), seed=0, fractions=(0.0, 0.0, 1.0))
     assert set(splits) == {"test"}
