@@ -1,5 +1,7 @@
 """Image files that lie in an HDF5 file, one dataset each, as files of a source."""
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,12 @@ NEEDS_H5PY = "HDF5 files are read with h5py: pip install 'lesiongen[hdf5]'"
 _ENDING = ".jpg"
 _NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 # What h5py raises on files that are damaged or made to harm.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+"""Numbers of errors that say nothing about what is in a file."""
 
 
 class Hdf5Images(ReadOnlyStorage):
@@ -34,6 +41,7 @@ class Hdf5Images(ReadOnlyStorage):
 
     Raises:
         DataError: It is damaged, or holds more datasets than allowed.
+        StorageError: It may not be read, or not now.
     """
 
     def __init__(self, uri: str, file: Any) -> None:
@@ -63,15 +71,20 @@ class Hdf5Images(ReadOnlyStorage):
         """Returns the bytes of a dataset.
 
         Raises:
-            DataError: It cannot be read.
+            DataError: It is damaged.
+            StorageError: There is none, or the file may not be read, or not now.
         """
         if key not in self._sizes:
             raise StorageError(f"{self.uri} holds no dataset {key.removesuffix(_ENDING)!r}")
         import h5py
+        import numpy as np
 
         with self._damage_told(f"the dataset {key.removesuffix(_ENDING)!r}"):
-            value = h5py.Dataset(_opened(self._file, key.removesuffix(_ENDING)))[()]
-            return bytes(value) if isinstance(value, bytes) else bytes(value.tobytes())
+            dataset = _opened(self._file, key.removesuffix(_ENDING))
+            value = np.empty(self._sizes[key], dtype=np.uint8)
+            # In the file's own type: as text it would end at a zero byte.
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value, dataset.get_type())
+            return value.tobytes()
 
     def exists(self, key: str) -> bool:
         """Tells whether there is such a dataset."""
@@ -97,6 +110,7 @@ class Hdf5Images(ReadOnlyStorage):
         try:
             yield
         except _DAMAGE as error:
+            _check_system(error, self.uri)
             named = f"{self.uri}: {what} cannot be read" if what else f"{self.uri} is damaged"
             raise DataError(f"{named}: {error}", hint="Fetch the file again.") from error
 
@@ -117,6 +131,7 @@ def open_hdf5_images(storage: Storage, key: str) -> Iterator[Hdf5Images]:
     Raises:
         UsageError: h5py is not installed.
         DataError: The file is damaged, or no HDF5 file.
+        StorageError: It may not be read, or not now.
     """
     if not has_h5py():
         raise UsageError(f"{key} cannot be read", hint=f"{NEEDS_H5PY}.")
@@ -127,9 +142,19 @@ def open_hdf5_images(storage: Storage, key: str) -> Iterator[Hdf5Images]:
         try:
             file = h5py.File(path, "r", locking=False)
         except _DAMAGE as error:
+            _check_system(error, uri)
             raise DataError(f"{uri} is damaged, or is no HDF5 file: {error}", hint="Fetch it again.") from error
         with file:
             yield Hdf5Images(uri, file)
+
+
+def _check_system(error: Exception, uri: str) -> None:
+    """Raises a StorageError where the system is to blame and not what is in the file."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+        raise StorageError(
+            f"{uri} cannot be read: {os.strerror(error.errno)}",
+            hint="Check its permissions, its disk and the memory; then start it again.",
+        ) from error
 
 
 def _opened(file: Any, name: str) -> Any:
@@ -158,6 +183,8 @@ def _bytes_of(file: Any, name: str) -> tuple[int, str | None]:
         return 0, "does not hold the bytes of an image file"
     if dataset.get_storage_size() != size:
         return 0, "holds less than it says"
+    if size > limits.MAX_FILE_BYTES:
+        return 0, f"has {size:,} bytes, more than the {limits.MAX_FILE_BYTES:,} allowed (MAX_FILE_BYTES)"
     return size, None
 
 

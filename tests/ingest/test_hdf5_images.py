@@ -1,5 +1,8 @@
 """HDF5 files that nobody vouches for: only bytes that lie in the file as they are can be read."""
 
+import errno
+import os
+
 import pytest
 
 from lesiongen import limits
@@ -44,6 +47,62 @@ def test_bytes_are_read_in_each_of_their_forms(folder, tmp_path):
         assert not images.exists("gone.jpg")
         with pytest.raises(StorageError, match="holds no dataset 'gone'"):
             images.read_bytes("gone.jpg")
+
+
+def of_text(file, name, data, padding):
+    kind = h5py.h5t.C_S1.copy()
+    kind.set_size(len(data))
+    kind.set_strpad(padding)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.frombuffer(data, np.uint8), kind)
+
+
+@pytest.mark.parametrize("padding", [h5py.h5t.STR_NULLTERM, h5py.h5t.STR_NULLPAD, h5py.h5t.STR_SPACEPAD])
+@pytest.mark.parametrize("data", [JPEG, JPEG + b"\0\0", b"\0" + JPEG, JPEG + b"  "])
+def test_text_keeps_every_byte(folder, padding, data):
+    changed(folder, lambda file: of_text(file, "padded", data, padding))
+    with opened(folder) as images:
+        assert images.read_bytes("padded.jpg") == data
+
+
+@pytest.mark.parametrize("form", [np.bytes_, np.void, lambda data: np.frombuffer(data, np.int8)])
+def test_zero_bytes_at_the_end_are_kept(folder, form):
+    data = JPEG + b"\0\0\0"
+    changed(folder, lambda file: file.create_dataset("ends", data=form(data)))
+    with opened(folder) as images:
+        assert {item.key: item.size for item in images.list()}["ends.jpg"] == len(data)
+        assert images.read_bytes("ends.jpg") == data
+
+
+def test_a_dataset_larger_than_an_image_may_be_is_left_alone(folder, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", len(JPEG))
+    changed(folder, lambda file: file.create_dataset("large", data=np.ones(len(JPEG) + 1, np.uint8)))
+    with opened(folder) as images:
+        assert images.unreadable == {"large.jpg": "has 771 bytes, more than the 770 allowed (MAX_FILE_BYTES)"}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_an_error_of_the_system_is_not_called_damage(folder, monkeypatch, number):
+    def fail(*_, **__):
+        raise OSError(number, "not now")
+
+    with opened(folder) as images:
+        monkeypatch.setattr("lesiongen.ingest.hdf5_images._opened", fail)
+        with pytest.raises(StorageError, match=f"images.h5 cannot be read: {os.strerror(number)}"):
+            images.read_bytes("text.jpg")
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(StorageError, match=f"images.h5 cannot be read: {os.strerror(number)}"), opened(folder):
+        pass
+
+
+def test_too_little_memory_is_not_called_damage(folder, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    with opened(folder) as images:
+        monkeypatch.setattr("lesiongen.ingest.hdf5_images._opened", fail)
+        with pytest.raises(MemoryError):
+            images.read_bytes("text.jpg")
 
 
 def links(file):
@@ -133,6 +192,6 @@ def test_flipped_bytes_end_in_words(folder, seed):
     try:
         with opened(folder) as images:
             for item in images.list():
-                assert len(images.read_bytes(item.key)) <= item.size
+                assert len(images.read_bytes(item.key)) == item.size
     except DataError as error:
         assert "images.h5" in str(error)
