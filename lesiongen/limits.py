@@ -26,6 +26,10 @@ MAX_GIF_BLOCKS = 1_000_000
 MAX_TIFF_VALUES = 200_000
 """Numbers in one tag of a TIFF; strips and tiles have one each."""
 
+# All images
+MAX_BYTES_AHEAD = 512 << 20
+"""Bytes of image files that processes have been given and that are not yet cleaned, on however many cores."""
+
 # One archive
 MAX_MEMBERS = 500_000
 """Members; the largest public collection has 400,000 images."""

@@ -5,11 +5,12 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
 from typing import Generic, TypeVar
 
+from lesiongen.errors import LesionGenError
 from lesiongen.safe_path import safe_path
 
 __all__ = ["SMALL", "in_processes", "use_own_cores"]
@@ -35,7 +36,12 @@ HANDED_OUT = 2
 
 
 def in_processes(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], *, processes: int | None = None
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    processes: int | None = None,
+    size: Callable[[_Item], int] = lambda _: 0,
+    most: int = 0,
 ) -> Iterator[_Result]:
     """Yields ``work(item)`` for every item, in order, computed by this process and others.
 
@@ -48,6 +54,11 @@ def in_processes(
         items: What to work on; make one worth some hundredths of a second at least.
         processes: How many, this one included; by default one for each core that it may use, a container's limit
             included. With one, nothing is started.
+        size: The size of an item.
+        most: Items whose sizes together exceed this are not held at a time; a single one may be larger.
+
+    Raises:
+        LesionGenError: One of the other processes was killed.
     """
     # The processes import this file, and need neither joblib nor what it imports.
     from joblib import cpu_count
@@ -56,23 +67,35 @@ def in_processes(
     if count == 1:
         yield from map(work, items)
         return
-    # Forked children would share the locks of threads that they do not have.
-    context = multiprocessing.get_context("spawn")
-    with _environment(), safe_path():
-        pool = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_end_with_parent, initargs=(work,))
-        # They start while the first item is being made, which may take as long.
-        for _ in range(1, count):
-            pool.submit(int)
+    pool = _started(work, count - 1)
     try:
         shared = _SharedWork(work, pool, HANDED_OUT * (count - 1))
         for item in items:
-            shared.add(item)
+            while len(shared) and shared.size + size(item) > most:
+                yield shared.oldest_result()
+            shared.add(item, size(item))
             if len(shared) > AHEAD * count:
                 yield shared.oldest_result()
         while len(shared):
             yield shared.oldest_result()
+    except BrokenExecutor as error:
+        raise LesionGenError(
+            "A worker process was killed, probably out of memory",
+            hint="Give the job more memory, or fewer cores: each has a process of its own.",
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _started(work: Callable[[_Item], _Result], others: int) -> Executor:
+    # Forked children would share the locks of threads that they do not have.
+    context = multiprocessing.get_context("spawn")
+    with _environment(), safe_path():
+        pool = ProcessPoolExecutor(others, mp_context=context, initializer=_end_with_parent, initargs=(work,))
+        # They start while the first item is being made, which may take as long.
+        for _ in range(others):
+            pool.submit(int)
+    return pool
 
 
 class _SharedWork(Generic[_Item, _Result]):
@@ -90,12 +113,19 @@ class _SharedWork(Generic[_Item, _Result]):
         self._most = most
         self._taken: deque[Future[_Result]] = deque()
         self._waiting: deque[_Item] = deque()
+        self._sizes: deque[int] = deque()
+
+    @property
+    def size(self) -> int:
+        """Size of the items whose results were not taken."""
+        return sum(self._sizes)
 
     def __len__(self) -> int:
         return len(self._taken) + len(self._waiting)
 
-    def add(self, item: _Item) -> None:
+    def add(self, item: _Item, size: int) -> None:
         self._waiting.append(item)
+        self._sizes.append(size)
         self._hand_out()
 
     def oldest_result(self) -> _Result:
@@ -103,6 +133,7 @@ class _SharedWork(Generic[_Item, _Result]):
         while not (self._taken and self._taken[0].done()) and self._waiting:
             self._taken.append(self._done_here(self._waiting.popleft()))
             self._hand_out()
+        self._sizes.popleft()
         return self._taken.popleft().result()
 
     def _hand_out(self) -> None:

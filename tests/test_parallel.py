@@ -56,6 +56,25 @@ def test_few_items_are_drawn_ahead():
     results.close()
 
 
+def test_items_of_more_than_a_size_are_not_held_together():
+    sizes = [40, 70, 30, *[10] * 12, 120, 60, 50]
+    held, together = [], []
+
+    def items():
+        for number in sizes:
+            yield number
+            held.append(number)
+            together.append(tuple(held))
+
+    squares = []
+    for square, _ in in_processes(_slow_square, items(), processes=3, size=lambda number: number, most=100):
+        held.pop(0)
+        squares.append(square)
+    assert squares == [number * number for number in sizes]
+    assert all(sum(numbers) <= 100 or numbers == (120,) for numbers in together)
+    assert any(len(numbers) > 5 for numbers in together)
+
+
 def test_processes_start_before_the_first_item_is_there():
     def items():
         deadline = time.monotonic() + 20
@@ -104,7 +123,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 KILLED = """
 import multiprocessing, os, signal, time
-from concurrent.futures.process import BrokenProcessPool
+from lesiongen.errors import LesionGenError
 from lesiongen.parallel import in_processes
 
 def work(_):
@@ -115,8 +134,8 @@ def work(_):
 if __name__ == "__main__":
     try:
         list(in_processes(work, range(200), processes=3))
-    except BrokenProcessPool:
-        print("told")
+    except LesionGenError as error:
+        print(error)
 """
 
 
@@ -124,7 +143,10 @@ def test_a_killed_worker_is_told_and_the_program_ends(tmp_path):
     program = tmp_path / "killed.py"
     program.write_text(KILLED)
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=True)
-    assert ended.stdout == "told\n"
+    assert ended.stdout == (
+        "A worker process was killed, probably out of memory\n"
+        "Give the job more memory, or fewer cores: each has a process of its own.\n"
+    )
     assert "InvalidStateError" not in ended.stderr
 
 

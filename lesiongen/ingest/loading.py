@@ -96,8 +96,13 @@ def _cleaned(storage: Source, rows: Sequence[Row]) -> Iterator[tuple[list[_Read]
             room = held.enter_context(temporary_folder("decoding")) / "room"
             room.touch()
         work = partial(clean_all, DecodingRoom(room, limits.MAX_PIXELS))
-        for cleaned in in_processes(work, files(), processes=1 if small else None):
+        most = limits.MAX_BYTES_AHEAD
+        for cleaned in in_processes(work, files(), processes=1 if small else None, size=_bytes_of, most=most):
             yield given.popleft(), cleaned
+
+
+def _bytes_of(files: Sequence[bytes]) -> int:
+    return sum(map(len, files))
 
 
 def _batches(read: Iterator[_Read]) -> Iterator[list[_Read]]:
