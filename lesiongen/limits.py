@@ -74,6 +74,10 @@ MAX_TEXT_CHARACTERS = 10_000
 MAX_REPORT_CHARACTERS = 100_000
 """Characters of a ``concepts`` cell."""
 
+# One dataset
+MAX_PAIRS_BYTES = 64 << 20
+"""Bytes of ``near_duplicates.json``, which has about 80 for each pair."""
+
 # One model
 MAX_TIMESTEPS = 100_000
 """Timesteps of a noise schedule; models are trained with a thousand."""

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
@@ -42,7 +42,7 @@ def in_processes(
     processes: int | None = None,
     size: Callable[[_Item], int] = lambda _: 0,
     most: int = 0,
-) -> Iterator[_Result]:
+) -> Generator[_Result]:
     """Yields ``work(item)`` for every item, in order, computed by this process and others.
 
     Items are drawn as they are needed: a few for each process are held, whatever their number. An error of ``work``
@@ -58,7 +58,7 @@ def in_processes(
         most: Items whose sizes together exceed this are not held at a time; a single one may be larger.
 
     Raises:
-        LesionGenError: One of the other processes was killed.
+        LesionGenError: One of the other processes cannot be started, or was killed.
     """
     # The processes import this file, and need neither joblib nor what it imports.
     from joblib import cpu_count
@@ -67,7 +67,8 @@ def in_processes(
     if count == 1:
         yield from map(work, items)
         return
-    pool = _started(work, count - 1)
+    with _told_if_none_starts():
+        pool = _started(work, count - 1)
     try:
         shared = _SharedWork(work, pool, HANDED_OUT * (count - 1))
         for item in items:
@@ -85,6 +86,17 @@ def in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _told_if_none_starts() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LesionGenError(
+            f"A worker process cannot be started: {error.strerror or error}",
+            hint="Give the job more memory and open files (ulimit -n), or fewer cores: each has a process.",
+        ) from error
 
 
 def _started(work: Callable[[_Item], _Result], others: int) -> Executor:

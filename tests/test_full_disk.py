@@ -8,6 +8,7 @@ import pytest
 
 from lesiongen.errors import StorageError, disk_error
 from lesiongen.ingest.spool import Spool
+from lesiongen.storage import temporary_space
 from tests.ingest.miniatures import image_folder
 
 INGEST = """
@@ -38,6 +39,13 @@ def test_no_place_for_temporary_files_is_a_storage_error(monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", none)
     with pytest.raises(StorageError, match="Temporary files cannot be written: No usable temporary directory"):
         Spool().__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE])
+def test_too_little_memory_and_too_many_open_files_are_no_full_disk(number):
+    with pytest.raises(OSError, match="not now") as caught, temporary_space():
+        raise OSError(number, "not now")
+    assert caught.value.errno == number
 
 
 def test_a_fingerprint_of_which_the_disk_takes_a_part_is_no_fingerprint():

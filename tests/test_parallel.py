@@ -1,5 +1,6 @@
 """Work on several cores: in order, item by item, errors as they are."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, LesionGenError
 from lesiongen.parallel import in_processes, use_own_cores
 
 
@@ -96,6 +97,16 @@ def test_processes_start_before_the_first_item_is_there():
 def test_an_error_arrives_as_it_was_raised(processes):
     with pytest.raises(DataError, match="three is refused"):
         list(in_processes(_refuse_three, range(6), processes=processes))
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.EAGAIN])
+def test_a_process_that_cannot_be_started_is_told(monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("multiprocessing.popen_spawn_posix.Popen", fail)
+    with pytest.raises(LesionGenError, match=f"A worker process cannot be started: {os.strerror(number)}"):
+        list(in_processes(_square, range(3), processes=2))
 
 
 SLOW = """

@@ -1,5 +1,6 @@
 """What was looked up in the images of a dataset, kept beside its shards and read in place of decoding them again."""
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lesiongen import limits
 from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.imaging import Fingerprint
 from lesiongen.imaging.examination import EXAMINED, MEASURES, WORDS, Examinations
@@ -33,7 +35,13 @@ _SCHEMA = pa.schema(
     metadata={_VERSION: str(MEASURES)},
 )
 """Columns of the document, an Arrow IPC file with a row for each image, sorted by ``image_id``; all of them decode."""
+_OPTIONAL = {"orientation_pending", "private_metadata"}
+"""Columns that may be null."""
 _BATCH_ROWS = 1024
+_MAGIC = b"ARROW1\0\0"
+_ROW_BYTES = FINGERPRINT_BYTES + 4 * limits.MAX_LABEL_CHARACTERS + 1024
+_OTHER_BYTES = 1 << 16
+"""Bytes that the document has at most for an image, and beside; with ids of usual length an image has 4,500."""
 
 
 def keep_examinations(
@@ -97,18 +105,73 @@ def kept_examinations(dataset: "Dataset") -> Iterator[KeptExaminations | None]:
             yield None
             return
         try:
-            kept = _read(path)
-        except (pa.ArrowException, OSError, UnicodeError) as error:  # to the user the same as another digest
+            kept = _read(path, _most_rows(dataset))
+        except (
+            pa.ArrowException,
+            OSError,
+            UnicodeError,
+            struct.error,
+        ) as error:  # to the user the same as another digest
             raise EXAMINATIONS.changed(dataset) from error
         yield kept
 
 
-def _read(path: Path) -> KeptExaminations | None:
-    file = pa.ipc.open_file(pa.memory_map(str(path)))
-    if (file.schema.metadata or {}).get(_VERSION) != _SCHEMA.metadata[_VERSION]:
+def _most_rows(dataset: "Dataset") -> int:
+    """Returns how many rows the document may have: as many as the manifest says, which of a part names the whole's."""
+    stated = dataset.manifest.origin[EXAMINATIONS.key].get("images")
+    return min(stated, limits.MAX_ROWS) if isinstance(stated, int) else 0
+
+
+def _read(path: Path, most_rows: int) -> KeptExaminations | None:
+    """Reads the document where it lies on the disk: what would take more memory than that is refused before."""
+    source = pa.memory_map(str(path))
+    if source.read(len(_MAGIC)) != _MAGIC:
+        raise pa.ArrowInvalid("this is no Arrow file")
+    messages = pa.ipc.MessageReader.open_stream(source)
+    if (first := next(iter(messages), None)) is None:
+        raise pa.ArrowInvalid("it holds nothing")
+    schema = pa.ipc.read_schema(first)
+    if (schema.metadata or {}).get(_VERSION) != _SCHEMA.metadata[_VERSION]:
         return None
-    table = file.read_all()
-    table.validate(full=True)
-    if table.schema != _SCHEMA:
+    if schema != _SCHEMA:
         raise pa.ArrowInvalid("the columns are others")
+    if source.size() > most_rows * _ROW_BYTES + _OTHER_BYTES:
+        raise pa.ArrowInvalid("it is too large")
+    table = pa.Table.from_batches(_batches(messages, most_rows), schema)
+    if any(table[name].null_count for name in table.column_names if name not in _OPTIONAL):
+        raise pa.ArrowInvalid("a value is missing")
     return KeptExaminations(table)
+
+
+def _batches(messages: pa.ipc.MessageReader, most_rows: int) -> Iterator[pa.RecordBatch]:
+    for message in messages:
+        if message.type != "record batch" or _is_compressed(message):
+            raise pa.ArrowInvalid("it is written in another way")
+        batch = pa.ipc.read_record_batch(message, _SCHEMA)
+        most_rows -= batch.num_rows
+        if most_rows < 0:
+            raise pa.ArrowInvalid("it has too many rows")
+        batch.validate(full=True)
+        yield batch
+
+
+def _is_compressed(message: pa.ipc.Message) -> bool:
+    """Tells whether a record batch would have to be inflated, which pyarrow tells only once it has been.
+
+    Message.fbs of the Arrow format: field 2 of a message is its header, field 3 of a record batch the compression.
+    """
+    data = message.metadata.to_pybytes()
+    (root,) = struct.unpack_from("<I", data)
+    place = _field(data, root, 2)
+    (header,) = struct.unpack_from("<I", data, place)
+    return _field(data, place + header, 3) != 0
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    """Returns where a field of a FlatBuffers table is, 0 where it is left out."""
+    (back,) = struct.unpack_from("<i", data, table)
+    fields = table - back
+    (size,) = struct.unpack_from("<H", data, fields)
+    slot = 4 + 2 * number
+    (offset,) = struct.unpack_from("<H", data, fields + slot) if slot < size else (0,)
+    return table + offset if offset else 0

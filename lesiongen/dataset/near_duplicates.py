@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lesiongen import limits
 from lesiongen.dataset.kept import NEAR_DUPLICATES
 from lesiongen.imaging import LOOK_ALIKE, Fingerprint, NearDuplicate, near_duplicates, pairs_among
+from lesiongen.imaging.duplicates import SEARCH
 from lesiongen.storage import temporary_space
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
+    search: int | None = None
+    """Version of how they were looked for (`SEARCH`)."""
     least: float
     """Agreement from which on pairs were looked for."""
     pairs: list[tuple[str, str, float]]
@@ -28,6 +32,8 @@ class _Kept(BaseModel):
 
 def keep_near_duplicates(writer: "DatasetWriter", image_ids: Sequence[str], pairs: Sequence[NearDuplicate]) -> None:
     """Has a dataset that is being written keep the pairs of its images, whose order does not change the document.
+
+    Of more pairs than `MAX_PAIRS_BYTES` allows none are kept.
 
     Args:
         writer: The dataset.
@@ -37,9 +43,12 @@ def keep_near_duplicates(writer: "DatasetWriter", image_ids: Sequence[str], pair
     order = sorted(range(len(image_ids)), key=image_ids.__getitem__)
     ordered = pairs_among(pairs, len(image_ids), order)
     named = [(image_ids[order[pair.first]], image_ids[order[pair.second]], pair.agreement) for pair in ordered]
+    document = _Kept(search=SEARCH, least=LOOK_ALIKE, pairs=named).model_dump_json(indent=1).encode() + b"\n"
+    if len(document) > limits.MAX_PAIRS_BYTES:
+        return
     path = writer.place_of(NEAR_DUPLICATES.name)
     with temporary_space():
-        path.write_text(_Kept(least=LOOK_ALIKE, pairs=named).model_dump_json(indent=1) + "\n", encoding="utf-8")
+        path.write_bytes(document)
     NEAR_DUPLICATES.write(writer, path, pairs=len(named))
 
 
@@ -113,10 +122,12 @@ def _read(dataset: "Dataset") -> list[tuple[str, str, float]] | None:
     with NEAR_DUPLICATES.opened(dataset) as path:
         if path is None:
             return None
+        if path.stat().st_size > limits.MAX_PAIRS_BYTES:
+            raise NEAR_DUPLICATES.changed(dataset)
         try:
             kept = _Kept.model_validate_json(path.read_bytes())
         except ValidationError as error:  # the same to the user: these are not the pairs that were published
             raise NEAR_DUPLICATES.changed(dataset) from error
-    if kept.least > LOOK_ALIKE:  # an earlier release looked for fewer
+    if kept.search != SEARCH or kept.least > LOOK_ALIKE:  # another release looked otherwise, or for fewer
         return None
     return [pair for pair in kept.pairs if pair[2] >= LOOK_ALIKE]

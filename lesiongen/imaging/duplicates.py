@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["near_duplicates"]
+__all__ = ["SEARCH", "near_duplicates"]
+
+SEARCH = 1
+"""Version of how pairs are found and compared: where it changes, pairs that were kept are looked for again."""
 
 # What an unfinished alignment must reach to be tried the other way round, and to be carried on: of small pictures, of
 # larger ones as the small ones lie, and of larger ones aligned. Of 1,000 copies 1,000 reach 0.37, and 999 reach 0.6,
@@ -155,8 +158,10 @@ def _confirmed(
         pairs = nearest_pairs(pictures.write(prints, numbers), members, known)
         chunks = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
         processes = 1 if len(pairs) < MANY_PAIRS else None
-        with progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar:
-            found = in_processes(functools.partial(_compared, pictures), chunks, processes=processes)
+        with (
+            progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar,
+            closing(in_processes(functools.partial(_compared, pictures), chunks, processes=processes)) as found,
+        ):
             for chunk, compared in zip(chunks, found, strict=True):
                 agreement = rounded(compared)
                 bar.advance(len(chunk))

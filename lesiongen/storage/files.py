@@ -1,5 +1,6 @@
 """What is done with files wherever they are stored."""
 
+import errno
 import hashlib
 import json
 import tempfile
@@ -13,6 +14,8 @@ __all__ = ["CHUNK", "as_json", "file_digest", "json_digest", "temporary_space"]
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
+_NOT_OF_THE_DISK = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""Numbers of errors of memory, of processes and of open files."""
 
 
 def as_json(value: object) -> str:
@@ -35,7 +38,7 @@ def json_digest(value: object) -> str:
 
 @contextmanager
 def temporary_space() -> Iterator[None]:
-    """Turns a failure to write temporary files into an error that says what to do.
+    """Turns a failure to write temporary files into an error that says what to do; one of memory is raised as it is.
 
     Raises:
         StorageError: The disk of temporary files is full, or may not be written.
@@ -43,6 +46,8 @@ def temporary_space() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _NOT_OF_THE_DISK:
+            raise
         # Where no folder takes a file, Python finds none: it names those that it has tried.
         place = "" if isinstance(error, FileNotFoundError) else f" to {tempfile.gettempdir()}"
         raise StorageError(

@@ -78,11 +78,11 @@ def republished(dataset, content):
     return Dataset.open(dataset.uri)
 
 
-def rewritten(dataset, change):
+def rewritten(dataset, change, **options):
     """Republishes a dataset with a changed table of examinations."""
     table = change(pa.ipc.open_file(document_of(dataset)).read_all())
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as file:
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as file:
         file.write_table(table)
     return republished(dataset, sink.getvalue().to_pybytes())
 
@@ -196,9 +196,51 @@ def test_a_document_that_no_release_writes_is_told(published, change):
         examined_images([rewritten(published, change)], doing="Looking")
 
 
-def test_a_document_that_is_no_table_is_told(published):
+def with_null(name):
+    def change(table):
+        place = table.column_names.index(name)
+        values = [*table[name].to_pylist()[:-1], None]
+        return table.set_column(place, table.field(name), pa.array(values, table.field(name).type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "name", ["image_id", "file_format", "mode", "file_hash", "width", "sharpness", "contrast", "fingerprint"]
+)
+def test_a_value_that_every_image_has_is_missing(published, name):
     with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
-        examined_images([republished(published, b"ARROW1")], doing="Looking")
+        examined_images([rewritten(published, with_null(name))], doing="Looking")
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_a_compressed_document_is_not_inflated(published, compression, monkeypatch):
+    compressed = rewritten(published, lambda table: table, compression=compression)
+    monkeypatch.setattr("pyarrow.ipc.read_record_batch", None)
+    with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
+        examined_images([compressed], doing="Looking")
+
+
+def test_a_document_larger_than_its_images_make_it_is_not_read(published, monkeypatch):
+    content = document_of(published) + bytes(len(published) * 20_000)
+    monkeypatch.setattr("pyarrow.ipc.read_record_batch", None)
+    with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
+        examined_images([republished(published, content)], doing="Looking")
+
+
+def test_rows_of_more_images_than_the_manifest_states_are_not_read(published):
+    def doubled(table):
+        ids = [f"{image_id} again" for image_id in table["image_id"].to_pylist()]
+        return pa.concat_tables([table, table.set_column(0, table.field(0), pa.array(ids))])
+
+    with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
+        examined_images([rewritten(published, doubled)], doing="Looking")
+
+
+@pytest.mark.parametrize("content", [b"ARROW1", b"ARROW1\0\0", b"ARROW1\0\0\xff\xff\xff\xff\x08\0\0\0abcdefgh"])
+def test_a_document_that_is_no_table_is_told(published, content):
+    with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
+        examined_images([republished(published, content)], doing="Looking")
 
 
 def test_a_document_of_other_measures_is_not_read(undecodable):

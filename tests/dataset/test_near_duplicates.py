@@ -1,18 +1,21 @@
 """The near-duplicates that are kept with a dataset: found once, and read by whatever comes after."""
 
+import hashlib
 import json
 from dataclasses import replace
 
 import pytest
 
+from lesiongen import limits
 from lesiongen.dataset import Dataset, Part, derive, join_parts
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.kept import NEAR_DUPLICATES
+from lesiongen.dataset.manifest import MANIFEST_NAME
 from lesiongen.dataset.merging import MergeConfig, merge
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, near_duplicates
-from lesiongen.imaging.duplicates import _compared
+from lesiongen.imaging.duplicates import SEARCH, _compared
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.storage import open_storage
 from lesiongen.validation import ValidateConfig, validate
@@ -85,6 +88,37 @@ def test_pairs_that_were_changed_are_told(published, tmp_path, content):
     (tmp_path / "out" / NEAR_DUPLICATES.name).write_bytes(content)
     with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
         read(published)
+
+
+def republished(dataset, content):
+    """Gives a dataset another document, for which its manifest vouches."""
+    root = open_storage(dataset.uri).root
+    (root / NEAR_DUPLICATES.name).write_bytes(content)
+    described = {NEAR_DUPLICATES.key: {"pairs": 0, "sha256": hashlib.sha256(content).hexdigest()}}
+    manifest = dataset.manifest.model_copy(update={"origin": {**dataset.manifest.origin, **described}})
+    (root / MANIFEST_NAME).write_text(manifest.model_dump_json())
+    return Dataset.open(dataset.uri)
+
+
+@pytest.mark.parametrize("search", [{}, {"search": None}, {"search": SEARCH - 1}, {"search": SEARCH + 1}])
+def test_pairs_that_another_release_has_looked_for_are_looked_for_again(published, search):
+    found = read(published)[2]
+    old = {"schema_version": 1, **search, "least": 0.5, "pairs": []}
+    assert read(republished(published, json.dumps(old).encode()))[2] == found
+    assert read(republished(published, json.dumps(old | {"search": SEARCH}).encode()))[2] == []
+    assert len(found) == 1
+
+
+def test_a_document_of_too_many_pairs_is_not_read_and_not_written(published, tmp_path, monkeypatch):
+    size = len(open_storage(published.uri).read_bytes(NEAR_DUPLICATES.name))
+    monkeypatch.setattr(limits, "MAX_PAIRS_BYTES", size)
+    assert len(read(published)[2]) == 1
+    monkeypatch.setattr(limits, "MAX_PAIRS_BYTES", size - 1)
+    with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
+        read(published)
+    again = ingested(tmp_path, "again", (0, 1, 0, 2), turned=[2])
+    assert "near_duplicates" not in again.manifest.origin
+    assert len(read(again)[2]) == 1
 
 
 def test_pairs_are_named_in_the_document_and_counted_in_the_manifest(published, tmp_path):

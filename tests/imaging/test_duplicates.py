@@ -206,3 +206,23 @@ def test_the_pairs_are_the_same_in_one_process_and_in_two(lesions, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     assert near_duplicates(prints, least=0.5) == alone
     assert len(alone) > 90
+
+
+def test_the_processes_of_a_search_that_fails_end_before_their_files_are_removed(lesions, monkeypatch):
+    there = []
+
+    def compared(work, chunks, *, processes):
+        try:
+            for chunk in chunks:
+                yield work(chunk)
+        finally:
+            there.append(work.args[0].folder.exists())
+
+    def fail(_):
+        raise MemoryError
+
+    monkeypatch.setattr("lesiongen.imaging.duplicates.in_processes", compared)
+    monkeypatch.setattr("lesiongen.imaging.duplicates.rounded", fail)
+    with pytest.raises(MemoryError):
+        pairs_of(lesions[:9])
+    assert there == [True]
