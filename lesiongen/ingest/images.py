@@ -1,7 +1,8 @@
 """The images that a source holds, by name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 
 import xxhash
@@ -9,6 +10,7 @@ import xxhash
 from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.ingest.file_names import composed
+from lesiongen.ingest.hdf5_images import Hdf5Images
 from lesiongen.ingest.likely_format import likely_format
 from lesiongen.ingest.rows import Field, FieldError, Kind, Rejection
 from lesiongen.ingest.sources import NOT_READ, Source
@@ -127,6 +129,21 @@ class ImageIndex:
         names = {PurePosixPath(key).name for key in outside}
         self.tables = outside + [key for key in self.tables[len(outside) :] if PurePosixPath(key).name not in names]
         return bool(found)
+
+    def add_folder(
+        self, folder: str, opening: AbstractContextManager[Hdf5Images], *, without: Container[str]
+    ) -> set[str]:
+        """Adds the images of an HDF5 file to the source (`Source.add_folder`).
+
+        Returns:
+            The keys of those that are new, and of those that cannot be read.
+        """
+        found, unreadable = self._source.add_folder(folder, opening, without=without)
+        for item in found:
+            self._add(item)
+        for key, reason in unreadable.items():
+            self._add_unreadable(key, reason)
+        return {*(item.key for item in found), *unreadable}
 
     def lacks_any(self, stems: Iterable[str]) -> bool:
         """Tells whether of some of these names, without suffix, there is no image that an archive might hold."""

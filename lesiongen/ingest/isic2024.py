@@ -1,6 +1,6 @@
 """ISIC 2024 (SLICE-3D, Kurtansky et al. 2024): tiles of total-body photographs, most of them benign and no more."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -58,11 +58,12 @@ class Isic2024Reader(Reader):
     def __init__(self, config: IngestConfig) -> None:
         super().__init__(config)
         self._label = self.choice("label", "taxonomy", "malignancy")
+        self._images = self._without_patient = self._with_id = 0
 
     def read(self, storage: Source) -> Iterator[Row | Rejection]:
         """Yields every row of the table of diagnoses, then the images without a row."""
-        hdf5 = _add_hdf5_images(storage)
         index = ImageIndex(storage)
+        hdf5 = _add_hdf5_images(storage, index)
         headers = _headers(storage, index)
         labels = _tables_of_diagnoses(headers)
         if not labels and index.look_into_archives():
@@ -70,6 +71,8 @@ class Isic2024Reader(Reader):
             labels = _tables_of_diagnoses(headers)
         if not labels:
             raise _no_table(storage, index, headers)
+        if hdf5 is None:
+            hdf5 = _add_packed_hdf5_images(storage, index, labels)
         about = _about(storage, {key: header for key, header in headers.items() if key not in labels})
         for table in labels:
             for item in read_table(storage, table, ("isic_id",), _KNOWN):
@@ -77,8 +80,9 @@ class Isic2024Reader(Reader):
                     yield item
                 else:
                     yield self._row(JoinedRow(item, about.pop(item.field("isic_id").text, None)), index)
+        self._note_patients()
         undiagnosed = {image: row.reject(None, NO_TABLE_DIAGNOSES, "excluded") for image, row in about.items()}
-        yield from self._unnamed(index.unnamed(" or ".join(labels), elsewhere=undiagnosed), hdf5)
+        yield from self._unnamed(index.unnamed(" or ".join(labels), elsewhere=undiagnosed), hdf5 or set())
 
     def _row(self, row: JoinedRow, index: ImageIndex) -> Row | Rejection:
         image = row.label.field("isic_id")
@@ -90,18 +94,35 @@ class Isic2024Reader(Reader):
             return row.reject(error)
         if code:
             values["diagnosis"] = code
+        self._images += 1
+        self._without_patient += values["patient_id"] is None
+        self._with_id += bool(values["patient_id"] or values["lesion_id"])
         return Row(row.label.table, row.label.line, image, key, image.text, diagnosis, values)
 
-    def _unnamed(self, unnamed: Iterator[Rejection], hdf5: str | None) -> Iterator[Rejection]:
+    def _note_patients(self) -> None:
+        """Notes how many images are of an unknown patient; of images without any id all formats tell."""
+        if self._without_patient and self._with_id:
+            self.notes.append(
+                f"{self._without_patient:,} of {self._images:,} images have no patient_id: photographs of one patient "
+                "may be in train and test; the challenge's metadata.csv names the patients"
+            )
+
+    def _unnamed(self, unnamed: Iterator[Rejection], hdf5: Collection[str]) -> Iterator[Rejection]:
         """Yields the images without a row; those of the HDF5 file, which cannot be taken out of it, are a note."""
-        count = 0
+        strays, unreadable = 0, []
         for item in unnamed:
-            if hdf5 and item.file.startswith(f"{hdf5}/") and item.reason.endswith(NO_ROW):
-                count += 1
-            else:
+            if item.file not in hdf5:
                 yield item
-        if count:
-            self.notes.append(f"The HDF5 file holds {count:,} image{'s' if count > 1 else ''} that no row names")
+            elif item.reason.endswith(NO_ROW):
+                strays += 1
+            else:
+                unreadable.append(item)
+        if strays:
+            self.notes.append(f"The HDF5 file holds {strays:,} image{'s' if strays > 1 else ''} that no row names")
+        if unreadable:
+            what = "1 dataset" if len(unreadable) == 1 else f"{len(unreadable):,} datasets"
+            first = f"{unreadable[0].file} {unreadable[0].reason}"
+            self.notes.append(f"The HDF5 file holds {what} that no row names and that cannot be read: {first}")
 
     def _diagnosis(self, row: JoinedRow) -> tuple[Field, str | None]:
         """Returns the label, and its class where the taxonomy does not say it."""
@@ -180,21 +201,38 @@ def _no_table(storage: Source, index: ImageIndex, headers: Mapping[str, list[str
     )
 
 
-def _add_hdf5_images(storage: Source) -> str | None:
-    """Adds the images of the HDF5 file that no other file holds, and returns the folder in which they lie from now on.
+def _add_packed_hdf5_images(storage: Source, index: ImageIndex, labels: Iterable[str]) -> set[str] | None:
+    """Adds the images of an HDF5 file that lies in an archive, where images are lacking without it."""
+    if not storage.closed.keys().isdisjoint(_hdf5_files(storage)):
+        return None
+    rows = (row for table in labels for row in read_table(storage, table, ("isic_id",), _KNOWN))
+    if index.lacks_any(row.field("isic_id").text for row in rows if isinstance(row, TableRow)):
+        index.look_into_archives()
+    return _add_hdf5_images(storage, index)
+
+
+def _add_hdf5_images(storage: Source, index: ImageIndex) -> set[str] | None:
+    """Adds the images of the HDF5 file that no other file holds, and returns their keys, None where there is no file.
 
     Without h5py the file stays closed where there are other images, and is an error where there are none.
     """
-    listing = list(storage.list())
-    key = next((item.key for item in listing if PurePosixPath(item.key).name.lower() in _HDF5), None)
-    if key is None:
+    files = _hdf5_files(storage)
+    if not files:
         return None
-    paths = [PurePosixPath(item.key) for item in listing]
+    if len(files) > 1:
+        raise DataError(
+            f"{storage.uri} holds {len(files)} HDF5 files of images: {', '.join(files[:3])}",
+            hint="Keep one of them in the source.",
+        )
+    paths = [PurePosixPath(item.key) for item in storage.list()]
     stems = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
-    elsewhere = stems or any(item.key.lower().endswith(ARCHIVES) for item in listing)
+    elsewhere = stems or any(path.name.lower().endswith(ARCHIVES) for path in paths)
     if elsewhere and not has_h5py():
-        storage.closed[key] = NEEDS_H5PY
+        storage.closed[files[0]] = NEEDS_H5PY
         return None
-    folder = str(PurePosixPath(key).with_suffix(""))
-    storage.add_folder(folder, open_hdf5_images(storage, key), without=stems)
-    return folder
+    folder = str(PurePosixPath(files[0]).with_suffix(""))
+    return index.add_folder(folder, open_hdf5_images(storage, files[0]), without=stems)
+
+
+def _hdf5_files(storage: Source) -> list[str]:
+    return [item.key for item in storage.list() if PurePosixPath(item.key).name.lower() in _HDF5]

@@ -128,8 +128,11 @@ def _read_labels(storage: Source, index: ImageIndex) -> _Labels:
         for row in read_table(storage, index.find_table(SUPPLEMENT), ("isic_id", _EXACT)):
             if isinstance(row, Rejection):
                 labels.broken.append(row)
-            else:
-                labels.exact[row.field("isic_id").text] = row
+                continue
+            image = row.field("isic_id")
+            first = labels.exact.setdefault(image.text, row)
+            if first is not row:
+                labels.broken.append(row.reject(image, f"is there twice, first in row {first.line}"))
     return labels
 
 

@@ -121,19 +121,31 @@ class Source(ReadOnlyStorage):
                 folders[folder] = "another archive"
         return found
 
-    def add_folder(self, folder: str, opening: AbstractContextManager[Hdf5Images], *, without: Container[str]) -> None:
+    def add_folder(
+        self, folder: str, opening: AbstractContextManager[Hdf5Images], *, without: Container[str]
+    ) -> tuple[list[StoredObject], dict[str, str]]:
         """Adds the images of an HDF5 file, which is closed with the source.
 
         Args:
             folder: Where they lie from now on.
             opening: Opens the file.
             without: Names, without suffix, of images that are there already.
+
+        Returns:
+            What is new, and of what cannot be read the keys and why.
         """
         images = self._held.enter_context(opening)
         new = [item for item in images.list() if PurePosixPath(item.key).stem not in without]
-        self._listing += [StoredObject(f"{folder}/{item.key}", item.size) for item in new]
+        found = [StoredObject(f"{folder}/{item.key}", item.size) for item in new]
+        self._listing += found
         self._members |= {f"{folder}/{item.key}": (images, item.key) for item in new}
-        self.unreadable |= {f"{folder}/{key}": reason for key, reason in images.unreadable.items()}
+        unreadable = {
+            f"{folder}/{key}": reason
+            for key, reason in images.unreadable.items()
+            if PurePosixPath(key).stem not in without
+        }
+        self.unreadable |= unreadable
+        return found, unreadable
 
     def _open_archive(self, key: str, folder: str, found: dict[str, list[StoredObject]]) -> None:
         taken = self._space.taken

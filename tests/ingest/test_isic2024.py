@@ -1,6 +1,7 @@
 """ISIC 2024 (SLICE-3D): Kaggle's table, the challenge's own tables, and images in HDF5."""
 
 import sys
+import zipfile
 
 import pytest
 
@@ -141,6 +142,75 @@ def test_files_win_over_the_same_images_in_hdf5(tmp_path):
     assert ingested(source, tmp_path / "some")[0].accepted == 18
     miniatures.isic2024(source)
     assert ingested(source, tmp_path / "all")[0].accepted == 18
+
+
+def packed(source, *names, archive="images.zip"):
+    """Moves files of a source into a zip archive in it."""
+    with zipfile.ZipFile(source / archive, "w") as file:
+        for name in names:
+            file.write(source / name, name)
+            (source / name).unlink()
+    return source
+
+
+@pytest.mark.parametrize("names", [["train-image.hdf5"], ["train-image.hdf5", "train-metadata.csv"]])
+def test_an_hdf5_file_in_an_archive_is_read(tmp_path, names):
+    _, expected = ingested(miniatures.isic2024(tmp_path / "files"), tmp_path / "of files")
+    source = packed(into_hdf5(miniatures.isic2024(tmp_path / "in"), keep=("ISIC_0000003",)), *names)
+    result, samples = ingested(source, tmp_path / "out")
+    assert result.left_out == []
+    assert {name: sample.image for name, sample in samples.items()} == {
+        name: sample.image for name, sample in expected.items()
+    }
+
+
+def test_an_archive_is_left_alone_where_no_image_is_lacking(tmp_path):
+    source = into_hdf5(miniatures.isic2024(tmp_path / "in"))
+    (source / "train-image.hdf5").write_bytes(b"no HDF5 file")
+    packed(source, "train-image.hdf5")
+    miniatures.isic2024(source)
+    assert ingested(source, tmp_path / "out")[0].accepted == 18
+
+
+def test_a_second_hdf5_file_is_refused(tmp_path):
+    source = into_hdf5(miniatures.isic2024(tmp_path / "in"))
+    (source / "copy").mkdir()
+    (source / "copy" / "train-image.h5").write_bytes((source / "train-image.hdf5").read_bytes())
+    with pytest.raises(DataError, match="holds 2 HDF5 files of images: copy/train-image.h5, train-image.hdf5"):
+        ingested(source, tmp_path / "out")
+
+
+def in_pieces(source, *names):
+    """Adds datasets that cannot be read to the HDF5 file of a source."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(source / "train-image.hdf5", "a") as file:
+        for name in names:
+            if name in file:
+                del file[name]
+            file.create_dataset(name, data=np.zeros(100, np.uint8), compression="gzip")
+
+
+def test_an_unreadable_dataset_is_a_rejection_only_where_its_row_needs_it(tmp_path):
+    source = into_hdf5(miniatures.isic2024(tmp_path / "in"), keep=("ISIC_0000003",))
+    in_pieces(source, "ISIC_0000003", "ISIC_9", "about")
+    result, samples = ingested(source, tmp_path / "out")
+    assert (len(samples), result.left_out) == (18, [])
+    reason = "is virtual, compressed or stored in pieces, which is not read"
+    words = "The HDF5 file holds 2 datasets that no row names and that cannot be read:"
+    assert f"{words} train-image/ISIC_9.jpg {reason}" in result.notes
+    in_pieces(source, "ISIC_0000004")
+    with pytest.raises(DataError, match=rf"row 6, isic_id = 'ISIC_0000004': the image train-image/\S+ {reason}"):
+        ingested(source, tmp_path / "again")
+
+
+def test_images_without_a_patient_are_counted(tmp_path):
+    changes = {number: {"patient_id": ""} for number in range(5)}
+    result, _ = ingested(miniatures.isic2024(tmp_path / "in", changes=changes), tmp_path / "out")
+    assert [note for note in result.notes if note.startswith("5 of 18 images have no patient_id: photographs of one")]
+    result, _ = ingested(miniatures.isic2024(tmp_path / "whole"), tmp_path / "out of whole")
+    assert not [note for note in result.notes if "patient_id" in note]
 
 
 def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):

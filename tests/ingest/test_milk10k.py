@@ -105,6 +105,15 @@ def test_a_lesion_that_is_there_twice_or_without_images_is_told(tmp_path):
         ingested(source, tmp_path / "again")
 
 
+def test_an_image_that_is_twice_in_the_supplement_is_told(tmp_path):
+    source = miniatures.milk10k(tmp_path / "in")
+    path = source / "MILK10k_Training_Supplement.csv"
+    rows = rows_of(path)
+    miniatures.write_csv(path, tuple(rows[0]), [*rows, rows[4] | {"diagnosis_full": "Nevus"}])
+    with pytest.raises(DataError, match=r"row 24, isic_id = 'ISIC_0000004': is there twice, first in row 6"):
+        ingested(source, tmp_path / "out")
+
+
 def test_a_blank_lesion_or_type_is_refused(tmp_path):
     for column, words in (("lesion_id", "could not be kept together"), ("image_type", "a close-up or dermoscopic")):
         source = miniatures.milk10k(tmp_path / column, changes={3: {column: ""}})
