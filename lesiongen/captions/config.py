@@ -29,7 +29,7 @@ class CaptionConfig(StageConfig):
             it should be the text encoder's own.
         max_tokens: Longest caption in tokens, special tokens included; by default what the tokenizer allows.
         preview: Number of images on a preview page beside the dataset.
-        allow_real_images: Whether the preview may be made from images of real patients.
+        allow_real_images: Whether the pages may show images of real patients, and name them.
         name: Name of the captioned dataset; by default that of the dataset, with ``-captioned``.
     """
 

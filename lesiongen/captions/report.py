@@ -1,6 +1,6 @@
 """The caption report as a page: coverage, checks with their worst cases, tokens, and what was left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from PIL import Image
 
@@ -21,7 +21,12 @@ def worst_images(counts: CaptionCounts) -> tuple[str, ...]:
 
 
 def caption_page(
-    name: str, counts: CaptionCounts, pictures: Mapping[str, Image.Image], examples: Sequence[Sequence[str]]
+    name: str,
+    counts: CaptionCounts,
+    pictures: Mapping[str, Image.Image],
+    examples: Sequence[Sequence[str]],
+    *,
+    with_ids: bool = True,
 ) -> Page:
     """Lays out some captions, what they say and from whom, what the checks found, and what did not fit.
 
@@ -30,17 +35,24 @@ def caption_page(
         counts: What was counted.
         pictures: Images that may be shown, by image_id, with the lesion's outline; the others are named alone.
         examples: The image_id, the diagnosis and the caption of some images.
+        with_ids: Whether images that are not shown are named by their image_id.
     """
     page = Page(f"Caption report of {name}", f"{counts.images:,} images")
     page.add(Section("Result", _result(counts)))
     caption = f"{len(examples):,} of {counts.images:,} captions, the classes in turn"
-    page.add(Section("Captions", [Table(("image", "diagnosis", "caption"), examples, caption)]))
+    named = [_named(row, pictures, with_ids=with_ids) for row in examples]
+    page.add(Section("Captions", [Table(("image", "diagnosis", "caption"), named, caption)]))
     page.add(Section("Who says what", _coverage(counts)))
     page.add(Section("Tokens", _tokens(counts)))
     page.add(Section("Checks", _checks(counts)))
     for check, cases in sorted(counts.checks.worst.items()):
-        page.add(Section(check.capitalize(), _cases(check, cases, counts, pictures)))
+        page.add(Section(check.capitalize(), _cases(check, cases, counts, pictures, with_ids=with_ids)))
     return page
+
+
+def _named(row: Sequence[str], pictures: Container[str], *, with_ids: bool) -> list[str]:
+    """Returns a row of a table without the image_id that it begins with, where that may not be named."""
+    return list(row) if with_ids or row[0] in pictures else ["left out", *row[1:]]
 
 
 def _result(counts: CaptionCounts) -> list[Block]:
@@ -127,7 +139,12 @@ def _checks(counts: CaptionCounts) -> list[Block]:
 
 
 def _cases(
-    check: str, cases: Sequence[WorstCase], counts: CaptionCounts, pictures: Mapping[str, Image.Image]
+    check: str,
+    cases: Sequence[WorstCase],
+    counts: CaptionCounts,
+    pictures: Mapping[str, Image.Image],
+    *,
+    with_ids: bool,
 ) -> list[Block]:
     entries = counts.checks.entries[check]
     blocks: list[Block] = [Text("In: " + ", ".join(f"{name} {count:,}" for name, count in entries.most_common()))]
@@ -147,4 +164,5 @@ def _cases(
         ]
         for case in cases
     ]
-    return [*blocks, Table(("image", "writer", "entry", "found", "rule"), rows, "The worst cases")]
+    named = [_named(row, pictures, with_ids=with_ids) for row in rows]
+    return [*blocks, Table(("image", "writer", "entry", "found", "rule"), named, "The worst cases")]

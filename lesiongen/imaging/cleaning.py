@@ -76,7 +76,7 @@ def clean(data: bytes) -> Picture:
     kept = stripped(data)
     if kept == data:
         return Picture(data)
-    image = decode(data)
-    if kept is None or pixel_hash(decode(kept)) != pixel_hash(image):
-        kept = encode_png(image)
+    # Hashed one after the other: there is room for one decoded picture.
+    if kept is None or pixel_hash(decode(data)) != pixel_hash(decode(kept)):
+        kept = encode_png(decode(data))
     return Picture(kept, private_metadata(data))

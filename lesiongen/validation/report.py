@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from lesiongen.dataset import Dataset
+from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.imaging import contact_sheet
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 from lesiongen.validation.findings import Finding
@@ -64,6 +65,8 @@ def _result(table: pd.DataFrame, findings: Sequence[Finding]) -> list[Block]:
         "sources": _distinct(table, "source"),
         "errors": errors,
         "warnings": warnings,
+        "images decoded": int((~table["from_kept"]).sum()),
+        f"images looked up in {EXAMINATIONS.name}": int(table["from_kept"].sum()),
     }
     rows = [[finding.severity, _in_short(finding), finding.check] for finding in findings]
     return [verdict, Facts(facts), *([Table(["severity", "what", "check"], rows)] if rows else [])]

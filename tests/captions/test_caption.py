@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from lesiongen.captions import PREVIEW_NAME, REPORT_NAME, CaptionConfig, caption
+from lesiongen.captions import PAGE_NAME, PREVIEW_NAME, REPORT_NAME, CaptionConfig, caption
 from lesiongen.cli.caption import show_captions
 from lesiongen.concepts import Entry, Report, read_report
 from lesiongen.config import parse_config
@@ -168,6 +168,7 @@ def test_no_real_image_is_shown_where_that_is_not_allowed(tmp_path):
     page = (tmp_path / "out" / PREVIEW_NAME).read_text()
     assert page.count("<img") == 1
     assert "PHANTOM_0000001" in page and "PHANTOM_0000002" not in page
+    assert "PHANTOM_0000002" not in (tmp_path / "out" / PAGE_NAME).read_text()
 
 
 def test_a_damaged_image_or_report_is_named_and_nothing_is_published(tmp_path):

@@ -52,6 +52,14 @@ def test_the_report_names_images_that_it_may_not_show(counts):
     assert "The images are left out" in page
 
 
+def test_a_report_does_not_name_images_where_that_is_not_allowed(counts):
+    page = render_page(caption_page("set", counts, {}, EXAMPLES, with_ids=False))
+    assert "&lt;i&gt;one" in render_page(caption_page("set", counts, {}, EXAMPLES))
+    assert "&lt;i&gt;one" not in page
+    assert "melanoma, &lt;b&gt;dark&lt;/b&gt;" in page
+    assert "male, the table says female" in page
+
+
 def test_a_report_without_findings_says_so():
     counts = CaptionCounts(budget=77)
     counts.add("a", {}, check({}, SAMPLE), Composed("melanoma", 3))

@@ -3,10 +3,12 @@
 import csv
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -21,7 +23,7 @@ from lesiongen.dataset.merging import MERGE_REPORT_NAME, MergeConfig, merge
 from lesiongen.errors import DataError
 from lesiongen.ingest import IngestConfig, ingest
 from lesiongen.storage import open_storage
-from lesiongen.validation import JSON_NAME, ValidateConfig, validate
+from lesiongen.validation import JSON_NAME, REPORT_NAME, ValidateConfig, validate
 
 from .conftest import encoded, photograph
 
@@ -91,7 +93,8 @@ def assert_same_look(one, other):
     (first, first_prints), (second, second_prints) = (
         examined_images([dataset], doing="Looking") for dataset in (one, other)
     )
-    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    looks = (seen.drop(columns="from_kept") for seen in (first, second))
+    pd.testing.assert_frame_equal(*looks, check_exact=True)
     assert list(first_prints) == list(second_prints)
 
 
@@ -126,12 +129,20 @@ def report_of(dataset, folder):
     return result.findings, json.loads((folder / JSON_NAME).read_text())
 
 
+def facts_of(folder):
+    page = (folder / REPORT_NAME).read_text()
+    words = ("images decoded", "images looked up in examinations.arrow")
+    return [int(re.search(rf"{name}</[^>]*>\s*<[^>]*>([\d,]+)<", page)[1]) for name in words]
+
+
 def test_validation_says_the_same_with_and_without(published, tmp_path):
     with_it = report_of(published, tmp_path / "with")
     (tmp_path / "out" / EXAMINATIONS.name).unlink()
     without_it = report_of(published, tmp_path / "report")
     assert with_it[0] == without_it[0]
     assert with_it[1] | {"created": None} == without_it[1] | {"created": None}
+    assert facts_of(tmp_path / "with") == [0, len(published)]
+    assert facts_of(tmp_path / "report") == [len(published), 0]
 
 
 @pytest.fixture
@@ -269,7 +280,54 @@ def test_only_row_groups_with_an_image_without_a_row_are_decoded(tmp_path, monke
     looked, prints = examined_images([Dataset.open(str(tmp_path / "made"))], doing="Looking")
     # Row groups of 2, 2 and 1 rows in each shard of 5.
     assert looked.index[looked["decode_problem"].notna()].tolist() == [2, 3, 9]
+    assert looked.index[~looked["from_kept"]].tolist() == [2, 3, 9]
     assert len(prints) == 9
+
+
+def in_other_groups(dataset, sizes):
+    """Writes the shards of a dataset in row groups of these sizes, as another program might."""
+    root, shards = open_storage(dataset.uri).root, []
+    for shard in dataset.manifest.shards:
+        table, first = pq.read_table(root / shard.name), 0
+        with pq.ParquetWriter(root / shard.name, table.schema, write_page_checksum=True) as writer:
+            for size in sizes:
+                writer.write_table(table.slice(first, size))
+                first += size
+        data = (root / shard.name).read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        shards.append(shard.model_copy(update={"bytes": len(data), "sha256": digest, "footer_sha256": None}))
+    manifest = dataset.manifest.model_copy(update={"shards": tuple(shards)})
+    (root / MANIFEST_NAME).write_text(manifest.model_dump_json())
+    return Dataset.open(dataset.uri)
+
+
+def test_empty_row_groups_shift_nothing(tmp_path):
+    source = ingested(tmp_path, "source", range(6))
+    seen, prints = examined_images([source], doing="Looking")
+    samples = [replace(sample, split="train") for sample in source.samples()]
+    with DatasetWriter(str(tmp_path / "made"), name="made", shard_rows=3) as writer:
+        for sample in samples:
+            writer.add(sample)
+        places = {sample.image_id: place for place, sample in enumerate(samples) if place != 4}
+        keep_examinations(writer, places, seen, prints)
+    made = in_other_groups(Dataset.open(str(tmp_path / "made")), (0, 1, 0, 2, 0))
+    assert pq.ParquetFile(tmp_path / "made" / made.manifest.shards[0].name).num_row_groups == 5
+    looked, found = examined_images([made], doing="Looking")
+    assert looked["file_hash"].tolist() == seen["file_hash"].tolist()
+    assert looked["from_kept"].tolist() == [True, True, True, True, False, False]
+    assert list(found) == list(prints)
+
+
+def test_a_dataset_without_images_is_looked_at(tmp_path, published):
+    seen, prints = examined_images([published], doing="Looking")
+    with DatasetWriter(str(tmp_path / "none"), name="none") as writer:
+        writer.add(next(iter(published.samples())))
+        keep_examinations(writer, {}, seen, prints)
+    none = Dataset.open(str(tmp_path / "none"))
+    manifest = none.manifest.model_copy(update={"shards": ()})
+    (tmp_path / "none" / MANIFEST_NAME).write_text(manifest.model_dump_json())
+    looked, found = examined_images([Dataset.open(none.uri)], doing="Looking")
+    assert (len(looked), len(found)) == (0, 0)
 
 
 def test_a_dataset_on_s3_is_read_the_same(published, tmp_path, s3_root):

@@ -1,4 +1,5 @@
 import io
+import weakref
 import zlib
 
 import numpy as np
@@ -256,3 +257,26 @@ def test_a_file_that_is_drawn_anew_and_is_damaged_is_refused():
 
 def test_no_file_is_nothing(room):
     assert clean_all(room, []).pictures == []
+
+
+PRIVATE = {
+    "PNG": saved(RED, "PNG", pnginfo=TEXT),
+    "JPEG": saved(RED, "JPEG", exif=EXIF),
+    "BMP": saved(RED, "BMP"),
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
+def test_one_picture_is_decoded_at_a_time(monkeypatch, kind):
+    made, alive = [], []
+
+    def counted(data):
+        image = decode(data)
+        made.append(weakref.ref(image))
+        alive.append(sum(each() is not None for each in made))
+        return image
+
+    monkeypatch.setattr("lesiongen.imaging.cleaning.decode", counted)
+    assert stripped(PRIVATE[kind]) != PRIVATE[kind]
+    clean(PRIVATE[kind])
+    assert set(alive) == {1}

@@ -30,7 +30,7 @@ def dataset(tmp_path_factory):
 
 def page_of(dataset, finding, *, allow_real_images=True):
     """The finding's own section, the images that were read, and the whole page."""
-    table = with_table_columns(dataset.metadata().assign(synthetic=False, private_metadata=None))
+    table = with_table_columns(dataset.metadata().assign(synthetic=False, private_metadata=None, from_kept=False))
     images = flagged_images(dataset, [finding], allow_real_images=allow_real_images)
     html = render(report_page(dataset, table, [("case", "column")], [finding], images))
     own = [part for part in html.split("<section") if f"<small>{finding.check}</small></h2>" in part]
