@@ -243,7 +243,7 @@ def test_reports_are_there_before_the_manifest(tmp_path, small_pieces, monkeypat
         caption(_config(), uri, output, part=Part(number, 2))
     broken = "lesiongen.captions.stage.caption_page"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(broken, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(broken, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         join_captions(parts, str(tmp_path / "joined"))
     assert not (tmp_path / "joined").exists()
     assert join_captions(parts, str(tmp_path / "joined")).counts.images == 6

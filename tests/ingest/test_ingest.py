@@ -7,10 +7,12 @@ import json
 import pytest
 from PIL import Image
 
+from lesiongen import limits
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.parallel import _SharedWork
 
 HAM = IngestConfig(format="ham10000")
 FOLDER = IngestConfig(format="image_folder")
@@ -46,6 +48,24 @@ def test_a_lesion_is_never_parted_and_every_class_is_everywhere(make_ham, tmp_pa
     table = Dataset.open(str(tmp_path / "out")).metadata(["lesion_id", "diagnosis", "split"])
     assert (table.groupby("lesion_id")["split"].nunique() == 1).all()
     assert (table.groupby("split")["diagnosis"].nunique() == 3).all()
+
+
+def test_the_bytes_that_processes_are_given_are_bounded(make_ham, tmp_path, monkeypatch):
+    source, given = make_ham(), []
+    largest = max(path.stat().st_size for path in source.rglob("*.jpg"))
+
+    class Counted(_SharedWork):
+        def add(self, item, size):
+            super().add(item, size)
+            given.append(self.size)
+
+    monkeypatch.setattr("lesiongen.parallel._SharedWork", Counted)
+    monkeypatch.setattr("lesiongen.ingest.loading.SMALL", 0)
+    monkeypatch.setattr("lesiongen.ingest.loading.BATCH_FILES", 1)
+    monkeypatch.setattr(limits, "MAX_BYTES_AHEAD", 3 * largest)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert ingest(HAM, str(source), str(tmp_path / "out")).accepted == len(given) == 36
+    assert largest < max(given) <= 3 * largest
 
 
 def test_equal_pixels_share_a_split_whatever_the_name_lesion_and_file(make_ham, tmp_path):
