@@ -17,7 +17,7 @@ from lesiongen.captions.result import CaptionCounts, CaptionResult
 from lesiongen.captions.writers import Writer
 from lesiongen.concepts import label_only, measure, read_report
 from lesiongen.config import parse_config
-from lesiongen.dataset import Dataset, Part, Sample, derive, is_synthetic, join_parts
+from lesiongen.dataset import Dataset, Part, Sample, derive, join_parts
 from lesiongen.dataset.derived import derived_origin
 from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
 from lesiongen.dataset.writer import is_published
@@ -25,6 +25,7 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import decode
 from lesiongen.interruption import kept_when_interrupted
 from lesiongen.progress import progress
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import as_json, claimed, open_storage

@@ -41,12 +41,14 @@ def evaluate_command(
     config = parse_config(EvaluateConfig, {**set_values(values), **chosen})
     require_datasets(real, synthetic)
     from lesiongen.evaluation import evaluate
+    from lesiongen.records.text import number
 
     result = evaluate(config, real, synthetic, output)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
         return
-    for name in ("real", "synthetic", "both"):
-        score = result.evaluation["utility"][name]["balanced_accuracy"]
-        console.print(f"{name}: balanced accuracy {score['mean']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
+    for name, scores in result.evaluation.utility.items():
+        score = scores.balanced_accuracy
+        interval = f"{number(score.low)} to {number(score.high)}"
+        console.print(f"{name}: balanced accuracy {number(score.mean)} ({interval})")
     console.print(f"Report: {result.report}")

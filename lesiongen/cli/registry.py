@@ -8,7 +8,8 @@ import typer
 from lesiongen.cli.options import ConfigFile, Json, console, print_json
 
 if TYPE_CHECKING:
-    from lesiongen.registry import Decision, HistoryEvent
+    from lesiongen.records.decision import Decision
+    from lesiongen.records.history import HistoryEvent
 
 __all__ = [
     "HOLD_EXIT_CODE",
@@ -110,7 +111,7 @@ def history_command(name: Name, as_json: Json = False, config: ConfigFile = None
 
     events = history(name)
     if as_json:
-        print_json([event.as_dict() for event in events])
+        print_json([event.model_dump(mode="json") for event in events])
         return
     for event in events:
         _show_event(event)
@@ -119,7 +120,7 @@ def history_command(name: Name, as_json: Json = False, config: ConfigFile = None
 def _show_decision(decision: "Decision") -> None:
     console.print(decision.outcome.value, style="bold")
     for reason in decision.reasons:
-        console.print(f"  {reason.outcome.value:<8}{reason.gate}: {reason.message}", markup=False)
+        console.print(f"  {reason.word:<8}{reason.gate}: {reason.message}", markup=False)
 
 
 def _show_event(event: "HistoryEvent") -> None:

@@ -4,7 +4,6 @@ from lesiongen.dataset.age_bands import AGE_BANDS, age_bands
 from lesiongen.dataset.derived import derive
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard
 from lesiongen.dataset.parts import Part, join_parts, part_of
-from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import SCHEMA, SCHEMA_VERSION, SPLITS, TONE_CLASSES, Sample
 from lesiongen.dataset.splits import GROUP_COLUMNS, assign_splits, groups
@@ -44,7 +43,6 @@ __all__ = [
     "derive",
     "diagnosis_phrase",
     "groups",
-    "is_synthetic",
     "join_parts",
     "overlapping_classes",
     "part_of",

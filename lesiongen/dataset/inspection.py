@@ -7,17 +7,18 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from lesiongen.dataset.age_bands import AGE_BANDS, age_bands
+from lesiongen.dataset.age_bands import AGE_BANDS
 from lesiongen.dataset.manifest import DatasetManifest
-from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import SPLITS
+from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
 from lesiongen.imaging import ImageError, decode
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.seeds import derive_seed
 
 __all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_pictures", "inspect_dataset"]
 
-_SUBGROUPS = ("sex", "age", "skin_tone", "measured_tone", "image_type", "site", "source")
+_SUBGROUPS = (*SUBGROUPS, "source")
 NOT_RECORDED = "not recorded"
 _DRAWN_SIDE = 256
 UNREADABLE = Image.new("RGB", (32, 32), "#777777")
@@ -37,8 +38,7 @@ class Inspection:
         lesions: Images that belong to one lesion count once.
         patients: Number of known patients, None where none is recorded.
         synthetic: Number of images that show nobody.
-        subgroups: Images by value, for sex, age (in bands), skin tone (with its scale), measured tone, image type,
-            site and source; only those recorded for some image.
+        subgroups: Images by group, for each of `SUBGROUPS` and for the source; only those recorded for some image.
         sources: Images by source and diagnosis.
         licences: Images by licence.
         coverage: For every column but the image, how many rows hold a value.
@@ -90,8 +90,8 @@ def inspect_dataset(uri: str) -> Inspection:
     """
     dataset = Dataset.open(uri)
     table = dataset.metadata()
-    banded = table.assign(age=age_bands(table["age"]), skin_tone=_scaled_tone(table))
-    recorded = [column for column in _SUBGROUPS if table[column].notna().any()]
+    grouped = table.assign(**subgroups_of(table))
+    recorded = [column for column in _SUBGROUPS if grouped[column].notna().any()]
     return Inspection(
         uri=dataset.uri,
         manifest=dataset.manifest,
@@ -99,7 +99,7 @@ def inspect_dataset(uri: str) -> Inspection:
         lesions=_distinct(table["lesion_id"]),
         patients=_distinct(table["patient_id"]),
         synthetic=int(table["provenance"].map(is_synthetic).sum()),
-        subgroups={column: _counts(banded, column) for column in recorded},
+        subgroups={column: _counts(grouped, column) for column in recorded},
         sources=_by_split(table.assign(source=table["source"].fillna(NOT_RECORDED)), ["source", "diagnosis"]),
         licences=_counts(table, "licence"),
         coverage={column: int(table[column].notna().sum()) for column in table.columns},
@@ -154,11 +154,6 @@ def _picture(data: bytes) -> Image.Image:
     return image
 
 
-def _scaled_tone(table: pd.DataFrame) -> pd.Series:
-    scale = table["skin_tone_scale"].fillna("").astype(str)
-    return (scale + " " + table["skin_tone"]).str.strip()
-
-
 def _counts(table: pd.DataFrame, column: str) -> pd.DataFrame:
     counts = _by_split(table.assign(**{column: table[column].fillna(NOT_RECORDED)}), [column])
     last = [name for name in counts.index if name == NOT_RECORDED]
@@ -166,7 +161,7 @@ def _counts(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _in_order(counts: pd.DataFrame, column: str) -> list[str]:
-    if column == "age":
+    if column == "age_band":
         return [band for band in AGE_BANDS if band in counts.index]
     if column == "site":
         return list(counts.sum(axis=1).sort_values(ascending=False, kind="stable").index)

@@ -9,10 +9,10 @@ from PIL import Image
 
 from lesiongen.dataset.licences import CombinedLicence
 from lesiongen.dataset.merge_plan import MergePlan
-from lesiongen.dataset.provenance import is_synthetic
 from lesiongen.dataset.schema import SPLITS
 from lesiongen.dataset.taxonomy import overlapping_classes
 from lesiongen.imaging import contact_sheet, decode
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 
 if TYPE_CHECKING:

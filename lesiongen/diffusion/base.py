@@ -9,15 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
-from lesiongen.diffusion.model_folder import (
-    MANIFEST,
-    BaseReference,
-    local_model,
-    model_version,
-    publish,
-    read_manifest,
-)
+from lesiongen.diffusion.model_folder import local_model, model_version, publish, read_manifest
 from lesiongen.errors import UsageError
+from lesiongen.records.model import MODEL_NAME, BaseReference
 from lesiongen.storage import Storage, open_storage
 from lesiongen.temporary import temporary_folder
 
@@ -62,8 +56,8 @@ def base_version(config: FinetuneConfig) -> str:
     """Identifies the base before anything is trained; a tiny base by the configuration it is built from."""
     if config.base == TINY_BASE:
         return config.base_model.model_dump_json()
-    if config.base.startswith("s3://") and open_storage(config.base).exists(MANIFEST):
-        return hashlib.sha256(open_storage(config.base).read_bytes(MANIFEST)).hexdigest()
+    if config.base.startswith("s3://") and open_storage(config.base).exists(MODEL_NAME):
+        return hashlib.sha256(open_storage(config.base).read_bytes(MODEL_NAME)).hexdigest()
     with local_model(config.base, config.base_revision) as folder:
         return model_version(folder)
 
@@ -71,7 +65,7 @@ def base_version(config: FinetuneConfig) -> str:
 def _build(config: FinetuneConfig, dataset_uri: str, place: Storage) -> None:
     from lesiongen.diffusion.base_model import build_base_model
 
-    if place.exists(MANIFEST):
+    if place.exists(MODEL_NAME):
         logger.info("Using the tiny base model built before, in %s", place.uri)
         return
     logger.info("The base model 'tiny' is built from the run's own training images: nothing is pretrained.")

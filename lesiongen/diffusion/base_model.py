@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.model_folder import ModelManifest, publish, write_manifest
+from lesiongen.diffusion.model_folder import publish, write_manifest
 from lesiongen.diffusion.stable_diffusion import without_bars
 from lesiongen.diffusion.text_training import fit_text_encoder
 from lesiongen.diffusion.tiny_vae import tiny_vae
@@ -19,6 +19,8 @@ from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, unit
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
 from lesiongen.parallel import use_own_cores
+from lesiongen.records.evaluation import Source
+from lesiongen.records.model import ModelManifest, Training
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import claimed, open_storage
@@ -50,14 +52,14 @@ def build_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: st
     """
     use_own_cores()
     folder = Path(output)
-    training: dict[str, Any] = {"config": config.model_dump(mode="json"), "dataset": None}
+    training = Training(config=config.model_dump(mode="json"))
     # The weights start from the global stream; nothing of the caller's own stream is used up.
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(config.seed, "tiny base"))
         vae, text_encoder, tokenizer = tiny_vae(config), _text_encoder(config), build_tokenizer()
         unet = _unet(config)
         if dataset_uri is not None:
-            training |= _fit(config, Dataset.open(dataset_uri), vae, text_encoder, tokenizer)
+            training = _fit(config, Dataset.open(dataset_uri), vae, text_encoder, tokenizer)
     _save(folder, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet)
     return write_manifest(
         folder,
@@ -77,7 +79,7 @@ def publish_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: 
         return publish(folder, output)
 
 
-def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> dict[str, Any]:
+def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, tokenizer: Any) -> Training:
     images = _images(dataset, "train", config.image_size)
     if not len(images):
         raise DataError(f"{dataset.uri} has no rows in its split 'train'")
@@ -92,11 +94,12 @@ def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, 
     if len(captions):
         fit_text_encoder(text_encoder, tokenizer, list(captions), config)
     reference = dataset.reference()
-    return {
-        "dataset": {"uri": reference.uri, "version": reference.version},
-        "images": len(images),
-        "vae_peak_signal_to_noise_db": ratio,
-    }
+    return Training(
+        config=config.model_dump(mode="json"),
+        dataset=Source(uri=reference.uri, version=reference.version),
+        images=len(images),
+        vae_peak_signal_to_noise_db=ratio,
+    )
 
 
 def _images(dataset: Dataset, split: str, size: int, limit: int | None = None) -> NDArray[np.uint8]:

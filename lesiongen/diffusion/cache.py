@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from lesiongen.dataset import Dataset
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, SUBGROUPS, Subgroup, subgroups_of
 from lesiongen.diffusion.cache_place import FINISHED, CachePlace
 from lesiongen.diffusion.family import CaptionEncoder, ImageEncoder, ModelFamily
 from lesiongen.diffusion.model_folder import folder_digest
-from lesiongen.diffusion.subgroups import SUBGROUPS, Subgroup, with_subgroups
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 from lesiongen.progress import progress
@@ -141,9 +141,11 @@ def cached(
         DataError: The split is empty, or an image has no caption.
     """
     check_captions(dataset, split)
-    table = with_subgroups(dataset, split)
+    table = dataset.metadata(columns=["caption", "diagnosis", *SUBGROUP_COLUMNS], split=split)
     kept = list(range(len(table))) if rows is None else sorted(rows)
     table = table.iloc[kept]
+
+    groups = subgroups_of(table)
 
     def build(folder: Path) -> None:
         captions = sorted(set(table["caption"]))
@@ -160,7 +162,7 @@ def cached(
             "image_conditioning": sorted(sizes),
             "caption_of": [row_of[caption] for caption in table["caption"]],
             "side": int(np.median(sides)),
-            "groups": {name: _texts(table[name]) for name in ("diagnosis", *SUBGROUPS)},
+            "groups": {"diagnosis": _texts(table["diagnosis"])} | {name: _texts(groups[name]) for name in SUBGROUPS},
         }
         (folder / FINISHED).write_text(json.dumps(described), encoding="utf-8")
 
@@ -189,7 +191,7 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 5,
+        "format": 6,
         "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lesiongen.config import StageConfig
+from lesiongen.dataset.subgroups import Subgroup
 from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.subgroups import Subgroup
 from lesiongen.names import Name
 
 __all__ = ["TINY_BASE", "FinetuneConfig"]

@@ -17,7 +17,7 @@ from lesiongen.diffusion.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
-from lesiongen.diffusion.model_folder import ModelManifest, publish, published
+from lesiongen.diffusion.model_folder import publish, published
 from lesiongen.diffusion.save import loss_curve, save_model
 from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.trainer import History, Trainer
@@ -25,6 +25,7 @@ from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, tr
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.launch import LocalLauncher
 from lesiongen.parallel import use_own_cores
+from lesiongen.records.model import ModelManifest
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import Storage, claimed, open_storage
@@ -185,7 +186,7 @@ def _taken(output: str) -> UsageError:
 
 def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint, steps: int) -> bool:
     """Tells whether a model is what this very training ended with."""
-    return model.training.get("fingerprint") == fingerprint and saved.step == steps
+    return model.training.fingerprint == fingerprint and saved.step == steps
 
 
 def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:

@@ -10,11 +10,12 @@ from PIL import Image
 
 from lesiongen.diffusion.family import ModelFamily, family_of
 from lesiongen.diffusion.memory_layout import channels_last
-from lesiongen.diffusion.model_folder import BaseReference, ModelManifest, local_model, model_version, read_manifest
+from lesiongen.diffusion.model_folder import local_model, model_version, read_manifest
 from lesiongen.diffusion.plan import Request
 from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
+from lesiongen.records.model import BaseReference, ModelManifest
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Generator", "load_generator"]

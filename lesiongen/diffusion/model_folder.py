@@ -6,22 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Literal
 
 from lesiongen.diffusion.weight_files import refuse_single_file
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import DATA_SUFFIXES, model_files
+from lesiongen.records.model import (
+    MODEL_DIGEST,
+    MODEL_NAME,
+    BaseReference,
+    FileDigest,
+    ModelManifest,
+    Training,
+    read_model,
+)
 from lesiongen.references import ModelReference
 from lesiongen.storage import Creation, Storage, claimed, json_digest, open_storage
 
 __all__ = [
     "HUB_FILES",
-    "MANIFEST",
-    "BaseReference",
-    "FileDigest",
-    "ModelManifest",
     "check_files",
     "folder_digest",
     "local_model",
@@ -32,8 +35,6 @@ __all__ = [
     "write_manifest",
 ]
 
-MANIFEST = "_model.json"
-_DIGEST = "manifest_sha256"
 _LIBRARIES = ("accelerate", "diffusers", "lesiongen", "peft", "torch", "transformers")
 _TEXT_ENCODERS, _TOKENIZERS = ("text_encoder", "text_encoder_2"), ("tokenizer", "tokenizer_2")
 _PARTS = ("scheduler", *_TEXT_ENCODERS, *_TOKENIZERS, "unet", "vae")
@@ -49,45 +50,6 @@ HUB_FILES = [
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileDigest(_Frozen):
-    """Size in bytes and SHA-256 of one file."""
-
-    size: int
-    sha256: str
-
-
-class BaseReference(_Frozen):
-    """The model that a generator was trained from, and that its adapter needs."""
-
-    uri: str
-    revision: str | None = None
-    version: str
-
-
-class ModelManifest(_Frozen):
-    """Content of ``_model.json``: what the model is, what it came from, and every file with its digest."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["model"] = "model"
-    family: str
-    method: Literal["lora", "full", "base"]
-    base: BaseReference | None
-    prediction: str
-    image_size: int
-    original_side: int | None = None
-    """Median side of the training images' centre squares before they were resized; None where it is not known."""
-    training: dict[str, Any]
-    """Configuration, fingerprint, dataset version, steps and losses."""
-    libraries: dict[str, str]
-    files: dict[str, FileDigest]
-    manifest_sha256: str | None = None
-    """SHA-256 of all else in the manifest; None in models of earlier releases."""
-
-
 def write_manifest(
     folder: Path,
     *,
@@ -96,7 +58,7 @@ def write_manifest(
     base: BaseReference | None,
     prediction: str,
     image_size: int,
-    training: dict[str, Any],
+    training: Training,
     original_side: int | None = None,
 ) -> ModelManifest:
     """Describes every file of a finished model folder in ``_model.json``."""
@@ -111,9 +73,10 @@ def write_manifest(
         libraries={name: version(name) for name in _LIBRARIES},
         files={path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)},
     )
-    manifest = manifest.model_copy(update={_DIGEST: json_digest(manifest.model_dump(mode="json", exclude={_DIGEST}))})
+    plain = manifest.model_dump(mode="json", exclude={MODEL_DIGEST})
+    manifest = ModelManifest(**plain, manifest_sha256=json_digest(plain))
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / MODEL_NAME).write_text(text + "\n", encoding="utf-8")
     return manifest
 
 
@@ -123,14 +86,14 @@ def read_manifest(folder: Path) -> ModelManifest | None:
     Raises:
         DataError: The manifest cannot be understood.
     """
-    path = folder / MANIFEST
-    return _parsed(path.read_bytes(), str(path)) if path.is_file() else None
+    path = folder / MODEL_NAME
+    return read_model(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 def model_version(folder: Path) -> str:
     """SHA-256 of the manifest or, where a folder has none, over the digests of its files."""
-    if (folder / MANIFEST).is_file():
-        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    if (folder / MODEL_NAME).is_file():
+        return hashlib.sha256((folder / MODEL_NAME).read_bytes()).hexdigest()
     return folder_digest(folder)
 
 
@@ -150,13 +113,13 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{folder}: {MANIFEST} names a file outside the folder: {name[:200]!r}")
+            raise DataError(f"{folder}: {MODEL_NAME} names a file outside the folder: {name[:200]!r}")
         if not path.is_file() and path.suffix not in DATA_SUFFIXES:
             continue  # a picture, which is not fetched with a model
         if not path.is_file():
             raise DataError(f"{folder}: {name} is missing")
         if _digest(path) != expected:
-            raise DataError(f"{folder}: {name} differs from what {MANIFEST} says", hint="Publish it again.")
+            raise DataError(f"{folder}: {name} differs from what {MODEL_NAME} says", hint="Publish it again.")
 
 
 def publish(folder: Path, output: str) -> ModelReference:
@@ -165,24 +128,24 @@ def publish(folder: Path, output: str) -> ModelReference:
     Raises:
         UsageError: Something is already published there, or another process publishes there now.
     """
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder} holds no {MANIFEST}")
+    if not (folder / MODEL_NAME).is_file():
+        raise DataError(f"{folder} holds no {MODEL_NAME}")
     target = open_storage(output)
-    content = (folder / MANIFEST).read_bytes()
+    content = (folder / MODEL_NAME).read_bytes()
     with claimed(target) as claim:
         _refuse_another(target)
-        (folder / MANIFEST).unlink()
+        (folder / MODEL_NAME).unlink()
         with target.publishing() as place:
             place.upload_folder(folder, description="Publishing the model")
             claim.check(ask=True)
             _refuse_another(target)
-            if place.create_bytes(MANIFEST, content) is Creation.TAKEN:
+            if place.create_bytes(MODEL_NAME, content) is Creation.TAKEN:
                 raise _taken(target)
     return _reference(target, content)
 
 
 def _refuse_another(target: Storage) -> None:
-    if target.exists(MANIFEST):
+    if target.exists(MODEL_NAME):
         raise _taken(target)
 
 
@@ -197,14 +160,14 @@ def published(output: str) -> tuple[ModelManifest, ModelReference] | None:
         DataError: The manifest cannot be understood.
     """
     target = open_storage(output)
-    if not target.exists(MANIFEST):
+    if not target.exists(MODEL_NAME):
         return None
-    content = target.read_bytes(MANIFEST)
-    return _parsed(content, f"{target.uri}/{MANIFEST}"), _reference(target, content)
+    content = target.read_bytes(MODEL_NAME)
+    return read_model(content, f"{target.uri}/{MODEL_NAME}"), _reference(target, content)
 
 
 def _reference(target: Storage, content: bytes) -> ModelReference:
-    manifest = _parsed(content, target.uri)
+    manifest = read_model(content, target.uri)
     return ModelReference(
         uri=target.uri,
         version=hashlib.sha256(content).hexdigest(),
@@ -212,20 +175,6 @@ def _reference(target: Storage, content: bytes) -> ModelReference:
         method=manifest.method,
         base=manifest.base.uri if manifest.base else "",
     )
-
-
-def _parsed(content: bytes, name: str) -> ModelManifest:
-    try:
-        manifest = ModelManifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "its content"
-        raise DataError(f"{name} is not a valid model manifest: {where}: {first['msg']}") from error
-    others = {key: value for key, value in json.loads(content).items() if key != _DIGEST}
-    if manifest.manifest_sha256 not in (None, json_digest(others)):
-        hint = "Copy the model again from where it is whole, or publish it again."
-        raise DataError(f"{name} is damaged: its content is not what {_DIGEST} says", hint=hint)
-    return manifest
 
 
 @contextmanager
@@ -253,14 +202,14 @@ def _checked(folder: Path, uri: str) -> Path:
         for path in sorted(folder.glob("*.safetensors")):
             refuse_single_file(str(path))
         raise UsageError(
-            f"{uri} holds no model: neither {MANIFEST} nor model_index.json is there",
+            f"{uri} holds no model: neither {MODEL_NAME} nor model_index.json is there",
             hint="Give a folder or s3:// prefix written by finetune, a diffusers pipeline, or a hub id.",
         )
     return folder
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MODEL_NAME)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from lesiongen.concepts.text import reference_prompts
 from lesiongen.dataset import Dataset
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, group_named, subgroups_of
 from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
 from lesiongen.diffusion.sample_config import BALANCE, PlanEntry, SampleConfig
-from lesiongen.diffusion.shared_facts import SharedFacts
-from lesiongen.diffusion.subgroups import with_subgroups
+from lesiongen.diffusion.shared_facts import SHARED_COLUMNS, SharedFacts
 from lesiongen.errors import DataError, UsageError
 from lesiongen.seeds import derive_seed
 
@@ -63,7 +63,7 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
         DataError: A diagnosis or subgroup of the plan has no captioned training image.
     """
     _check_subgroups(config)
-    table = with_subgroups(dataset, "train") if dataset is not None else None
+    table = _training_images(dataset) if dataset is not None else None
     if table is None and (config.captions == "dataset" or config.plan == BALANCE):
         wanted = "plan = balance" if config.plan == BALANCE else "captions = dataset"
         raise UsageError(
@@ -82,6 +82,11 @@ def requests(config: SampleConfig, dataset: Dataset | None) -> list[Request]:
     if unknown := [index for index in config.only if not 0 <= index < len(found)]:
         raise UsageError(f"only = {unknown[0]}: the plan has the images 0 to {len(found) - 1}")
     return found
+
+
+def _training_images(dataset: Dataset) -> pd.DataFrame:
+    columns = dict.fromkeys(("image_id", "caption", *SHARED_COLUMNS, *SUBGROUP_COLUMNS))
+    return dataset.metadata(columns=list(columns), split="train")
 
 
 def batches(wanted: Sequence[Request], size: int) -> list[list[Request]]:
@@ -116,7 +121,8 @@ def _warn_of_undrawn(dataset: Dataset, table: pd.DataFrame) -> None:
 def _lacking(config: SampleConfig, table: pd.DataFrame) -> list[PlanEntry]:
     """What every diagnosis, in every subgroup that occurs with it, lacks to be as large as the largest."""
     keys = ["diagnosis", *config.balance_by]
-    counts = table.dropna(subset=keys).groupby(keys).size()
+    groups = subgroups_of(table).assign(diagnosis=table["diagnosis"])
+    counts = groups.dropna(subset=keys).groupby(keys).size()
     entries = []
     for values, count in counts.items():
         diagnosis, *subgroup = values if isinstance(values, tuple) else (values,)
@@ -151,9 +157,11 @@ def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
 def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
     assert table is not None  # noqa: S101 - requests() refuses this before
     chosen = table[table["diagnosis"] == entry.diagnosis]
+    groups = subgroups_of(chosen)
     for column, value in entry.where.items():
-        there = chosen[column].value_counts()
-        chosen = chosen[chosen[column] == value]
+        here = groups.loc[chosen.index, column]
+        there = here.value_counts()
+        chosen = chosen[here == group_named(here, value)]
         if chosen.empty:
             known = ", ".join(f"{name} ({count})" for name, count in there.items())
             raise DataError(

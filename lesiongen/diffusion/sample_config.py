@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig, must_be, parse_config
-from lesiongen.diffusion.subgroups import SUBGROUPS, Subgroup
+from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
 from lesiongen.errors import UsageError
 from lesiongen.names import DerivedName
 

@@ -24,6 +24,7 @@ from lesiongen.imaging import contact_sheet, decode, encode_png
 from lesiongen.interruption import kept_when_interrupted
 from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
+from lesiongen.records.provenance import SyntheticProvenance
 from lesiongen.references import DatasetReference
 from lesiongen.storage import claimed, open_storage
 from lesiongen.tracking import StageRun, stage_run
@@ -36,8 +37,6 @@ __all__ = ["CONTACT_SHEET", "SampleResult", "join_samples", "sample"]
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_COLUMNS = 8
 WORK_FOLDER = "_work"
-_DATASET_ONLY = {"model"}
-"""Provenance that stays out of the picture itself, which may be handed on: a place of our own."""
 
 
 @dataclass(frozen=True)
@@ -258,15 +257,15 @@ def _image_ids(batch: Sequence[Request]) -> list[str]:
     return [_image_id(request) for request in batch]
 
 
-def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], source: Dataset | None) -> Sample:
+def _sample(request: Request, image: Image.Image, provenance: SyntheticProvenance, source: Dataset | None) -> Sample:
     return Sample(
-        image=encode_png(image, {key: value for key, value in provenance.items() if key not in _DATASET_ONLY}),
+        image=encode_png(image, provenance.for_image()),
         image_id=_image_id(request),
         diagnosis=request.diagnosis,
         split="train",
         caption=request.prompt,
         measured_tone=measure(image).tone,
-        provenance=json.dumps(provenance, sort_keys=True),
+        provenance=provenance.text(),
         source="lesiongen",
         # What was learnt from images under a licence stays under it.
         licence=source.manifest.licence if source else None,
@@ -274,22 +273,20 @@ def _sample(request: Request, image: Image.Image, provenance: dict[str, Any], so
     )
 
 
-def _provenance(request: Request, config: SampleConfig, model_uri: str, generator: "Generator") -> dict[str, Any]:
-    """``image_manipulation`` is the ISIC archive's own marker of a synthetic image."""
-    return {
-        "image_manipulation": "synthetic",
-        "model": model_uri,
-        "model_version": generator.version,
-        "prompt": request.prompt,
-        "negative_prompt": config.negative_prompt,
-        "seed": config.seed,
-        "index": request.index,
-        "guidance_scale": request.guidance_scale,
-        "steps": request.steps,
-        "scheduler": config.scheduler,
-        "lora_scale": config.lora_scale,
-        "precision": generator.precision,
-    }
+def _provenance(request: Request, config: SampleConfig, model_uri: str, generator: "Generator") -> SyntheticProvenance:
+    return SyntheticProvenance(
+        model=model_uri,
+        model_version=generator.version,
+        prompt=request.prompt,
+        negative_prompt=config.negative_prompt,
+        seed=config.seed,
+        index=request.index,
+        guidance_scale=request.guidance_scale,
+        steps=request.steps,
+        scheduler=config.scheduler,
+        lora_scale=config.lora_scale,
+        precision=generator.precision,
+    )
 
 
 def _name(source: Dataset | None) -> str:

@@ -11,8 +11,10 @@ from lesiongen.diffusion.base import Base
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.family import ModelFamily
 from lesiongen.diffusion.learner import Learner
-from lesiongen.diffusion.model_folder import ModelManifest, write_manifest
+from lesiongen.diffusion.model_folder import write_manifest
 from lesiongen.diffusion.trainer import History
+from lesiongen.records.evaluation import Source
+from lesiongen.records.model import ModelManifest, Training
 from lesiongen.reporting import figure_picture
 
 __all__ = ["loss_curve", "save_model"]
@@ -52,15 +54,15 @@ def save_model(
         prediction=family.prediction,
         image_size=config.image_size,
         original_side=original_side,
-        training={
-            "config": config.model_dump(mode="json"),
-            "fingerprint": fingerprint,
-            "dataset": {"uri": reference.uri, "version": reference.version},
-            "base_trained_on_own_images": base.built,
-            "steps": history.step,
-            "skipped_steps": history.skipped,
-            "held_out_loss": history.held_out[-1][1] if history.held_out else None,
-        },
+        training=Training(
+            config=config.model_dump(mode="json"),
+            fingerprint=fingerprint,
+            dataset=Source(uri=reference.uri, version=reference.version),
+            base_trained_on_own_images=base.built,
+            steps=history.step,
+            skipped_steps=history.skipped,
+            held_out_loss=history.held_out[-1][1] if history.held_out else None,
+        ),
     )
 
 

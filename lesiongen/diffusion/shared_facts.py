@@ -8,8 +8,8 @@ import pandas as pd
 
 from lesiongen.concepts.demographics import FACTS, Fact, facts_stated, known_facts, with_facts
 from lesiongen.concepts.vocabulary import recorded_skin_type
+from lesiongen.dataset.subgroups import Subgroup
 from lesiongen.dataset.taxonomy import diagnosis_phrase
-from lesiongen.diffusion.subgroups import Subgroup
 
 __all__ = ["SHARED_COLUMNS", "SharedFacts"]
 

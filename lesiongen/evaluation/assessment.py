@@ -1,8 +1,8 @@
 """Everything that is measured once the classifiers are trained."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.memorisation import (
     SHOWN,
     Neighbours,
+    copy_threshold,
     find_copies,
     nearest_pairs,
     nearest_training_images,
@@ -33,6 +34,16 @@ from lesiongen.evaluation.metrics import Resamples, calibration, condition_score
 from lesiongen.evaluation.protocol import describe_protocol
 from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
 from lesiongen.evaluation.utility import Outcome, best_condition
+from lesiongen.records.evaluation import (
+    ClassAgreement,
+    Comparison,
+    Condition,
+    ConditionScores,
+    Drift,
+    EvaluationRecord,
+    Fidelity,
+    NearestPair,
+)
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Assessment", "assess"]
@@ -40,15 +51,29 @@ __all__ = ["Assessment", "assess"]
 
 @dataclass(frozen=True)
 class Assessment:
-    """The measured parts of evaluation.json, the pictures by name, every synthetic image's nearest training image."""
+    """The whole of evaluation.json, the pictures by name, every synthetic image's nearest training image."""
 
-    evaluation: dict[str, Any]
+    evaluation: EvaluationRecord
     pictures: dict[str, Image.Image]
-    nearest: list[dict[str, str | float | bool]]
+    nearest: list[NearestPair]
 
 
-def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outcome], drift_html: Path) -> Assessment:
-    """Scores the trained classifiers on the test split and compares the synthetic images with the real ones."""
+def assess(
+    config: EvaluateConfig,
+    material: Material,
+    outcomes: Mapping[Condition, Outcome],
+    asked: EvaluationRecord,
+    drift_html: Path,
+) -> Assessment:
+    """Scores the trained classifiers on the test split and compares the synthetic images with the real ones.
+
+    Args:
+        config: How sure the numbers have to be.
+        material: The images.
+        outcomes: The trained classifiers of each condition.
+        asked: What the record says of how the evaluation was made.
+        drift_html: Where evidently's report is written.
+    """
     resamples = Resamples(
         material.test.lesions, config.bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
     )
@@ -56,17 +81,26 @@ def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outco
     synthetic, held_out = _neighbours(material)
     images = (material.synthetic.table["image_id"].tolist(), material.train.table["image_id"].tolist())
     memorisation = find_copies(synthetic, held_out, images, config.copy_percentile)
-    evaluation = {
-        "classes": list(material.classes),
-        "protocol": describe_protocol(config),
-        "notes": [*material.notes, *_absent_notes(config, material)],
-        "counts": material.counts,
-        "utility": utility,
-        "best_condition": best_condition(outcomes),
-        "comparisons": _compare(config, material, outcomes, resamples),
-        **_against_real(config, material, outcomes["real"], drift_html),
-        "memorisation": memorisation,
-    }
+    threshold = copy_threshold(held_out, config.copy_percentile)
+    distances, agreement, drift = _against_real(config, material, outcomes["real"], drift_html)
+    evaluation = EvaluationRecord(
+        name=asked.name,
+        lesiongen_version=asked.lesiongen_version,
+        config=asked.config,
+        sources=asked.sources,
+        created=asked.created,
+        classes=material.classes,
+        protocol=describe_protocol(config),
+        notes=(*material.notes, *_absent_notes(config, material)),
+        counts=material.counts,
+        utility=utility,
+        best_condition=best_condition(outcomes),
+        comparisons=_compare(config, material, outcomes, resamples),
+        fidelity=distances,
+        class_agreement=agreement,
+        drift=drift,
+        memorisation=memorisation,
+    )
     pictures = {
         "recall": recall_picture(utility, material.classes),
         "confusion": confusion_picture(utility, material.classes),
@@ -74,33 +108,38 @@ def assess(config: EvaluateConfig, material: Material, outcomes: dict[str, Outco
         "nearest_pairs": nearest_pairs_picture(
             material.synthetic, material.train, synthetic, shown=SHOWN, real=config.allow_real_images
         ),
-        "similarity": similarity_picture(synthetic, held_out, memorisation["threshold"]),
+        "similarity": similarity_picture(synthetic, held_out, threshold),
         "calibration": calibration_picture(
             material.test.labels, {name: outcome.probabilities for name, outcome in outcomes.items()}
         ),
     }
-    return Assessment(evaluation, pictures, nearest_pairs(synthetic, images, memorisation["threshold"]))
+    return Assessment(evaluation, pictures, nearest_pairs(synthetic, images, threshold))
 
 
-def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resamples: Resamples) -> dict[str, Any]:
+def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resamples: Resamples) -> ConditionScores:
     test = material.test
     entries = subgroup_scores(
         test, outcome.predictions, len(material.classes), config.subgroups, config.min_group, resamples
     )
-    return {
-        **condition_scores(test.labels, outcome.predictions, material.classes, resamples),
-        "calibration": calibration(test.labels, outcome.probabilities),
-        "subgroups": entries,
-        "worst_group": worst_group(entries),
-        "gaps": group_gaps(entries),
-        "validation_balanced_accuracy": outcome.validation,
-        "picked_steps": outcome.steps,
-    }
+    plain = condition_scores(test.labels, outcome.predictions, material.classes, resamples)
+    return ConditionScores(
+        accuracy=plain.accuracy,
+        balanced_accuracy=plain.balanced_accuracy,
+        macro_f1=plain.macro_f1,
+        per_class=plain.per_class,
+        confusion=plain.confusion,
+        calibration=calibration(test.labels, outcome.probabilities),
+        subgroups=entries,
+        worst_group=worst_group(entries),
+        gaps=group_gaps(entries),
+        validation_balanced_accuracy=tuple(outcome.validation),
+        picked_steps=tuple(outcome.steps),
+    )
 
 
 def _compare(
-    config: EvaluateConfig, material: Material, outcomes: dict[str, Outcome], resamples: Resamples
-) -> list[dict[str, Any]]:
+    config: EvaluateConfig, material: Material, outcomes: Mapping[Condition, Outcome], resamples: Resamples
+) -> tuple[Comparison, ...]:
     return compare_conditions(
         material.test.labels,
         {name: outcome.predictions for name, outcome in outcomes.items()},
@@ -121,7 +160,9 @@ def _held_out(material: Material) -> NDArray[np.uint8]:
     return np.concatenate([material.validation.images, material.test.images])
 
 
-def _against_real(config: EvaluateConfig, material: Material, real: Outcome, drift_html: Path) -> dict[str, Any]:
+def _against_real(
+    config: EvaluateConfig, material: Material, real: Outcome, drift_html: Path
+) -> tuple[Fidelity, ClassAgreement, Drift]:
     """Fidelity, class agreement and drift, all seen by one classifier that was trained on real images."""
     model = real.best.model
     name = f"the classifier trained on real images (seed {real.best_seed}, {config.image_size} pixels)"
@@ -133,19 +174,17 @@ def _against_real(config: EvaluateConfig, material: Material, real: Outcome, dri
         properties(material.train, chances["train"], material.classes),
         properties(material.synthetic, chances["synthetic"], material.classes),
     ]
-    return {
-        "fidelity": fidelity(
-            model.embed(material.train.images),
-            model.embed(material.synthetic.images),
-            model.embed(_held_out(material)),
-            (material.train.labels, material.synthetic.labels),
-            material.classes,
-            extractor=f"penultimate features of {name}",
-            seed=derive_seed(config.seed, "fidelity"),
-        ),
-        "class_agreement": class_agreement(material.synthetic.labels, chances["synthetic"], material.classes, name),
-        "drift": measure_drift(tables[0], tables[1], drift_html),
-    }
+    distances = fidelity(
+        model.embed(material.train.images),
+        model.embed(material.synthetic.images),
+        model.embed(_held_out(material)),
+        (material.train.labels, material.synthetic.labels),
+        material.classes,
+        extractor=f"penultimate features of {name}",
+        seed=derive_seed(config.seed, "fidelity"),
+    )
+    agreement = class_agreement(material.synthetic.labels, chances["synthetic"], material.classes, name)
+    return distances, agreement, measure_drift(tables[0], tables[1], drift_html)
 
 
 def _absent_notes(config: EvaluateConfig, material: Material) -> list[str]:

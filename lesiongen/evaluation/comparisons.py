@@ -1,17 +1,17 @@
 """Paired comparisons of the conditions on the same test lesions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.metrics import Resamples, balanced_accuracy, lesion_confusions, resampled_scores
+from lesiongen.records.evaluation import Comparison, Condition
 from lesiongen.seeds import derive_seed
 
 __all__ = ["FAMILY", "compare_conditions", "holm", "permutation_p_value"]
 
-FAMILY = (("both", "real"), ("synthetic", "real"))
+FAMILY: tuple[tuple[Condition, Condition], ...] = (("both", "real"), ("synthetic", "real"))
 """The comparisons, declared before any result is seen: Holm's correction is over exactly these."""
 
 BLOCK = 1000
@@ -19,14 +19,14 @@ BLOCK = 1000
 
 def compare_conditions(
     labels: NDArray[np.int64],
-    predictions: Mapping[str, NDArray[np.int64]],
+    predictions: Mapping[Condition, NDArray[np.int64]],
     classes: int,
     resamples: Resamples,
     *,
     permutations: int,
     alpha: float,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> tuple[Comparison, ...]:
     """Compares balanced accuracies over `FAMILY`: paired permutation tests with Holm's correction.
 
     Args:
@@ -38,7 +38,7 @@ def compare_conditions(
         alpha: Significance level of the corrected p-value.
         seed: Seed of the permutations.
     """
-    results: list[dict[str, Any]] = []
+    results = []
     for first, second in FAMILY:
         terms = _lesion_terms(labels, predictions[first], predictions[second], resamples.lesions)
         per_seed = [
@@ -47,20 +47,22 @@ def compare_conditions(
         ]
         low, high = resamples.interval(_resampled_difference(labels, predictions, (first, second), classes, resamples))
         results.append(
-            {
-                "name": f"{first} vs {second}",
-                "metric": "balanced_accuracy",
-                "difference": float(terms.sum()),
-                "low": low,
-                "high": high,
-                "p_value": permutation_p_value(terms, permutations, derive_seed(seed, first, second)),
-                "per_seed": per_seed,
-                "spread": float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None,
-            }
+            Comparison(
+                name=f"{first} vs {second}",
+                metric="balanced_accuracy",
+                difference=float(terms.sum()),
+                low=low,
+                high=high,
+                p_value=permutation_p_value(terms, permutations, derive_seed(seed, first, second)),
+                per_seed=tuple(per_seed),
+                spread=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None,
+            )
         )
-    for result, corrected in zip(results, holm([result["p_value"] for result in results]), strict=True):
-        result |= {"p_holm": corrected, "significant": corrected < alpha, "family": len(FAMILY)}
-    return results
+    corrected = holm([1.0 if result.p_value is None else result.p_value for result in results])
+    return tuple(
+        result.changed(p_holm=p, significant=p < alpha, family=len(FAMILY))
+        for result, p in zip(results, corrected, strict=True)
+    )
 
 
 def permutation_p_value(terms: NDArray[np.float64], permutations: int, seed: int) -> float:
@@ -110,8 +112,8 @@ def _lesion_terms(
 
 def _resampled_difference(
     labels: NDArray[np.int64],
-    predictions: Mapping[str, NDArray[np.int64]],
-    pair: tuple[str, str],
+    predictions: Mapping[Condition, NDArray[np.int64]],
+    pair: tuple[Condition, Condition],
     classes: int,
     resamples: Resamples,
 ) -> NDArray[np.float64]:

@@ -1,15 +1,12 @@
 """Settings of an evaluation."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from lesiongen.config import StageConfig
+from lesiongen.dataset.subgroups import Subgroup
 from lesiongen.names import Name
 
 __all__ = ["EvaluateConfig"]
-
-SubgroupColumn = Literal["sex", "age_band", "site", "skin_tone", "measured_tone", "image_type", "device"]
 
 
 class EvaluateConfig(StageConfig):
@@ -50,7 +47,7 @@ class EvaluateConfig(StageConfig):
     checks: int = Field(8, ge=1)
     mix: float = Field(0.5, gt=0, lt=1)
     mix_until: float = Field(0.5, gt=0, le=1)
-    subgroups: tuple[SubgroupColumn, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
+    subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     min_group: int = Field(20, ge=1)
     min_test: int = Field(20, ge=2)
     bootstrap: int = Field(1000, ge=100)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.images import LabelledImages
+from lesiongen.records.evaluation import Drift, DriftedColumn
 
 __all__ = ["measure_drift", "properties"]
 
@@ -42,7 +43,7 @@ def _pixel_properties(images: NDArray[np.uint8]) -> dict[str, list[float]]:
     return columns
 
 
-def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) -> dict[str, Any]:
+def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) -> Drift:
     """Compares two tables of `properties` and saves evidently's own report.
 
     Args:
@@ -64,14 +65,17 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
         if name is not None:
             method = CATEGORICAL_METHOD if name in CATEGORICAL else NUMERIC_METHOD
             distance = float(metric["value"])
-            columns.append({"column": name, "method": method, "distance": distance, "drifted": distance >= THRESHOLD})
-    return {
-        "tool": "evidently",
-        "threshold": THRESHOLD,
-        "columns": sorted(columns, key=lambda column: -column["distance"]),
-        "share_drifted": float(np.mean([column["drifted"] for column in columns])),
-        "absent": absent,
-    }
+            columns.append(
+                (-distance, DriftedColumn(column=name, method=method, distance=distance, drifted=distance >= THRESHOLD))
+            )
+    ordered = [column for _, column in sorted(columns, key=lambda pair: pair[0])]
+    return Drift(
+        tool="evidently",
+        threshold=THRESHOLD,
+        columns=tuple(ordered),
+        share_drifted=float(np.mean([column.drifted for column in ordered])),
+        absent=tuple(absent),
+    )
 
 
 def _harmless(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """How far the synthetic images are from the real ones, in the features of a named network."""
 
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from lesiongen.records.evaluation import ClassDistance, FeatureDistances, Fidelity
 from lesiongen.seeds import derive_seed
 
 __all__ = ["compare_features", "fidelity", "manifold_scores"]
@@ -32,7 +32,7 @@ def fidelity(
     *,
     extractor: str,
     seed: int,
-) -> dict[str, Any]:
+) -> Fidelity:
     """Compares the synthetic images, and for scale the held-out real ones, with the real training images.
 
     Args:
@@ -44,38 +44,35 @@ def fidelity(
         extractor: What the features are, in words.
         seed: Seed of the subsets.
     """
-    by_class: dict[str, dict[str, Any]] = {}
+    by_class = {}
     for number, name in enumerate(classes):
         mine = real[labels[0] == number], synthetic[labels[1] == number]
-        by_class[name] = {"n_real": len(mine[0]), "n_synthetic": len(mine[1]), "kid": None}
-        if min(map(len, mine)) >= MIN_ROWS:
-            by_class[name]["kid"] = _kid(*mine, derive_seed(seed, "kid", name))[0]
-    return {
-        "extractor": extractor,
-        "neighbours": NEIGHBOURS,
-        "synthetic": compare_features(real, synthetic, seed),
-        "held_out_real": compare_features(real, held_out, seed),
-        "per_class": by_class,
-    }
+        enough = min(map(len, mine)) >= MIN_ROWS
+        kid = _kid(*mine, derive_seed(seed, "kid", name))[0] if enough else None
+        by_class[name] = ClassDistance(n_real=len(mine[0]), n_synthetic=len(mine[1]), kid=kid)
+    return Fidelity(
+        extractor=extractor,
+        neighbours=NEIGHBOURS,
+        synthetic=compare_features(real, synthetic, seed),
+        held_out_real=compare_features(real, held_out, seed),
+        per_class=by_class,
+    )
 
 
-def compare_features(real: Features, other: Features, seed: int) -> dict[str, Any]:
+def compare_features(real: Features, other: Features, seed: int) -> FeatureDistances:
     """Returns KID, the Fréchet distance, precision, recall, density and coverage, with both counts.
 
     At most 5,000 images of each side are used, drawn with the seed. None stands where there are too few images.
     """
     real, other = _at_most(real, seed, "real"), _at_most(other, seed, "other")
-    scores: dict[str, Any] = {"n_real": len(real), "n_fake": len(other)}
+    counts = {"n_real": len(real), "n_fake": len(other)}
     if min(len(real), len(other)) < MIN_ROWS:
-        names = ("kid", "kid_spread", "frechet_distance", "precision", "recall", "density", "coverage")
-        return scores | dict.fromkeys(names)
+        return FeatureDistances(**counts)
     kid, spread = _kid(real, other, derive_seed(seed, "kid"))
-    return scores | {
-        "kid": kid,
-        "kid_spread": spread,
-        "frechet_distance": _frechet_distance(real, other),
-        **manifold_scores(real, other),
-    }
+    distance = _frechet_distance(real, other)
+    return FeatureDistances(
+        **counts, kid=kid, kid_spread=spread, frechet_distance=distance, **manifold_scores(real, other)
+    )
 
 
 def manifold_scores(real: Features, other: Features, neighbours: int = NEIGHBOURS) -> dict[str, float]:

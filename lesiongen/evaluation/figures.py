@@ -13,6 +13,7 @@ from lesiongen.evaluation.images import LabelledImages, pictures
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.memorisation import Neighbours
 from lesiongen.imaging import contact_sheet
+from lesiongen.records.evaluation import ClassRecall, Condition, ConditionScores
 from lesiongen.reporting import figure_picture
 
 __all__ = [
@@ -33,14 +34,15 @@ RELIABILITY_BINS = 10
 TILE = 96
 
 
-def recall_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Image.Image:
+def recall_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
     """Draws the balanced accuracy and each class's recall of every condition, with intervals."""
     rows = ["balanced accuracy", *classes]
     figure = Figure(figsize=(7.2, 0.55 * len(rows) + 1.0))
     axes = figure.subplots()
     for number, (condition, scores) in enumerate(utility.items()):
-        entries = [{**scores["balanced_accuracy"], "recall": scores["balanced_accuracy"]["mean"]}]
-        entries += [scores["per_class"][name] for name in classes]
+        mean = scores.balanced_accuracy
+        entries = [ClassRecall(recall=mean.mean, low=mean.low, high=mean.high)]
+        entries += [scores.per_class[name] for name in classes]
         places = np.arange(len(rows)) + 0.22 * (number - (len(utility) - 1) / 2)
         _intervals(axes, entries, places, COLOURS[condition], condition)
     axes.set_yticks(range(len(rows)), _shown(rows), **AS_IT_STANDS)
@@ -61,21 +63,21 @@ def _shown(names: Sequence[str]) -> list[str]:
     return [f"{line[: LONGEST_NAME - 1]}…" if len(line) > LONGEST_NAME else line for line in lines]
 
 
-def _intervals(axes: Axes, entries: Sequence[Mapping[str, Any]], places: NDArray[Any], colour: str, label: str) -> None:
-    shown = [k for k, entry in enumerate(entries) if entry["recall"] is not None]
-    values = np.array([entries[k]["recall"] for k in shown])
-    bounds = np.array([[entries[k][side] for k in shown] for side in ("low", "high")], dtype=float)
+def _intervals(axes: Axes, entries: Sequence[ClassRecall], places: NDArray[Any], colour: str, label: str) -> None:
+    shown = [k for k, entry in enumerate(entries) if entry.recall is not None]
+    values = np.array([entries[k].recall for k in shown], dtype=float)
+    bounds = np.array([[entries[k].low for k in shown], [entries[k].high for k in shown]], dtype=float)
     errors = np.abs(bounds - values)
     axes.errorbar(values, places[shown], xerr=errors, fmt="o", color=colour, label=label, capsize=2, markersize=5)
 
 
-def confusion_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Image.Image:
+def confusion_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
     """Draws the confusion matrices, each row as shares of the true class, means over the seeds."""
     side = 0.42 * len(classes) + 0.6 + 0.08 * max(8, *map(len, _shown(classes)))
     figure = Figure(figsize=(side * len(utility), side + 0.4), layout="constrained")
     panels = figure.subplots(1, len(utility), squeeze=False)[0]
     for axes, (condition, scores) in zip(panels, utility.items(), strict=True):
-        counts = np.array(scores["confusion"])
+        counts = np.array(scores.confusion)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), share in np.ndenumerate(shares):
@@ -89,7 +91,9 @@ def confusion_picture(utility: Mapping[str, Any], classes: Sequence[str]) -> Ima
     return figure_picture(figure)
 
 
-def calibration_picture(labels: NDArray[np.int64], probabilities: Mapping[str, NDArray[np.float32]]) -> Image.Image:
+def calibration_picture(
+    labels: NDArray[np.int64], probabilities: Mapping[Condition, NDArray[np.float32]]
+) -> Image.Image:
     """Draws, for each condition, the share of right predictions over the stated confidence (all seeds together)."""
     figure = Figure(figsize=(4.2, 4.0), layout="constrained")
     axes = figure.subplots()

@@ -9,17 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.dataset import Dataset, Sample, age_bands, groups
+from lesiongen.dataset import Dataset, Sample, groups
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, subgroups_of
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
 from lesiongen.progress import progress
 
 __all__ = ["LabelledImages", "class_names", "load_images", "pictures"]
 
-COLUMNS = (
-    "image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "age", "sex", "site", "skin_tone",
-    "measured_tone", "image_type", "device",
-)  # fmt: skip
+COLUMNS = ("image_id", "diagnosis", "lesion_id", "patient_id", "case_id", *SUBGROUP_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class LabelledImages:
     Attributes:
         images: [n, size, size, 3], bytes.
         labels: [n], the positions of the diagnoses in the list of classes.
-        table: One row for each image: what is known of it, and ``age_band``.
+        table: One row for each image: its ids, its diagnosis and its subgroups.
     """
 
     images: NDArray[np.uint8]
@@ -92,7 +90,7 @@ def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], siz
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in table["diagnosis"]], dtype=np.int64)
-    return LabelledImages(images, labels, table.assign(age_band=age_bands(table["age"])))
+    return LabelledImages(images, labels, table.assign(**subgroups_of(table)))
 
 
 def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:

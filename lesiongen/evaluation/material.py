@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from lesiongen.dataset import DIAGNOSES, Dataset
 from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
+from lesiongen.records.evaluation import Counts, PartCounts
 
 __all__ = ["Material", "load_material"]
 
@@ -30,14 +30,20 @@ class Material:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> Counts:
         """Images of each class in each part, lesions of the test split, and validation and test images left out."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test, "synthetic": self.synthetic}
-        return {
-            **{name: {"n": len(part), "per_class": part.count(self.classes)} for name, part in parts.items()},
-            "test_lesions": len(np.unique(self.test.lesions)),
-            **{f"{name}_excluded": number for name, number in self.excluded.items()},
-        }
+        return Counts(
+            train=self._count(self.train),
+            validation=self._count(self.validation),
+            test=self._count(self.test),
+            synthetic=self._count(self.synthetic),
+            test_lesions=len(np.unique(self.test.lesions)),
+            validation_excluded=self.excluded["validation"],
+            test_excluded=self.excluded["test"],
+        )
+
+    def _count(self, part: LabelledImages) -> PartCounts:
+        return PartCounts(n=len(part), per_class={name: count for name, count in part.count(self.classes).items()})
 
 
 def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> Material:

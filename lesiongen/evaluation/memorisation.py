@@ -1,15 +1,15 @@
 """Near copies of training images among the synthetic ones, by a threshold that real images have set."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.imaging import nearest
+from lesiongen.records.evaluation import Memorisation, NearestPair
 
-__all__ = ["Neighbours", "find_copies", "nearest_pairs", "nearest_training_images"]
+__all__ = ["Neighbours", "copy_threshold", "find_copies", "nearest_pairs", "nearest_training_images"]
 
 THUMBNAIL = 16
 COMPONENTS = 64
@@ -71,12 +71,17 @@ def _nearest_turned(describe: _Descriptor, references: NDArray[np.float32], imag
     return Neighbours(rows[best, each], similarity[best, each])
 
 
+def copy_threshold(held_out: Neighbours, percentile: float) -> float:
+    """Returns the similarity that a percentile of the held-out real images stays below."""
+    return float(np.percentile(held_out.similarity, percentile))
+
+
 def find_copies(
     synthetic: Neighbours,
     held_out: Neighbours,
     ids: tuple[list[str], list[str]],
     percentile: float,
-) -> dict[str, Any]:
+) -> Memorisation:
     """Marks the synthetic images that are nearer to a training image than held-out real images are.
 
     Held-out images share no lesion with the training images (the split sees to it), so their similarities show what
@@ -88,32 +93,30 @@ def find_copies(
         ids: Image ids of the synthetic and of the training images.
         percentile: The threshold is this percentile of the held-out similarities.
     """
-    threshold = float(np.percentile(held_out.similarity, percentile))
+    threshold = copy_threshold(held_out, percentile)
     above = synthetic.similarity > threshold
     pairs = nearest_pairs(synthetic, ids, threshold)
     order = np.argsort(-synthetic.similarity, kind="stable")[:SHOWN]
-    return {
-        "method": (
+    return Memorisation(
+        method=(
             f"correlation of up to {COMPONENTS} whitened principal components of {THUMBNAIL}-pixel colour "
             "thumbnails, best of eight turns and mirrorings"
         ),
-        "threshold": threshold,
-        "percentile": percentile,
-        "expected_share": 1 - percentile / 100,
-        "share_above": float(above.mean()),
-        "n_above": int(above.sum()),
-        "n_synthetic": len(above),
-        "n_held_out": len(held_out.similarity),
-        "calibrated": len(held_out.similarity) >= MIN_HELD_OUT,
-        "synthetic_quantiles": _quantiles(synthetic.similarity),
-        "held_out_quantiles": _quantiles(held_out.similarity),
-        "nearest_pairs": [pairs[k] for k in order.tolist()],
-    }
+        threshold=threshold,
+        percentile=percentile,
+        expected_share=1 - percentile / 100,
+        share_above=float(above.mean()),
+        n_above=int(above.sum()),
+        n_synthetic=len(above),
+        n_held_out=len(held_out.similarity),
+        calibrated=len(held_out.similarity) >= MIN_HELD_OUT,
+        synthetic_quantiles=_quantiles(synthetic.similarity),
+        held_out_quantiles=_quantiles(held_out.similarity),
+        nearest_pairs=tuple(pairs[k] for k in order.tolist()),
+    )
 
 
-def nearest_pairs(
-    synthetic: Neighbours, ids: tuple[list[str], list[str]], threshold: float
-) -> list[dict[str, str | float | bool]]:
+def nearest_pairs(synthetic: Neighbours, ids: tuple[list[str], list[str]], threshold: float) -> list[NearestPair]:
     """Names the nearest training image of every synthetic image, and whether it is nearer than the threshold.
 
     Args:
@@ -122,14 +125,14 @@ def nearest_pairs(
         threshold: Similarity above which a synthetic image counts as a near copy.
 
     Returns:
-        One entry for each synthetic image, in their order: ``synthetic``, ``train``, ``similarity``, ``above``.
+        One pair for each synthetic image, in their order.
     """
     found = zip(ids[0], synthetic.rows.tolist(), synthetic.similarity.tolist(), strict=True)
     return [
-        {"synthetic": name, "train": ids[1][row], "similarity": similarity, "above": similarity > threshold}
+        NearestPair(synthetic=name, train=ids[1][row], similarity=similarity, above=similarity > threshold)
         for name, row, similarity in found
     ]
 
 
-def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:
+def _quantiles(values: NDArray[np.float32]) -> dict[str, float | None]:
     return {f"p{q}": float(np.percentile(values, q)) for q in (5, 50, 95, 99)}

@@ -1,6 +1,7 @@
 """Scores of predictions and their uncertainty over the lesions of the test split."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from lesiongen.records.evaluation import Calibration, ClassRecall, Score
+
 __all__ = [
+    "PlainScores",
     "Resamples",
     "balanced_accuracy",
     "calibration",
@@ -100,9 +104,28 @@ def mean_where(values: Floats, present: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0))
 
 
+@dataclass(frozen=True)
+class PlainScores:
+    """Scores of the classifiers of one condition over all test images.
+
+    Attributes:
+        accuracy: Share of the images that are predicted rightly.
+        balanced_accuracy: Mean recall over the classes that were tested.
+        macro_f1: Mean F1 over the same classes.
+        per_class: Recall of each class, by its name.
+        confusion: Mean counts over the seeds [classes][classes], true classes in rows.
+    """
+
+    accuracy: Score
+    balanced_accuracy: Score
+    macro_f1: Score
+    per_class: dict[str, ClassRecall]
+    confusion: tuple[tuple[float, ...], ...]
+
+
 def condition_scores(
     labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: tuple[str, ...], resamples: Resamples
-) -> dict[str, Any]:
+) -> PlainScores:
     """Scores the classifiers of one condition, with intervals over resampled lesions.
 
     Args:
@@ -110,26 +133,21 @@ def condition_scores(
         predictions: [seeds, n].
         classes: Names of the classes.
         resamples: Resamples of the test lesions.
-
-    Returns:
-        ``accuracy``, ``balanced_accuracy``, ``macro_f1``: mean over the seeds, low, high, per_seed, spread (the
-        standard deviation over seeds); ``per_class``: recall, n, low, high; ``confusion``: mean counts.
     """
     number = len(classes)
     per_lesion = np.stack([lesion_confusions(labels, row, resamples.lesions, number) for row in predictions])
     plain = scores_of_confusion(per_lesion.sum(axis=1))
     resampled = [resampled_scores(counts, resamples) for counts in per_lesion]
-    scores: dict[str, Any] = {
-        name: _summary(plain[name], np.mean([part[name] for part in resampled], axis=0), resamples)
-        for name in ("accuracy", "balanced_accuracy", "macro_f1")
-    }
-    recalls = np.mean([part["recall"] for part in resampled], axis=0)
-    scores["per_class"] = {
-        name: _class_summary(plain["recall"][:, k], recalls[:, k], int((labels == k).sum()), resamples)
+    means = {name: np.mean([part[name] for part in resampled], axis=0) for name in plain}
+    accuracy, balanced, f1 = (
+        _summary(plain[name], means[name], resamples) for name in ("accuracy", "balanced_accuracy", "macro_f1")
+    )
+    recalls = {
+        name: _class_summary(plain["recall"][:, k], means["recall"][:, k], int((labels == k).sum()), resamples)
         for k, name in enumerate(classes)
     }
-    scores["confusion"] = per_lesion.sum(axis=1).mean(axis=0).tolist()
-    return scores
+    confusion = tuple(map(tuple, per_lesion.sum(axis=1).mean(axis=0).tolist()))
+    return PlainScores(accuracy, balanced, f1, recalls, confusion)
 
 
 def resampled_scores(per_lesion: Counts, resamples: Resamples) -> Mapping[str, Floats]:
@@ -139,23 +157,18 @@ def resampled_scores(per_lesion: Counts, resamples: Resamples) -> Mapping[str, F
     return scores_of_confusion(drawn.reshape(-1, classes, classes))
 
 
-def _summary(per_seed: Floats, resampled: Floats, resamples: Resamples) -> dict[str, Any]:
+def _summary(per_seed: Floats, resampled: Floats, resamples: Resamples) -> Score:
     low, high = resamples.interval(resampled)
-    return {
-        "mean": float(per_seed.mean()),
-        "low": low,
-        "high": high,
-        "per_seed": per_seed.tolist(),
-        "spread": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None,
-    }
+    spread = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None
+    return Score(mean=float(per_seed.mean()), low=low, high=high, per_seed=tuple(per_seed.tolist()), spread=spread)
 
 
-def _class_summary(per_seed: Floats, resampled: Floats, n: int, resamples: Resamples) -> dict[str, Any]:
+def _class_summary(per_seed: Floats, resampled: Floats, n: int, resamples: Resamples) -> ClassRecall:
     low, high = resamples.interval(resampled)
-    return {"recall": float(per_seed.mean()) if n else None, "n": n, "low": low, "high": high}
+    return ClassRecall(recall=float(per_seed.mean()) if n else None, n=n, low=low, high=high)
 
 
-def calibration(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, float]:
+def calibration(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Calibration:
     """Brier score (summed over the classes) and expected calibration error (15 bins), means over the seeds.
 
     Args:
@@ -170,4 +183,4 @@ def calibration(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
         for seed in probabilities
     ]
     brier = float(((probabilities - truth) ** 2).sum(axis=-1).mean())
-    return {"brier": brier, "ece": float(np.mean(errors))}
+    return Calibration(brier=brier, ece=float(np.mean(errors)))

@@ -1,36 +1,35 @@
 """What is done, in words: part of evaluation.json and of the report."""
 
-from typing import Any
-
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.records.evaluation import MixProtocol, Protocol
 
 __all__ = ["describe_protocol"]
 
 
-def describe_protocol(config: EvaluateConfig) -> dict[str, Any]:
+def describe_protocol(config: EvaluateConfig) -> Protocol:
     """Describes how the classifiers are trained, picked, tested and compared."""
-    return {
-        "training": (
+    return Protocol(
+        training=(
             f"Every condition takes {config.steps} steps of {config.batch_size} images, drawn evenly over the "
             "diagnoses, turned, mirrored and recoloured at random, and starts from the same weights for the same seed."
         ),
-        "selection": "The best of the checked states by balanced accuracy on the real validation split is kept.",
-        "test": "Only the real test split is tested on; its lesions and patients are in no other split.",
-        "both": {
-            "synthetic_share": config.mix,
-            "until": config.mix_until,
-            "meaning": (
+        selection="The best of the checked states by balanced accuracy on the real validation split is kept.",
+        test="Only the real test split is tested on; its lesions and patients are in no other split.",
+        both=MixProtocol(
+            synthetic_share=config.mix,
+            until=config.mix_until,
+            meaning=(
                 f"In the condition both, {config.mix:.0%} of each batch is synthetic during the first "
                 f"{config.mix_until:.0%} of the steps; the rest of the batches is real."
             ),
-        },
-        "intervals": (
+        ),
+        intervals=(
             f"Intervals are {config.confidence:.0%} percentile intervals over {config.bootstrap:,} resamples of the "
             f"test lesions, of means over {config.seeds} classifiers."
         ),
-        "tests": (
+        tests=(
             f"Tests are two-sided paired permutation tests over the test lesions, {config.permutations:,} permutations "
             "each, on predictions averaged over the classifiers, with Holm's correction over a family declared "
             f"beforehand; below {config.alpha:g} a difference counts as significant."
         ),
-    }
+    )

@@ -1,29 +1,29 @@
 """The page that a person reads: what came out, how sure it is, and the pictures behind it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from PIL import Image
 
 from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.verdict import verdict
+from lesiongen.records.evaluation import ClassRecall, Comparison, EvaluationRecord, Score, SubgroupScore
+from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 
 __all__ = ["build_page"]
 
-Evaluation = Mapping[str, Any]
 Pictures = Mapping[str, Image.Image]
 
 
-def build_page(evaluation: Evaluation, pictures: Pictures) -> Page:
+def build_page(evaluation: EvaluationRecord, pictures: Pictures) -> Page:
     """Builds the report of an evaluation from the content of evaluation.json and the pictures."""
-    counts = evaluation["counts"]
+    counts = evaluation.counts
     subtitle = (
-        f"Tested on {counts['test']['n']} real images of {counts['test_lesions']} lesions that no training has seen; "
-        f"{counts['train']['n']} real and {counts['synthetic']['n']} synthetic training images."
+        f"Tested on {counts.test.n} real images of {counts.test_lesions} lesions that no training has seen; "
+        f"{counts.train.n} real and {counts.synthetic.n} synthetic training images."
     )
-    page = Page(f"Evaluation: {evaluation['name']}", subtitle)
-    parts: tuple[tuple[str, Callable[[Evaluation, Pictures], list[Block]]], ...] = (
+    page = Page(f"Evaluation: {evaluation.name}", subtitle)
+    parts: tuple[tuple[str, Callable[[EvaluationRecord, Pictures], list[Block]]], ...] = (
         ("Summary", _summary),
         ("The synthetic images", _samples),
         ("Use for a classifier", _utility),
@@ -40,35 +40,31 @@ def build_page(evaluation: Evaluation, pictures: Pictures) -> Page:
     return page
 
 
-def _summary(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    utility = evaluation["utility"]
-    facts = {
-        f"balanced accuracy, {name}": utility[name]["balanced_accuracy"]["mean"]
-        for name in ("real", "synthetic", "both")
+def _summary(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    facts: dict[str, str | float | None] = {
+        f"balanced accuracy, {name}": scores.balanced_accuracy.mean for name, scores in evaluation.utility.items()
     }
-    facts["near copies"] = f"{evaluation['memorisation']['share_above']:.1%}"
-    facts["diagnosis recognised"] = f"{evaluation['class_agreement']['agreement']:.0%}"
+    facts["near copies"] = number(evaluation.memorisation.share_above, ".1%")
+    facts["diagnosis recognised"] = number(evaluation.class_agreement.agreement, ".0%")
     callouts: list[Block] = [Callout(finding.kind, finding.text) for finding in verdict(evaluation)]
-    return [Facts(facts), *callouts, *(Callout("info", note) for note in evaluation["notes"])]
+    return [Facts(facts), *callouts, *(Callout("info", note) for note in evaluation.notes)]
 
 
-def _samples(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    agreement = evaluation["class_agreement"]
+def _samples(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    agreement = evaluation.class_agreement
     shown = (
         "beside real training images"
-        if evaluation["config"]["allow_real_images"]
+        if evaluation.config.get("allow_real_images")
         else "alone; real images are left out"
     )
-    rows = [
-        (name, diagnosis_phrase(name), entry["n"], entry["agreement"]) for name, entry in agreement["per_class"].items()
-    ]
+    rows = [(name, diagnosis_phrase(name), entry.n, entry.agreement) for name, entry in agreement.per_class.items()]
     return [
         Picture(
             pictures["samples"], "Synthetic images of each diagnosis", f"Synthetic images, class by class, {shown}."
         ),
         Text(
-            f"The diagnosis asked for was recognised in {agreement['agreement']:.0%} of {agreement['n']} "
-            f"synthetic images by {agreement['classifier']}; chance is {agreement['chance']:.0%}. "
+            f"The diagnosis asked for was recognised in {number(agreement.agreement, '.0%')} of {agreement.n} "
+            f"synthetic images by {agreement.classifier}; chance is {number(agreement.chance, '.0%')}. "
             "The classifier errs on real images too."
         ),
         Table(
@@ -77,25 +73,24 @@ def _samples(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _utility(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
+def _utility(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
     rows = []
-    for name, scores in evaluation["utility"].items():
-        cells = [_interval(scores[metric]) for metric in ("balanced_accuracy", "accuracy", "macro_f1")]
-        rows.append((name, *cells, scores["balanced_accuracy"]["spread"]))
-    protocol = evaluation["protocol"]
-    how = [protocol[part] for part in ("training", "selection", "test", "intervals", "tests")]
-    how.insert(1, protocol["both"]["meaning"])
+    for name, scores in evaluation.utility.items():
+        cells = [_interval(score.mean, score) for score in (scores.balanced_accuracy, scores.accuracy, scores.macro_f1)]
+        rows.append((name, *cells, scores.balanced_accuracy.spread))
+    made = evaluation.protocol
+    how = [made.training, made.both.meaning, made.selection, made.test, made.intervals, made.tests]
     tests = [
         (
-            entry["name"],
-            entry["difference"],
+            entry.name,
+            entry.difference,
             _range(entry),
-            entry["spread"],
-            entry["p_value"],
-            entry["p_holm"],
-            entry["significant"],
+            entry.spread,
+            entry.p_value,
+            entry.p_holm,
+            entry.significant,
         )
-        for entry in evaluation["comparisons"]
+        for entry in evaluation.comparisons
     ]
     return [
         Table(
@@ -118,40 +113,38 @@ def _utility(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _by_class(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    utility = evaluation["utility"]
+def _by_class(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    utility = evaluation.utility
     rows = []
-    for name in evaluation["classes"]:
-        entries = {condition: scores["per_class"][name] for condition, scores in utility.items()}
-        cells = [_interval(entry, "recall") for entry in entries.values()]
-        rows.append((name, diagnosis_phrase(name), entries["real"]["n"], *cells))
+    for name in evaluation.classes:
+        entries = {condition: scores.per_class[name] for condition, scores in utility.items()}
+        cells = [_interval(entry.recall, entry) for entry in entries.values()]
+        rows.append((name, diagnosis_phrase(name), entries["real"].n, *cells))
     heads = ("class", "diagnosis", "test images", *(f"recall, {condition}" for condition in utility))
     return [Table(heads, rows, "Recall of each diagnosis")]
 
 
-def _subgroups(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    utility = evaluation["utility"]
-    if not utility["real"]["subgroups"]:
+def _subgroups(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    utility, real = evaluation.utility, evaluation.scores("real")
+    if not real.subgroups:
         return [Text("The test images name no group of patients.")]
     found = {
-        name: {(entry["column"], entry["group"]): entry for entry in scores["subgroups"]}
-        for name, scores in utility.items()
+        name: {(entry.column, entry.group): entry for entry in scores.subgroups} for name, scores in utility.items()
     }
     rows = []
-    for entry in utility["real"]["subgroups"]:
-        key = entry["column"], entry["group"]
-        cells = [_interval(groups[key], "recall") for groups in found.values()]
-        small = "too small" if entry["too_small"] else ""
-        rows.append((entry["column"].replace("_", " "), entry["group"], entry["n"], entry["lesions"], *cells, small))
+    for entry in real.subgroups:
+        same = [groups[entry.column, entry.group] for groups in found.values()]
+        cells = [_interval(each.recall, each) for each in same]
+        small = "too small" if entry.too_small else ""
+        rows.append((entry.column.replace("_", " "), entry.group, entry.n, entry.lesions, *cells, small))
     heads = ("by", "group", "images", "lesions", *(f"recall, {condition}" for condition in utility), "")
     gaps = [
-        (column.replace("_", " "), *(scores["gaps"].get(column) for scores in utility.values()))
-        for column in utility["real"]["gaps"]
+        (column.replace("_", " "), *(scores.gaps.get(column) for scores in utility.values())) for column in real.gaps
     ]
     text = (
         "Recall is the mean over the diagnoses with at least five images in the group. The groups are sorted by the "
         "recall of the classifier of real images, the worst first. The worst of many groups looks bad by chance too: "
-        f"read its interval. Groups of fewer than {evaluation['config']['min_group']} images are marked, not hidden."
+        f"read its interval. Groups of fewer than {evaluation.config.get('min_group')} images are marked, not hidden."
     )
     return [
         Text(text),
@@ -160,17 +153,17 @@ def _subgroups(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _memorisation(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    found = evaluation["memorisation"]
-    rows = [(pair["synthetic"], pair["train"], pair["similarity"], pair["above"]) for pair in found["nearest_pairs"]]
+def _memorisation(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    found = evaluation.memorisation
+    rows = [(pair.synthetic, pair.train, pair.similarity, pair.above) for pair in found.nearest_pairs]
     text = (
-        f"Similarity is {found['method']}. The threshold {found['threshold']:.3f} is the {found['percentile']:g}th "
-        f"percentile of the similarities of {found['n_held_out']} held-out real images to their nearest training "
-        f"image, so that {found['expected_share']:.0%} above it are expected without any copying; "
-        f"{found['n_above']} of {found['n_synthetic']} synthetic images are."
+        f"Similarity is {found.method}. The threshold {number(found.threshold)} is the "
+        f"{number(found.percentile, 'g')}th percentile of the similarities of {found.n_held_out} held-out real images "
+        f"to their nearest training image, so that {number(found.expected_share, '.0%')} above it are expected "
+        f"without any copying; {found.n_above} of {found.n_synthetic} synthetic images are."
     )
     blocks: list[Block] = [Text(text)]
-    if not found["calibrated"]:
+    if not found.calibrated:
         blocks.append(Callout("warning", "Too few held-out images for a firm threshold: fewer than 100."))
     return [
         *blocks,
@@ -184,19 +177,26 @@ def _memorisation(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _fidelity(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    found = evaluation["fidelity"]
-    names = ("kid", "frechet_distance", "precision", "recall", "density", "coverage")
+def _fidelity(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    found = evaluation.fidelity
     rows = [
-        (label, scores["n_fake"], scores["n_real"], *(scores[name] for name in names))
-        for label, scores in (("synthetic", found["synthetic"]), ("held-out real", found["held_out_real"]))
+        (
+            label,
+            scores.n_fake,
+            scores.n_real,
+            scores.kid,
+            scores.frechet_distance,
+            scores.precision,
+            scores.recall,
+            scores.density,
+            scores.coverage,
+        )
+        for label, scores in (("synthetic", found.synthetic), ("held-out real", found.held_out_real))
     ]
-    per_class = [
-        (name, entry["n_synthetic"], entry["n_real"], entry["kid"]) for name, entry in found["per_class"].items()
-    ]
+    per_class = [(name, entry.n_synthetic, entry.n_real, entry.kid) for name, entry in found.per_class.items()]
     return [
         Text(
-            f"Distances to the real training images in the {found['extractor']}. They depend on that network and on "
+            f"Distances to the real training images in the {found.extractor}. They depend on that network and on "
             "the numbers of images and are not comparable with values in papers; the held-out "
             "real images give the scale."
         ),
@@ -207,36 +207,30 @@ def _fidelity(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _calibration(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    rows = [
-        (name, scores["calibration"]["brier"], scores["calibration"]["ece"])
-        for name, scores in evaluation["utility"].items()
-    ]
+def _calibration(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    rows = [(name, scores.calibration.brier, scores.calibration.ece) for name, scores in evaluation.utility.items()]
     return [
         Table(("trained on", "Brier score", "expected calibration error"), rows, "Lower is better"),
         Picture(pictures["calibration"], "Share of right predictions over stated confidence"),
     ]
 
 
-def _drift(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    found = evaluation["drift"]
-    rows = [
-        (entry["column"].replace("_", " "), entry["method"], entry["distance"], entry["drifted"])
-        for entry in found["columns"]
-    ]
+def _drift(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    found = evaluation.drift
+    rows = [(entry.column.replace("_", " "), entry.method, entry.distance, entry.drifted) for entry in found.columns]
     text = (
-        f"Properties of the synthetic images against those of the real training images, by {found['tool']}; from a "
-        f"distance of {found['threshold']} on, a property counts as drifted. Its own report is "
+        f"Properties of the synthetic images against those of the real training images, by {found.tool}; from a "
+        f"distance of {number(found.threshold, 'g')} on, a property counts as drifted. Its own report is "
         "drift.html beside this page."
     )
-    missing = f" Not measured on both sides: {', '.join(found['absent'])}." if found["absent"] else ""
+    missing = f" Not measured on both sides: {', '.join(found.absent)}." if found.absent else ""
     return [Text(text + missing), Table(("property", "distance by", "distance", "drifted"), rows)]
 
 
-def _settings(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
-    sources = [(name, source["uri"], source["version"]) for name, source in evaluation["sources"].items()]
-    values = [(name, str(value)) for name, value in evaluation["config"].items()]
-    made = f"Made on {evaluation['created']} by LesionGen {evaluation['lesiongen_version']}."
+def _settings(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+    sources = [(name, source.uri, source.version) for name, source in evaluation.sources.items()]
+    values = [(name, str(value)) for name, value in evaluation.config.items()]
+    made = f"Made on {evaluation.created} by LesionGen {evaluation.lesiongen_version}."
     return [
         Text(made),
         Table(("images", "address", "version"), sources),
@@ -244,13 +238,11 @@ def _settings(evaluation: Evaluation, pictures: Pictures) -> list[Block]:
     ]
 
 
-def _interval(entry: Mapping[str, Any], name: str = "mean") -> str | None:
-    if entry[name] is None:
-        return None
-    return f"{entry[name]:.3f} ({_range(entry, joint='–')})"
+def _interval(value: float | None, bounds: Score | ClassRecall | SubgroupScore) -> str | None:
+    return None if value is None else f"{value:.3f} ({_range(bounds, joint='–')})"
 
 
-def _range(entry: Mapping[str, Any], joint: str = " to ") -> str:
-    if entry["low"] is None or entry["high"] is None:
+def _range(bounds: Score | ClassRecall | SubgroupScore | Comparison, joint: str = " to ") -> str:
+    if bounds.low is None or bounds.high is None:
         return "no interval"
-    return f"{entry['low']:.3f}{joint}{entry['high']:.3f}"
+    return f"{bounds.low:.3f}{joint}{bounds.high:.3f}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
-from lesiongen.errors import UsageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation.assessment import Assessment, assess
 from lesiongen.evaluation.classifier import save_classifier
 from lesiongen.evaluation.config import EvaluateConfig
@@ -18,6 +18,7 @@ from lesiongen.evaluation.material import load_material
 from lesiongen.evaluation.report import build_page
 from lesiongen.evaluation.utility import train_conditions
 from lesiongen.parallel import use_own_cores
+from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
 from lesiongen.storage import Claim, Creation, Storage, claimed, file_digest, open_storage
@@ -28,7 +29,6 @@ __all__ = ["EvaluationResult", "evaluate"]
 
 RESULT, REPORT, DRIFT, NEAREST = "evaluation.json", "report.html", "drift.html", "nearest.json"
 PICTURES = "pictures"
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EvaluationResult:
 
     reference: EvaluationReference
     report: str
-    evaluation: dict[str, Any]
+    evaluation: EvaluationRecord
 
 
 def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str) -> EvaluationResult:
@@ -63,11 +63,14 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
     """
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
-    sources = {name: {"uri": data.uri, "version": data.manifest.version} for name, data in _pair(real, synthetic)}
-    asked = _asked(config, sources)
+    sources = {"real": _source(real), "synthetic": _source(synthetic)}
+    asked = EvaluationRecord(
+        name=config.name, lesiongen_version=__version__, config=config.model_dump(mode="json"), sources=sources
+    )
     _refuse_another(storage, asked, unless_alike=True)
     storage.require_writable()
-    with claimed(storage) as claim, stage_run("evaluate", {**config.model_dump(), **sources}) as run:
+    params = {**config.model_dump(), **{name: source.model_dump() for name, source in sources.items()}}
+    with claimed(storage) as claim, stage_run("evaluate", params) as run:
         _refuse_another(storage, asked, unless_alike=claim.taken_over)
         if not storage.exists(RESULT):
             use_own_cores()
@@ -77,38 +80,34 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
         return _report(run, storage)
 
 
-def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: dict[str, Any], folder: Path) -> None:
+def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: EvaluationRecord, folder: Path) -> None:
     """Writes the whole evaluation to a folder."""
     material = load_material(config, real, synthetic)
     outcomes = train_conditions(config, material)
-    assessment = assess(config, material, outcomes, folder / DRIFT)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    evaluation: dict[str, Any] = _plain({**asked, "created": created, **assessment.evaluation})
-    best = outcomes[evaluation["best_condition"]]
-    _write(folder, evaluation, assessment)
+    dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
+    assessment = assess(config, material, outcomes, dated, folder / DRIFT)
+    evaluation = assessment.evaluation
+    best = outcomes[evaluation.best_condition]
+    _write(folder, assessment)
     save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
-    evaluation["files"] = _digests(folder)
-    text = json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / RESULT).write_text(text + "\n", encoding="utf-8")
+    whole = evaluation.changed(files=_digests(folder))
+    (folder / RESULT).write_text(whole.text(), encoding="utf-8")
 
 
-def _asked(config: EvaluateConfig, sources: dict[str, Any]) -> dict[str, Any]:
-    """Returns what evaluation.json says of how it was made: of two alike calls it says the same."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": config.name,
-        "lesiongen_version": __version__,
-        "config": config.model_dump(mode="json"),
-        "sources": sources,
-    }
+def _source(dataset: Dataset) -> Source:
+    return Source(uri=dataset.uri, version=dataset.manifest.version)
 
 
-def _refuse_another(storage: Storage, asked: dict[str, Any], *, unless_alike: bool) -> None:
-    """Refuses an output that holds an evaluation; what was asked for in the same words may be this very one."""
-    if storage.exists(RESULT):
-        there = storage.read_json(RESULT)
-        if not (unless_alike and isinstance(there, dict) and asked.items() <= there.items()):
-            raise _taken(storage)
+def _refuse_another(storage: Storage, asked: EvaluationRecord, *, unless_alike: bool) -> None:
+    """Refuses an output that holds an evaluation; one that was made in the same way may be this very one."""
+    if storage.exists(RESULT) and not (unless_alike and _holds(storage, asked)):
+        raise _taken(storage)
+
+
+def _holds(storage: Storage, asked: EvaluationRecord) -> bool:
+    with suppress(DataError):  # a file of something else
+        return read_evaluation(storage.read_bytes(RESULT), f"{storage.uri}/{RESULT}").made_as(asked)
+    return False
 
 
 def _taken(storage: Storage) -> UsageError:
@@ -130,74 +129,65 @@ def _publish(storage: Storage, folder: Path, claim: Claim) -> None:
 def _report(run: StageRun, storage: Storage) -> EvaluationResult:
     """Tells of what is published, by this call or by one that was killed before it could."""
     data = storage.read_bytes(RESULT)
-    evaluation: dict[str, Any] = json.loads(data)
+    evaluation = read_evaluation(data, f"{storage.uri}/{RESULT}")
     metrics = headline(evaluation)
     run.log_metrics(metrics)
-    for name in sorted(evaluation["files"]):
+    for name in sorted(evaluation.files):
         if name.startswith(f"{PICTURES}/"):
             with storage.fetch(name) as path:
                 run.log_picture(path, path.name)
         elif name in (REPORT, DRIFT, NEAREST):
             with storage.fetch(name) as path:
                 run.log_file(path)
-    run.log_json(evaluation, RESULT)
+    run.log_text(data.decode(), RESULT)
     reference = EvaluationReference(uri=storage.uri, version=hashlib.sha256(data).hexdigest(), metrics=metrics)
     return EvaluationResult(reference, f"{storage.uri}/{REPORT}", evaluation)
 
 
-def headline(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Picks the numbers that stand for the whole; those that are not known are left out."""
+def headline(evaluation: EvaluationRecord) -> dict[str, float]:
+    """Returns the numbers that stand for the whole; those that are not known are left out."""
     metrics: dict[str, float | None] = {}
-    for condition, scores in evaluation["utility"].items():
-        metrics[f"balanced_accuracy_{condition}"] = scores["balanced_accuracy"]["mean"]
-        metrics[f"accuracy_{condition}"] = scores["accuracy"]["mean"]
-        metrics[f"worst_group_recall_{condition}"] = (scores["worst_group"] or {}).get("recall")
-    for comparison in evaluation["comparisons"]:
-        name = comparison["name"].replace(" ", "_")
-        metrics[f"difference_{name}"] = comparison["difference"]
-        metrics[f"p_holm_{name}"] = comparison["p_holm"]
-    metrics["memorisation_share_above"] = evaluation["memorisation"]["share_above"]
-    metrics["class_agreement"] = evaluation["class_agreement"]["agreement"]
-    metrics["drift_share"] = evaluation["drift"]["share_drifted"]
-    metrics |= {name: evaluation["fidelity"]["synthetic"][name] for name in ("kid", "frechet_distance", "coverage")}
-    return {name: float(value) for name, value in metrics.items() if value is not None}
+    for condition, scores in evaluation.utility.items():
+        metrics[f"balanced_accuracy_{condition}"] = scores.balanced_accuracy.mean
+        metrics[f"accuracy_{condition}"] = scores.accuracy.mean
+        metrics[f"worst_group_recall_{condition}"] = scores.worst_group.recall if scores.worst_group else None
+    for comparison in evaluation.comparisons:
+        name = comparison.name.replace(" ", "_")
+        metrics[f"difference_{name}"] = comparison.difference
+        metrics[f"p_holm_{name}"] = comparison.p_holm
+    distances = evaluation.fidelity.synthetic
+    metrics |= {
+        "memorisation_share_above": evaluation.memorisation.share_above,
+        "class_agreement": evaluation.class_agreement.agreement,
+        "drift_share": evaluation.drift.share_drifted,
+        "kid": distances.kid,
+        "frechet_distance": distances.frechet_distance,
+        "coverage": distances.coverage,
+    }
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _pair(real: Dataset, synthetic: Dataset) -> tuple[tuple[str, Dataset], tuple[str, Dataset]]:
-    return ("real", real), ("synthetic", synthetic)
-
-
-def _about_classifier(evaluation: dict[str, Any], seed: int) -> dict[str, Any]:
-    condition = evaluation["best_condition"]
-    score = evaluation["utility"][condition]["balanced_accuracy"]["per_seed"][seed]
+def _about_classifier(evaluation: EvaluationRecord, seed: int) -> dict[str, Any]:
+    condition = evaluation.best_condition
     return {
         "trained_on": condition,
         "seed": seed,
         "preprocessing": "centre square, Lanczos to image_size, values in [0, 1]",
-        "test_balanced_accuracy": score,
-        "sources": evaluation["sources"],
-        "lesiongen_version": evaluation["lesiongen_version"],
+        "test_balanced_accuracy": evaluation.scores(condition).balanced_accuracy.per_seed[seed],
+        "sources": {name: source.model_dump() for name, source in evaluation.sources.items()},
+        "lesiongen_version": evaluation.lesiongen_version,
     }
 
 
-def _plain(value: Any) -> Any:
-    """Returns the value as JSON knows it: no NaN, no infinity."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _write(folder: Path, evaluation: dict[str, Any], assessment: Assessment) -> None:
+def _write(folder: Path, assessment: Assessment) -> None:
     (folder / PICTURES).mkdir()
     for name, picture in assessment.pictures.items():
         picture.save(folder / PICTURES / f"{name}.png")
-    nearest = json.dumps(assessment.nearest, indent=1, ensure_ascii=False, allow_nan=False)
+    nearest = json.dumps(
+        [pair.model_dump() for pair in assessment.nearest], indent=1, ensure_ascii=False, allow_nan=False
+    )
     (folder / NEAREST).write_text(nearest + "\n", encoding="utf-8")
-    page = build_page(evaluation, assessment.pictures)
+    page = build_page(assessment.evaluation, assessment.pictures)
     (folder / REPORT).write_text(render(page), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Scores of the groups of patients in the test split, the worst first."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.metrics import Resamples, lesion_confusions, mean_where, resampled_scores
+from lesiongen.records.evaluation import SubgroupScore
 
 __all__ = ["absent_columns", "group_gaps", "subgroup_scores", "worst_group"]
 
@@ -27,7 +28,7 @@ def subgroup_scores(
     columns: Sequence[str],
     min_group: int,
     resamples: Resamples,
-) -> list[dict[str, Any]]:
+) -> tuple[SubgroupScore, ...]:
     """Scores every group of every column that the test split has, by fairlearn's MetricFrame.
 
     Args:
@@ -39,9 +40,8 @@ def subgroup_scores(
         resamples: Resamples of the test lesions.
 
     Returns:
-        Column, group, n, lesions, diagnoses, accuracy, recall (mean over the group's diagnoses that have five images
-        or more; over all of them where none has), low and high of the recall, too_small; lowest recall first, groups
-        that are too small last.
+        The groups, lowest recall first, those that are too small last. The recall of a group is the mean over its
+        diagnoses that have five images or more; over all of them where none has.
     """
     entries = []
     for column in columns:
@@ -51,12 +51,21 @@ def subgroup_scores(
         means = _frames(test.labels, predictions, groups)
         for group in sorted(groups.unique()):
             rows = (groups == group).to_numpy()
-            entry: dict[str, Any] = {"column": column, "group": group, "n": int(rows.sum())}
-            entry |= {"lesions": len(np.unique(test.lesions[rows])), "diagnoses": int(counted(test.labels[rows]).sum())}
-            entry |= {name: float(means.loc[group, name]) for name in ("accuracy", "recall")}
-            entry |= _interval(test.labels, predictions, rows, classes, resamples)
-            entries.append(entry | {"too_small": entry["n"] < min_group})
-    return sorted(entries, key=lambda entry: (entry["too_small"], entry["recall"]))
+            low, high = _interval(test.labels, predictions, rows, classes, resamples)
+            entry = SubgroupScore(
+                column=column,
+                group=group,
+                n=int(rows.sum()),
+                lesions=len(np.unique(test.lesions[rows])),
+                diagnoses=int(counted(test.labels[rows]).sum()),
+                accuracy=float(means.loc[group, "accuracy"]),
+                recall=float(means.loc[group, "recall"]),
+                low=low,
+                high=high,
+                too_small=int(rows.sum()) < min_group,
+            )
+            entries.append(entry)
+    return tuple(sorted(entries, key=lambda entry: (entry.too_small, _recall_of(entry))))
 
 
 def absent_columns(test: LabelledImages, columns: Sequence[str]) -> list[str]:
@@ -64,19 +73,25 @@ def absent_columns(test: LabelledImages, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column not in test.table or test.table[column].isna().all()]
 
 
-def worst_group(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def worst_group(entries: Sequence[SubgroupScore]) -> SubgroupScore | None:
     """Returns the group with the lowest recall among those that are large enough and whose patients are known."""
-    known = [entry for entry in entries if not entry["too_small"] and entry["group"] not in NOBODY]
-    return min(known, key=lambda entry: entry["recall"], default=None)
+    return min(_known(entries), key=_recall_of, default=None)
 
 
-def group_gaps(entries: Sequence[dict[str, Any]]) -> dict[str, float]:
+def group_gaps(entries: Sequence[SubgroupScore]) -> dict[str, float | None]:
     """Returns, for each column, the difference between its best and worst recall over groups large enough."""
     recalls: dict[str, list[float]] = {}
-    for entry in entries:
-        if not entry["too_small"] and entry["group"] not in NOBODY:
-            recalls.setdefault(entry["column"], []).append(entry["recall"])
+    for entry in _known(entries):
+        recalls.setdefault(entry.column, []).append(_recall_of(entry))
     return {column: max(values) - min(values) for column, values in recalls.items()}
+
+
+def _known(entries: Sequence[SubgroupScore]) -> list[SubgroupScore]:
+    return [entry for entry in entries if not entry.too_small and entry.group not in NOBODY]
+
+
+def _recall_of(entry: SubgroupScore) -> float:
+    return math.inf if entry.recall is None else entry.recall
 
 
 def _frames(labels: NDArray[np.int64], predictions: NDArray[np.int64], groups: pd.Series) -> pd.DataFrame:
@@ -109,7 +124,7 @@ def _interval(
     rows: NDArray[np.bool_],
     classes: int,
     resamples: Resamples,
-) -> dict[str, float | None]:
+) -> tuple[float | None, float | None]:
     entering = np.zeros(classes, dtype=bool)
     entering[: len(counted(labels[rows]))] = counted(labels[rows])
     parts = []
@@ -117,5 +132,4 @@ def _interval(
         counts = lesion_confusions(labels, row, resamples.lesions, classes, rows)
         recall = resampled_scores(counts, resamples)["recall"]
         parts.append(mean_where(recall, entering & np.isfinite(recall)))
-    low, high = resamples.interval(np.mean(parts, axis=0))
-    return {"low": low, "high": high}
+    return resamples.interval(np.mean(parts, axis=0))

@@ -1,6 +1,6 @@
 """What the images are worth to a classifier: real, synthetic and both, within the same budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.training import Budget, Mixture, TrainedClassifier, train_classifier
 from lesiongen.progress import progress
+from lesiongen.records.evaluation import Condition
 
 __all__ = ["Outcome", "best_condition", "train_conditions"]
 
@@ -39,18 +40,18 @@ class Outcome:
         return np.asarray(self.probabilities.argmax(axis=-1), dtype=np.int64)
 
 
-def train_conditions(config: EvaluateConfig, material: Material) -> dict[str, Outcome]:
+def train_conditions(config: EvaluateConfig, material: Material) -> dict[Condition, Outcome]:
     """Trains `config.seeds` classifiers in every condition, with the same steps, batch and schedule in each.
 
     The state of each classifier is picked on the validation images; the test images are only predicted.
     """
-    mixtures = {
+    mixtures: dict[Condition, Mixture] = {
         "real": Mixture(material.train),
         "synthetic": Mixture(material.synthetic),
         "both": Mixture(material.train, material.synthetic, config.mix, config.mix_until),
     }
     budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
-    outcomes = {}
+    outcomes: dict[Condition, Outcome] = {}
     total = len(mixtures) * config.seeds * config.steps
     with progress("Training classifiers", total=total, unit="steps") as bar:
         for name, mixture in mixtures.items():
@@ -72,6 +73,6 @@ def _outcome(runs: Sequence[TrainedClassifier], probabilities: NDArray[np.float3
     return Outcome(probabilities, scores, [run.step for run in runs], runs[best], best)
 
 
-def best_condition(outcomes: dict[str, Outcome]) -> str:
+def best_condition(outcomes: Mapping[Condition, Outcome]) -> Condition:
     """Returns the condition with the highest mean score on the validation images (never on the test images)."""
     return max(outcomes, key=lambda name: float(np.mean(outcomes[name].validation)))

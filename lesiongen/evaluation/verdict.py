@@ -1,13 +1,20 @@
 """What the numbers say, in sentences."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
+
+from lesiongen.records.evaluation import Comparison, Condition, EvaluationRecord, SubgroupScore
+from lesiongen.records.text import number
 
 __all__ = ["Finding", "verdict"]
 
 MUCH = 3.0
 """Near copies at this multiple of what held-out real images show are called out as a warning."""
+WORDS: dict[Condition, str] = {
+    "real": "real images",
+    "synthetic": "synthetic images alone",
+    "both": "real and synthetic images together",
+}
 
 
 @dataclass(frozen=True)
@@ -18,62 +25,63 @@ class Finding:
     text: str
 
 
-def verdict(evaluation: Mapping[str, Any]) -> list[Finding]:
+def verdict(evaluation: EvaluationRecord) -> list[Finding]:
     """Says what an evaluation has found: the use of the images, the worst group, near copies."""
-    findings = [_comparison(evaluation, entry) for entry in evaluation["comparisons"]]
+    findings = [_comparison(evaluation, entry) for entry in evaluation.comparisons]
     return [*findings, *_worst_group(evaluation), _copies(evaluation)]
 
 
-def _comparison(evaluation: Mapping[str, Any], entry: Mapping[str, Any]) -> Finding:
-    first, second = entry["name"].split(" vs ")
-    means = {name: evaluation["utility"][name]["balanced_accuracy"]["mean"] for name in (first, second)}
-    words = {"real": "real images", "synthetic": "synthetic images alone", "both": "real and synthetic images together"}
-    change = "gain" if entry["difference"] > 0 else "loss"
-    sure = "significant" if entry["significant"] else "not significant"
+def _comparison(evaluation: EvaluationRecord, entry: Comparison) -> Finding:
+    first, second = (cast("Condition", name) for name in entry.name.split(" vs "))
+    means = [evaluation.scores(name).balanced_accuracy.mean for name in (first, second)]
+    difference = entry.difference or 0.0
+    change = "gain" if difference > 0 else "loss"
+    sure = "significant" if entry.significant else "not significant"
     text = (
-        f"Trained on {words[first]}, the classifier reaches a balanced accuracy of {means[first]:.3f}, on "
-        f"{words[second]} {means[second]:.3f}: a {change} of {abs(entry['difference']):.3f}{_bounds(entry)}, {sure} "
-        f"after Holm's correction (p = {entry['p_holm']:.3g})."
+        f"Trained on {WORDS[first]}, the classifier reaches a balanced accuracy of {number(means[0])}, on "
+        f"{WORDS[second]} {number(means[1])}: a {change} of {number(abs(difference))}{_bounds(entry)}, {sure} "
+        f"after Holm's correction (p = {number(entry.p_holm, '.3g')})."
     )
-    if not entry["significant"]:
+    if not entry.significant:
         return Finding("info", text)
-    return Finding("good" if entry["difference"] > 0 else "warning", text)
+    return Finding("good" if difference > 0 else "warning", text)
 
 
-def _bounds(entry: Mapping[str, Any]) -> str:
-    if entry["low"] is None:
+def _bounds(entry: Comparison) -> str:
+    if entry.low is None:
         return ""
-    return f" (difference {entry['low']:+.3f} to {entry['high']:+.3f})"
+    return f" (difference {number(entry.low, '+.3f')} to {number(entry.high, '+.3f')})"
 
 
-def _worst_group(evaluation: Mapping[str, Any]) -> list[Finding]:
-    real = evaluation["utility"]["real"]["worst_group"]
+def _worst_group(evaluation: EvaluationRecord) -> list[Finding]:
+    real = evaluation.scores("real").worst_group
     if real is None:
         return [Finding("info", "No group of patients in the test split is large enough to be judged.")]
     same = next(
         entry
-        for entry in evaluation["utility"]["both"]["subgroups"]
-        if (entry["column"], entry["group"]) == (real["column"], real["group"])
+        for entry in evaluation.scores("both").subgroups
+        if (entry.column, entry.group) == (real.column, real.group)
     )
-    name = f"{real['column'].replace('_', ' ')} = {real['group']}"
+    name = f"{real.column.replace('_', ' ')} = {real.group}"
     text = (
-        f"The group that the classifier of real images serves worst is {name} ({real['n']} test images of "
-        f"{real['lesions']} lesions): recall {real['recall']:.3f}{_between(real)}. With synthetic images added it is "
-        f"{same['recall']:.3f}{_between(same)}."
+        f"The group that the classifier of real images serves worst is {name} ({real.n} test images of "
+        f"{real.lesions} lesions): recall {number(real.recall)}{_between(real)}. With synthetic images added it is "
+        f"{number(same.recall)}{_between(same)}."
     )
     return [Finding("info", text)]
 
 
-def _between(entry: Mapping[str, Any]) -> str:
-    return "" if entry["low"] is None else f" ({entry['low']:.3f} to {entry['high']:.3f})"
+def _between(entry: SubgroupScore) -> str:
+    return "" if entry.low is None else f" ({number(entry.low)} to {number(entry.high)})"
 
 
-def _copies(evaluation: Mapping[str, Any]) -> Finding:
-    found = evaluation["memorisation"]
+def _copies(evaluation: EvaluationRecord) -> Finding:
+    found = evaluation.memorisation
     text = (
-        f"{found['share_above']:.1%} of the synthetic images are nearer to a training image than "
-        f"{found['percentile']:g}% of held-out real images are; {found['expected_share']:.0%} would be expected."
+        f"{number(found.share_above, '.1%')} of the synthetic images are nearer to a training image than "
+        f"{number(found.percentile, 'g')}% of held-out real images are; "
+        f"{number(found.expected_share, '.0%')} would be expected."
     )
-    if found["share_above"] > MUCH * found["expected_share"]:
+    if (found.share_above or 0.0) > MUCH * (found.expected_share or 0.0):
         return Finding("warning", f"{text} Look at the nearest pairs before releasing anything.")
     return Finding("good", text)

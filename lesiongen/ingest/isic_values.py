@@ -1,11 +1,11 @@
 """What the ISIC's tables write in words of their own: licences, types of images, altered images, marked classes."""
 
-import json
 from collections.abc import Sequence
 
 from lesiongen.ingest import fields
 from lesiongen.ingest.rows import Field, FieldError
 from lesiongen.ingest.tables import TableRow
+from lesiongen.records.provenance import IngestedProvenance
 
 __all__ = ["image_type", "licence", "marked_class", "provenance"]
 
@@ -31,7 +31,7 @@ def licence(field: Field) -> str | None:
 def provenance(field: Field) -> str | None:
     """Keeps the archive's own word for images that are altered, or of nobody (``synthetic``)."""
     manipulation = fields.known(field)
-    return json.dumps({"image_manipulation": manipulation.lower(), "stage": "ingest"}) if manipulation else None
+    return IngestedProvenance(image_manipulation=manipulation.lower()).text() if manipulation else None
 
 
 def marked_class(row: TableRow, classes: Sequence[str]) -> Field:

@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from lesiongen.dataset import SPLITS, assign_splits, groups, is_synthetic, resolve_diagnosis
+from lesiongen.dataset import SPLITS, assign_splits, groups, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import NearDuplicate, duplicate_groups
 from lesiongen.ingest.config import IngestConfig
 from lesiongen.ingest.rows import Row
 from lesiongen.ingest.tables import table_header
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.storage import Storage
 
 __all__ = ["LoadedRow", "check_official_split", "diagnosis_of", "shares_note", "split_rows"]

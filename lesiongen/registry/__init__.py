@@ -1,9 +1,11 @@
 """The registry: what may be released, what is released, since when, and why."""
 
-from lesiongen.registry.gates import Decision, Outcome, Policy, Reason, decide, load_policy
+from lesiongen.records.decision import Decision, Outcome, Reason
+from lesiongen.records.history import HistoryEvent
+from lesiongen.registry.gates import Policy, decide, load_policy
 from lesiongen.registry.promotion import PromotionResult, RollbackResult, promote, rollback
-from lesiongen.registry.records import HistoryEvent, check_name, history
 from lesiongen.registry.registration import RegisteredVersion, register
+from lesiongen.registry.tags import check_name, history
 
 __all__ = [
     "Decision",

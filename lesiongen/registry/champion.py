@@ -4,22 +4,19 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lesiongen.errors import UsageError
+from lesiongen.records.history import FINISHED, STARTED, UNDONE, HistoryEvent
 from lesiongen.registry.classifiers import classifier_model_of, model_for_classifiers
 from lesiongen.registry.lease import Lease
-from lesiongen.registry.records import (
+from lesiongen.registry.tags import (
     CHAMPION,
     CLASSIFIER_NAME_TAG,
     CLASSIFIER_TAG,
     EVALUATION_TAG,
-    FINISHED,
     MODEL_TAG,
-    STARTED,
-    UNDONE,
-    HistoryEvent,
     events_of,
     found,
     version_of,
@@ -86,13 +83,13 @@ def carry_out(lease: Lease, event: HistoryEvent) -> None:
         raise _no_version(name, event.version)
     lease.confirm()
     lease.changed = True
-    write_event(client, name, replace(event, state=STARTED))
+    write_event(client, name, event.changed(state=STARTED))
     if target is not None:
         _set_champion(lease, target.version)
     if event.action != "rollback":
         _tag_decision(client, name, event)
     lease.confirm()
-    write_event(client, name, replace(event, state=FINISHED))
+    write_event(client, name, event.changed(state=FINISHED))
 
 
 def settle(lease: Lease) -> list[HistoryEvent]:
@@ -116,12 +113,12 @@ def _settled(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
     if event.action == "register":
         return event  # only the same registration can complete it
     if event.state == STARTED:
-        return _repaired(lease, replace(event, repaired_by=whoami()), newest)
+        return _repaired(lease, event.changed(repaired_by=whoami()), newest)
     settled = event
     if event.action == "rollback" and event.number in lease.left_behind and event.repaired_by is None:
-        settled = replace(settled, repaired_by=whoami())  # whoever began it may not know that it ended
+        settled = settled.changed(repaired_by=whoami())  # whoever began it may not know that it ended
     if event.reported_under in lease.left_behind:
-        settled = replace(settled, reported_under=None)
+        settled = settled.changed(reported_under=None)
     if settled != event:
         lease.changed = True
         write_event(lease.client, lease.name, settled)
@@ -137,7 +134,7 @@ def _repaired(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
         if not foreign:
             carry_out(lease, event)
             logger.warning("%s and did not end; it was finished now.", begun)
-            return replace(event, state=FINISHED)
+            return event.changed(state=FINISHED)
         reason = f"the champion has been set to {current or 'none'} meanwhile, and stays."
     except UsageError as error:
         reason = str(error.args[0])
@@ -145,7 +142,7 @@ def _repaired(lease: Lease, event: HistoryEvent, newest: int) -> HistoryEvent:
     lease.changed = True
     if _moves(event):
         _set_champion(lease, current if foreign else event.champion_before, event.champion_after)
-    event = replace(event, state=UNDONE, reasons=(*event.reasons, f"Undone: {reason}"))
+    event = event.changed(state=UNDONE, reasons=(*event.reasons, f"Undone: {reason}"))
     write_event(lease.client, lease.name, event)
     logger.warning("%s and did not end; it was undone now: %s", begun, reason)
     return event

@@ -7,27 +7,17 @@ validation or test image and hardly any test image occurs in another split; and 
 lesions and held-out images. A number that is missing holds the release.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from lesiongen.config import StageConfig, parse_config, parse_yaml
 from lesiongen.errors import UsageError
+from lesiongen.records.decision import Decision, Outcome, Reason
+from lesiongen.records.evaluation import Comparison, Contamination, EvaluationRecord, SubgroupScore
 
-__all__ = ["Decision", "Outcome", "Policy", "Reason", "decide", "load_policy"]
-
-
-class Outcome(StrEnum):
-    """What a gate, or all gates together, say."""
-
-    PROMOTE = "PROMOTE"
-    HOLD = "HOLD"
-    REJECT = "REJECT"
+__all__ = ["Policy", "decide", "load_policy"]
 
 
 SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
@@ -62,33 +52,6 @@ class Policy(StageConfig):
     min_test_lesions: int | None = Field(100, ge=1)
 
 
-@dataclass(frozen=True)
-class Reason:
-    """What one gate found: its outcome, and the numbers that led to it."""
-
-    gate: str
-    outcome: Outcome
-    message: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether this gate lets the release pass."""
-        return self.outcome is Outcome.PROMOTE
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The outcome of all gates, which is that of the strictest, and every gate's reason."""
-
-    outcome: Outcome
-    reasons: tuple[Reason, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the decision as plain values, for JSON."""
-        reasons = [{**vars(reason), "outcome": reason.outcome.value} for reason in self.reasons]
-        return {"outcome": self.outcome.value, "reasons": reasons}
-
-
 def load_policy(path: str | Path) -> Policy:
     """Reads a policy from a YAML file; what it leaves out keeps the default.
 
@@ -104,144 +67,146 @@ def load_policy(path: str | Path) -> Policy:
     return parse_config(Policy, values)
 
 
-def decide(evaluation: Mapping[str, Any], policy: Policy) -> Decision:
-    """Weighs an evaluation (the content of ``evaluation.json``, with ``contamination`` added) against a policy.
+def decide(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Decision:
+    """Weighs an evaluation against a policy.
 
     A missing, infinite or undefined number never promotes. Worse numbers never give a better outcome.
+
+    Args:
+        evaluation: The evaluation.
+        contamination: Evaluated images that the generator was trained on; None where that is not known.
+        policy: The limits.
     """
-    reasons = tuple(gate(evaluation, policy) for gate in GATES)
-    return Decision(max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__), reasons)
+    reasons = tuple(gate(evaluation, contamination, policy) for gate in GATES)
+    outcome = max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__)
+    return Decision(outcome=outcome, reasons=reasons)
 
 
-def _learnt(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, above = "learnt", policy.min_above_chance
+def _classifier(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
+    gate, above = "classifier", policy.min_above_chance
     if above is None:
         return _off(gate)
-    real = _at(evaluation, "utility", "real")
-    classes, low = _at(real, "per_class"), _number(_at(real, "balanced_accuracy"), "low")
-    tested = (
-        [each for each in classes.values() if (_number(each, "n") or 0) > 0] if isinstance(classes, Mapping) else []
-    )
+    real = evaluation.scores("real")
+    low = real.balanced_accuracy.low
+    tested = [each for each in real.per_class.values() if each.n]
     if low is None or not tested:
         return _missing(gate, "utility: balanced_accuracy and per_class of real")
     chance = 1 / len(tested)  # balanced accuracy is a mean over the classes that were tested, no others
     numbers = f"Trained on real images, balanced accuracy is at least {low:.3f}; chance is {chance:.3f}"
     if low <= chance + above:
-        return Reason(gate, Outcome.HOLD, f"{numbers}: the classifier has not learnt enough to compare with.")
-    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+        return _held(gate, f"{numbers}: the classifier has not learned enough to compare with.")
+    return _passed(gate, f"{numbers}.")
 
 
-def _utility(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
     gate, margin = "utility", policy.margin
     if margin is None:
         return _off(gate)
     found = _comparison(evaluation, "both vs real", "balanced_accuracy")
-    difference, low, high = (_number(found, key) for key in ("difference", "low", "high"))
-    if difference is None or low is None or high is None:
+    if found is None or found.difference is None or found.low is None or found.high is None:
         return _missing(gate, "comparisons: balanced_accuracy of both against real, with its interval")
     numbers = (
         f"Trained on real and synthetic images instead of real ones alone, balanced accuracy changes by "
-        f"{difference:+.3f} (interval {low:+.3f} to {high:+.3f}); a change of {-margin:+.3f} is allowed"
+        f"{found.difference:+.3f} (interval {found.low:+.3f} to {found.high:+.3f}); a change of {-margin:+.3f} is "
+        "allowed"
     )
-    if high < -margin:
-        return Reason(gate, Outcome.REJECT, f"{numbers}: clearly worse.")
-    if low < -margin:
-        return Reason(gate, Outcome.HOLD, f"{numbers}: not certain enough.")
-    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+    if found.high < -margin:
+        return _failed(gate, f"{numbers}: clearly worse.")
+    if found.low < -margin:
+        return _held(gate, f"{numbers}: not certain enough.")
+    return _passed(gate, f"{numbers}.")
 
 
-def _worst_group(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
     gate, margin = "worst group", policy.worst_group_margin
     if margin is None:
         return _off(gate)
-    real, both = (_at(evaluation, "utility", condition, "worst_group") for condition in ("real", "both"))
-    if all(_is_none(_at(evaluation, "utility", condition), "worst_group") for condition in ("real", "both")):
-        return Reason(gate, Outcome.HOLD, _no_group(evaluation))
-    before, before_low = _number(real, "recall"), _number(real, "low")
-    after, after_high = _number(both, "recall"), _number(both, "high")
-    if before is None or before_low is None or after is None or after_high is None:
+    conditions = evaluation.scores("real"), evaluation.scores("both")
+    if all("worst_group" in each.model_fields_set and each.worst_group is None for each in conditions):
+        return _held(gate, _no_group(evaluation))
+    real, both = (each.worst_group or SubgroupScore() for each in conditions)
+    if real.recall is None or real.low is None or both.recall is None or both.high is None:
         return _missing(gate, "utility: the worst group of real and of both, with their intervals")
     numbers = (
-        f"The worst group ({_group(both)}) reaches a recall of {after:.3f} from both, the worst from real images "
-        f"({_group(real)}) {before:.3f}; a change of {-margin:+.3f} is allowed"
+        f"The worst group ({_group(both)}) reaches a recall of {both.recall:.3f} from both, the worst from real images "
+        f"({_group(real)}) {real.recall:.3f}; a change of {-margin:+.3f} is allowed"
     )
-    if after_high < before_low - margin:
-        return Reason(gate, Outcome.REJECT, f"{numbers}: clearly worse, as the intervals are further apart.")
-    if after < before - margin:
-        return Reason(gate, Outcome.HOLD, f"{numbers}: worse, though within what chance allows.")
-    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+    if both.high < real.low - margin:
+        return _failed(gate, f"{numbers}: clearly worse, as the intervals are further apart.")
+    if both.recall < real.recall - margin:
+        return _held(gate, f"{numbers}: worse, though within what chance allows.")
+    return _passed(gate, f"{numbers}.")
 
 
-def _memorisation(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, limit, found = "memorisation", policy.max_near_copies, _at(evaluation, "memorisation")
+def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
+    gate, limit, found = "memorisation", policy.max_near_copies, evaluation.memorisation
     if limit is None:
         return _off(gate)
-    share, threshold, held_out = (_number(found, key) for key in ("share_above", "threshold", "n_held_out"))
-    if share is None or threshold is None or held_out is None:
+    share, held_out = found.share_above, found.n_held_out
+    if share is None or found.threshold is None or held_out is None:
         return _missing(gate, "memorisation: share_above, threshold and n_held_out")
     numbers = (
-        f"{share:.1%} of the synthetic images are nearer to a real training image than {threshold:.3f}, the limit set "
-        f"by {held_out:.0f} held-out images; at most {limit:.1%} is allowed"
+        f"{share:.1%} of the synthetic images are nearer to a real training image than {found.threshold:.3f}, the "
+        f"limit set by {held_out} held-out images; at most {limit:.1%} is allowed"
     )
     if share > limit:
-        return Reason(gate, Outcome.REJECT, f"{numbers}: the generator repeats patients' images.")
+        return _failed(gate, f"{numbers}: the generator repeats patients' images.")
     if policy.min_held_out is not None and held_out < policy.min_held_out:
-        return Reason(gate, Outcome.HOLD, f"{numbers}. {policy.min_held_out} held-out images are required.")
-    return Reason(gate, Outcome.PROMOTE, f"{numbers}.")
+        return _held(gate, f"{numbers}. {policy.min_held_out} held-out images are required.")
+    return _passed(gate, f"{numbers}.")
 
 
-def _contamination(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, limit, found = "contamination", policy.max_contaminated, _at(evaluation, "contamination")
+def _contamination(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
+    gate, limit = "contamination", policy.max_contaminated
     if limit is None:
         return _off(gate)
-    validation, test = _number(found, "validation"), _number(found, "test")
-    if validation is None or test is None:
+    if contamination is None or contamination.validation is None or contamination.test is None:
         return _missing(gate, "what the generator was trained on")
+    validation, test = contamination.validation, contamination.test
     message = (
-        f"{validation:.0f} validation and {test:.0f} test images are among those that the generator was trained on; "
+        f"{validation} validation and {test} test images are among those that the generator was trained on; "
         f"at most {limit} are allowed."
     )
-    return Reason(gate, Outcome.REJECT if validation + test > limit else Outcome.PROMOTE, message)
+    return _failed(gate, message) if validation + test > limit else _passed(gate, message)
 
 
-def _repeated(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, limit, counts = "repeated test images", policy.max_repeated, _at(evaluation, "counts")
+def _repeated(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
+    gate, limit, counts = "repeated test images", policy.max_repeated, evaluation.counts
     if limit is None:
         return _off(gate)
-    repeated, tested = _number(counts, "test_excluded"), _number(_at(counts, "test"), "n")
+    repeated, tested = counts.test_excluded, counts.test.n
     if repeated is None or tested is None:
         return _missing(gate, "counts: test_excluded and test.n")
     share = repeated / (repeated + tested) if repeated > 0 else 0.0
     message = (
-        f"{repeated:.0f} test images ({share:.1%}) were left out because their pixels also occur among the training, "
+        f"{repeated} test images ({share:.1%}) were left out because their pixels also occur among the training, "
         f"validation or synthetic images; at most {limit:.1%} is allowed."
     )
-    return Reason(gate, Outcome.HOLD if share > limit else Outcome.PROMOTE, message)
+    return _held(gate, message) if share > limit else _passed(gate, message)
 
 
-def _seeds(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
+def _seeds(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
     gate, least = "seeds", policy.min_seeds
     if least is None:
         return _off(gate)
-    listed = [_at(evaluation, "utility", each, "balanced_accuracy", "per_seed") for each in ("real", "both")]
-    fewest = min(len(values) if isinstance(values, list) else 0 for values in listed)
+    compared = evaluation.scores("real"), evaluation.scores("both")
+    fewest = min(len(scores.balanced_accuracy.per_seed) for scores in compared)
     message = f"{fewest} classifiers of different seeds were trained for each number; at least {least} are required."
-    return Reason(gate, Outcome.HOLD if fewest < least else Outcome.PROMOTE, message)
+    return _held(gate, message) if fewest < least else _passed(gate, message)
 
 
-def _test_lesions(evaluation: Mapping[str, Any], policy: Policy) -> Reason:
-    gate, least = "test lesions", policy.min_test_lesions
+def _test_lesions(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
+    gate, least, lesions = "test lesions", policy.min_test_lesions, evaluation.counts.test_lesions
     if least is None:
         return _off(gate)
-    lesions = _number(_at(evaluation, "counts"), "test_lesions")
     if lesions is None:
         return _missing(gate, "counts: test_lesions")
-    message = f"The real test split holds {lesions:.0f} lesions; at least {least} are required."
-    return Reason(gate, Outcome.HOLD if lesions < least else Outcome.PROMOTE, message)
+    message = f"The real test split holds {lesions} lesions; at least {least} are required."
+    return _held(gate, message) if lesions < least else _passed(gate, message)
 
 
-GATES: tuple[Callable[[Mapping[str, Any], Policy], Reason], ...] = (
-    _learnt,
+GATES: tuple[Callable[[EvaluationRecord, Contamination | None, Policy], Reason], ...] = (
+    _classifier,
     _utility,
     _worst_group,
     _memorisation,
@@ -252,48 +217,35 @@ GATES: tuple[Callable[[Mapping[str, Any], Policy], Reason], ...] = (
 )
 
 
+def _passed(gate: str, message: str) -> Reason:
+    return Reason(gate=gate, outcome=Outcome.PROMOTE, message=message)
+
+
+def _held(gate: str, message: str) -> Reason:
+    return Reason(gate=gate, outcome=Outcome.HOLD, message=message)
+
+
+def _failed(gate: str, message: str) -> Reason:
+    return Reason(gate=gate, outcome=Outcome.REJECT, message=message)
+
+
 def _off(gate: str) -> Reason:
-    return Reason(gate, Outcome.PROMOTE, "Switched off by the policy.")
+    return _passed(gate, "Switched off by the policy.")
 
 
 def _missing(gate: str, what: str) -> Reason:
-    return Reason(gate, Outcome.HOLD, f"The evaluation does not hold the numbers of this gate ({what}).")
+    return _held(gate, f"The evaluation does not hold the numbers of this gate ({what}).")
 
 
-def _at(value: object, *path: str) -> object:
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+def _comparison(evaluation: EvaluationRecord, name: str, metric: str) -> Comparison | None:
+    return next((each for each in evaluation.comparisons if (each.name, each.metric) == (name, metric)), None)
 
 
-def _number(value: object, key: str) -> float | None:
-    found = _at(value, key)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    try:
-        number = float(found)
-    except OverflowError:  # an integer of more than 308 digits
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _comparison(evaluation: Mapping[str, Any], name: str, metric: str) -> object:
-    listed = _at(evaluation, "comparisons")
-    for item in listed if isinstance(listed, list) else []:
-        if _at(item, "name") == name and _at(item, "metric") == metric:
-            return item
-    return None
-
-
-def _is_none(value: object, key: str) -> bool:
-    return isinstance(value, Mapping) and key in value and value[key] is None
-
-
-def _no_group(evaluation: Mapping[str, Any]) -> str:
-    least = _number(_at(evaluation, "config"), "min_group")
-    needed = "" if least is None else f"; {least:.0f} test images of a group are needed"
+def _no_group(evaluation: EvaluationRecord) -> str:
+    least = evaluation.config.get("min_group")
+    needed = f"; {least} test images of a group are needed" if isinstance(least, int) else ""
     return f"No group of patients in the test split is large enough to be judged{needed}."
 
 
-def _group(worst: object) -> str:
-    return f"{_at(worst, 'column')} {_at(worst, 'group')}, {_at(worst, 'n')} images"
+def _group(worst: SubgroupScore) -> str:
+    return f"{worst.column} {worst.group}, {worst.n} images"

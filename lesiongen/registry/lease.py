@@ -18,7 +18,14 @@ from typing import Any
 
 from lesiongen.errors import ServiceError
 from lesiongen.owner import Owner, this_process
-from lesiongen.registry.records import EVENT_TAG, LEASE_TAG, LOCK_SUFFIX, found, tag_number, whoami
+from lesiongen.registry.tags import (
+    EVENT_TAG,
+    LEASE_TAG,
+    LOCK_SUFFIX,
+    found,
+    tag_number,
+    whoami,
+)
 from lesiongen.tracking import service_errors
 
 __all__ = ["Lease", "lease"]

@@ -4,29 +4,30 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lesiongen.errors import DataError, UsageError
+from lesiongen.records.decision import Decision, Outcome
+from lesiongen.records.evaluation import Contamination, EvaluationRecord, read_evaluation
+from lesiongen.records.history import FINISHED, HistoryEvent
 from lesiongen.redaction import shown
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
-from lesiongen.registry.gates import Decision, Outcome, Policy, decide
+from lesiongen.registry.gates import Policy, decide
 from lesiongen.registry.lease import Lease, lease
-from lesiongen.registry.records import (
+from lesiongen.registry.registration import EVALUATION_FILE
+from lesiongen.registry.tags import (
     CHALLENGER,
     CHAMPION,
     CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
-    FINISHED,
-    HistoryEvent,
     history,
     now,
     version_of,
     whoami,
     write_event,
 )
-from lesiongen.registry.registration import EVALUATION_FILE
 from lesiongen.storage import open_storage
 from lesiongen.tracking import mlflow_client, stage_run
 
@@ -47,7 +48,7 @@ class PromotionResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the result as plain values, for JSON."""
-        return {**vars(self), "decision": self.decision.as_dict()}
+        return {**vars(self), "decision": self.decision.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def promote(
         with lease(client, name, "promote") as held:
             events = settle(held)
             chosen = _chosen(client, name, version)
-            decision = decide(_evaluation(chosen.tags), policy)
+            decision = decide(_evaluation(chosen.tags), _contamination(chosen.tags), policy)
             event = _decision_event(held, chosen.version, decision, events, who or whoami())
             carry_out(held, event)
-        run.log_json(decision.as_dict(), "decision.json")
+        run.log_json(decision.model_dump(mode="json"), "decision.json")
         decided = f"{name} version {chosen.version}"
         run.set_tags({"lesiongen.outcome": decision.outcome, "lesiongen.version_decided": decided})
     return PromotionResult(name, chosen.version, decision, event.champion_after, event.champion_before)
@@ -115,7 +116,16 @@ def rollback(name: str, *, who: str | None = None, why: str = "") -> RollbackRes
         if current is None or not earlier:
             raise UsageError(f"{name} has no earlier champion to go back to.", hint=f"lesiongen history {name}")
         reasons = (shown(why),) if why else ()
-        event = HistoryEvent(now(), who or whoami(), "rollback", current, current, earlier[-1], reasons, held.number)
+        event = HistoryEvent(
+            when=now(),
+            who=who or whoami(),
+            action="rollback",
+            version=current,
+            champion_before=current,
+            champion_after=earlier[-1],
+            reasons=reasons,
+            number=held.number,
+        )
         carry_out(held, event)
     return RollbackResult(name, earlier[-1], current)
 
@@ -127,22 +137,24 @@ def _chosen(client: Any, name: str, version: str | None) -> Registered:
     return registered(client, name, chosen)
 
 
-def _evaluation(tags: Mapping[str, str]) -> Mapping[str, Any]:
+def _evaluation(tags: Mapping[str, str]) -> EvaluationRecord:
     uri = tags.get(EVALUATION_TAG)
     if uri is None:
         raise DataError("This version was not registered with an evaluation.", hint="Use lesiongen register.")
     data = open_storage(uri).read_bytes(EVALUATION_FILE)
     if hashlib.sha256(data).hexdigest() != tags.get(EVALUATION_VERSION_TAG):
-        hint = "Evaluate again and register the new evaluation."
+        hint = "Run evaluate again and register the new evaluation."
         raise DataError(f"{uri}/{EVALUATION_FILE} has changed since it was registered.", hint=hint)
+    return read_evaluation(data, f"{uri}/{EVALUATION_FILE}")
+
+
+def _contamination(tags: Mapping[str, str]) -> Contamination | None:
     try:
-        evaluation, contamination = json.loads(data), json.loads(tags.get(CONTAMINATION_TAG, "null"))
+        content = json.loads(tags.get(CONTAMINATION_TAG, "null"))
     except (ValueError, RecursionError) as error:
-        message = f"{uri}/{EVALUATION_FILE}, or the version's tag {CONTAMINATION_TAG}, is not JSON: {error}"
-        raise DataError(message, hint="Evaluate again and register the new evaluation.") from error
-    if not isinstance(evaluation, dict):
-        raise DataError(f"{uri}/{EVALUATION_FILE} is not an evaluation.")
-    return {**evaluation, "contamination": contamination}
+        message = f"The version's tag {CONTAMINATION_TAG} is not JSON: {error}"
+        raise DataError(message, hint="Run evaluate again and register the new evaluation.") from error
+    return None if content is None else Contamination.read(content)
 
 
 def _decision_event(
@@ -152,13 +164,22 @@ def _decision_event(
     champion = version_of(held.client, held.name, CHAMPION)
     action = decision.outcome.lower()
     after = version if decision.outcome is Outcome.PROMOTE else champion
-    reasons = tuple(shown(f"{reason.outcome} {reason.gate}: {reason.message}") for reason in decision.reasons)
+    reasons = tuple(shown(f"{reason.gate} {reason.word}: {reason.message}") for reason in decision.reasons)
     last = next((event for event in reversed(events) if event.action != "register"), None)
     if last is not None and last.number is not None and last.state == FINISHED and last.champion_after == champion:
         same = (last.action, last.version, last.reasons) == (action, version, reasons)
         if same and (last.who == who or last.repaired_by is not None or last.number in held.left_behind):
             return last
-    return HistoryEvent(now(), who, action, version, champion, after, reasons, held.number)
+    return HistoryEvent(
+        when=now(),
+        who=who,
+        action=action,
+        version=version,
+        champion_before=champion,
+        champion_after=after,
+        reasons=reasons,
+        number=held.number,
+    )
 
 
 def _unreported(events: Sequence[HistoryEvent], current: str | None) -> HistoryEvent | None:
@@ -172,7 +193,7 @@ def _unreported(events: Sequence[HistoryEvent], current: str | None) -> HistoryE
 
 def _report(held: Lease, event: HistoryEvent) -> RollbackResult:
     held.changed = True
-    write_event(held.client, held.name, replace(event, reported_under=held.number))
+    write_event(held.client, held.name, event.changed(reported_under=held.number))
     logger.warning(
         "The rollback that %s began at %s has been finished; repeat the command to go back further.",
         *(event.who, event.when),

@@ -5,11 +5,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lesiongen.errors import DataError, UsageError
+from pydantic import BaseModel
+
+from lesiongen.errors import UsageError
+from lesiongen.records.evaluation import read_evaluation
+from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
+from lesiongen.records.model import MODEL_NAME, read_model
 from lesiongen.registry.champion import (
     BEGUN,
     COMPLETE,
@@ -22,18 +27,15 @@ from lesiongen.registry.champion import (
 from lesiongen.registry.classifiers import model_for_classifiers
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
-from lesiongen.registry.records import (
+from lesiongen.registry.tags import (
     CHALLENGER,
     CLASSIFIER_NAME_TAG,
     CLASSIFIER_TAG,
     CONTAMINATION_TAG,
     EVALUATION_TAG,
     EVALUATION_VERSION_TAG,
-    FINISHED,
     MODEL_TAG,
     MODEL_VERSION_TAG,
-    STARTED,
-    HistoryEvent,
     check_name,
     found,
     now,
@@ -46,7 +48,7 @@ from lesiongen.tracking import StageRun, mlflow_client, service_errors, stage_ru
 __all__ = ["RegisteredVersion", "register"]
 
 logger = logging.getLogger(__name__)
-EVALUATION_FILE, MODEL_FILE, CLASSIFIER_FOLDER = "evaluation.json", "_model.json", "classifier"
+EVALUATION_FILE, CLASSIFIER_FOLDER = "evaluation.json", "classifier"
 
 
 @dataclass(frozen=True)
@@ -99,32 +101,29 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
-    manifest, model_version = _read(model_uri, MODEL_FILE)
-    evaluation, evaluation_version = _read(evaluation_uri, EVALUATION_FILE)
+    manifest = open_storage(model_uri).read_bytes(MODEL_NAME)
+    document = open_storage(evaluation_uri).read_bytes(EVALUATION_FILE)
+    model = read_model(manifest, f"{model_uri}/{MODEL_NAME}")
+    evaluation = read_evaluation(document, f"{evaluation_uri}/{EVALUATION_FILE}")
+    model_version, evaluation_version = (hashlib.sha256(content).hexdigest() for content in (manifest, document))
     check_same_model(evaluation, model_version)
+    seen = contamination(evaluation, model)
     return {
         MODEL_TAG: model_uri,
         MODEL_VERSION_TAG: model_version,
-        "lesiongen.family": str(manifest.get("family")),
-        "lesiongen.method": str(manifest.get("method")),
-        "lesiongen.base": json.dumps(manifest.get("base")),
-        "lesiongen.training_dataset": json.dumps((manifest.get("training") or {}).get("dataset")),
-        CONTAMINATION_TAG: json.dumps(contamination(evaluation, manifest)),
+        "lesiongen.family": model.family,
+        "lesiongen.method": model.method,
+        "lesiongen.base": _json(model.base),
+        "lesiongen.training_dataset": _json(model.training.dataset),
+        CONTAMINATION_TAG: _json(seen),
         EVALUATION_TAG: evaluation_uri,
         EVALUATION_VERSION_TAG: evaluation_version,
         "image_manipulation": "synthetic",
     }
 
 
-def _read(uri: str, key: str) -> tuple[dict[str, Any], str]:
-    data = open_storage(uri).read_bytes(key)
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise DataError(f"{uri}/{key} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{uri}/{key} is not what a stage of LesionGen writes.")
-    return content, hashlib.sha256(data).hexdigest()
+def _json(record: BaseModel | None) -> str:
+    return "null" if record is None else json.dumps(record.model_dump(mode="json"))
 
 
 def _versions(client: Any, name: str, key: Mapping[str, str]) -> list[Any]:
@@ -155,14 +154,14 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
     created = _one_version(held, run, name, tags[MODEL_TAG], _key(tags), {**tags, REGISTRATION_TAG: BEGUN})
     version = str(created.version)
     event = _register_event(held, version, events)
-    write_event(client, name, replace(event, state=STARTED))
+    write_event(client, name, event.changed(state=STARTED))
     model = model_for_classifiers(client, name)
     classifier = _register_classifier(held, run, version, model, tags)
     with service_errors():
         client.set_model_version_tag(name, version, CLASSIFIER_NAME_TAG, model)
         client.set_model_version_tag(name, version, CLASSIFIER_TAG, classifier or "")
     held.confirm()
-    write_event(client, name, replace(event, state=FINISHED))
+    write_event(client, name, event.changed(state=FINISHED))
     return Registered(version, classifier, created.tags, model if classifier else None)
 
 
@@ -187,13 +186,13 @@ def _one_version(
 def _register_event(held: Lease, version: str, events: Sequence[HistoryEvent]) -> HistoryEvent:
     event = next((event for event in events if (event.action, event.version) == ("register", version)), None)
     if event is None:
-        return HistoryEvent(now(), whoami(), "register", version, number=held.number)
+        return HistoryEvent(when=now(), who=whoami(), action="register", version=version, number=held.number)
     if event.state == STARTED:
         logger.warning(
             "%s: completing the registration of version %s, which %s began at %s and did not end.",
             *(held.name, version, event.who, event.when),
         )
-        return replace(event, repaired_by=whoami())
+        return event.changed(repaired_by=whoami())
     return event
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from lesiongen.concepts import read_report
-from lesiongen.dataset import Dataset, is_synthetic
+from lesiongen.dataset import Dataset
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.errors import DataError
 from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.validation.links import NEAR_GROUP, with_links
 
 __all__ = ["measured_table"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from lesiongen.dataset import Dataset, is_synthetic
+from lesiongen.dataset import Dataset
 from lesiongen.imaging import ImageError, decode
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.validation.checks import CANONICAL_CHECKS
 from lesiongen.validation.findings import Finding
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesiongen.dataset import AGE_BANDS, SPLITS, age_bands, groups
+from lesiongen.dataset import AGE_BANDS, SPLITS, groups
+from lesiongen.dataset.subgroups import SUBGROUPS as OF_PATIENTS
+from lesiongen.dataset.subgroups import subgroups_of
 from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.findings import Finding
 
@@ -21,7 +23,8 @@ __all__ = [
     "subgroup_table",
 ]
 
-SUBGROUPS = ("sex", "age_band", "skin_tone", "measured_tone", "image_type", "source")
+SUBGROUPS = (*(name for name in OF_PATIENTS if name not in ("site", "device")), "source")
+"""Subgroups whose size is checked: sites and devices are many and often rare."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,8 @@ def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def subgroup_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the split, the site and the columns of `SUBGROUPS`: ages in bands, recorded tones with their scale."""
-    scale = table["skin_tone_scale"].fillna("no scale").astype(str)
-    tone = (scale + " " + table["skin_tone"].astype(str)).where(table["skin_tone"].notna(), None)
-    found = table[[column for column in ("split", "site", *SUBGROUPS) if column in table]]
-    return found.assign(age_band=age_bands(table["age"]), skin_tone=tone)
+    """Returns the split, the source and the subgroups of each image."""
+    return subgroups_of(table).assign(split=table["split"], source=table["source"])
 
 
 def check_sizes(config: ValidateConfig, table: pd.DataFrame) -> list[Finding]:

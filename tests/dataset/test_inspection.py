@@ -31,7 +31,7 @@ def test_counts_are_those_of_the_rows(dataset):
         "mel": {"train": 1, "validation": 0, "test": 1},
         "nv": {"train": 1, "validation": 0, "test": 1},
     }
-    assert {band: sum(counts.values()) for band, counts in seen["subgroups"]["age"].items()} == {
+    assert {band: sum(counts.values()) for band, counts in seen["subgroups"]["age_band"].items()} == {
         "under 30": 1,
         "30 to 44": 1,
         "75 to 89": 1,

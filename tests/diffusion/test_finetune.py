@@ -17,8 +17,9 @@ from lesiongen.dataset import Dataset
 from lesiongen.diffusion import FinetuneConfig, SampleConfig, finetune, finetuning, sample
 from lesiongen.diffusion import trainer as trainer_module
 from lesiongen.diffusion.cache import LatentCache
-from lesiongen.diffusion.model_folder import MANIFEST, local_model, read_manifest
+from lesiongen.diffusion.model_folder import local_model, read_manifest
 from lesiongen.errors import DataError, LesionGenError, StorageError, UsageError
+from lesiongen.records.model import MODEL_NAME
 from lesiongen.storage import LocalStorage
 from lesiongen.tracking import StageRun
 
@@ -314,7 +315,7 @@ def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp
     (tmp_path / "model" / "vae" / "config.json").write_text("{}")
     with pytest.raises(DataError, match=r"vae/config.json differs"), local_model(str(tmp_path / "model")):
         pass
-    (tmp_path / "model" / MANIFEST).write_text("{}")
+    (tmp_path / "model" / MODEL_NAME).write_text("{}")
     with pytest.raises(DataError, match="not a valid model manifest"), local_model(str(tmp_path / "model")):
         pass
 

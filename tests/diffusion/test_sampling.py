@@ -10,13 +10,14 @@ from lesiongen.captions import CaptionConfig, caption
 from lesiongen.cli.app import app
 from lesiongen.dataset import TONE_CLASSES, Dataset, Part
 from lesiongen.diffusion.generator import Generator, load_generator
-from lesiongen.diffusion.model_folder import BaseReference, model_version, write_manifest
+from lesiongen.diffusion.model_folder import model_version, write_manifest
 from lesiongen.diffusion.plan import requests
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.diffusion.sampling import join_samples, sample
 from lesiongen.errors import DataError, Interrupted, StorageError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
+from lesiongen.records.model import BaseReference, Training
 
 from .conftest import SIZE
 
@@ -233,7 +234,7 @@ def _adapter(folder, pipeline_folder, base_version):
     folder.mkdir()
     family.save_adapter(unet, folder)
     write_manifest(
-        folder, family="stable-diffusion", method="lora", prediction="epsilon", image_size=SIZE, training={},
+        folder, family="stable-diffusion", method="lora", prediction="epsilon", image_size=SIZE, training=Training(),
         base=BaseReference(uri=str(pipeline_folder), version=base_version),
     )  # fmt: skip
     return str(folder)

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.diffusion import FinetuneConfig, finetune, sample
-from lesiongen.diffusion.model_folder import MANIFEST, read_manifest
+from lesiongen.diffusion.model_folder import read_manifest
 from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.imaging import encode_png
+from lesiongen.records.model import MODEL_NAME
 from lesiongen.tracking import StageRun
 
 from .conftest import SIZE
@@ -70,9 +71,9 @@ def test_other_families_are_told_nothing(config, sized, tmp_path, told):
 def test_a_model_that_does_not_say_the_side_is_drawn_with_all_the_same(config, xl_folder, sized, tmp_path, told):
     model = tmp_path / "model"
     finetune(config.model_copy(update={"base": str(xl_folder), "steps": 2}), sized, str(model))
-    manifest = json.loads((model / MANIFEST).read_text())
+    manifest = json.loads((model / MODEL_NAME).read_text())
     del manifest["original_side"], manifest["manifest_sha256"]  # as earlier releases wrote it
-    (model / MANIFEST).write_text(json.dumps(manifest))
+    (model / MODEL_NAME).write_text(json.dumps(manifest))
     assert read_manifest(model).original_side is None
     assert sample(DRAWING, str(model), str(tmp_path / "set"), dataset=sized).dataset.rows == 1
     assert told == [{}]

@@ -13,6 +13,7 @@ from lesiongen.cli.evaluate import evaluate_command
 from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate, load_classifier, stage
+from lesiongen.records.evaluation import ClassRecall, read_evaluation
 
 Publish = Callable[[list[Sample]], str]
 
@@ -25,31 +26,31 @@ def finished(
 
 
 def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationResult) -> None:
-    found = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
-    assert found == finished.evaluation
-    assert found["schema_version"] == 1
-    assert list(found["utility"]) == ["real", "synthetic", "both"]
-    for scores in found["utility"].values():
-        assert len(scores["balanced_accuracy"]["per_seed"]) == 2
-        assert scores["balanced_accuracy"]["low"] <= scores["balanced_accuracy"]["mean"]
-        assert scores["balanced_accuracy"]["mean"] > 0.6
-        assert {name: entry["n"] for name, entry in scores["per_class"].items()} == {"bcc": 20, "mel": 20, "nv": 20}
-    assert found["counts"]["test"]["n"] == 60
-    assert found["counts"]["test_lesions"] == 30
-    assert [entry["name"] for entry in found["comparisons"]] == ["both vs real", "synthetic vs real"]
-    assert found["memorisation"]["n_synthetic"] == 60
-    assert found["class_agreement"]["agreement"] > 0.6
-    columns = {entry["group"]: entry for entry in found["utility"]["both"]["subgroups"]}
-    assert columns["tan"]["too_small"]
-    assert not columns["male"]["too_small"]
-    assert found["notes"] == ["Subgroups by site, skin_tone are not known: the test images hold no value."]
+    found = finished.evaluation
+    assert read_evaluation((Path(finished.reference.uri) / "evaluation.json").read_bytes(), "evaluation.json") == found
+    assert found.schema_version == 1
+    assert list(found.utility) == ["real", "synthetic", "both"]
+    for scores in found.utility.values():
+        assert len(scores.balanced_accuracy.per_seed) == 2
+        assert scores.balanced_accuracy.low <= scores.balanced_accuracy.mean
+        assert scores.balanced_accuracy.mean > 0.6
+        assert {name: entry.n for name, entry in scores.per_class.items()} == {"bcc": 20, "mel": 20, "nv": 20}
+    assert found.counts.test.n == 60
+    assert found.counts.test_lesions == 30
+    assert [entry.name for entry in found.comparisons] == ["both vs real", "synthetic vs real"]
+    assert found.memorisation.n_synthetic == 60
+    assert found.class_agreement.agreement > 0.6
+    columns = {entry.group: entry for entry in found.utility["both"].subgroups}
+    assert columns["tan"].too_small
+    assert not columns["male"].too_small
+    assert found.notes == ("Subgroups by site, skin_tone are not known: the test images hold no value.",)
 
 
 def test_the_files_are_those_that_the_result_names(finished: EvaluationResult) -> None:
     folder = Path(finished.reference.uri)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert written == {*finished.evaluation["files"], "evaluation.json"}
-    for name, digest in finished.evaluation["files"].items():
+    assert written == {*finished.evaluation.files, "evaluation.json"}
+    for name, digest in finished.evaluation.files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     result = (folder / "evaluation.json").read_bytes()
     assert hashlib.sha256(result).hexdigest() == finished.reference.version
@@ -60,7 +61,7 @@ def test_the_files_are_those_that_the_result_names(finished: EvaluationResult) -
 
 def test_the_page_tells_the_numbers_and_loads_nothing(finished: EvaluationResult) -> None:
     page = Path(finished.report).read_text()
-    both = finished.evaluation["utility"]["both"]["balanced_accuracy"]["mean"]
+    both = finished.evaluation.utility["both"].balanced_accuracy.mean
     assert f"a balanced accuracy of {both:.3f}" in page
     assert "By group of patients" in page
     assert page.count("data:image/") >= 6
@@ -68,10 +69,10 @@ def test_the_page_tells_the_numbers_and_loads_nothing(finished: EvaluationResult
 
 
 def test_drift_is_measured_on_what_both_sides_have(finished: EvaluationResult) -> None:
-    drift = {entry["column"]: entry for entry in finished.evaluation["drift"]["columns"]}
+    drift = {entry.column: entry for entry in finished.evaluation.drift.columns}
     assert {"diagnosis", "measured_tone", "brightness", "sharpness"} <= set(drift)
-    assert not drift["diagnosis"]["drifted"]
-    assert drift["measured_tone"]["distance"] > drift["diagnosis"]["distance"]
+    assert not drift["diagnosis"].drifted
+    assert drift["measured_tone"].distance > drift["diagnosis"].distance
     assert "classifier_confidence" in (Path(finished.reference.uri) / "drift.html").read_text()
 
 
@@ -81,9 +82,11 @@ def test_every_synthetic_image_is_listed_with_its_nearest_training_image(
     listed = json.loads((Path(finished.reference.uri) / "nearest.json").read_text())
     assert [pair["synthetic"] for pair in listed] == [each.image_id for each in Dataset.open(synthetic).samples()]
     assert {pair["train"] for pair in listed} <= {each.image_id for each in Dataset.open(real).samples("train")}
-    found = finished.evaluation["memorisation"]
-    assert sum(pair["above"] for pair in listed) == found["n_above"]
-    assert sorted(listed, key=lambda pair: -pair["similarity"])[:12] == found["nearest_pairs"]
+    found = finished.evaluation.memorisation
+    assert sum(pair["above"] for pair in listed) == found.n_above
+    assert sorted(listed, key=lambda pair: -pair["similarity"])[:12] == [
+        pair.model_dump() for pair in found.nearest_pairs
+    ]
 
 
 def test_a_label_cannot_end_the_script_of_the_drift_page(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_a_label_cannot_end_the_script_of_the_drift_page(tmp_path: Path) -> None
     page = (tmp_path / "drift.html").read_text()
     assert "script>alert(1)" in page
     assert "<script>alert(1)" not in page
-    assert {entry["distance"] for entry in drift["columns"]} == {0.0}
+    assert {entry.distance for entry in drift.columns} == {0.0}
     assert table["diagnosis"][1] == label
 
 
@@ -190,7 +193,7 @@ def test_validation_images_that_training_has_seen_are_left_out(
     copies = {f"real{90 + k}": train[f"real{k}"] for k in range(3)}
     leaky = publish(changed(real, lambda s: replace(s, image=copies.get(s.image_id, s.image))))
     material = load_material(small_config, Dataset.open(leaky), Dataset.open(synthetic))
-    assert (material.counts["validation_excluded"], len(material.validation)) == (3, 21)
+    assert (material.counts.validation_excluded, len(material.validation)) == (3, 21)
     assert not copies.keys() & set(material.validation.table["image_id"])
     assert material.notes == ["3 validation images were left out: their pixels are also those of a training image."]
     every = publish(changed(real, lambda s: replace(s, image=train["real0"]) if s.split == "validation" else s))
@@ -207,7 +210,7 @@ def test_test_images_that_training_has_seen_are_left_out(
     copies = [replace(sample, image_id=f"copy{k}", split="train") for k, sample in enumerate(test[:5])]
     stolen = publish([*Dataset.open(synthetic).samples(), *copies])
     material = load_material(small_config, Dataset.open(real), Dataset.open(stolen))
-    assert material.counts["test_excluded"] == 5
+    assert material.counts.test_excluded == 5
     assert len(material.test) == 55
     assert any("5 test images were left out" in note for note in material.notes)
 
@@ -230,10 +233,10 @@ def test_absent_classes_are_said_and_scored(
     made = publish(changed(synthetic, lambda s: s if s.diagnosis != "nv" else None))
     config = small_config.model_copy(update={"seeds": 1, "steps": 4, "subgroups": ()})
     found = evaluate(config, part, made, str(tmp_path / "out")).evaluation
-    assert found["utility"]["real"]["per_class"]["bcc"] == {"recall": None, "n": 0, "low": None, "high": None}
-    assert found["utility"]["synthetic"]["per_class"]["nv"]["recall"] is not None
-    assert found["utility"]["both"]["worst_group"] is None
-    assert [note.split(":")[0] for note in found["notes"]] == [
+    assert found.utility["real"].per_class["bcc"] == ClassRecall(n=0)
+    assert found.utility["synthetic"].per_class["nv"].recall is not None
+    assert found.utility["both"].worst_group is None
+    assert [note.split(":")[0] for note in found.notes] == [
         "No image of bcc is in the test split",
         "No image of nv is in the synthetic images",
     ]

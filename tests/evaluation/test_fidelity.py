@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter
 from lesiongen.evaluation.agreement import class_agreement
 from lesiongen.evaluation.fidelity import compare_features, fidelity, manifold_scores
 from lesiongen.evaluation.memorisation import find_copies, nearest_training_images
+from lesiongen.records.evaluation import Agreement, ClassDistance
 
 
 def draw(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -13,12 +14,12 @@ def draw(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
 
 def test_one_distribution_is_near_itself_and_far_from_another() -> None:
     same, far = compare_features(draw(400), draw(300, seed=1), 0), compare_features(draw(400), draw(300, 2.0, 1), 0)
-    assert abs(same["kid"]) < 0.05 < far["kid"]
-    assert same["frechet_distance"] < 0.5
-    assert far["frechet_distance"] == pytest.approx(8 * 2.0**2, rel=0.1)
-    assert same["density"] == pytest.approx(1, abs=0.2)
-    assert same["coverage"] > 0.85 > 0.3 > far["coverage"]
-    assert (same["n_real"], same["n_fake"]) == (400, 300)
+    assert abs(same.kid) < 0.05 < far.kid
+    assert same.frechet_distance < 0.5
+    assert far.frechet_distance == pytest.approx(8 * 2.0**2, rel=0.1)
+    assert same.density == pytest.approx(1, abs=0.2)
+    assert same.coverage > 0.85 > 0.3 > far.coverage
+    assert (same.n_real, same.n_fake) == (400, 300)
     assert compare_features(draw(400), draw(300, seed=1), 0) == same
 
 
@@ -36,9 +37,9 @@ def test_manifold_scores_on_points_that_can_be_counted_by_hand() -> None:
 def test_too_few_images_give_no_distance() -> None:
     labels = np.zeros(50, dtype=np.int64), np.zeros(4, dtype=np.int64)
     found = fidelity(draw(50), draw(4), draw(30), labels, ("mel",), extractor="none", seed=0)
-    assert found["synthetic"]["kid"] is None
-    assert found["held_out_real"]["kid"] is not None
-    assert found["per_class"]["mel"] == {"n_real": 50, "n_synthetic": 4, "kid": None}
+    assert found.synthetic.kid is None
+    assert found.held_out_real.kid is not None
+    assert found.per_class["mel"] == ClassDistance(n_real=50, n_synthetic=4)
 
 
 def blobs(n: int, seed: int) -> np.ndarray:
@@ -57,18 +58,18 @@ def test_turned_and_brightened_copies_are_found_and_strangers_are_not() -> None:
     ids = [f"made{k}" for k in range(200)], [f"real{k}" for k in range(300)]
     found = find_copies(synthetic, reference, ids, 99.0)
     assert synthetic.rows[:30].tolist() == list(range(30))
-    assert (synthetic.similarity[:30] > found["threshold"]).all()
-    assert (synthetic.similarity[30:] > found["threshold"]).mean() < 0.05
-    assert found["share_above"] == pytest.approx(0.15, abs=0.04)
-    assert (found["n_synthetic"], found["n_held_out"], found["calibrated"]) == (200, 200, True)
-    best = found["nearest_pairs"][0]
-    assert best["synthetic"].removeprefix("made") == best["train"].removeprefix("real")
+    assert (synthetic.similarity[:30] > found.threshold).all()
+    assert (synthetic.similarity[30:] > found.threshold).mean() < 0.05
+    assert found.share_above == pytest.approx(0.15, abs=0.04)
+    assert (found.n_synthetic, found.n_held_out, found.calibrated) == (200, 200, True)
+    best = found.nearest_pairs[0]
+    assert best.synthetic.removeprefix("made") == best.train.removeprefix("real")
 
 
 def test_agreement_counts_what_was_asked_for() -> None:
     asked = np.array([0, 0, 1, 1])
     chances = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.1, 0.9, 0], [0.3, 0.7, 0]], dtype=np.float32)
     found = class_agreement(asked, chances, ("bcc", "mel", "nv"), "the classifier")
-    assert found["agreement"] == 0.75
-    assert found["per_class"]["bcc"] == {"n": 2, "agreement": 0.5}
-    assert found["per_class"]["nv"] == {"n": 0, "agreement": None}
+    assert found.agreement == 0.75
+    assert found.per_class["bcc"] == Agreement(n=2, agreement=0.5)
+    assert found.per_class["nv"] == Agreement(n=0)

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from lesiongen.evaluation.figures import confusion_picture, recall_picture
+from lesiongen.records.evaluation import ClassRecall, ConditionScores, Score
 
-INTERVAL = {"low": 0.1, "high": 0.9, "mean": 0.5, "recall": 0.5}
+MEAN, RECALL = Score(mean=0.5, low=0.1, high=0.9), ClassRecall(recall=0.5, n=10, low=0.1, high=0.9)
 
 
 @pytest.mark.parametrize("name", [r"$\frac$", "$", r"\alpha_{", "two\nlines", "x" * 1000, "$$" * 300])
 def test_a_class_of_any_name_is_drawn_as_it_stands(name):
     classes = ["nevus", name]
-    per_class = dict.fromkeys(classes, INTERVAL)
-    scores = {"balanced_accuracy": INTERVAL, "per_class": per_class, "confusion": np.eye(2).tolist()}
+    per_class = dict.fromkeys(classes, RECALL)
+    scores = ConditionScores(balanced_accuracy=MEAN, per_class=per_class, confusion=np.eye(2).tolist())
     assert recall_picture({"real": scores}, classes).width < 1500
     assert confusion_picture({"real": scores}, classes).width < 1500

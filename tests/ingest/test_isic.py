@@ -4,9 +4,10 @@ import csv
 
 import pytest
 
-from lesiongen.dataset import Dataset, is_synthetic
+from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.records.provenance import is_synthetic
 from lesiongen.validation.columns import measured_table
 from lesiongen.validation.links import NEAR_GROUP
 

@@ -9,8 +9,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from lesiongen.errors import LesionGenError
-from lesiongen.registry import Policy, champion, promote, records, register, rollback
+from lesiongen.records.history import HistoryEvent
+from lesiongen.registry import Policy, champion, promote, register, rollback
 from lesiongen.registry import lease as leases
+from lesiongen.registry import tags as stored
 
 LAX = Policy(min_seeds=1, min_test_lesions=1)
 COMMANDS = {"register": register, "promote": promote, "rollback": rollback}
@@ -78,14 +80,22 @@ def released(client: Any, name: str, evaluation: dict[str, str], *, versions: in
     client.create_registered_model(name)
     client.create_registered_model(f"{name}-classifier")
     for number in numbers:
-        tags = {**evaluation, records.CLASSIFIER_TAG: number, champion.REGISTRATION_TAG: champion.COMPLETE}
+        tags = {**evaluation, stored.CLASSIFIER_TAG: number, champion.REGISTRATION_TAG: champion.COMPLETE}
         client.create_model_version(name, "s3://nowhere/model", tags=tags, await_creation_for=0)
-        key = {records.EVALUATION_VERSION_TAG: evaluation[records.EVALUATION_VERSION_TAG]}
+        key = {stored.EVALUATION_VERSION_TAG: evaluation[stored.EVALUATION_VERSION_TAG]}
         client.create_model_version(f"{name}-classifier", "s3://nowhere/classifier", tags=key, await_creation_for=0)
     for number in numbers[:champions]:
         before = str(int(number) - 1) if number != "1" else None
-        event = records.HistoryEvent(records.now(), "someone", "promote", number, before, number, (), int(number))
-        records.write_event(client, name, event)
+        event = HistoryEvent(
+            when=stored.now(),
+            who="someone",
+            action="promote",
+            version=number,
+            champion_before=before,
+            champion_after=number,
+            number=int(number),
+        )
+        stored.write_event(client, name, event)
     client.set_registered_model_alias(name, "challenger", numbers[-1])
     if champions:
         client.set_registered_model_alias(name, "champion", numbers[champions - 1])

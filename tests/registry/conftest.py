@@ -8,9 +8,10 @@ import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.registry import register
-from lesiongen.registry.records import CLASSIFIER_NAME_TAG
+from lesiongen.registry.tags import CLASSIFIER_NAME_TAG
 from lesiongen.storage import open_storage, unique_prefix
 from lesiongen.tracking import mlflow_client
+from tests.registry.models import manifest
 from tests.registry.proxy import running_proxy
 
 
@@ -61,8 +62,8 @@ def store_evaluation(s3_root, real, evaluation, root=None, trained=None, drawn_b
     """Stores a model, what it drew and the evaluation of that; returns the addresses that are registered."""
     key, root, trained = uuid.uuid4().hex[:8], root or s3_root, trained or real
     model, evaluated = open_storage(f"{root}/models/{key}"), open_storage(f"{root}/evaluations/{key}")
-    training = {"dataset": {"uri": trained.uri, "version": trained.manifest.version}}
-    model.write_json("_model.json", {"family": "sd", "method": "full", "base": None, "training": training})
+    made = manifest({"uri": trained.uri, "version": trained.manifest.version})
+    model.write_json("_model.json", made.model_dump(mode="json"))
     drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
     synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
     sources = {

@@ -3,7 +3,7 @@
 import pytest
 
 from lesiongen.registry import history
-from lesiongen.registry.records import LOCK_SUFFIX
+from lesiongen.registry.tags import LOCK_SUFFIX
 from tests.fault_points import points
 from tests.registry.commands import LAX, Command, aliases, released
 

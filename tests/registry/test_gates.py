@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesiongen.errors import UsageError
+from lesiongen.records.evaluation import Contamination, EvaluationRecord
 from lesiongen.registry import Outcome, Policy, decide, load_policy
 
 SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
@@ -37,6 +38,7 @@ def evaluation(
     middle, low, high = difference
     compared = {"name": "both vs real", "metric": "balanced_accuracy", "difference": middle, "low": low, "high": high}
     return {
+        "config": {"min_group": 20},
         "utility": {"real": condition(worst_real), "both": condition(worst_both)},
         "comparisons": [{"name": "synthetic vs real", "metric": "balanced_accuracy", "low": -1.0}, compared],
         "memorisation": {"threshold": 0.95, "share_above": share, "n_held_out": held_out},
@@ -45,15 +47,22 @@ def evaluation(
     }
 
 
+def decided(document, policy=POLICY):
+    """Decides on a document as `promote` reads it: the contamination comes from the registry."""
+    document = copy.deepcopy(document)
+    seen = document.pop("contamination", None)
+    return decide(EvaluationRecord.read(document), None if seen is None else Contamination.read(seen), policy)
+
+
 def reason(decision, gate):
     return next(each for each in decision.reasons if each.gate == gate)
 
 
 def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
-    decision = decide(evaluation(), POLICY)
+    decision = decided(evaluation(), POLICY)
     assert decision.outcome is Outcome.PROMOTE
     gates = [
-        "learnt",
+        "classifier",
         "utility",
         "worst group",
         "memorisation",
@@ -69,7 +78,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
 @pytest.mark.parametrize(
     ("changed", "gate", "outcome", "numbers"),
     [
-        ({"learnt": 0.33}, "learnt", Outcome.HOLD, ["0.330", "0.333"]),  # three of the four classes were tested
+        ({"learnt": 0.33}, "classifier", Outcome.HOLD, ["0.330", "0.333"]),  # three of the four classes were tested
         ({"difference": (-0.01, -0.05, 0.03)}, "utility", Outcome.HOLD, ["-0.010", "-0.050", "+0.030", "-0.020"]),
         ({"difference": (-0.08, -0.12, -0.03)}, "utility", Outcome.REJECT, ["-0.080", "-0.120", "-0.030"]),
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
@@ -84,7 +93,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
     ],
 )
 def test_every_gate_stops_a_release_and_says_with_which_numbers(changed, gate, outcome, numbers):
-    decision = decide(evaluation(**changed), POLICY)
+    decision = decided(evaluation(**changed), POLICY)
     assert decision.outcome is outcome
     assert [each.gate for each in decision.reasons if not each.passed] == [gate]
     for number in numbers:
@@ -92,7 +101,7 @@ def test_every_gate_stops_a_release_and_says_with_which_numbers(changed, gate, o
 
 
 def test_the_strictest_gate_decides():
-    decision = decide(evaluation(difference=(-0.01, -0.05, 0.03), share=0.5), POLICY)
+    decision = decided(evaluation(difference=(-0.01, -0.05, 0.03), share=0.5), POLICY)
     assert decision.outcome is Outcome.REJECT
 
 
@@ -100,13 +109,13 @@ def test_without_a_group_large_enough_the_reason_says_so_and_how_many_are_needed
     ungrouped = evaluation()
     for condition in ("real", "both"):
         ungrouped["utility"][condition]["worst_group"] = None
-    found = reason(decide(ungrouped, POLICY), "worst group")
+    found = reason(decided(ungrouped), "worst group")
     assert found.outcome is Outcome.HOLD
-    assert found.message == "No group of patients in the test split is large enough to be judged."
-    found = reason(decide(ungrouped | {"config": {"min_group": 20}}, POLICY), "worst group")
     assert found.message.endswith("large enough to be judged; 20 test images of a group are needed.")
+    found = reason(decided(ungrouped | {"config": {}}), "worst group")
+    assert found.message == "No group of patients in the test split is large enough to be judged."
     del ungrouped["utility"]["both"]["worst_group"]
-    assert "does not hold the numbers" in reason(decide(ungrouped, POLICY), "worst group").message
+    assert "does not hold the numbers" in reason(decided(ungrouped, POLICY), "worst group").message
 
 
 LEAVES = [
@@ -144,12 +153,12 @@ def test_a_number_that_is_missing_or_none_holds_and_never_promotes(path, value):
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = value
-    assert decide(damaged, POLICY).outcome is Outcome.HOLD
+    assert decided(damaged, POLICY).outcome is Outcome.HOLD
 
 
 @pytest.mark.parametrize("nothing", [{}, {"utility": []}, {"comparisons": "none", "counts": 3}])
 def test_an_evaluation_of_another_shape_holds(nothing):
-    decision = decide(nothing, POLICY)
+    decision = decided(nothing, POLICY)
     assert decision.outcome is Outcome.HOLD
     assert not any(each.passed for each in decision.reasons)
 
@@ -190,8 +199,8 @@ def test_worse_numbers_never_give_a_better_outcome(numbers, data):
         "lesions": max(0, numbers["lesions"] - data.draw(st.integers(0, 200))),
     }
     spoiled = data.draw(st.sets(st.sampled_from(sorted(changed)), min_size=1))
-    before = decide(evaluation(**numbers), POLICY)
-    after = decide(evaluation(**{**numbers, **{key: changed[key] for key in spoiled}}), POLICY)
+    before = decided(evaluation(**numbers), POLICY)
+    after = decided(evaluation(**{**numbers, **{key: changed[key] for key in spoiled}}), POLICY)
     assert SEVERITY[after.outcome] >= SEVERITY[before.outcome]
 
 
@@ -207,12 +216,12 @@ def test_a_stricter_policy_never_gives_a_better_outcome(numbers, margin, tighter
         min_seeds=4,
         min_test_lesions=50,
     )
-    assert SEVERITY[decide(found, strict).outcome] >= SEVERITY[decide(found, loose).outcome]
+    assert SEVERITY[decided(found, strict).outcome] >= SEVERITY[decided(found, loose).outcome]
 
 
 def test_a_gate_that_the_policy_switches_off_says_so():
     policy = Policy(worst_group_margin=None)
-    decision = decide(evaluation(worst_both=(0.0, 0.0, 0.0)), policy)
+    decision = decided(evaluation(worst_both=(0.0, 0.0, 0.0)), policy)
     assert decision.outcome is Outcome.PROMOTE
     assert "Switched off" in reason(decision, "worst group").message
 

@@ -4,8 +4,9 @@ import uuid
 
 import pytest
 
-from lesiongen.registry import champion, history, promote, records, register, rollback
-from lesiongen.registry.records import LOCK_SUFFIX
+from lesiongen.registry import champion, history, promote, register, rollback
+from lesiongen.registry import tags as stored
+from lesiongen.registry.tags import LOCK_SUFFIX
 from tests.fault_points import points
 from tests.registry.commands import LAX, Command, aliases, released
 from tests.registry.proxy import FAULTS, GONE_AFTER, KILL_AFTER, KILL_BEFORE, LOSE_ANSWER
@@ -57,7 +58,7 @@ class Trial:
             (version,) = self.client.search_model_versions(f"name='{self.name}'")
             (classifier,) = self.client.search_model_versions(f"name='{self.name}-classifier'")
             assert version.tags[champion.REGISTRATION_TAG] == champion.COMPLETE
-            assert version.tags[records.CLASSIFIER_TAG] == str(classifier.version)
+            assert version.tags[stored.CLASSIFIER_TAG] == str(classifier.version)
             assert aliases(self.client, self.name) == {"challenger": int(version.version)}
             assert events == [("register", str(version.version), None, "finished")]
         elif self.command == "promote":

@@ -12,7 +12,7 @@ from lesiongen.errors import ServiceError
 from lesiongen.owner import this_process
 from lesiongen.registry import lease as leases
 from lesiongen.registry.lease import lease
-from lesiongen.registry.records import LEASE_TAG, LOCK_SUFFIX
+from lesiongen.registry.tags import LEASE_TAG, LOCK_SUFFIX
 
 
 @pytest.fixture

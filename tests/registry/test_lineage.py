@@ -10,8 +10,10 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError
 from lesiongen.imaging import encode_png
+from lesiongen.records.evaluation import Contamination, EvaluationRecord, Source
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.storage import open_storage
+from tests.registry.models import manifest
 
 
 def picture(level, **metadata):
@@ -28,6 +30,10 @@ def publish(path, splits, origin=None):
 
 def named(dataset):
     return {"uri": dataset.uri, "version": dataset.manifest.version}
+
+
+def evaluation_of(**datasets):
+    return EvaluationRecord(sources={which: Source(**named(dataset)) for which, dataset in datasets.items()})
 
 
 @pytest.fixture
@@ -49,24 +55,22 @@ def save(tmp_path):
 
     def save(dataset, base=None, method="full"):
         storage = open_storage(str(tmp_path / uuid.uuid4().hex))
-        training = {"dataset": dataset and named(dataset)}
-        storage.write_json("_model.json", {"method": method, "base": base, "training": training})
+        model = manifest(dataset and named(dataset), base=base, method=method)
+        storage.write_json("_model.json", model.model_dump(mode="json"))
         return {"uri": storage.uri, "version": hashlib.sha256(storage.read_bytes("_model.json")).hexdigest()}
 
     return save
 
 
 def seen(real, base, **training):
-    model = {"method": "full", "base": base, "training": {"dataset": named(real), **training}}
-    return contamination({"sources": {"real": named(real)}}, model)
+    return contamination(evaluation_of(real=real), manifest(named(real), base=base, **training))
 
 
-NONE, SOME = {"validation": 0, "test": 0}, {"validation": 1, "test": 1}
+NONE, SOME = Contamination(validation=0, test=0), Contamination(validation=1, test=1)
 
 
 def test_the_same_pixels_in_another_file_count(real, other):
-    model = {"method": "full", "base": None, "training": {"dataset": named(other)}}
-    assert contamination({"sources": {"real": named(real)}}, model) == SOME
+    assert contamination(evaluation_of(real=real), manifest(named(other))) == SOME
 
 
 def test_what_a_base_has_seen_counts_however_far_back(real, other, save):
@@ -97,7 +101,7 @@ def test_what_cannot_be_followed_is_unknown(real, other, save, tmp_path):
 def test_images_that_replaced_the_evaluated_ones_vouch_for_nothing(tmp_path):
     uri, model = str(tmp_path / "drawn"), "a" * 64
     evaluated = publish(uri, {"train": [picture(1)]}, {"model_version": "b" * 64})
-    evaluation = {"sources": {"synthetic": named(evaluated)}}
+    evaluation = evaluation_of(synthetic=evaluated)
     check_same_model(evaluation, "b" * 64)
     open_storage(uri).delete_all()
     publish(uri, {"train": [picture(2)]}, {"model_version": model})

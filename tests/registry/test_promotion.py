@@ -31,7 +31,7 @@ def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, c
         "lesiongen.evaluation_version": hashlib.sha256(evaluation).hexdigest(),
         "lesiongen.training_dataset": json.dumps({"uri": real.uri, "version": real.manifest.version}),
         "lesiongen.contamination": '{"validation": 0, "test": 0}',
-        "lesiongen.family": "sd",
+        "lesiongen.family": "stable-diffusion",
     }
     assert expected.items() <= version.tags.items()
     classifier = client.get_model_version(f"{name}-classifier", registered.classifier_version)

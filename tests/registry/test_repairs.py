@@ -7,11 +7,19 @@ import pytest
 
 from lesiongen.cli.registry import history_command
 from lesiongen.errors import DataError, UsageError
-from lesiongen.registry import champion, history, promote, records, register, rollback
+from lesiongen.records.history import HistoryEvent
+from lesiongen.registry import champion, history, promote, register, rollback
+from lesiongen.registry import tags as stored
 from lesiongen.registry.champion import registered
-from lesiongen.registry.records import HistoryEvent, write_event
+from lesiongen.registry.tags import write_event
 from tests.registry.commands import LAX, aliases, released
 from tests.registry.conftest import COPYING, GOOD
+
+
+def event_of(who, action, version, before, after, **values):
+    return HistoryEvent(
+        when="a day", who=who, action=action, version=version, champion_before=before, champion_after=after, **values
+    )
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def tags(passing):
 def begun(client, name, tags):
     """A registry in which the promotion of version 2 was written down, and nothing of it done."""
     released(client, name, tags, versions=3, champions=1)
-    event = HistoryEvent("a day", "alice", "promote", "2", "1", "2", ("PROMOTE",), number=7, state="started")
+    event = event_of("alice", "promote", "2", "1", "2", reasons=("PROMOTE",), number=7, state="started")
     write_event(client, name, event)
     return event
 
@@ -42,11 +50,11 @@ def test_history_says_what_did_not_end_and_the_next_command_finishes_it(client, 
     result = rollback(name, who="bob")  # any command: this one then does its own work
     assert "alice began to promote version 2" in caplog.text
     assert "finished now" in caplog.text
-    assert (last(name).state, last(name).who, last(name).repaired_by) == ("finished", "alice", records.whoami())
+    assert (last(name).state, last(name).who, last(name).repaired_by) == ("finished", "alice", stored.whoami())
     assert (result.rolled_back, champions(client, name)) == ("2", (1, 1))
     assert [event.action for event in history(name)] == ["promote", "promote", "rollback"]
     history_command(name)
-    assert f"(alice)  finished by {records.whoami()}" in capsys.readouterr().out
+    assert f"(alice)  finished by {stored.whoami()}" in capsys.readouterr().out
 
 
 def test_what_a_dead_command_moved_halfway_is_finished(client, name, begun):
@@ -93,7 +101,7 @@ def test_a_champion_that_was_taken_away_by_hand_meanwhile_stays_away(client, nam
 
 def test_a_promotion_that_a_replaced_process_wrote_down_late_is_undone(client, name, begun, caplog):
     for number, action, version, before, after in ((8, "promote", "3", "1", "3"), (9, "rollback", "3", "3", "1")):
-        write_event(client, name, HistoryEvent("a day", "bob", action, version, before, after, number=number))
+        write_event(client, name, event_of("bob", action, version, before, after, number=number))
     with pytest.raises(UsageError, match="no earlier champion"):
         rollback(name)
     assert (champions(client, name), last(name).state) == ((1, 1), "undone")
@@ -101,7 +109,7 @@ def test_a_promotion_that_a_replaced_process_wrote_down_late_is_undone(client, n
 
 def test_a_rollback_that_another_command_finished_goes_back_once_when_repeated(client, name, tags, caplog):
     released(client, name, tags, versions=4, champions=3)
-    write_event(client, name, HistoryEvent("a day", "alice", "rollback", "3", "3", "2", number=7, state="started"))
+    write_event(client, name, event_of("alice", "rollback", "3", "3", "2", number=7, state="started"))
     with pytest.raises(UsageError, match="no version 9"):
         promote(name, "9", LAX)
     assert champions(client, name) == (2, 2)
@@ -174,7 +182,7 @@ def test_the_order_of_events_follows_no_clock(client, name, evaluate, monkeypatc
     for number in (1, 2, 3):
         if number == 3:  # a machine whose clock is an hour behind
             monkeypatch.setattr(time, "time_ns", lambda: right() - 3600 * 10**9)
-            monkeypatch.setattr(records, "now", lambda: "2001-01-01T00:00:00Z")
+            monkeypatch.setattr(stored, "now", lambda: "2001-01-01T00:00:00Z")
         register(**evaluate(GOOD), name=name)
         promote(name, policy=LAX)
     assert rollback(name).champion == "2"
@@ -216,12 +224,12 @@ def test_the_same_decision_is_written_once_and_a_different_one_again(client, nam
     for who in ("alice", "alice", "bob"):
         promote(name, policy=LAX, who=who)
     promote(name)  # the default policy
-    assert [event.who for event in history(name)] == [records.whoami(), "alice", "bob", records.whoami()]
+    assert [event.who for event in history(name)] == [stored.whoami(), "alice", "bob", stored.whoami()]
 
 
 def test_a_champion_without_a_classifier_takes_the_alias_of_the_last_one_away(client, name, tags):
     released(client, name, tags, versions=2, champions=1)
-    client.set_model_version_tag(name, "2", records.CLASSIFIER_TAG, "")
+    client.set_model_version_tag(name, "2", stored.CLASSIFIER_TAG, "")
     promote(name, "2", LAX)
     assert champions(client, name) == (2, None)
     rollback(name)
@@ -270,14 +278,14 @@ def test_two_models_never_share_their_classifiers(client, name, evaluate):
     promote(name, policy=LAX)
     assert aliases(client, f"{name}-classifier") == {"champion": 1}
     assert aliases(client, f"{name}-classifier-2") == {"champion": 1}
-    client.set_model_version_tag(f"{name}-old", "1", records.CLASSIFIER_TAG, "")
+    client.set_model_version_tag(f"{name}-old", "1", stored.CLASSIFIER_TAG, "")
     promote(f"{name}-old", "1", LAX)
     assert aliases(client, f"{name}-classifier-2") == {"champion": 1}
 
 
 def test_a_classifier_of_the_first_releases_has_the_derived_name(client, name, evaluate):
     register(**evaluate(GOOD), name=name)
-    client.delete_model_version_tag(name, "1", records.CLASSIFIER_NAME_TAG)
+    client.delete_model_version_tag(name, "1", stored.CLASSIFIER_NAME_TAG)
     assert promote(name, policy=LAX).champion == "1"
     assert aliases(client, f"{name}-classifier")["champion"] == 1
 

@@ -7,8 +7,8 @@ from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from lesiongen.captions.vision_language.config import VisionLanguageConfig
-from lesiongen.dataset import is_synthetic
 from lesiongen.errors import UsageError
+from lesiongen.records.provenance import is_synthetic
 
 __all__ = ["forbidden", "host_of", "is_loopback", "refuse_uploads", "stays_here", "unknown_names"]
 

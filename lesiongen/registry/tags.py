@@ -6,15 +6,14 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from lesiongen import names
 from lesiongen.errors import DataError, UsageError
+from lesiongen.records.history import HistoryEvent
 from lesiongen.tracking import mlflow_client, service_errors
 
 __all__ = [
@@ -26,14 +25,10 @@ __all__ = [
     "EVALUATION_TAG",
     "EVALUATION_VERSION_TAG",
     "EVENT_TAG",
-    "FINISHED",
     "LEASE_TAG",
     "LOCK_SUFFIX",
     "MODEL_TAG",
     "MODEL_VERSION_TAG",
-    "STARTED",
-    "UNDONE",
-    "HistoryEvent",
     "check_name",
     "events_of",
     "found",
@@ -56,35 +51,7 @@ EVENT_TAG, LEASE_TAG = "lesiongen.event.", "lesiongen.lease."
 TIMED_EVENT_TAG = "lesiongen.history."
 """Began the records of the first releases, whose keys are times; they are older than every numbered one."""
 LOCK_SUFFIX = ".promotion-lock"
-STARTED, FINISHED, UNDONE = "started", "finished", "undone"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-
-
-@dataclass(frozen=True)
-class HistoryEvent:
-    """One thing that happened to a registered model."""
-
-    when: str
-    """By the clock of whoever acted: information, never the order of events."""
-    who: str
-    action: str
-    """register, promote, hold, reject or rollback."""
-    version: str
-    champion_before: str | None = None
-    champion_after: str | None = None
-    reasons: tuple[str, ...] = ()
-    number: int | None = None
-    """The order of events: the number of the lease under which it began. The first releases gave none."""
-    state: str = FINISHED
-    """started (it did not end, or is at work), finished, or undone."""
-    repaired_by: str | None = None
-    """Who finished or undid it, where the command that began it did not end."""
-    reported_under: int | None = None
-    """Number of the lease under which a repaired rollback was reported to whoever repeated it."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the event as plain values, for JSON."""
-        return {**vars(self), "reasons": list(self.reasons)}
 
 
 def history(name: str) -> list[HistoryEvent]:
@@ -111,13 +78,15 @@ def events_of(name: str, tags: Mapping[str, str]) -> list[HistoryEvent]:
     timed = sorted(key for key in tags if key.startswith(TIMED_EVENT_TAG))
     numbered = {number: key for key in tags if (number := tag_number(key, EVENT_TAG)) is not None}
     events = [_event(name, key, tags[key]) for key in timed]
-    return events + [replace(_event(name, key, tags[key]), number=each) for each, key in sorted(numbered.items())]
+    return events + [_event(name, key, tags[key]).changed(number=each) for each, key in sorted(numbered.items())]
 
 
 def write_event(client: Any, name: str, event: HistoryEvent) -> None:
     """Writes an event into the history of a model, in place of an earlier state of the same event."""
     with service_errors():
-        client.set_registered_model_tag(name, f"{EVENT_TAG}{event.number:08d}", json.dumps(event.as_dict()))
+        client.set_registered_model_tag(
+            name, f"{EVENT_TAG}{event.number:08d}", json.dumps(event.model_dump(mode="json"))
+        )
 
 
 def tag_number(key: str, prefix: str) -> int | None:
@@ -177,12 +146,7 @@ def now() -> str:
 
 def _event(name: str, key: str, text: str) -> HistoryEvent:
     try:
-        return _event_reader().validate_json(text)
+        return HistoryEvent.model_validate_json(text)
     except ValidationError as error:
         hint = "Delete or correct this tag of the registered model in MLflow."
         raise DataError(f"The history of {name} holds an invalid record, the tag {key}.", hint=hint) from error
-
-
-@cache
-def _event_reader() -> TypeAdapter[HistoryEvent]:
-    return TypeAdapter(HistoryEvent)

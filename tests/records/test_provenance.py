@@ -1,6 +1,6 @@
 import pytest
 
-from lesiongen.dataset import is_synthetic
+from lesiongen.records.provenance import is_synthetic
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Subgroups of images: one definition for validation, balancing, sampling plans, evaluation and inspection."""
+
+from typing import Literal, get_args
+
+import pandas as pd
+
+from lesiongen.dataset.age_bands import age_bands
+
+__all__ = ["SUBGROUPS", "SUBGROUP_COLUMNS", "Subgroup", "group_named", "subgroups_of"]
+
+Subgroup = Literal["sex", "age_band", "site", "skin_tone", "measured_tone", "image_type", "device"]
+SUBGROUPS: tuple[Subgroup, ...] = get_args(Subgroup)
+SUBGROUP_COLUMNS = ("sex", "age", "site", "skin_tone", "skin_tone_scale", "measured_tone", "image_type", "device")
+"""Columns of a dataset by which its subgroups are told."""
+
+
+def subgroups_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the groups of each image.
+
+    A recorded skin tone is named with its scale (``fitzpatrick 3``): a 3 on another scale is another skin. Ages are in
+    bands (`lesiongen.dataset.age_bands.AGE_BANDS`).
+
+    Args:
+        table: A row for each image, with `SUBGROUP_COLUMNS`.
+
+    Returns:
+        The same rows, with a column for each of `SUBGROUPS`; None where it is not known.
+    """
+    plain = {name: table[name] for name in SUBGROUPS if name not in ("age_band", "skin_tone")}
+    found = pd.DataFrame({**plain, "age_band": age_bands(table["age"]), "skin_tone": _scaled_tone(table)})
+    return found[list(SUBGROUPS)]
+
+
+def group_named(groups: pd.Series, name: str) -> str:
+    """Returns the group that a name means: a skin tone may be named without its scale where only one records it.
+
+    Args:
+        groups: One column of `subgroups_of`.
+        name: What the user calls the group.
+
+    Returns:
+        The name of a group of the column, or the name as it was given.
+
+    >>> group_named(pd.Series(["fitzpatrick 3", "monk 5"], name="skin_tone"), "3")
+    'fitzpatrick 3'
+    """
+    if groups.name != "skin_tone":
+        return name
+    known = groups.dropna().unique()
+    scaled = [str(group) for group in known if str(group).endswith(f" {name}")]
+    return scaled[0] if name not in known and len(scaled) == 1 else name
+
+
+def _scaled_tone(table: pd.DataFrame) -> pd.Series:
+    scale = table["skin_tone_scale"].fillna("").astype(str)
+    tone = (scale + " " + table["skin_tone"].astype(str)).str.strip()
+    return tone.astype(object).where(table["skin_tone"].notna(), None)

@@ -1,0 +1,319 @@
+"""The content of ``evaluation.json``: what an evaluation measured, on what, and how."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from lesiongen.errors import DataError
+from lesiongen.records.base import Count, Number, Record
+
+__all__ = [
+    "Agreement",
+    "Calibration",
+    "ClassAgreement",
+    "ClassDistance",
+    "ClassRecall",
+    "Comparison",
+    "Condition",
+    "ConditionScores",
+    "Contamination",
+    "Counts",
+    "Drift",
+    "DriftedColumn",
+    "EvaluationRecord",
+    "FeatureDistances",
+    "Fidelity",
+    "Memorisation",
+    "MixProtocol",
+    "NearestPair",
+    "PartCounts",
+    "Protocol",
+    "Score",
+    "Source",
+    "SubgroupScore",
+    "read_evaluation",
+]
+
+Condition = Literal["real", "synthetic", "both"]
+"""What a classifier is trained on."""
+
+
+class Source(Record):
+    """A dataset that was evaluated."""
+
+    uri: str = ""
+    version: str = ""
+
+
+class MixProtocol(Record):
+    """How synthetic images are mixed into the training of the condition ``both``."""
+
+    synthetic_share: Number = None
+    until: Number = None
+    meaning: str = ""
+
+
+class Protocol(Record):
+    """How the classifiers are trained, picked, tested and compared, in words."""
+
+    training: str = ""
+    selection: str = ""
+    test: str = ""
+    both: MixProtocol = MixProtocol()
+    intervals: str = ""
+    tests: str = ""
+
+
+class PartCounts(Record):
+    """Number of images of one part, and of each class in it."""
+
+    n: Count = None
+    per_class: dict[str, Count] = {}
+
+
+class Counts(Record):
+    """Numbers of images and of test lesions, and of images left out because their pixels occur elsewhere."""
+
+    train: PartCounts = PartCounts()
+    validation: PartCounts = PartCounts()
+    test: PartCounts = PartCounts()
+    synthetic: PartCounts = PartCounts()
+    test_lesions: Count = None
+    validation_excluded: Count = None
+    test_excluded: Count = None
+
+
+class Score(Record):
+    """A score of one condition: the mean over the seeds, its interval, every seed, their standard deviation."""
+
+    mean: Number = None
+    low: Number = None
+    high: Number = None
+    per_seed: tuple[Number, ...] = ()
+    spread: Number = None
+
+
+class ClassRecall(Record):
+    """Recall of one class; None where no test image has it."""
+
+    recall: Number = None
+    n: Count = None
+    low: Number = None
+    high: Number = None
+
+
+class Calibration(Record):
+    """Brier score and expected calibration error, means over the seeds."""
+
+    brier: Number = None
+    ece: Number = None
+
+
+class SubgroupScore(Record):
+    """Scores of one group of patients."""
+
+    column: str = ""
+    group: str = ""
+    n: Count = None
+    lesions: Count = None
+    diagnoses: Count = None
+    accuracy: Number = None
+    recall: Number = None
+    low: Number = None
+    high: Number = None
+    too_small: bool = False
+
+
+class ConditionScores(Record):
+    """Scores of the classifiers of one condition on the test images."""
+
+    accuracy: Score = Score()
+    balanced_accuracy: Score = Score()
+    macro_f1: Score = Score()
+    per_class: dict[str, ClassRecall] = {}
+    confusion: tuple[tuple[float, ...], ...] = ()
+    calibration: Calibration = Calibration()
+    subgroups: tuple[SubgroupScore, ...] = ()
+    worst_group: SubgroupScore | None = None
+    gaps: dict[str, Number] = {}
+    validation_balanced_accuracy: tuple[Number, ...] = ()
+    picked_steps: tuple[int, ...] = ()
+
+
+class Comparison(Record):
+    """A paired comparison of two conditions on the same test lesions."""
+
+    name: str = ""
+    metric: str = ""
+    difference: Number = None
+    low: Number = None
+    high: Number = None
+    p_value: Number = None
+    per_seed: tuple[Number, ...] = ()
+    spread: Number = None
+    p_holm: Number = None
+    significant: bool = False
+    family: Count = None
+
+
+class FeatureDistances(Record):
+    """Distances between two sets of images in the features of a network."""
+
+    n_real: Count = None
+    n_fake: Count = None
+    kid: Number = None
+    kid_spread: Number = None
+    frechet_distance: Number = None
+    precision: Number = None
+    recall: Number = None
+    density: Number = None
+    coverage: Number = None
+
+
+class ClassDistance(Record):
+    """KID of one class; None where there are too few images."""
+
+    n_real: Count = None
+    n_synthetic: Count = None
+    kid: Number = None
+
+
+class Fidelity(Record):
+    """Distances of the synthetic and, for scale, of held-out real images to the real training images."""
+
+    extractor: str = ""
+    neighbours: Count = None
+    synthetic: FeatureDistances = FeatureDistances()
+    held_out_real: FeatureDistances = FeatureDistances()
+    per_class: dict[str, ClassDistance] = {}
+
+
+class Agreement(Record):
+    """Share of the synthetic images of one class that are recognised as it; None where there are none."""
+
+    n: Count = None
+    agreement: Number = None
+
+
+class ClassAgreement(Record):
+    """Share of the synthetic images whose diagnosis a classifier of real images recognises."""
+
+    classifier: str = ""
+    n: Count = None
+    agreement: Number = None
+    chance: Number = None
+    per_class: dict[str, Agreement] = {}
+
+
+class DriftedColumn(Record):
+    """Distance of one measured property between real and synthetic images."""
+
+    column: str = ""
+    method: str = ""
+    distance: Number = None
+    drifted: bool = False
+
+
+class Drift(Record):
+    """Drift of measured properties from the real to the synthetic images."""
+
+    tool: str = ""
+    threshold: Number = None
+    columns: tuple[DriftedColumn, ...] = ()
+    share_drifted: Number = None
+    absent: tuple[str, ...] = ()
+
+
+class NearestPair(Record):
+    """A synthetic image, the training image nearest to it, and whether it is nearer than the threshold."""
+
+    synthetic: str = ""
+    train: str = ""
+    similarity: Number = None
+    above: bool = False
+
+
+class Memorisation(Record):
+    """How many synthetic images are nearer to a training image than held-out real images are."""
+
+    method: str = ""
+    threshold: Number = None
+    percentile: Number = None
+    expected_share: Number = None
+    share_above: Number = None
+    n_above: Count = None
+    n_synthetic: Count = None
+    n_held_out: Count = None
+    calibrated: bool = False
+    synthetic_quantiles: dict[str, Number] = {}
+    held_out_quantiles: dict[str, Number] = {}
+    nearest_pairs: tuple[NearestPair, ...] = ()
+
+
+class Contamination(Record):
+    """Numbers of validation and test images that the generator was trained on."""
+
+    validation: Count = None
+    test: Count = None
+
+
+class EvaluationRecord(Record):
+    """Content of ``evaluation.json``."""
+
+    schema_version: Literal[1] = 1
+    name: str = ""
+    lesiongen_version: str = ""
+    config: dict[str, JsonValue] = {}
+    sources: dict[Literal["real", "synthetic"], Source] = {}
+    created: str = ""
+    classes: tuple[str, ...] = ()
+    protocol: Protocol = Protocol()
+    notes: tuple[str, ...] = ()
+    counts: Counts = Counts()
+    utility: dict[Condition, ConditionScores] = {}
+    best_condition: Condition = "real"
+    comparisons: tuple[Comparison, ...] = ()
+    fidelity: Fidelity = Fidelity()
+    class_agreement: ClassAgreement = ClassAgreement()
+    drift: Drift = Drift()
+    memorisation: Memorisation = Memorisation()
+    files: dict[str, str] = {}
+    """SHA-256 of every other file of the evaluation."""
+
+    def scores(self, condition: Condition) -> ConditionScores:
+        """Returns the scores of a condition; empty ones where it was not evaluated."""
+        return self.utility.get(condition, ConditionScores())
+
+    def made_as(self, other: "EvaluationRecord") -> bool:
+        """Tells whether two evaluations have the same name, settings, sources and release."""
+        same = ("schema_version", "name", "lesiongen_version", "config", "sources")
+        return all(getattr(self, name) == getattr(other, name) for name in same)
+
+    def text(self) -> str:
+        """Returns the document as it is stored."""
+        plain = self.model_dump(mode="json")
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_evaluation(data: bytes, name: str) -> EvaluationRecord:
+    """Reads ``evaluation.json``.
+
+    Args:
+        data: Its content.
+        name: Its address, for errors.
+
+    Raises:
+        DataError: It is not JSON, not an evaluation, or was written by a later release.
+    """
+    try:
+        content: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not JSON: {error}", hint="Run evaluate again.") from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"{name} is not an evaluation.", hint="Run evaluate again.")
+    version = content.get("schema_version", 1)
+    if version != 1:
+        raise DataError(f"{name} has schema version {version!r}; this release reads 1", hint="Use a later release.")
+    return EvaluationRecord.read(content)

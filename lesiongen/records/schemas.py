@@ -1,0 +1,37 @@
+"""JSON Schemas of the documents that stages exchange, for programs that read them without LesionGen."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lesiongen.records.decision import Decision
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.history import HistoryEvent
+from lesiongen.records.model import ModelManifest
+from lesiongen.records.provenance import SyntheticProvenance
+
+__all__ = ["SCHEMAS", "json_schema", "write_schemas"]
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "decision": Decision,
+    "evaluation": EvaluationRecord,
+    "history_event": HistoryEvent,
+    "model": ModelManifest,
+    "provenance": SyntheticProvenance,
+}
+"""The record of each published schema."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """Returns the JSON Schema (2020-12) of one of `SCHEMAS`, as its documents are written."""
+    schema = SCHEMAS[name].model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_schemas(folder: str | Path) -> None:
+    """Writes every schema as ``<name>.schema.json`` into a folder."""
+    for name in SCHEMAS:
+        text = json.dumps(json_schema(name), indent=2, ensure_ascii=False) + "\n"
+        (Path(folder) / f"{name}.schema.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,74 @@
+"""The content of evaluation.json: written whole, read back as it was, and never trusted where it is damaged."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from lesiongen.errors import DataError
+from lesiongen.records.base import Record
+from lesiongen.records.evaluation import ClassRecall, EvaluationRecord, Score, read_evaluation
+
+WRITTEN = Path(__file__).with_name("evaluation.json")
+"""Written by release 0.1.0, before the document had a type."""
+
+
+@pytest.fixture
+def document():
+    return json.loads(WRITTEN.read_bytes())
+
+
+def absent(record, place=""):
+    """Names the fields of a record and of its parts that a document did not hold."""
+    for name in type(record).model_fields:
+        value, where = getattr(record, name), f"{place}.{name}"
+        if name not in record.model_fields_set:
+            yield where
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+        for part in parts:
+            if isinstance(part, Record):
+                yield from absent(part, where)
+
+
+def test_a_document_of_an_earlier_release_is_read_whole_and_written_as_it_was():
+    record = read_evaluation(WRITTEN.read_bytes(), "evaluation.json")
+    assert list(absent(record)) == []
+    assert record.text() == WRITTEN.read_text(encoding="utf-8")
+
+
+def test_numbers_that_are_none_are_missing():
+    score = Score(mean=math.nan, low=-math.inf, high=0.5, per_seed=(0.5, math.nan))
+    assert (score.mean, score.low, score.high, score.per_seed) == (None, None, 0.5, (0.5, None))
+    assert ClassRecall.read({"recall": "0.5", "n": 9.0, "low": True, "high": 10**400}) == ClassRecall(n=9)
+    assert ClassRecall.read({"n": 9.5}) == ClassRecall()
+
+
+def test_a_part_of_another_shape_is_missing_and_the_rest_is_read(document):
+    document["memorisation"] = ["not", "an", "object"]
+    document["utility"]["real"]["per_class"] = 3
+    record = read_evaluation(json.dumps(document).encode(), "evaluation.json")
+    assert record.memorisation.share_above is None
+    assert record.scores("real").per_class == {}
+    assert record.scores("real").accuracy.mean == document["utility"]["real"]["accuracy"]["mean"]
+
+
+def test_what_is_written_is_checked():
+    with pytest.raises(ValueError, match="per_class"):
+        EvaluationRecord(utility={"real": {"per_class": 3}})
+    with pytest.raises(ValueError, match="notes"):
+        EvaluationRecord().changed(notes=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is not an evaluation"),
+        (b'{"schema_version": 2}', "has schema version 2; this release reads 1"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused(content, message):
+    with pytest.raises(DataError, match=message):
+        read_evaluation(content, "evaluation.json")
