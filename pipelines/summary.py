@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lesiongen.errors import LesionGenError
+from lesiongen.records.decision import Decision
 from lesiongen.redaction import redact
 from lesiongen.references import read_reference
 from lesiongen.storage import open_storage
@@ -69,6 +70,7 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
         StorageError: The report or its contact sheet cannot be read.
     """
     registered, decided = _json(folder, "register", "registered"), _json(folder, "promote", "decision")
+    decision = Decision.model_validate(decided["decision"])
     evaluation = _uri(folder, "evaluate", "evaluation")
     return RunSummary(
         run=folder.id,
@@ -84,14 +86,10 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
         name=registered["name"],
         version=str(registered["version"]),
         alias="champion" if decided["champion"] == registered["version"] else "challenger",
-        outcome=decided["decision"]["outcome"],
-        reasons=tuple(_reason(reason) for reason in decided["decision"]["reasons"]),
+        outcome=decision.outcome,
+        reasons=tuple(reason.line for reason in decision.reasons),
         home=str(home),
     )
-
-
-def _reason(reason: dict[str, Any]) -> str:
-    return f"{reason['outcome']} {reason['gate']}: {reason['message']}"
 
 
 def _server(variable: str) -> str | None:

@@ -21,11 +21,12 @@ def subgroups_of(table: pd.DataFrame) -> pd.DataFrame:
     bands (`lesiongen.dataset.age_bands.AGE_BANDS`).
 
     Args:
-        table: A row for each image, with `SUBGROUP_COLUMNS`.
+        table: A row for each image, with `SUBGROUP_COLUMNS`; what a column that is absent would say is not known.
 
     Returns:
         The same rows, with a column for each of `SUBGROUPS`; None where it is not known.
     """
+    table = table.reindex(columns=list(SUBGROUP_COLUMNS))
     plain = {name: table[name] for name in SUBGROUPS if name not in ("age_band", "skin_tone")}
     found = pd.DataFrame({**plain, "age_band": age_bands(table["age"]), "skin_tone": _scaled_tone(table)})
     return found[list(SUBGROUPS)]

@@ -25,8 +25,13 @@ class Reason(Record):
 
     @property
     def word(self) -> str:
-        """What a gate did: passed, held or failed."""
+        """Whether the gate passed, held or failed."""
         return {Outcome.PROMOTE: "passed", Outcome.HOLD: "held", Outcome.REJECT: "failed"}[self.outcome]
+
+    @property
+    def line(self) -> str:
+        """The reason in one line: the gate, whether it passed, and why."""
+        return f"{self.gate} {self.word}: {self.message}"
 
     @property
     def passed(self) -> bool:

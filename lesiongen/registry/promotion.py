@@ -164,7 +164,7 @@ def _decision_event(
     champion = version_of(held.client, held.name, CHAMPION)
     action = decision.outcome.lower()
     after = version if decision.outcome is Outcome.PROMOTE else champion
-    reasons = tuple(shown(f"{reason.gate} {reason.word}: {reason.message}") for reason in decision.reasons)
+    reasons = tuple(shown(reason.line) for reason in decision.reasons)
     last = next((event for event in reversed(events) if event.action != "register"), None)
     if last is not None and last.number is not None and last.state == FINISHED and last.champion_after == champion:
         same = (last.action, last.version, last.reasons) == (action, version, reasons)
