@@ -73,6 +73,7 @@ def _pretrained(name: str) -> Callable[[], Preset]:
 def _miniature() -> Preset:
     return Preset(
         finetune=_finetune("miniature"),
+        validate={"min_test": 5},
         caption={"tokenizer": "tiny"},
         sample={"per_class": 2},
         evaluate={"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},

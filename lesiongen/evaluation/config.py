@@ -5,6 +5,7 @@ from pydantic import Field
 from lesiongen.config import StageConfig
 from lesiongen.dataset.subgroups import Subgroup
 from lesiongen.names import Name
+from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES
 
 __all__ = ["EvaluateConfig"]
 
@@ -48,8 +49,8 @@ class EvaluateConfig(StageConfig):
     mix: float = Field(0.5, gt=0, lt=1)
     mix_until: float = Field(0.5, gt=0, le=1)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
-    min_group: int = Field(20, ge=1)
-    min_test: int = Field(20, ge=2)
+    min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
+    min_test: int = Field(MIN_TEST_IMAGES, ge=2)
     bootstrap: int = Field(1000, ge=100)
     permutations: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)

@@ -8,14 +8,13 @@ from PIL import Image
 
 from lesiongen.imaging import nearest
 from lesiongen.records.evaluation import Memorisation, NearestPair
+from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
 __all__ = ["Neighbours", "copy_threshold", "find_copies", "nearest_pairs", "nearest_training_images"]
 
 THUMBNAIL = 16
 COMPONENTS = 64
 ROWS_PER_COMPONENT = 4
-MIN_HELD_OUT = 100
-"""With fewer held-out images a 99th percentile is little more than their maximum."""
 SHOWN = 12
 
 
@@ -109,7 +108,7 @@ def find_copies(
         n_above=int(above.sum()),
         n_synthetic=len(above),
         n_held_out=len(held_out.similarity),
-        calibrated=len(held_out.similarity) >= MIN_HELD_OUT,
+        calibrated=len(held_out.similarity) >= MIN_HELD_OUT_IMAGES,
         synthetic_quantiles=_quantiles(synthetic.similarity),
         held_out_quantiles=_quantiles(held_out.similarity),
         nearest_pairs=tuple(pairs[k] for k in order.tolist()),

@@ -9,6 +9,7 @@ from lesiongen.evaluation.verdict import verdict
 from lesiongen.records.evaluation import ClassRecall, Comparison, EvaluationRecord, Score, SubgroupScore
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
 __all__ = ["build_page"]
 
@@ -164,7 +165,9 @@ def _memorisation(evaluation: EvaluationRecord, pictures: Pictures) -> list[Bloc
     )
     blocks: list[Block] = [Text(text)]
     if not found.calibrated:
-        blocks.append(Callout("warning", "Too few held-out images for a firm threshold: fewer than 100."))
+        blocks.append(
+            Callout("warning", f"Too few held-out images for a firm threshold: fewer than {MIN_HELD_OUT_IMAGES}.")
+        )
     return [
         *blocks,
         Picture(pictures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."),

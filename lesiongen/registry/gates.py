@@ -16,6 +16,7 @@ from lesiongen.config import StageConfig, parse_config, parse_yaml
 from lesiongen.errors import UsageError
 from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.evaluation import Comparison, Contamination, EvaluationRecord, SubgroupScore
+from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
 __all__ = ["Policy", "decide", "load_policy"]
 
@@ -45,7 +46,7 @@ class Policy(StageConfig):
     margin: float | None = Field(0.02, ge=0, le=1)
     worst_group_margin: float | None = Field(0.05, ge=0, le=1)
     max_near_copies: float | None = Field(0.05, ge=0, le=1)
-    min_held_out: int | None = Field(100, ge=1)
+    min_held_out: int | None = Field(MIN_HELD_OUT_IMAGES, ge=1)
     max_contaminated: int | None = Field(0, ge=0)
     max_repeated: float | None = Field(0.02, ge=0, le=1)
     min_seeds: int | None = Field(5, ge=1)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from lesiongen.config import StageConfig
+from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_HELD_OUT_IMAGES, MIN_TEST_IMAGES
 
 __all__ = ["Severity", "ValidateConfig"]
 
@@ -25,11 +26,15 @@ class ValidateConfig(StageConfig):
         20, ge=0, description="Training images below which a subgroup of patients is too small to be learnt."
     )
     min_test_per_group: int = Field(
-        20, ge=0, description="Test images below which a subgroup is too small to be judged; as in the evaluation."
+        MIN_GROUP_IMAGES,
+        ge=0,
+        description="Test images below which a subgroup is too small to be judged; as in the evaluation.",
     )
-    min_test: int = Field(20, ge=0, description="Test images below which the evaluation refuses to begin.")
+    min_test: int = Field(MIN_TEST_IMAGES, ge=0, description="Test images below which the evaluation refuses to begin.")
     min_held_out: int = Field(
-        100, ge=0, description="Validation and test images below which the memorisation check is not calibrated."
+        MIN_HELD_OUT_IMAGES,
+        ge=0,
+        description="Validation and test images below which the memorisation check is not calibrated.",
     )
     min_side: int = Field(32, ge=1, description="Shortest side, in pixels, below which an image is small.")
     min_contrast: float = Field(
