@@ -21,7 +21,11 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:][
 
 
 def is_server_address(address: str) -> bool:
-    """Tells whether an address is that of an HTTP server: a scheme, a host, and at most a port and a path."""
+    """Tells whether an address is that of an HTTP server: a scheme, a host, and at most a port and a path.
+
+    >>> is_server_address("http://localhost:9000"), is_server_address("minio.example:9000")
+    (True, False)
+    """
     try:
         parts = urlsplit(address)
         port = parts.port  # raises where it is not a number

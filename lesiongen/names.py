@@ -38,6 +38,9 @@ def check_name(name: str) -> str:
 
     Raises:
         UsageError: It does not; the message quotes it.
+
+    >>> check_name("ham10000-captioned")
+    'ham10000-captioned'
     """
     try:
         return _checked(name)
@@ -50,6 +53,9 @@ def name_from(text: str) -> str:
 
     Accents are dropped (``Läsionen (2024)`` becomes ``Lasionen-2024``), other characters become one ``-``; what is
     too long is cut, and ``dataset`` is the name where nothing is left.
+
+    >>> name_from("Größe & Farbe (2024)")
+    'Groe-Farbe-2024'
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-")[:LONGEST_NAME].rstrip("-") or "dataset"

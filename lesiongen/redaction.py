@@ -65,12 +65,20 @@ def register_secret(value: str | None) -> None:
 
 
 def names_secret(name: str) -> bool:
-    """Tells whether a variable, a field or a parameter of this name holds a secret."""
+    """Tells whether a variable, a field or a parameter of this name holds a secret.
+
+    >>> names_secret("AWS_SECRET_ACCESS_KEY"), names_secret("learning_rate")
+    (True, False)
+    """
     return bool(_SECRET_NAME.search(name)) and not _NO_SECRET_NAME.search(name)
 
 
 def redact(text: str) -> str:
-    """Returns a text without secrets; `HIDDEN` stands in their place, users of addresses are left out."""
+    """Returns a text without secrets; `HIDDEN` stands in their place, users of addresses are left out.
+
+    >>> redact("https://user:a-password@minio.example")
+    'https://minio.example'
+    """
     text = _known(tuple(os.environ.items()), frozenset(_registered)).hidden_in(text)
     if "://" in text:
         text = _USER.sub("", text)
@@ -84,6 +92,9 @@ def printable(text: str) -> str:
     r"""Returns a text in which characters that a terminal obeys are spelled out: ESC as ``\x1b``.
 
     Ends of lines and tabs stay. Beyond ASCII the spelling is that of JSON, which stays JSON.
+
+    >>> print(printable("nevus" + chr(27) + "[31m"))
+    nevus\x1b[31m
     """
     return _OBEYED.sub(lambda found: _spelled(ord(found[0])), text)
 

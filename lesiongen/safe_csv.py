@@ -23,6 +23,9 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     A text that could begin a formula gets an apostrophe in front, by which spreadsheets know a text, and so does a
     part of it behind a semicolon, a tab or an end of line, where a spreadsheet may divide it; numbers stay.
     Characters that a terminal obeys are spelled out (`lesiongen.redaction.printable`). None is an empty cell.
+
+    >>> csv_table(["file"], [["=cmd"]]).splitlines()
+    ['file', "'=cmd"]
     """
     text = io.StringIO()
     table = csv.writer(text)

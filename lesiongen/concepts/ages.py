@@ -22,7 +22,11 @@ AGE = re.compile(
 
 
 def with_age_bands(text: str) -> str:
-    """Returns a text with every age replaced by the words of its band: "80 years" is "75 to 89 years"."""
+    """Returns a text with every age replaced by the words of its band: "80 years" is "75 to 89 years".
+
+    >>> with_age_bands("papule of a 63-year-old woman")
+    'papule of a 60 to 74 years old woman'
+    """
     return AGE.sub(_band, text)
 
 

@@ -144,5 +144,9 @@ def skin_ita(skin: Lab) -> float | None:
 
 
 def tone_of(ita: float) -> str:
-    """Names the tone class of an individual typology angle."""
+    """Names the tone class of an individual typology angle.
+
+    >>> tone_of(60.0), tone_of(-40.0)
+    ('very light', 'dark')
+    """
     return TONES[sum(ita <= limit for limit in ITA_LIMITS)]

@@ -129,6 +129,9 @@ def recorded_skin_type(tone: str | None, scale: str | None) -> str | None:
     Args:
         tone: The dataset's ``skin_tone``: 1 to 6 or I to VI, or DDI's 12, 34, 56.
         scale: The dataset's ``skin_tone_scale``.
+
+    >>> recorded_skin_type("3", "fitzpatrick"), recorded_skin_type("3", "monk")
+    ('Fitzpatrick III', None)
     """
     text = (tone or "").strip().upper()
     if (scale or "").lower() == "ddi":

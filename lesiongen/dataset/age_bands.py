@@ -18,11 +18,19 @@ AGE_WORDS = tuple(
 
 
 def age_bands(ages: pd.Series) -> pd.Series:
-    """Returns the band of each age in years, one of `AGE_BANDS`, or None where no age is recorded."""
+    """Returns the band of each age in years, one of `AGE_BANDS`, or None where no age is recorded.
+
+    >>> age_bands(pd.Series([29.5, 62.0, None])).tolist()
+    ['under 30', '60 to 74', None]
+    """
     bands = pd.cut(ages.astype(float), bins=list(_EDGES), labels=list(AGE_BANDS), right=False)
     return bands.astype(object).where(bands.notna(), None)
 
 
 def age_in_words(age: float) -> str:
-    """Returns the words of an age's band, one of `AGE_WORDS`."""
+    """Returns the words of an age's band, one of `AGE_WORDS`.
+
+    >>> age_in_words(91)
+    '90 years and over'
+    """
     return AGE_WORDS[int(np.searchsorted(_EDGES, age, side="right")) - 1]

@@ -66,6 +66,9 @@ def read_licence(text: str | None) -> Licence:
     """Reads a licence as collections write it (``CC BY-NC 4.0``, ``CC-BY-NC-SA-3.0``, ``CC0-1.0``).
 
     What is stated nowhere, or is not understood, counts as unknown: the strictest.
+
+    >>> read_licence("CC BY-NC 4.0").text
+    'CC BY-NC 4.0'
     """
     stated = " ".join((text or "").split())
     short = stated.lower()
@@ -87,6 +90,9 @@ def combine_licences(texts: Iterable[str | None]) -> CombinedLicence:
     both be met: such a whole may be used where each part may be, but not handed on. Neither can BY-SA and a licence
     that forbids commerce, which BY-SA allows to everybody. This is a reading of the licences' main terms, no legal
     advice.
+
+    >>> combine_licences(["CC0-1.0", "CC-BY-NC-4.0"]).text
+    'CC-BY-NC-4.0'
     """
     licences = sorted({read_licence(text) for text in texts}, key=lambda licence: (licence.rank, licence.text))
     if not licences:

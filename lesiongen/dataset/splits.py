@@ -24,6 +24,9 @@ def groups(table: pd.DataFrame, columns: Sequence[str] = GROUP_COLUMNS) -> np.nd
 
     Returns:
         int32 [rows], numbered in the order of first appearance.
+
+    >>> groups(pd.DataFrame({"lesion_id": ["a", "a", "b", None], "patient_id": [None, "p", "p", None]})).tolist()
+    [0, 0, 0, 1]
     """
     rows = len(table)
     offset, left, right = rows, [np.arange(0)], [np.arange(0)]
@@ -63,6 +66,10 @@ def assign_splits(
 
     Returns:
         The split of each row, indexed as the table.
+
+    >>> table = pd.DataFrame({"image_id": list("abcdef"), "diagnosis": "nv", "lesion_id": list("112233")})
+    >>> assign_splits(table, seed=0, fractions=(0.4, 0.3, 0.3)).groupby(table["lesion_id"]).nunique().tolist()
+    [1, 1, 1]
     """
     _check_fractions(fractions)
     labels = groups(table)

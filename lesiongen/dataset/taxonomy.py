@@ -101,6 +101,9 @@ def resolve_diagnosis(text: str) -> str | None:
     """Returns the code of a diagnosis given by code, name or a known spelling, or None.
 
     Of the ISIC archive's levels (``Benign:Cysts:Milium``) the most exact that is known counts.
+
+    >>> resolve_diagnosis("Melanoma, NOS"), resolve_diagnosis("a rash of mine")
+    ('mel', None)
     """
     first, *deeper = text.split(":")
     if deeper and _plain(first) in FIRST_LEVELS:
@@ -109,13 +112,21 @@ def resolve_diagnosis(text: str) -> str | None:
 
 
 def diagnosis_phrase(code: str) -> str:
-    """Returns the short name of a diagnosis; a label outside the taxonomy stands for itself."""
+    """Returns the short name of a diagnosis; a label outside the taxonomy stands for itself.
+
+    >>> diagnosis_phrase("bcc")
+    'basal cell carcinoma'
+    """
     known = DIAGNOSES.get(code)
     return known.name if known else MALIGNANCY.get(code, code)
 
 
 def overlapping_classes(classes: Iterable[str]) -> str | None:
-    """Returns a warning, without the full stop, where benign or malignant are classes beside exact diagnoses."""
+    """Returns a warning, without the full stop, where benign or malignant are classes beside exact diagnoses.
+
+    >>> overlapping_classes(["nv", "mel"]) is None
+    True
+    """
     names = sorted(set(classes))
     exact = [name for name in names if name not in MALIGNANCY]
     coarse = [name for name in names if name in MALIGNANCY]

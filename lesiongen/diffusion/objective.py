@@ -34,6 +34,9 @@ def min_snr_weights(snr: torch.Tensor, gamma: float, prediction: str) -> torch.T
         snr: Signal-to-noise ratios, [n].
         gamma: Ratio above which a timestep counts no more.
         prediction: ``epsilon`` or ``v_prediction``.
+
+    >>> min_snr_weights(torch.tensor([1.0, 20.0]), gamma=5.0, prediction="epsilon").tolist()
+    [1.0, 0.25]
     """
     if prediction == "epsilon":
         return torch.clamp(gamma / snr, max=1.0)

@@ -90,7 +90,12 @@ def _training_images(dataset: Dataset) -> pd.DataFrame:
 
 
 def batches(wanted: Sequence[Request], size: int) -> list[list[Request]]:
-    """Groups requests that are drawn at once: they share guidance and steps, which a pipeline takes once a call."""
+    """Groups requests that are drawn at once: they share guidance and steps, which a pipeline takes once a call.
+
+    >>> wanted = [Request(number, "nv", "a nevus", 2.0, steps, None) for number, steps in enumerate((20, 50, 20))]
+    >>> [[request.index for request in batch] for batch in batches(wanted, size=8)]
+    [[0, 2], [1]]
+    """
     groups: dict[tuple[float, int], list[Request]] = {}
     for request in wanted:
         groups.setdefault((request.guidance_scale, request.steps), []).append(request)

@@ -75,6 +75,9 @@ def permutation_p_value(terms: NDArray[np.float64], permutations: int, seed: int
         terms: [lesions] contribution of each lesion to the difference.
         permutations: Number of random sign assignments.
         seed: Seed of the signs.
+
+    >>> permutation_p_value(np.zeros(5), permutations=99, seed=0)
+    1.0
     """
     moving = terms[terms != 0]
     observed = abs(terms.sum()) - 1e-12
@@ -87,7 +90,11 @@ def permutation_p_value(terms: NDArray[np.float64], permutations: int, seed: int
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (Holm 1979): p-values that can be read against the level as they are."""
+    """Holm's step-down correction (Holm 1979): p-values that can be read against the level as they are.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     order = np.argsort(p_values)
     corrected = [0.0] * len(p_values)
     largest = 0.0

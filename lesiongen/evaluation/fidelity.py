@@ -82,6 +82,11 @@ def manifold_scores(real: Features, other: Features, neighbours: int = NEIGHBOUR
         real: [n, d], n > neighbours.
         other: [m, d], m > neighbours.
         neighbours: k of the balls around each image.
+
+    >>> real = np.array([[0.0], [1.0], [2.0], [10.0]])
+    >>> scores = manifold_scores(real, real + 0.5, neighbours=1)
+    >>> scores["precision"], scores["coverage"]
+    (1.0, 1.0)
     """
     between = pairwise_distances(real, other)
     real_radius = _radius(real, neighbours)

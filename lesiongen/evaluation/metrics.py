@@ -53,7 +53,11 @@ class Resamples:
 
 
 def balanced_accuracy(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> float:
-    """Mean recall over the classes that occur among the labels."""
+    """Mean recall over the classes that occur among the labels.
+
+    >>> round(balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), classes=3), 3)
+    0.833
+    """
     confusion = np.zeros((classes, classes))
     np.add.at(confusion, (labels, predictions), 1)
     return float(scores_of_confusion(confusion)["balanced_accuracy"])
@@ -98,7 +102,11 @@ def scores_of_confusion(confusion: NDArray[Any]) -> dict[str, Floats]:
 
 
 def mean_where(values: Floats, present: NDArray[np.bool_]) -> Floats:
-    """Mean over the last axis of the values that are present; NaN where none is."""
+    """Mean over the last axis of the values that are present; NaN where none is.
+
+    >>> mean_where(np.array([1.0, 3.0, 100.0]), np.array([True, True, False])).item()
+    2.0
+    """
     number = present.sum(axis=-1)
     total = np.where(present, values, 0.0).sum(axis=-1)
     return np.asarray(np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0))

@@ -7,7 +7,11 @@ __all__ = ["describe_protocol"]
 
 
 def describe_protocol(config: EvaluateConfig) -> Protocol:
-    """Describes how the classifiers are trained, picked, tested and compared."""
+    """Describes how the classifiers are trained, picked, tested and compared.
+
+    >>> describe_protocol(EvaluateConfig(steps=100)).training[:52]
+    'Every condition takes 100 steps of 64 images, drawn '
+    """
     return Protocol(
         training=(
             f"Every condition takes {config.steps} steps of {config.batch_size} images, drawn evenly over the "

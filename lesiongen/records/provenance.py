@@ -51,6 +51,9 @@ def is_synthetic(provenance: object) -> bool:
 
     Args:
         provenance: A value of the ``provenance`` column: JSON text, or what stands for a missing one.
+
+    >>> is_synthetic('{"image_manipulation": "synthetic"}'), is_synthetic(None)
+    (True, False)
     """
     if not isinstance(provenance, str):
         return False

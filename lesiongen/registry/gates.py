@@ -77,6 +77,10 @@ def decide(evaluation: EvaluationRecord, contamination: Contamination | None, po
         evaluation: The evaluation.
         contamination: Evaluated images that the generator was trained on; None where that is not known.
         policy: The limits.
+
+    >>> decision = decide(EvaluationRecord(), None, Policy())
+    >>> decision.outcome.value, decision.reasons[0].line[:45]
+    ('HOLD', 'classifier held: The evaluation does not hold')
     """
     reasons = tuple(gate(evaluation, contamination, policy) for gate in GATES)
     outcome = max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__)

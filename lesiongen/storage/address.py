@@ -22,7 +22,11 @@ _ALMOST_S3 = re.compile(r"s3(?://|:/?(?!/))", re.IGNORECASE)
 
 
 def normal_address(address: str) -> str:
-    """Returns an address as the project writes it: ``~`` expanded, ``S3://`` in lower case, ``file:///x`` as ``/x``."""
+    """Returns an address as the project writes it: ``~`` expanded, ``S3://`` in lower case, ``file:///x`` as ``/x``.
+
+    >>> normal_address("S3://bucket/data/")
+    's3://bucket/data/'
+    """
     if address == "~" or address.startswith("~/"):  # a shell leaves it as it is in --output=~/x, and so does YAML
         return os.path.expanduser(address)
     if of_file := _OF_FILE.match(address):
@@ -66,7 +70,11 @@ def local_path(address: str | Path) -> Path:
 
 
 def overlap(first: str, second: str) -> bool:
-    """Tells whether two addresses are one place, or one lies within the other."""
+    """Tells whether two addresses are one place, or one lies within the other.
+
+    >>> overlap("s3://bucket/data", "s3://bucket/data/v1"), overlap("s3://bucket/data", "s3://bucket/data2")
+    (True, False)
+    """
     one, other = _place(first), _place(second)
     return one.is_relative_to(other) or other.is_relative_to(one)
 
