@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from lesiongen.errors import UsageError
 
-__all__ = ["LONGEST_NAME", "DerivedName", "Name", "check_name", "name_from"]
+__all__ = ["LONGEST_NAME", "DerivedName", "Name", "captioned_name", "check_name", "name_from", "synthetic_name"]
 
 LONGEST_NAME = 100
 """Names become part of others, of paths and of S3 keys: ``<name>-captioned``, ``<name>-classifier.promotion-lock``."""
@@ -46,6 +46,24 @@ def check_name(name: str) -> str:
         return _checked(name)
     except ValueError as error:
         raise UsageError(f"name = {name!r}: {error}") from error
+
+
+def captioned_name(name: str) -> str:
+    """Returns the name of the captioned form of a dataset.
+
+    >>> captioned_name("ham10000")
+    'ham10000-captioned'
+    """
+    return f"{name}-captioned"
+
+
+def synthetic_name(name: str) -> str:
+    """Returns the name of the dataset that is drawn from a dataset, or from its captioned form.
+
+    >>> synthetic_name("ham10000"), synthetic_name("ham10000-captioned")
+    ('ham10000-synthetic', 'ham10000-synthetic')
+    """
+    return f"{name.removesuffix('-captioned')}-synthetic"
 
 
 def name_from(text: str) -> str:

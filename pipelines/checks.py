@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
-from lesiongen.diffusion import TINY_BASE, FinetuneConfig, SampleConfig
+from lesiongen.diffusion import TINY_BASE
 from lesiongen.errors import UsageError
-from lesiongen.evaluation import EvaluateConfig
-from lesiongen.ingest import IngestConfig
 from lesiongen.model_files import check_model_name
-from lesiongen.registry import Policy, check_name
+from lesiongen.registry import check_name
 from lesiongen.storage import open_storage
-from lesiongen.validation import ValidateConfig
+from pipelines.stages import CONFIGURED
 
 __all__ = ["check_arguments"]
 
@@ -31,19 +28,17 @@ def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False
     name = arguments["name"]
     check_name(name)
     open_storage(arguments["root"])
-    parse_config(IngestConfig, {"format": arguments["format"], "name": name, **arguments["ingest_config"]})
-    parse_config(ValidateConfig, arguments["validate_config"])
-    captioning = parse_config(CaptionConfig, {"name": f"{name}-captioned", **arguments["caption_config"]})
-    training = parse_config(FinetuneConfig, {"name": name, **arguments["finetune_config"]})
-    drawing = parse_config(SampleConfig, {"name": f"{name}-synthetic", **arguments["sample_config"]})
-    parse_config(EvaluateConfig, {"name": name, **arguments["evaluate_config"]})
-    parse_config(Policy, arguments["policy"])
-    asked = captioning.vision_language
+    configs: dict[str, Any] = {}
+    for spec in CONFIGURED:
+        kind, values = spec.config_of(name, arguments[spec.argument_name])
+        given = {"format": arguments["format"]} if spec.name == "ingest" else {}
+        configs[spec.name] = parse_config(kind, given | values)
+    asked = configs["caption"].vision_language
     models = {
-        "caption.tokenizer": captioning.tokenizer,
+        "caption.tokenizer": configs["caption"].tokenizer,
         "caption.vision_language.model": asked.model if asked and asked.url is None else None,
-        "finetune.base": training.base,
-        "sample.base": drawing.base,
+        "finetune.base": configs["finetune"].base,
+        "sample.base": configs["sample"].base,
     }
     for field, model in models.items():
         if model and model != TINY_BASE and not (in_containers and model.startswith("/")):

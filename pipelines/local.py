@@ -23,7 +23,8 @@ from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.runners import container_runner, signal_containers
 from pipelines.runs import RunFolder, RunRequest
-from pipelines.settings import STAGES, CompileSettings
+from pipelines.settings import CompileSettings
+from pipelines.stages import STAGES
 from pipelines.step_log import StepLog
 from pipelines.stopping import StopOfRun, signal_processes, stop_of_run
 from pipelines.summary import RunSummary, summarise

@@ -5,6 +5,7 @@ from typing import Any
 from kfp import kubernetes
 
 from pipelines.settings import CompileSettings
+from pipelines.stages import STEPS
 
 __all__ = ["configure"]
 
@@ -15,7 +16,6 @@ _SERVICE_KEYS = {
     "s3-region": "AWS_REGION",
     "mlflow-uri": "MLFLOW_TRACKING_URI",
 }
-_NEVER_CACHED = frozenset({"require_passed", "register", "promote", "finish"})
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, no file of ours
 _RUN_LABEL = "metadata.labels['pipeline/runid']"
 
@@ -34,7 +34,7 @@ def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, 
         The task.
     """
     task.set_container_image(settings.image)
-    task.set_caching_options(stage not in _NEVER_CACHED and (stage != "ingest" or settings.cache_ingest))
+    task.set_caching_options(STEPS[stage].cached and (stage != "ingest" or settings.cache_ingest))
     _set_resources(task, stage, settings)
     kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS)
     if stage == "caption":

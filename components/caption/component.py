@@ -25,13 +25,14 @@ def caption(
     from components.step import copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
+    from lesiongen.names import captioned_name
     from lesiongen.storage import unique_prefix
 
     with step("caption"):
         from lesiongen import captions as stage
 
-        settings = parse_config(stage.CaptionConfig, {"name": f"{name}-captioned", "seed": seed, **config})
-        prefix = unique_prefix(root, "datasets", f"{name}-captioned")
+        settings = parse_config(stage.CaptionConfig, {"name": captioned_name(name), "seed": seed, **config})
+        prefix = unique_prefix(root, "datasets", captioned_name(name))
         # What the writers stated is kept apart from the output: a step that is started again finds it here.
         work = f"{root.rstrip('/')}/work/captions"
         wanted = Part.parse(part) if part else None

@@ -17,11 +17,12 @@ def join_captions(
 ) -> None:
     """Makes one dataset of the parts that several ``caption`` steps have written."""
     from components.step import copy_report, publish, step, uri_of
+    from lesiongen.names import captioned_name
     from lesiongen.storage import unique_prefix
 
     with step("join-captions"):
         from lesiongen import captions as stage
 
-        prefix = unique_prefix(root, "datasets", f"{name}-captioned")
+        prefix = unique_prefix(root, "datasets", captioned_name(name))
         publish(stage.join_captions([uri_of(part) for part in parts], prefix).dataset, captioned)
         copy_report(prefix, report, page=stage.PAGE_NAME)

@@ -16,10 +16,11 @@ def join_samples(
 ) -> None:
     """Makes one dataset of the parts that several ``sample`` steps have drawn."""
     from components.step import publish, step, uri_of
+    from lesiongen.names import synthetic_name
     from lesiongen.storage import unique_prefix
 
     with step("join-samples"):
         from lesiongen import diffusion as stage
 
-        prefix = unique_prefix(root, "datasets", f"{name}-synthetic")
+        prefix = unique_prefix(root, "datasets", synthetic_name(name))
         publish(stage.join_samples([uri_of(part) for part in parts], prefix).dataset, synthetic)

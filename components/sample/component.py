@@ -25,13 +25,14 @@ def sample(
     from components.step import publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
+    from lesiongen.names import synthetic_name
     from lesiongen.storage import unique_prefix
 
     with step("sample"):
         from lesiongen import diffusion as stage
 
-        settings = parse_config(stage.SampleConfig, {"name": f"{name}-synthetic", "seed": seed, **config})
-        prefix = unique_prefix(root, "datasets", f"{name}-synthetic")
+        settings = parse_config(stage.SampleConfig, {"name": synthetic_name(name), "seed": seed, **config})
+        prefix = unique_prefix(root, "datasets", synthetic_name(name))
         # Finished batches are kept apart from the output: a step that is started again finds them here.
         places = {"dataset": uri_of(dataset), "work": f"{root.rstrip('/')}/work/samples"}
         wanted = Part.parse(part) if part else None

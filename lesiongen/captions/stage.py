@@ -24,6 +24,7 @@ from lesiongen.dataset.writer import is_published
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode
 from lesiongen.interruption import kept_when_interrupted
+from lesiongen.names import captioned_name
 from lesiongen.progress import progress
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import render
@@ -67,7 +68,7 @@ def caption(
     dataset = Dataset.open(dataset_uri)
     rows = part.rows(len(dataset)) if part else range(len(dataset))
     which = {ORIGIN_KEY: str(part)} if part else {}
-    name = config.name or f"{dataset.manifest.name}-captioned"
+    name = config.name or captioned_name(dataset.manifest.name)
     origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which, **derived_origin(dataset)}
     params = {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}
     target = open_storage(output)

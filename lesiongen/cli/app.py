@@ -40,7 +40,7 @@ COMMANDS = {
     "down": "stack",
     "status": "stack",
 }
-STAGES = set(
+USES_SERVERS = set(
     "ingest validate inspect merge copy caption finetune sample evaluate register promote rollback history".split()
 )
 """Commands that use the local servers where they run and no others are named."""
@@ -106,7 +106,7 @@ def _common(
     if {"-h", "--help"} & set(sys.argv):
         return
     _require_working_folder()
-    if context.invoked_subcommand in STAGES:
+    if context.invoked_subcommand in USES_SERVERS:
         from lesiongen.stack import use_running_stack
 
         context.with_resource(use_running_stack())
@@ -165,6 +165,6 @@ def main() -> None:
 
 def _end_interrupted(requests: Requests) -> NoReturn:
     by = f" by {requests.name}" if requests.count else ""
-    kept = " Nothing unfinished was published: start the same command again." if STAGES & set(sys.argv) else ""
+    kept = " Nothing unfinished was published: start the same command again." if USES_SERVERS & set(sys.argv) else ""
     errors_console.print(f"Interrupted{by}.{kept}", markup=False)
     sys.exit(requests.exit_code)

@@ -22,6 +22,7 @@ from lesiongen.diffusion.sample_config import SampleConfig
 from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
 from lesiongen.interruption import kept_when_interrupted
+from lesiongen.names import synthetic_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
 from lesiongen.records.provenance import SyntheticProvenance
@@ -290,7 +291,7 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
 
 
 def _name(source: Dataset | None) -> str:
-    return "synthetic" if source is None else f"{source.manifest.name.removesuffix('-captioned')}-synthetic"
+    return "synthetic" if source is None else synthetic_name(source.manifest.name)
 
 
 def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict[str, Any]:

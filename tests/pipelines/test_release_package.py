@@ -10,7 +10,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from lesiongen.errors import UsageError
 from pipelines.compiling import compile_pipeline
-from pipelines.settings import STAGES, CompileSettings, Resources
+from pipelines.settings import CompileSettings
+from pipelines.stages import STAGES, Resources
 
 STEPS = (*STAGES, "require-passed", "finish")
 GPU = "nvidia.com/gpu"

@@ -1,0 +1,112 @@
+"""The table of steps: for each its configuration, its resources, whether it is cached, and how its output is named."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lesiongen.config import StageConfig
+from lesiongen.names import captioned_name, synthetic_name
+
+__all__ = ["CONFIGURED", "STAGES", "STEPS", "Resources", "StageSpec"]
+
+
+class Resources(BaseModel):
+    """What a step asks of the cluster, in Kubernetes' own units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu_request: str
+    cpu_limit: str
+    memory_request: str
+    memory_limit: str
+    retries: int = Field(default=2, ge=0)
+    timeout_hours: float = Field(default=2.0, gt=0)
+    accelerated: bool = False
+    """Whether the step gets the accelerator, where the compile names one."""
+
+
+_SMALL = {"cpu_request": "500m", "cpu_limit": "1", "memory_request": "1G", "memory_limit": "2G"}
+_MIDDLE = {"cpu_request": "1", "cpu_limit": "2", "memory_request": "2G", "memory_limit": "4G"}
+_LARGE = {"cpu_request": "2", "cpu_limit": "4", "memory_request": "6G", "memory_limit": "16G"}
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One step of the pipelines.
+
+    Attributes:
+        name: Name of the component.
+        resources: What it asks of the cluster, unless the compile says otherwise.
+        config: Its configuration as ``module:class``; blank where it has none.
+        argument: The pipeline's argument that holds the configuration; by default ``<name>_config``.
+        named: The configuration's name, made from the pipeline's; None where it has no name.
+        cached: Whether a result may be reused. A step is not cached whose work is to change something elsewhere.
+        is_stage: Whether it is a stage that users know, not a step that helps one.
+    """
+
+    name: str
+    resources: Resources
+    config: str = ""
+    argument: str = ""
+    named: Callable[[str], str] | None = str
+    cached: bool = True
+    is_stage: bool = True
+
+    @property
+    def argument_name(self) -> str:
+        """The pipeline's argument that holds the configuration."""
+        return self.argument or f"{self.name}_config"
+
+    def config_of(self, name: str, values: Mapping[str, Any]) -> tuple[type[StageConfig], dict[str, Any]]:
+        """Returns the class of the configuration and its values, with the name that the step gives it.
+
+        Args:
+            name: The pipeline's name.
+            values: What the pipeline's argument holds.
+        """
+        module, _, kind = self.config.partition(":")
+        named = {} if self.named is None else {"name": self.named(name)}
+        return getattr(import_module(module), kind), named | dict(values)
+
+
+# A dataset that does not pass, and a gate that says no, stay as they are: those steps are not tried again.
+_TABLE = (
+    StageSpec("ingest", Resources(**_MIDDLE), "lesiongen.ingest:IngestConfig"),
+    StageSpec("validate", Resources(**_MIDDLE, retries=0), "lesiongen.validation:ValidateConfig", named=None),
+    StageSpec("require_passed", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
+    StageSpec("caption", Resources(**_MIDDLE), "lesiongen.captions:CaptionConfig", named=captioned_name),
+    StageSpec("join_captions", Resources(**_MIDDLE), is_stage=False),
+    StageSpec("merge", Resources(**_MIDDLE), "lesiongen.dataset.merging:MergeConfig", is_stage=False),
+    StageSpec(
+        "finetune",
+        Resources(**_LARGE, retries=3, timeout_hours=48, accelerated=True),
+        "lesiongen.diffusion:FinetuneConfig",
+    ),
+    StageSpec(
+        "sample",
+        Resources(**_LARGE, timeout_hours=12, accelerated=True),
+        "lesiongen.diffusion:SampleConfig",
+        named=synthetic_name,
+    ),
+    StageSpec("join_samples", Resources(**_MIDDLE), is_stage=False),
+    StageSpec("evaluate", Resources(**_LARGE, timeout_hours=6), "lesiongen.evaluation:EvaluateConfig"),
+    StageSpec("register", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),
+    StageSpec(
+        "promote",
+        Resources(**_SMALL, retries=0, timeout_hours=1),
+        "lesiongen.registry:Policy",
+        argument="policy",
+        named=None,
+        cached=False,
+    ),
+    StageSpec("finish", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
+)
+STEPS: Mapping[str, StageSpec] = {spec.name: spec for spec in _TABLE}
+"""Every step by the name of its component."""
+STAGES = tuple(spec.name for spec in _TABLE if spec.is_stage)
+"""The stages in the order in which they run."""
+CONFIGURED = tuple(spec for spec in _TABLE if spec.is_stage and spec.config)
+"""The stages that have a configuration."""
