@@ -45,6 +45,8 @@ class RunRequest(BaseModel):
     image: str = IMAGE
     caption_parts: int = Field(default=1, ge=1, le=1000)
     sample_parts: int = Field(default=1, ge=1, le=1000)
+    allow_real_images: bool = True
+    """Whether pages and pictures may show images of real patients; without, no stage shows any."""
 
     @field_validator("source", "root")
     @classmethod
@@ -68,7 +70,8 @@ class RunRequest(BaseModel):
             stages["caption"]["tokenizer"] = stages["finetune"]["base"]
         self._check_source()
         plain = self.model_dump(include={"source", "format", "name", "root", "seed"})
-        return {**plain, "source_revision": self._revision(), **Preset(**stages).arguments()}
+        chosen = Preset(**stages) if self.allow_real_images else Preset(**stages).without_real_images()
+        return {**plain, "source_revision": self._revision(), **chosen.arguments()}
 
     def _check_config(self) -> None:
         if unknown := set(self.config) - set(STAGE_NAMES):

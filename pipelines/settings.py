@@ -26,6 +26,8 @@ class CompileSettings(BaseModel):
     """Steps that share the captioning of a dataset."""
     sample_parts: int = Field(default=1, ge=1, le=1000)
     """Steps that share the drawing of the synthetic images."""
+    allow_real_images: bool = True
+    """Whether pages and pictures may show images of real patients; without, no stage shows any."""
     retry: bool = True
     """Whether failed steps are tried again, as often as their resources say."""
     resources: dict[str, Resources] = Field(

@@ -60,6 +60,18 @@ class StageSpec:
         """The pipeline's argument that holds the configuration."""
         return self.argument or f"{self.name}_config"
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether its pages may show images of real patients, unless its configuration says otherwise."""
+        return "allow_real_images" in self.config_class.model_fields
+
+    @property
+    def config_class(self) -> type[StageConfig]:
+        """The class of the configuration, of a step that has one."""
+        module, _, kind = self.config.partition(":")
+        found: type[StageConfig] = getattr(import_module(module), kind)
+        return found
+
     def config_of(self, name: str, values: Mapping[str, Any]) -> tuple[type[StageConfig], dict[str, Any]]:
         """Returns the class of the configuration and its values, with the name that the step gives it.
 
@@ -67,9 +79,8 @@ class StageSpec:
             name: The pipeline's name.
             values: What the pipeline's argument holds.
         """
-        module, _, kind = self.config.partition(":")
         named = {} if self.named is None else {"name": self.named(name)}
-        return getattr(import_module(module), kind), named | dict(values)
+        return self.config_class, named | dict(values)
 
 
 # A dataset that does not pass, and a gate that says no, stay as they are: those steps are not tried again.

@@ -32,6 +32,13 @@ Preset = Annotated[
 ]
 CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
 SampleParts = Annotated[int, typer.Option(help="Steps that share the drawing of images, likewise.")]
+RealImages = Annotated[
+    bool,
+    typer.Option(
+        "--real-images/--no-real-images",
+        help="Show real patients' images on pages and in MLflow; --no-real-images holds for every stage.",
+    ),
+]
 DEFAULT_IMAGE = "lesiongen:local"
 _RESUMING = {"resume", "home", "as_json", "config"}
 
@@ -50,6 +57,7 @@ def compile_command(
     ] = False,
     caption_parts: CaptionParts = 1,
     sample_parts: SampleParts = 1,
+    allow_real_images: RealImages = True,
     config: ConfigFile = None,
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
@@ -69,6 +77,7 @@ def compile_command(
         "cache_ingest": cache_ingest,
         "caption_parts": caption_parts,
         "sample_parts": sample_parts,
+        "allow_real_images": allow_real_images,
     }
     path = compile_pipeline(name, parse_config(CompileSettings, chosen), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
@@ -116,6 +125,7 @@ def run_command(
     image: Image = DEFAULT_IMAGE,
     caption_parts: CaptionParts = 1,
     sample_parts: SampleParts = 1,
+    allow_real_images: RealImages = True,
     root: Root = "s3://lesiongen/release",
     source_revision: SourceRevision = None,
     changes: Changes = None,
