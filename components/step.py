@@ -1,6 +1,5 @@
 """What the steps share: how they log, fail, and hand over references."""
 
-import dataclasses
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from lesiongen.errors import LesionGenError, disk_error
 from lesiongen.interruption import Requests, interruptible
@@ -111,8 +111,7 @@ def publish(reference: BaseModel, artifact: Any, **details: str) -> None:
 
 def publish_result(result: Any, artifact: Any) -> None:
     """Writes a stage's result (a pydantic model or a dataclass) as JSON into an output artifact."""
-    content = result.model_dump(mode="json") if isinstance(result, BaseModel) else dataclasses.asdict(result)
-    text = json.dumps(content, indent=2, default=str)
+    text = json.dumps(to_jsonable_python(result), indent=2)
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
     Path(artifact.path).write_text(text + "\n", encoding="utf-8")
     artifact.metadata.update(json.loads(text))
