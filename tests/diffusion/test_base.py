@@ -91,7 +91,7 @@ def test_a_tiny_base_is_built_once_from_the_training_images(config, dataset_uri,
     assert again.resumed_from == 2
     manifest = read_manifest(tmp_path / "again")
     assert manifest.base.uri == "tiny"
-    assert manifest.training["base_trained_on_own_images"] is True
+    assert manifest.training.base_trained_on_own_images is True
 
 
 def test_what_is_not_on_the_hub_has_no_revision(pipeline_folder):

@@ -101,8 +101,8 @@ def test_the_folder_is_a_whole_pipeline_of_safetensors_with_its_origin(built, da
     manifest = read_manifest(built)
     check_files(built, manifest)
     assert (manifest.method, manifest.prediction, manifest.image_size) == ("base", "v_prediction", 16)
-    assert manifest.training["dataset"]["uri"] == dataset_uri
-    assert manifest.training["images"] == 10
+    assert manifest.training.dataset.uri == dataset_uri
+    assert manifest.training.images == 10
     assert not [path for path in built.rglob("*") if path.suffix in {".bin", ".pt", ".ckpt", ".pkl"}]
     assert len(AutoTokenizer.from_pretrained(built / "tokenizer")("melanoma").input_ids) == 3
     pipeline = StableDiffusionPipeline.from_pretrained(built, use_safetensors=True)
@@ -159,7 +159,7 @@ def test_a_fitted_text_encoder_says_at_its_end_tokens_what_was_asked():
 
 def test_without_a_dataset_it_is_random_and_says_so(tmp_path):
     manifest = build_base_model(SMALL, None, tmp_path / "base")
-    assert manifest.training["dataset"] is None
+    assert manifest.training.dataset is None
     assert json.loads((tmp_path / "base" / "model_index.json").read_text())["safety_checker"] == [None, None]
 
 

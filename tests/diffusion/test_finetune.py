@@ -93,7 +93,7 @@ def test_a_full_model_is_a_pipeline_with_the_averaged_weights(config, dataset_ur
     result = finetune(config, dataset_uri, str(tmp_path / "model"))
     manifest = read_manifest(tmp_path / "model")
     assert (manifest.method, manifest.family, manifest.base.uri) == ("full", "stable-diffusion", str(pipeline_folder))
-    assert manifest.training["dataset"]["version"] == Dataset.open(dataset_uri).reference().version
+    assert manifest.training.dataset.version == Dataset.open(dataset_uri).reference().version
     average = load_file(next(tmp_path.glob("model-checkpoints/*/step-*/average.safetensors")))
     assert all(torch.equal(average[name], value) for name, value in _weights(tmp_path / "model").items())
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "model", use_safetensors=True)

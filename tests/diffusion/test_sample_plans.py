@@ -74,7 +74,7 @@ def test_plans_that_cannot_be_met_are_refused(dataset_uri, tmp_path):
         ),
         (
             "- {diagnosis: nv, count: 1, where: {tone: dark}}",
-            "plan.yaml, entry 1: where = {'tone': 'dark'}: must be a text for one or several of measured_tone, ",
+            "plan.yaml, entry 1: where = {'tone': 'dark'}: must be a text for one or several of sex, ",
         ),
     ],
 )
