@@ -13,9 +13,9 @@ __all__ = ["StageConfig", "must_be", "parse_config", "parse_yaml"]
 
 
 class StageConfig(BaseModel):
-    """Base of every stage's configuration: frozen, and a wrong or unknown field fails on construction."""
+    """Base of every stage's configuration: frozen; a wrong, infinite or unknown field fails on construction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

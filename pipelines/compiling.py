@@ -30,8 +30,7 @@ def compile_pipeline(name: str, settings: CompileSettings, output: str | Path) -
     path = local_path(output)
     if path.suffix not in {".yaml", ".yml"}:
         raise UsageError(f"{path} is not named .yaml.", hint="Kubeflow Pipelines tells packages by their suffix.")
-    chosen = preset(settings.preset)
-    pipeline = PIPELINES[name](settings, chosen if settings.allow_real_images else chosen.without_real_images())
+    pipeline = PIPELINES[name](settings, preset(settings.preset))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(pipeline, package_path=str(path))

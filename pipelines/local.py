@@ -74,6 +74,7 @@ def _run(
         preset=request.preset,
         caption_parts=request.caption_parts,
         sample_parts=request.sample_parts,
+        allow_real_images=request.allow_real_images,
         cache_ingest=True,
         retry=False,
     )

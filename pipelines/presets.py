@@ -6,7 +6,6 @@ from typing import Any
 
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import UsageError
-from pipelines.stages import CONFIGURED
 
 __all__ = ["PRESETS", "Preset", "preset"]
 
@@ -22,17 +21,6 @@ class Preset:
     sample: dict[str, Any] = field(default_factory=dict)
     evaluate: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
-
-    def without_real_images(self) -> "Preset":
-        """Returns the bundle with which no stage shows a real patient's image, whatever else it says."""
-        shown = {spec.name for spec in CONFIGURED if spec.shows_images}
-        hidden = {"allow_real_images": False}
-        return Preset(
-            **{
-                entry.name: getattr(self, entry.name) | (hidden if entry.name in shown else {})
-                for entry in fields(self)
-            }
-        )
 
     def arguments(self) -> dict[str, dict[str, Any]]:
         """Returns the pipeline's arguments that this bundle sets."""

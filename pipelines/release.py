@@ -78,15 +78,17 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
 
         with dsl.ExitHandler(run("finish", finish, name=name)):
             where = {"root": root, "name": name}
+            # Not an argument of the pipeline: no run may undo it.
+            shown = {"allow_real_images": settings.allow_real_images}
             ingested = run(
                 "ingest", ingest, source=source, source_revision=source_revision, format=format,
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
-            verdict = run("validate", validate, dataset=ingested, config=validate_config, **where).outputs["verdict"]
-            passed = run("require_passed", require_passed, verdict=verdict)
+            checked = run("validate", validate, dataset=ingested, config=validate_config, **shown, **where)
+            passed = run("require_passed", require_passed, verdict=checked.outputs["verdict"])
             dataset = shared(
                 settings.caption_parts, "caption", caption, join_captions, "captioned", passed, dataset=ingested,
-                seed=seed, config=caption_config, **where,
+                seed=seed, config=caption_config, **shown, **where,
             )  # fmt: skip
             model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output
             synthetic = shared(
@@ -94,7 +96,14 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=sample_config, **where,
             )  # fmt: skip
             evaluated = run(
-                "evaluate", evaluate, real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **where
+                "evaluate",
+                evaluate,
+                real=dataset,
+                synthetic=synthetic,
+                seed=seed,
+                config=evaluate_config,
+                **shown,
+                **where,
             ).outputs["evaluation"]
             registered = run("register", register, name=name, evaluation=evaluated, model=model).output
             run("promote", promote, name=name, policy=policy, registered=registered)

@@ -70,8 +70,7 @@ class RunRequest(BaseModel):
             stages["caption"]["tokenizer"] = stages["finetune"]["base"]
         self._check_source()
         plain = self.model_dump(include={"source", "format", "name", "root", "seed"})
-        chosen = Preset(**stages) if self.allow_real_images else Preset(**stages).without_real_images()
-        return {**plain, "source_revision": self._revision(), **chosen.arguments()}
+        return {**plain, "source_revision": self._revision(), **Preset(**stages).arguments()}
 
     def _check_config(self) -> None:
         if unknown := set(self.config) - set(STAGE_NAMES):

@@ -43,8 +43,9 @@ class StageSpec:
         config: Its configuration as ``module:class``; blank where it has none.
         argument: The pipeline's argument that holds the configuration; by default ``<name>_config``.
         named: The configuration's name, made from the pipeline's; None where it has no name.
-        cached: Whether a result may be reused. A step is not cached whose work is to change something elsewhere.
-        is_stage: Whether it is a stage that users know, not a step that helps one.
+        cached: Whether a result may be reused. A step is not cached whose work is to change something elsewhere; ingest
+            is only where the compile says so (`pipelines.settings.CompileSettings.cache_ingest`).
+        is_stage: Whether it is one of the eight stages of a release.
     """
 
     name: str
@@ -59,11 +60,6 @@ class StageSpec:
     def argument_name(self) -> str:
         """The pipeline's argument that holds the configuration."""
         return self.argument or f"{self.name}_config"
-
-    @property
-    def shows_images(self) -> bool:
-        """Whether its pages may show images of real patients, unless its configuration says otherwise."""
-        return "allow_real_images" in self.config_class.model_fields
 
     @property
     def config_class(self) -> type[StageConfig]:
@@ -90,7 +86,7 @@ _TABLE = (
     StageSpec("require_passed", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
     StageSpec("caption", Resources(**_MIDDLE), "lesiongen.captions:CaptionConfig", named=captioned_name),
     StageSpec("join_captions", Resources(**_MIDDLE), is_stage=False),
-    StageSpec("merge", Resources(**_MIDDLE), "lesiongen.dataset.merging:MergeConfig", is_stage=False),
+    StageSpec("merge", Resources(**_MIDDLE), is_stage=False),
     StageSpec(
         "finetune",
         Resources(**_LARGE, retries=3, timeout_hours=48, accelerated=True),

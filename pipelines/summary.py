@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lesiongen.errors import LesionGenError
+from lesiongen.records.base import READING
 from lesiongen.records.decision import Decision
 from lesiongen.redaction import redact
 from lesiongen.references import read_reference
@@ -70,7 +71,7 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
         StorageError: The report or its contact sheet cannot be read.
     """
     registered, decided = _json(folder, "register", "registered"), _json(folder, "promote", "decision")
-    decision = Decision.model_validate(decided["decision"])
+    decision = Decision.model_validate(decided["decision"], context=READING)
     evaluation = _uri(folder, "evaluate", "evaluation")
     return RunSummary(
         run=folder.id,

@@ -13,6 +13,7 @@ def caption(
     name: str,
     seed: int,
     config: dict[str, Any],
+    allow_real_images: bool,
     part: str,
     dataset: dsl.Input[dsl.Dataset],
     captioned: dsl.Output[dsl.Dataset],
@@ -29,9 +30,10 @@ def caption(
     from lesiongen.storage import unique_prefix
 
     with step("caption"):
+        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import captions as stage
 
-        settings = parse_config(stage.CaptionConfig, {"name": captioned_name(name), "seed": seed, **config})
+        settings = parse_config(stage.CaptionConfig, {"name": captioned_name(name), "seed": seed, **config, **hidden})
         prefix = unique_prefix(root, "datasets", captioned_name(name))
         # What the writers stated is kept apart from the output: a step that is started again finds it here.
         work = f"{root.rstrip('/')}/work/captions"

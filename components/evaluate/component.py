@@ -13,6 +13,7 @@ def evaluate(
     name: str,
     seed: int,
     config: dict[str, Any],
+    allow_real_images: bool,
     real: dsl.Input[dsl.Dataset],
     synthetic: dsl.Input[dsl.Dataset],
     evaluation: dsl.Output[dsl.Artifact],
@@ -25,9 +26,10 @@ def evaluate(
     from lesiongen.storage import unique_prefix
 
     with step("evaluate"):
+        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import evaluation as stage
 
-        settings = parse_config(stage.EvaluateConfig, {"name": name, "seed": seed, **config})
+        settings = parse_config(stage.EvaluateConfig, {"name": name, "seed": seed, **config, **hidden})
         prefix = unique_prefix(root, "evaluations", name)
         reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
         publish(reference, evaluation)

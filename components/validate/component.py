@@ -12,6 +12,7 @@ def validate(
     root: str,
     name: str,
     config: dict[str, Any],
+    allow_real_images: bool,
     dataset: dsl.Input[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     verdict: dsl.Output[dsl.Artifact],
@@ -22,10 +23,11 @@ def validate(
     from lesiongen.storage import unique_prefix
 
     with step("validate"):
+        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import validation as stage
 
         prefix = unique_prefix(root, "reports", name)
-        settings = parse_config(stage.ValidateConfig, config)
+        settings = parse_config(stage.ValidateConfig, {**config, **hidden})
         result = stage.validate(settings, uri_of(dataset), prefix)
         copy_report(prefix, report, passed=result.passed)
         publish_result(stage.verdict_of(result), verdict)

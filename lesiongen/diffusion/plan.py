@@ -162,11 +162,11 @@ def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
 def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
     assert table is not None  # noqa: S101 - requests() refuses this before
     chosen = table[table["diagnosis"] == entry.diagnosis]
-    groups = subgroups_of(chosen)
+    groups = subgroups_of(table)
     for column, value in entry.where.items():
         here = groups.loc[chosen.index, column]
         there = here.value_counts()
-        chosen = chosen[here == group_named(here, value)]
+        chosen = chosen[here == group_named(groups[column], value)]
         if chosen.empty:
             known = ", ".join(f"{name} ({count})" for name, count in there.items())
             raise DataError(

@@ -83,12 +83,7 @@ def assess(
     memorisation = find_copies(synthetic, held_out, images, config.copy_percentile)
     threshold = copy_threshold(held_out, config.copy_percentile)
     distances, agreement, drift = _against_real(config, material, outcomes["real"], drift_html)
-    evaluation = EvaluationRecord(
-        name=asked.name,
-        lesiongen_version=asked.lesiongen_version,
-        config=asked.config,
-        sources=asked.sources,
-        created=asked.created,
+    evaluation = asked.changed(
         classes=material.classes,
         protocol=describe_protocol(config),
         notes=(*material.notes, *_absent_notes(config, material)),

@@ -34,7 +34,9 @@ def verdict(evaluation: EvaluationRecord) -> list[Finding]:
 def _comparison(evaluation: EvaluationRecord, entry: Comparison) -> Finding:
     first, second = (cast("Condition", name) for name in entry.name.split(" vs "))
     means = [evaluation.scores(name).balanced_accuracy.mean for name in (first, second)]
-    difference = entry.difference or 0.0
+    difference = entry.difference
+    if difference is None:
+        return Finding("warning", f"The difference between {WORDS[first]} and {WORDS[second]} is not known.")
     change = "gain" if difference > 0 else "loss"
     sure = "significant" if entry.significant else "not significant"
     text = (
@@ -82,6 +84,8 @@ def _copies(evaluation: EvaluationRecord) -> Finding:
         f"{number(found.percentile, 'g')}% of held-out real images are; "
         f"{number(found.expected_share, '.0%')} would be expected."
     )
-    if (found.share_above or 0.0) > MUCH * (found.expected_share or 0.0):
+    if found.share_above is None or found.expected_share is None:
+        return Finding("warning", f"How many images are near copies is not known: {text}")
+    if found.share_above > MUCH * found.expected_share:
         return Finding("warning", f"{text} Look at the nearest pairs before releasing anything.")
     return Finding("good", text)

@@ -133,7 +133,7 @@ class ConditionScores(Record):
     balanced_accuracy: Score = Score()
     macro_f1: Score = Score()
     per_class: dict[str, ClassRecall] = {}
-    confusion: tuple[tuple[float, ...], ...] = ()
+    confusion: tuple[tuple[Number, ...], ...] = ()
     calibration: Calibration = Calibration()
     subgroups: tuple[SubgroupScore, ...] = ()
     worst_group: SubgroupScore | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from lesiongen.errors import DataError
-from lesiongen.records.base import Number, Record
+from lesiongen.records.base import READING, Number, Record
 from lesiongen.records.evaluation import Source
 from lesiongen.storage import json_digest
 
@@ -92,7 +92,7 @@ def read_model(content: bytes, name: str) -> ModelManifest:
         DataError: It is not a model manifest, or was changed after it was published.
     """
     try:
-        manifest = ModelManifest.model_validate_json(content)
+        manifest = ModelManifest.model_validate_json(content, context=READING)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "its content"

@@ -93,7 +93,7 @@ def _classifier(evaluation: EvaluationRecord, contamination: Contamination | Non
         return _off(gate)
     real = evaluation.scores("real")
     low = real.balanced_accuracy.low
-    tested = [each for each in real.per_class.values() if each.n]
+    tested = [each for each in real.per_class.values() if each.n is not None and each.n > 0]
     if low is None or not tested:
         return _missing(gate, "utility: balanced_accuracy and per_class of real")
     chance = 1 / len(tested)  # balanced accuracy is a mean over the classes that were tested, no others

@@ -75,7 +75,7 @@ def _seen(model: ModelManifest) -> Iterator[Source]:
     following: ModelManifest | None = model
     while following is not None:  # ends: every base is named by the digest of its manifest, so none leads back
         training = following.training
-        if training.dataset is not None:
+        if training.dataset is not None and training.dataset.uri and training.dataset.version:
             yield training.dataset
         elif following.method != "base":  # a base model may be built without images
             raise _UnknownError("a manifest names no training dataset")
@@ -94,7 +94,10 @@ def _base(base: BaseReference | None) -> ModelManifest | None:
     content = storage.read_bytes(MODEL_NAME)
     if hashlib.sha256(content).hexdigest() != base.version:
         raise _UnknownError(f"the base {base.uri} is no longer the version {base.version[:12]}")
-    return read_model(content, f"{storage.uri}/{MODEL_NAME}")
+    try:
+        return read_model(content, f"{storage.uri}/{MODEL_NAME}")
+    except DataError as error:
+        raise _UnknownError(str(error)) from error
 
 
 def _source(evaluation: EvaluationRecord, name: Literal["real", "synthetic"]) -> Source:

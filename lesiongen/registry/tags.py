@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from lesiongen import names
 from lesiongen.errors import DataError, UsageError
+from lesiongen.records.base import READING
 from lesiongen.records.history import HistoryEvent
 from lesiongen.tracking import mlflow_client, service_errors
 
@@ -146,7 +147,12 @@ def now() -> str:
 
 def _event(name: str, key: str, text: str) -> HistoryEvent:
     try:
-        return HistoryEvent.model_validate_json(text)
+        return HistoryEvent.model_validate_json(text, context=READING)
     except ValidationError as error:
-        hint = "Delete or correct this tag of the registered model in MLflow."
+        later = any(problem["loc"] == ("schema_version",) for problem in error.errors())
+        hint = (
+            "It was written by a later release: use that one."
+            if later
+            else "Delete or correct this tag of the registered model in MLflow."
+        )
         raise DataError(f"The history of {name} holds an invalid record, the tag {key}.", hint=hint) from error

@@ -20,9 +20,17 @@ def test_a_slice_of_ham10000_becomes_a_decided_release(
     source = shared_data / "ham10000_subset"
     if not source.is_dir():
         pytest.skip(f"there is no {source}")
-    config = {"ingest": {"limit": 150}, "evaluate": {"allow_real_images": False}}
+    # A field of a stage does not undo what holds for the run.
+    config = {"ingest": {"limit": 150}, "evaluate": {"allow_real_images": True}}
     request = RunRequest(
-        source=str(source), format="ham10000", name="ham", root=s3_root, preset="miniature", config=config, seed=1
+        source=str(source),
+        format="ham10000",
+        name="ham",
+        root=s3_root,
+        preset="miniature",
+        config=config,
+        seed=1,
+        allow_real_images=False,
     )
     screen = io.StringIO()
     summary = run_pipeline(request, home=tmp_path, screen=screen)
@@ -36,4 +44,11 @@ def test_a_slice_of_ham10000_becomes_a_decided_release(
     assert origin["image_manipulation"] == "synthetic"
     evaluation = open_storage(summary.report_uri.removesuffix("/report.html")).read_json("evaluation.json")
     assert {"real", "synthetic", "both"} == set(evaluation["utility"])
+    assert evaluation["config"]["allow_real_images"] is False
     assert str(shared_data) not in Path(summary.report).read_text()
+    reports = open_storage(f"{s3_root}/reports")
+    page = next(item.key for item in reports.list() if item.key.endswith("report.html"))
+    assert "data:image" not in reports.read_bytes(page).decode()
+    captions = open_storage(summary.dataset_uri)
+    for key in (item.key for item in captions.list() if item.key.endswith(".html")):
+        assert "data:image" not in captions.read_bytes(key).decode()

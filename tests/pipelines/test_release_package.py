@@ -225,3 +225,17 @@ def test_captioning_and_sampling_are_shared_by_as_many_steps_as_are_asked_for(tm
         assert _container(spec, step)["image"] == "registry.example/lesiongen:1.2"
         assert _resources(_container(spec, step)) == ("1", "2", "2G", "4G", None)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_whether_real_images_are_shown_is_decided_at_the_compile_and_by_no_argument(
+    tmp_path: Path, shown: bool
+) -> None:
+    spec, _ = _compile(tmp_path, allow_real_images=shown)
+    given = {
+        step: task["inputs"]["parameters"]["allow_real_images"]["runtimeValue"]["constant"]
+        for step, task in _tasks(spec).items()
+        if "allow_real_images" in task.get("inputs", {}).get("parameters", {})
+    }
+    assert given == dict.fromkeys(("validate", "caption", "evaluate"), shown)
+    assert "allow_real_images" not in spec["root"]["inputDefinitions"]["parameters"]

@@ -6,7 +6,6 @@ import pytest
 
 from lesiongen.config import parse_config
 from pipelines.presets import PRESETS, preset
-from pipelines.runs import RunRequest
 from pipelines.settings import CompileSettings
 from pipelines.stages import CONFIGURED, STAGES, STEPS
 
@@ -35,20 +34,3 @@ def test_an_output_is_named_after_the_run():
     names = {spec.name: spec.config_of("lesions", {})[1].get("name") for spec in CONFIGURED}
     assert (names["caption"], names["sample"]) == ("lesions-captioned", "lesions-synthetic")
     assert (names["ingest"], names["finetune"], names["validate"]) == ("lesions", "lesions", None)
-
-
-def test_without_real_images_no_stage_that_shows_any_shows_one(tmp_path):
-    (tmp_path / "source").mkdir()
-    asked = RunRequest(
-        source=str(tmp_path / "source"),
-        format="isic",
-        preset="miniature",
-        config={"evaluate": {"allow_real_images": True}},
-        allow_real_images=False,
-    )
-    arguments = asked.arguments()
-    shown = {spec.name for spec in CONFIGURED if spec.shows_images}
-    assert shown == {"validate", "caption", "evaluate"}
-    for name in shown:
-        assert arguments[f"{name}_config"]["allow_real_images"] is False
-    assert "allow_real_images" not in arguments["ingest_config"]

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lesiongen.errors import DataError
@@ -41,7 +42,8 @@ def test_numbers_that_are_none_are_missing():
     score = Score(mean=math.nan, low=-math.inf, high=0.5, per_seed=(0.5, math.nan))
     assert (score.mean, score.low, score.high, score.per_seed) == (None, None, 0.5, (0.5, None))
     assert ClassRecall.read({"recall": "0.5", "n": 9.0, "low": True, "high": 10**400}) == ClassRecall(n=9)
-    assert ClassRecall.read({"n": 9.5}) == ClassRecall()
+    assert ClassRecall.read({"n": 9.5}) == ClassRecall.read({"n": -3}) == ClassRecall()
+    assert Score(mean=np.float32(0.5), per_seed=(np.float64(0.25),)) == Score(mean=0.5, per_seed=(0.25,))
 
 
 def test_a_part_of_another_shape_is_missing_and_the_rest_is_read(document):
@@ -58,6 +60,20 @@ def test_what_is_written_is_checked():
         EvaluationRecord(utility={"real": {"per_class": 3}})
     with pytest.raises(ValueError, match="notes"):
         EvaluationRecord().changed(notes=3)
+    with pytest.raises(ValueError, match="note\n"):
+        EvaluationRecord().changed(note=())
+    with pytest.raises(ValueError, match="must be a number"):
+        Score(mean="0.5")
+    with pytest.raises(ValueError, match="must be a whole number"):
+        ClassRecall(n=-1)
+
+
+def test_fields_of_a_later_release_are_passed_over(document):
+    document["calibration_curve"] = [0.1]
+    document["memorisation"]["descriptor"] = "another"
+    assert read_evaluation(json.dumps(document).encode(), "evaluation.json") == read_evaluation(
+        WRITTEN.read_bytes(), "evaluation.json"
+    )
 
 
 @pytest.mark.parametrize(

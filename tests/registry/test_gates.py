@@ -118,6 +118,12 @@ def test_without_a_group_large_enough_the_reason_says_so_and_how_many_are_needed
     assert "does not hold the numbers" in reason(decided(ungrouped, POLICY), "worst group").message
 
 
+def test_a_count_below_zero_is_no_tested_class():
+    damaged = evaluation(learnt=0.3)
+    damaged["utility"]["real"]["per_class"] |= {"df": {"n": -1}, "akiec": {"n": -2}}
+    assert reason(decided(damaged), "classifier").outcome is Outcome.HOLD
+
+
 LEAVES = [
     ("comparisons", 1, "difference"),
     ("comparisons", 1, "low"),
