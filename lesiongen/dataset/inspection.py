@@ -18,7 +18,7 @@ from lesiongen.seeds import derive_seed
 
 __all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_pictures", "inspect_dataset"]
 
-_SUBGROUPS = (*SUBGROUPS, "source")
+_SHOWN_SUBGROUPS = (*SUBGROUPS, "source")
 NOT_RECORDED = "not recorded"
 _DRAWN_SIDE = 256
 UNREADABLE = Image.new("RGB", (32, 32), "#777777")
@@ -91,7 +91,7 @@ def inspect_dataset(uri: str) -> Inspection:
     dataset = Dataset.open(uri)
     table = dataset.metadata()
     grouped = table.assign(**subgroups_of(table))
-    recorded = [column for column in _SUBGROUPS if grouped[column].notna().any()]
+    recorded = [column for column in _SHOWN_SUBGROUPS if grouped[column].notna().any()]
     return Inspection(
         uri=dataset.uri,
         manifest=dataset.manifest,

@@ -29,7 +29,7 @@ def subgroups_of(table: pd.DataFrame) -> pd.DataFrame:
     table = table.reindex(columns=list(SUBGROUP_COLUMNS))
     plain = {name: table[name] for name in SUBGROUPS if name not in ("age_band", "skin_tone")}
     found = pd.DataFrame({**plain, "age_band": age_bands(table["age"]), "skin_tone": _scaled_tone(table)})
-    return found[list(SUBGROUPS)]
+    return found[list(SUBGROUPS)].astype(object).where(found.notna(), None)
 
 
 def group_named(groups: pd.Series, name: str) -> str:

@@ -117,12 +117,7 @@ def _score(config: EvaluateConfig, material: Material, outcome: Outcome, resampl
         test, outcome.predictions, len(material.classes), config.subgroups, config.min_group, resamples
     )
     plain = condition_scores(test.labels, outcome.predictions, material.classes, resamples)
-    return ConditionScores(
-        accuracy=plain.accuracy,
-        balanced_accuracy=plain.balanced_accuracy,
-        macro_f1=plain.macro_f1,
-        per_class=plain.per_class,
-        confusion=plain.confusion,
+    return plain.changed(
         calibration=calibration(test.labels, outcome.probabilities),
         subgroups=entries,
         worst_group=worst_group(entries),

@@ -1,7 +1,6 @@
 """Scores of predictions and their uncertainty over the lesions of the test split."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lesiongen.records.evaluation import Calibration, ClassRecall, Score
+from lesiongen.records.evaluation import Calibration, ClassRecall, ConditionScores, Score
 
 __all__ = [
-    "PlainScores",
     "Resamples",
     "balanced_accuracy",
     "calibration",
@@ -112,28 +110,9 @@ def mean_where(values: Floats, present: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0))
 
 
-@dataclass(frozen=True)
-class PlainScores:
-    """Scores of the classifiers of one condition over all test images.
-
-    Attributes:
-        accuracy: Share of the images that are predicted rightly.
-        balanced_accuracy: Mean recall over the classes that were tested.
-        macro_f1: Mean F1 over the same classes.
-        per_class: Recall of each class, by its name.
-        confusion: Mean counts over the seeds [classes][classes], true classes in rows.
-    """
-
-    accuracy: Score
-    balanced_accuracy: Score
-    macro_f1: Score
-    per_class: dict[str, ClassRecall]
-    confusion: tuple[tuple[float, ...], ...]
-
-
 def condition_scores(
     labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: tuple[str, ...], resamples: Resamples
-) -> PlainScores:
+) -> ConditionScores:
     """Scores the classifiers of one condition, with intervals over resampled lesions.
 
     Args:
@@ -141,6 +120,9 @@ def condition_scores(
         predictions: [seeds, n].
         classes: Names of the classes.
         resamples: Resamples of the test lesions.
+
+    Returns:
+        Accuracy, balanced accuracy, macro F1, the recall of each class and the mean confusion counts over the seeds.
     """
     number = len(classes)
     per_lesion = np.stack([lesion_confusions(labels, row, resamples.lesions, number) for row in predictions])
@@ -155,7 +137,9 @@ def condition_scores(
         for k, name in enumerate(classes)
     }
     confusion = tuple(map(tuple, per_lesion.sum(axis=1).mean(axis=0).tolist()))
-    return PlainScores(accuracy, balanced, f1, recalls, confusion)
+    return ConditionScores(
+        accuracy=accuracy, balanced_accuracy=balanced, macro_f1=f1, per_class=recalls, confusion=confusion
+    )
 
 
 def resampled_scores(per_lesion: Counts, resamples: Resamples) -> Mapping[str, Floats]:

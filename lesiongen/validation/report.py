@@ -11,7 +11,7 @@ from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, T
 from lesiongen.validation.findings import Finding
 from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
 from lesiongen.validation.policy import ALL_CHECKS
-from lesiongen.validation.sizes import SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
+from lesiongen.validation.sizes import CHECKED_SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
 __all__ = ["JSON_NAME", "report_page"]
 
@@ -147,7 +147,7 @@ def _with_totals(counts: pd.DataFrame) -> list[list[object]]:
 def _subgroups(table: pd.DataFrame) -> list[Block]:
     blocks: list[Block] = []
     table = subgroup_table(table)
-    columns = (*SUBGROUPS, "site")
+    columns = (*CHECKED_SUBGROUPS, "site")
     for column in columns:
         if table[column].notna().any():
             counts = counted(table.assign(**{column: table[column].fillna("not recorded")}), column)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lesiongen.dataset import AGE_BANDS, SPLITS, groups
-from lesiongen.dataset.subgroups import SUBGROUPS as OF_PATIENTS
-from lesiongen.dataset.subgroups import subgroups_of
+from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
 from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.findings import Finding
 
 __all__ = [
+    "CHECKED_SUBGROUPS",
     "SIZE_CHECKS",
-    "SUBGROUPS",
     "SizeCheck",
     "check_sizes",
     "class_counts",
@@ -23,7 +22,7 @@ __all__ = [
     "subgroup_table",
 ]
 
-SUBGROUPS = (*(name for name in OF_PATIENTS if name not in ("site", "device")), "source")
+CHECKED_SUBGROUPS = (*(name for name in SUBGROUPS if name not in ("site", "device")), "source")
 """Subgroups whose size is checked: sites and devices are many and often rare."""
 
 
@@ -93,7 +92,7 @@ class _Counts:
 
     def subgroups(self, split: str) -> Iterator[tuple[str, str, int]]:
         """Yields column, group and number of images in a split for every subgroup that the dataset has."""
-        for column in SUBGROUPS:
+        for column in CHECKED_SUBGROUPS:
             if self.table[column].nunique() > 1:
                 for group, count in counted(self.table, column)[split].items():
                     yield column.replace("_", " "), str(group), int(count)

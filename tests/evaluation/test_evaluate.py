@@ -14,6 +14,7 @@ from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate, load_classifier, stage
 from lesiongen.records.evaluation import ClassRecall, read_evaluation
+from tests.records.completeness import absent
 
 Publish = Callable[[list[Sample]], str]
 
@@ -29,6 +30,9 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     found = finished.evaluation
     assert read_evaluation((Path(finished.reference.uri) / "evaluation.json").read_bytes(), "evaluation.json") == found
     assert found.schema_version == 1
+    stored = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
+    assert stored["utility"]["both"]["balanced_accuracy"]["mean"] == found.scores("both").balanced_accuracy.mean
+    assert set(absent(found)) == set(), "a writer left a field out"
     assert list(found.utility) == ["real", "synthetic", "both"]
     for scores in found.utility.values():
         assert len(scores.balanced_accuracy.per_seed) == 2

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lesiongen.errors import DataError
-from lesiongen.records.base import Record
 from lesiongen.records.evaluation import ClassRecall, EvaluationRecord, Score, read_evaluation
+from tests.records.completeness import absent
 
 WRITTEN = Path(__file__).with_name("evaluation.json")
 """Written by release 0.1.0, before the document had a type."""
@@ -18,18 +18,6 @@ WRITTEN = Path(__file__).with_name("evaluation.json")
 @pytest.fixture
 def document():
     return json.loads(WRITTEN.read_bytes())
-
-
-def absent(record, place=""):
-    """Names the fields of a record and of its parts that a document did not hold."""
-    for name in type(record).model_fields:
-        value, where = getattr(record, name), f"{place}.{name}"
-        if name not in record.model_fields_set:
-            yield where
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
-        for part in parts:
-            if isinstance(part, Record):
-                yield from absent(part, where)
 
 
 def test_a_document_of_an_earlier_release_is_read_whole_and_written_as_it_was():
