@@ -16,6 +16,7 @@ __all__ = ["measure_drift", "properties"]
 CATEGORICAL = ("diagnosis", "measured_tone", "predicted_diagnosis")
 NUMERIC_METHOD, CATEGORICAL_METHOD, THRESHOLD = "wasserstein", "jensenshannon", 0.1
 """Effect sizes, not p-values: a drift is as large for 200 images as for 20,000."""
+DECIMALS = 12
 
 
 def properties(images: LabelledImages, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> pd.DataFrame:
@@ -64,7 +65,8 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
         name = metric["config"].get("column")
         if name is not None:
             method = CATEGORICAL_METHOD if name in CATEGORICAL else NUMERIC_METHOD
-            distance = float(metric["value"])
+            # evidently adds up in the order of a set of texts, which differs between processes in the last digits.
+            distance = round(float(metric["value"]), DECIMALS)
             columns.append(
                 (-distance, DriftedColumn(column=name, method=method, distance=distance, drifted=distance >= THRESHOLD))
             )
