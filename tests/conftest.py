@@ -16,6 +16,13 @@ ROOT = Path(__file__).parent.parent
 FOREIGN = ("AWS_", "MLFLOW_", "LESIONGEN_", "KFP_")
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves helpers out: examples are looked for in the package alone, and the module of a job runs when imported."""
+    name = collection_path.name
+    helper = collection_path.suffix == ".py" and not name.startswith(("test_", "conftest", "__init__"))
+    return True if helper else None
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the caller's servers, keys and settings out of the tests."""
