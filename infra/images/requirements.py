@@ -6,9 +6,11 @@ from pathlib import Path
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """Returns what the project needs to run and what builds it."""
+    """Returns what the project needs to run, what it needs for every collection, and what builds it."""
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    return [*content["project"]["dependencies"], *content["build-system"]["requires"]]
+    project = content["project"]
+    collections = project["optional-dependencies"]["hdf5"]
+    return [*project["dependencies"], *collections, *content["build-system"]["requires"]]
 
 
 if __name__ == "__main__":
