@@ -24,10 +24,10 @@ TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
 
 def lesiongen(job: dict[str, Any], notes: dict[str, float]) -> None:
     """Trains with this project; notes what encoding and a checkpoint take."""
-    from lesiongen.diffusion import FinetuneConfig, finetune, finetuning
+    from lesiongen.diffusion import FinetuneConfig, encoding_job, finetune
     from lesiongen.diffusion.trainer import Trainer
 
-    finetuning.cached = _timed(finetuning.cached, "encoding", notes)
+    encoding_job.cached = _timed(encoding_job.cached, "encoding", notes)
     Trainer.save = _timed(Trainer.save, "checkpoint", notes)  # type: ignore[method-assign]
     Trainer.train = _with_its_end(Trainer.train, job, notes)  # type: ignore[method-assign]
     method = job.get("method", "lora")
