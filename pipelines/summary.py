@@ -59,7 +59,8 @@ class RunSummary:
         lines = [f"{label:<18}{value}" for label, value in facts.items()]
         lines += [f"{'':<18}- {reason}" for reason in self.reasons]
         lines += [f"{label:<18}{value}" for label, value in (("MLflow", self.mlflow), ("S3", self.s3)) if value]
-        lines.append(f"{'Look around':<18}lesiongen up --home {shlex.quote(self.home)}")
+        home = shlex.quote(self.home)
+        lines.append(f"{'Look around':<18}export LESIONGEN_HOME={home} && lesiongen up")
         return "\n".join(["", f"Run {self.run} is done.", "", *lines])
 
 

@@ -15,6 +15,7 @@ from lesiongen.diffusion.family import family_of
 from lesiongen.diffusion.model_folder import local_model, publish, write_manifest
 from lesiongen.errors import DataError, LesionGenError, UsageError
 from lesiongen.model_files import model_files
+from lesiongen.records.model import Training
 from lesiongen.storage import open_storage
 
 LOADING = """
@@ -132,7 +133,7 @@ def test_a_model_that_was_published_with_its_pictures_is_whole_without_them(diff
     folder = shutil.copytree(diffusion_folder, tmp_path / "model")
     (folder / "losses.png").write_bytes(b"0")
     facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 16}
-    write_manifest(folder, training={}, **facts)
+    write_manifest(folder, training=Training(), **facts)
     publish(folder, f"{s3_root}/model")
     with local_model(f"{s3_root}/model") as fetched:
         assert not (fetched / "losses.png").exists()

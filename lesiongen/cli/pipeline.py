@@ -26,7 +26,7 @@ Preset = Annotated[
     str,
     typer.Option(
         help="Settings of all stages. On a CPU, a small model trained from nothing: tiny, demo (minutes), miniature "
-        "(seconds; its images are noise). On a GPU, Stable Diffusion 1.4: improved_lora, reference_lora, "
+        "(a few minutes; its images are noise). On a GPU, Stable Diffusion 1.4: improved_lora, reference_lora, "
         "reference_full."
     ),
 ]

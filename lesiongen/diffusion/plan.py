@@ -159,6 +159,16 @@ def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
         )
 
 
+def _beside(entry: PlanEntry, column: str) -> str:
+    """Names what a plan has asked of the same images before a column."""
+    before = []
+    for name, value in entry.where.items():
+        if name == column:
+            break
+        before.append(f"{name} = {value!r}")
+    return f" beside {' and '.join(before)}" if before else ""
+
+
 def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, str]]:
     assert table is not None  # noqa: S101 - requests() refuses this before
     chosen = table[table["diagnosis"] == entry.diagnosis]
@@ -170,7 +180,7 @@ def _captioned(table: pd.DataFrame | None, entry: PlanEntry) -> list[tuple[str, 
         if chosen.empty:
             known = ", ".join(f"{name} ({count})" for name, count in there.items())
             raise DataError(
-                f"No training image of {entry.diagnosis!r} that is left has {column} = {value!r}",
+                f"No training image of {entry.diagnosis!r} has {column} = {value!r}{_beside(entry, column)}",
                 hint=f"There are: {known or 'none that say'}.",
             )
     sources = [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from lesiongen.config import StageConfig, must_be, parse_config
 from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
@@ -24,7 +24,7 @@ StepCounts = Annotated[
     must_be("a whole number of at least 1, or a list of such numbers"),
 ]
 Where = Annotated[
-    dict[Subgroup, str],
+    dict[Subgroup, Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]],
     must_be(f"a text for one or several of {', '.join(SUBGROUPS)}, for example {{measured_tone: dark}}"),
 ]
 

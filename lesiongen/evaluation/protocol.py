@@ -29,7 +29,7 @@ def describe_protocol(config: EvaluateConfig) -> Protocol:
         ),
         intervals=(
             f"Intervals are {config.confidence:.0%} percentile intervals over {config.bootstrap:,} resamples of the "
-            f"test lesions, of means over {config.seeds} classifiers."
+            f"test lesions, of the mean over the classifiers ({config.seeds})."
         ),
         tests=(
             f"Tests are two-sided paired permutation tests over the test lesions, {config.permutations:,} permutations "

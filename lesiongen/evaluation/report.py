@@ -143,7 +143,8 @@ def _subgroups(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
         (column.replace("_", " "), *(scores.gaps.get(column) for scores in utility.values())) for column in real.gaps
     ]
     text = (
-        "Recall is the mean over the diagnoses with at least five images in the group. The groups are sorted by the "
+        "Recall is the mean over the diagnoses with at least five images in the group, over all of them where none has "
+        "five. The groups are sorted by the "
         "recall of the classifier of real images, the worst first. The worst of many groups looks bad by chance too: "
         f"read its interval. Groups of fewer than {evaluation.config.get('min_group')} images are marked, not hidden."
     )
@@ -175,7 +176,7 @@ def _memorisation(evaluation: EvaluationRecord, pictures: Pictures) -> list[Bloc
         Table(
             ("synthetic image", "training image", "similarity", "above threshold"),
             rows,
-            "The nearest pairs; nearest.json beside this page names that of every synthetic image",
+            "The nearest pairs; nearest.json of the evaluation names that of every synthetic image",
         ),
     ]
 
@@ -224,7 +225,7 @@ def _drift(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
     text = (
         f"Properties of the synthetic images against those of the real training images, by {found.tool}; from a "
         f"distance of {number(found.threshold, 'g')} on, a property counts as drifted. Its own report is "
-        "drift.html beside this page."
+        "drift.html of the evaluation."
     )
     missing = f" Not measured on both sides: {', '.join(found.absent)}." if found.absent else ""
     return [Text(text + missing), Table(("property", "distance by", "distance", "drifted"), rows)]

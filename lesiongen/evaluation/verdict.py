@@ -37,11 +37,12 @@ def _comparison(evaluation: EvaluationRecord, entry: Comparison) -> Finding:
     difference = entry.difference
     if difference is None:
         return Finding("warning", f"The difference between {WORDS[first]} and {WORDS[second]} is not known.")
-    change = "gain" if difference > 0 else "loss"
+    shown = f"{abs(difference):.3f}"
+    change = "no difference" if shown == "0.000" else f"a {'gain' if difference > 0 else 'loss'} of {shown}"
     sure = "significant" if entry.significant else "not significant"
     text = (
         f"Trained on {WORDS[first]}, the classifier reaches a balanced accuracy of {number(means[0])}, on "
-        f"{WORDS[second]} {number(means[1])}: a {change} of {number(abs(difference))}{_bounds(entry)}, {sure} "
+        f"{WORDS[second]} {number(means[1])}: {change}{_bounds(entry)}, {sure} "
         f"after Holm's correction (p = {number(entry.p_holm, '.3g')})."
     )
     if not entry.significant:

@@ -196,7 +196,7 @@ def _seeds(evaluation: EvaluationRecord, contamination: Contamination | None, po
         return _off(gate)
     compared = evaluation.scores("real"), evaluation.scores("both")
     fewest = min(len(scores.balanced_accuracy.per_seed) for scores in compared)
-    message = f"{fewest} classifiers of different seeds were trained for each number; at least {least} are required."
+    message = f"Classifiers of different seeds behind each number: {fewest}; at least {least} are required."
     return _held(gate, message) if fewest < least else _passed(gate, message)
 
 

@@ -16,6 +16,7 @@ import pytest
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.diffusion.model_folder import local_model, publish, write_manifest
 from lesiongen.errors import LesionGenError
+from lesiongen.records.model import Training
 from lesiongen.storage import open_storage, unique_prefix
 from lesiongen.storage.parts import PART_BYTES
 from tests.fault_points import points
@@ -73,7 +74,7 @@ def write_folder(root: str, folder: Path) -> None:
 def write_model(root: str, folder: Path) -> None:
     write_folder(root, folder)
     facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 64}
-    write_manifest(folder / "model", **facts, training={})
+    write_manifest(folder / "model", **facts, training=Training())
 
 
 def put_model(root: str, folder: Path) -> None:
