@@ -15,7 +15,6 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
         ("agreement", "--phantoms 3 --sizes 64", "tone class: accuracy"),
         ("captions", "--images 4 --size 64 --pairs 1", "processor"),
         ("memory", "--small 60 --large 120 --stages ingest", "| ingest |"),
-        ("training", "--pairs 1 --steps 3 --warm 1 --images 4 --size 64 --batch 1 --rank 2", "lesiongen"),
     ],
 )
 def test_a_benchmark_runs(tmp_path, name, arguments, printed):
