@@ -17,7 +17,7 @@ def refusal(kind, **values):
 
 def test_a_wrong_value_is_told_without_a_list_of_fields():
     message = refusal(IngestConfig, format="ham1000")
-    assert message.startswith("IngestConfig: format = 'ham1000': Input should be 'ham10000'")
+    assert message.startswith("IngestConfig: format = 'ham1000': unknown format; formats are ham10000, isic, ")
     assert "fields" not in message
     assert "fields" not in refusal(CaptionConfig, writers=["measure"])
 

@@ -9,7 +9,7 @@ from lesiongen.evaluation.verdict import verdict
 from lesiongen.records.evaluation import ClassRecall, Comparison, EvaluationRecord, Score, SubgroupScore
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
-from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
+from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_HELD_OUT_IMAGES
 
 __all__ = ["build_page"]
 
@@ -120,9 +120,14 @@ def _by_class(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
     for name in evaluation.classes:
         entries = {condition: scores.per_class[name] for condition, scores in utility.items()}
         cells = [_interval(entry.recall, entry) for entry in entries.values()]
-        rows.append((name, diagnosis_phrase(name), entries["real"].n, *cells))
-    heads = ("class", "diagnosis", "test images", *(f"recall, {condition}" for condition in utility))
-    return [Table(heads, rows, "Recall of each diagnosis")]
+        small = "too small" if (entries["real"].n or 0) < MIN_GROUP_IMAGES else ""
+        rows.append((name, diagnosis_phrase(name), entries["real"].n, *cells, small))
+    heads = ("class", "diagnosis", "test images", *(f"recall, {condition}" for condition in utility), "")
+    text = (
+        f"Diagnoses with fewer than {MIN_GROUP_IMAGES} test images are marked: an interval over few lesions is too "
+        "narrow, and of one lesion it has no width."
+    )
+    return [Text(text), Table(heads, rows, "Recall of each diagnosis")]
 
 
 def _subgroups(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:

@@ -119,6 +119,10 @@ def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, 
         return _failed(gate, f"{numbers}: clearly worse.")
     if found.low < -margin:
         return _held(gate, f"{numbers}: not certain enough.")
+    if found.low == found.high:
+        return _held(
+            gate, f"{numbers}: the interval has no width. Both classifiers predict alike; nothing is measured."
+        )
     return _passed(gate, f"{numbers}.")
 
 

@@ -11,9 +11,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lesiongen.errors import ServiceError
@@ -216,11 +217,32 @@ def _last_ended(tags: dict[str, str]) -> int:
 
 
 def _set_ended(client: Any, model: Any, number: int) -> None:
+    """Writes down that a lease has ended; several that watched a dead holder may do so at once."""
+    name, ended = model.name, f"{LEASE_TAG}{number:08d}"
+    _unless_done(
+        lambda: client.set_registered_model_tag(name, ended, "ended"), lambda: ended in _model(client, name).tags
+    )
+    for key in model.tags:
+        if (earlier := tag_number(key, LEASE_TAG)) is not None and earlier < number:
+            _unless_done(
+                partial(client.delete_registered_model_tag, name, key), partial(_has_no_tag, client, name, key)
+            )
+
+
+def _has_no_tag(client: Any, name: str, key: str) -> bool:
+    return key not in _model(client, name).tags
+
+
+def _unless_done(change: Callable[[], object], done: Callable[[], bool]) -> None:
+    """Makes a change that another process may make in the same instant, of which MLflow's store then refuses one."""
+    from mlflow.exceptions import MlflowException
+
     with service_errors():
-        client.set_registered_model_tag(model.name, f"{LEASE_TAG}{number:08d}", "ended")
-        for key in model.tags:
-            if (earlier := tag_number(key, LEASE_TAG)) is not None and earlier < number:
-                client.delete_registered_model_tag(model.name, key)
+        try:
+            change()
+        except MlflowException:
+            if not done():
+                raise
 
 
 def _left_behind(client: Any, name: str, number: int) -> tuple[int, ...]:

@@ -81,6 +81,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
         ({"learnt": 0.33}, "classifier", Outcome.HOLD, ["0.330", "0.333"]),  # three of the four classes were tested
         ({"difference": (-0.01, -0.05, 0.03)}, "utility", Outcome.HOLD, ["-0.010", "-0.050", "+0.030", "-0.020"]),
         ({"difference": (-0.08, -0.12, -0.03)}, "utility", Outcome.REJECT, ["-0.080", "-0.120", "-0.030"]),
+        ({"difference": (0.0, 0.0, 0.0)}, "utility", Outcome.HOLD, ["no width", "+0.000"]),
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
         ({"worst_both": (0.20, 0.10, 0.30)}, "worst group", Outcome.REJECT, ["0.200", "0.500"]),
         ({"share": 0.09}, "memorisation", Outcome.REJECT, ["9.0%", "5.0%", "0.950"]),

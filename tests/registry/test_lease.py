@@ -5,8 +5,10 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from lesiongen.errors import ServiceError
 from lesiongen.owner import this_process
@@ -137,3 +139,19 @@ def test_a_process_is_gone_only_where_that_is_certain():
     assert not leases._process_is_gone(here | {"ticks": 1, "system": "another container"})
     for damaged in ({}, {"pid": "x"}, here | {"pid": -1}, here | {"pid": 10**30}):
         assert not leases._process_is_gone(damaged)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_of_two_that_end_a_dead_lease_at_once_the_store_may_refuse_one(client, model, monkeypatch, written):
+    """MLflow looks for the tag and then adds it: of two at once, SQLite refuses the second."""
+    set_tag = client.set_registered_model_tag
+
+    def refused(name, key, value):
+        if written:
+            set_tag(name, key, value)
+        raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed")
+
+    monkeypatch.setattr(client, "set_registered_model_tag", refused)
+    with nullcontext() if written else pytest.raises(ServiceError, match="UNIQUE"):
+        leases._set_ended(client, client.get_registered_model(model), 1)
+    assert (f"{LEASE_TAG}00000001" in client.get_registered_model(model).tags) is written
