@@ -96,15 +96,9 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=sample_config, **where,
             )  # fmt: skip
             evaluated = run(
-                "evaluate",
-                evaluate,
-                real=dataset,
-                synthetic=synthetic,
-                seed=seed,
-                config=evaluate_config,
-                **shown,
+                "evaluate", evaluate, real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown,
                 **where,
-            ).outputs["evaluation"]
+            ).outputs["evaluation"]  # fmt: skip
             registered = run("register", register, name=name, evaluation=evaluated, model=model).output
             run("promote", promote, name=name, policy=policy, registered=registered)
 

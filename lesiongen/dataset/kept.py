@@ -19,7 +19,7 @@ __all__ = ["EXAMINATIONS", "KEPT_DOCUMENTS", "NEAR_DUPLICATES", "KeptDocument", 
 
 @dataclass(frozen=True, slots=True)
 class KeptDocument:
-    """A document beside the shards of a dataset, whose SHA-256 stands in the origin of the manifest.
+    """A document beside the shards of a dataset, whose SHA-256 is in the origin of the manifest.
 
     A dataset may lack it: what it says is then found out again.
 

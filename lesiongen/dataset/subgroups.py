@@ -11,7 +11,7 @@ __all__ = ["SUBGROUPS", "SUBGROUP_COLUMNS", "Subgroup", "group_named", "subgroup
 Subgroup = Literal["sex", "age_band", "site", "skin_tone", "measured_tone", "image_type", "device"]
 SUBGROUPS: tuple[Subgroup, ...] = get_args(Subgroup)
 SUBGROUP_COLUMNS = ("sex", "age", "site", "skin_tone", "skin_tone_scale", "measured_tone", "image_type", "device")
-"""Columns of a dataset by which its subgroups are told."""
+"""Columns of a dataset that define its subgroups."""
 
 
 def subgroups_of(table: pd.DataFrame) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def clean(data: bytes) -> Picture:
 
     A plain 8-bit RGB JPEG or PNG is kept byte for byte, and is not decoded for that. One that also carries EXIF, XMP,
     comments or further images loses them and keeps its coded pixels, where it is stored upright. Anything else is
-    decoded upright and written anew as PNG.
+    decoded upright and stored as a new PNG.
 
     Raises:
         ImageError: An image that is not plain cannot be used.
