@@ -1,6 +1,6 @@
 """MILK10k (MILK study team 2025): a dermoscopic and a clinical photograph of each lesion."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -116,24 +116,24 @@ class Milk10kReader(Reader):
 
 def _read_labels(storage: Source, index: ImageIndex) -> _Labels:
     labels = _Labels()
-    for row in read_table(storage, index.find_table(GROUND_TRUTH), ("lesion_id", *CLASSES)):
+    classes = read_table(storage, index.find_table(GROUND_TRUTH), ("lesion_id", *CLASSES))
+    _collect(classes, "lesion_id", labels.by_lesion, labels)
+    if index.holds_table(SUPPLEMENT):
+        exact = read_table(storage, index.find_table(SUPPLEMENT), ("isic_id", _EXACT))
+        _collect(exact, "isic_id", labels.exact, labels)
+    return labels
+
+
+def _collect(rows: Iterable[TableRow | Rejection], column: str, found: dict[str, TableRow], labels: _Labels) -> None:
+    """Takes the rows of a table by one column; those that cannot be read, or come twice, are broken."""
+    for row in rows:
         if isinstance(row, Rejection):
             labels.broken.append(row)
             continue
-        lesion = row.field("lesion_id")
-        first = labels.by_lesion.setdefault(lesion.text, row)
+        field = row.field(column)
+        first = found.setdefault(field.text, row)
         if first is not row:
-            labels.broken.append(row.reject(lesion, f"is there twice, first in row {first.line}"))
-    if index.holds_table(SUPPLEMENT):
-        for row in read_table(storage, index.find_table(SUPPLEMENT), ("isic_id", _EXACT)):
-            if isinstance(row, Rejection):
-                labels.broken.append(row)
-                continue
-            image = row.field("isic_id")
-            first = labels.exact.setdefault(image.text, row)
-            if first is not row:
-                labels.broken.append(row.reject(image, f"is there twice, first in row {first.line}"))
-    return labels
+            labels.broken.append(row.reject(field, f"is there twice, first in row {first.line}"))
 
 
 def _of_the_test_part(storage: Source, index: ImageIndex) -> dict[str, Rejection]:
