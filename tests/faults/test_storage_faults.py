@@ -14,24 +14,31 @@ pytestmark = pytest.mark.faults
 GONE_SECONDS = 60.0
 
 
-def test_the_server_is_gone_for_a_minute(make_runs, tmp_path):
+@pytest.fixture
+def passing_stack(tmp_path):
+    """Servers that are stopped at the end, though `Stack.up` has started them to stay."""
     with running_stack(tmp_path / "stack") as stack:
-        runs = make_runs(stack)
-        run = runs.make("full", steps=40)
-        process = run.start()
-        run.await_step(process)
-        server = psutil.Process(stack.status().pids["s3"])
-        server.kill()
-        server.wait(timeout=10)
-        process.join(timeout=GONE_SECONDS)
-        assert process.is_alive(), run.said()
-        stack.up()
-        process.join(timeout=120)
-        assert process.exitcode == 0, run.said()
-        assert "cannot be reached" in run.said()
-        assert "Resuming" not in run.said()
-        assert run.saved() == {39, 40}
-        runs.assert_undisturbed(run)
+        yield stack
+    stack.down()
+
+
+def test_the_server_is_gone_for_a_minute(make_runs, passing_stack):
+    runs = make_runs(passing_stack)
+    run = runs.make("full", steps=40)
+    process = run.start()
+    run.await_step(process)
+    server = psutil.Process(passing_stack.status().pids["s3"])
+    server.kill()
+    server.wait(timeout=10)
+    process.join(timeout=GONE_SECONDS)
+    assert process.is_alive(), run.said()
+    passing_stack.up()
+    process.join(timeout=120)
+    assert process.exitcode == 0, run.said()
+    assert "cannot be reached" in run.said()
+    assert "Resuming" not in run.said()
+    assert run.saved() == {39, 40}
+    runs.assert_undisturbed(run)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "lost file", "lost manifest"])
