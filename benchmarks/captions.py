@@ -22,7 +22,7 @@ from PIL import Image
 
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.concepts import measure
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
 
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=10_015, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="draws the windows")
     given = parser.parse_args(arguments)
-    from lesiongen.ingest import IngestConfig, ingest
+    from lesiongen.ingestion import IngestConfig, ingest
     from lesiongen.validation import ValidateConfig, validate
 
     with tempfile.TemporaryDirectory() as place:

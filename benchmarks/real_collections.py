@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness import machine, processor_seconds, table, versions
 
-from lesiongen.ingest import IngestConfig, ingest
-from lesiongen.ingest.config import FormatName
+from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.ingestion.config import FormatName
 from lesiongen.validation import Severity, ValidateConfig, ValidationResult, validate
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")

@@ -21,13 +21,13 @@ import torch
 from harness import machine, paired, spread, table, versions
 from reduced_model import build_model
 
-from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.base_model import build_base_model
-from lesiongen.diffusion.generator import load_generator
-from lesiongen.diffusion.plan import Request
-from lesiongen.diffusion.precision import HALF, drawing_precision
-from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.diffusion.sampling import sample
+from lesiongen.diffusion.sampling.config import SampleConfig
+from lesiongen.diffusion.sampling.generator import load_generator
+from lesiongen.diffusion.sampling.plan import Request
+from lesiongen.diffusion.sampling.stage import sample
+from lesiongen.diffusion.tiny.build import build_base_model
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
+from lesiongen.diffusion.training.precision import HALF, drawing_precision
 
 PROMPT = "melanoma, dark brown, irregular border"
 

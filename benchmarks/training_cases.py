@@ -25,7 +25,7 @@ TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
 def lesiongen(job: dict[str, Any], notes: dict[str, float]) -> None:
     """Trains with this project; notes what encoding and a checkpoint take."""
     from lesiongen.diffusion import FinetuneConfig, encoding_job, finetune
-    from lesiongen.diffusion.trainer import Trainer
+    from lesiongen.diffusion.training.trainer import Trainer
 
     encoding_job.cached = _timed(encoding_job.cached, "encoding", notes)
     Trainer.save = _timed(Trainer.save, "checkpoint", notes)  # type: ignore[method-assign]

@@ -81,7 +81,7 @@ class StageSpec:
 
 # A dataset that does not pass, and a gate that says no, stay as they are: those steps are not tried again.
 _TABLE = (
-    StageSpec("ingest", Resources(**_MIDDLE), "lesiongen.ingest:IngestConfig"),
+    StageSpec("ingest", Resources(**_MIDDLE), "lesiongen.ingestion:IngestConfig"),
     StageSpec("validate", Resources(**_MIDDLE, retries=0), "lesiongen.validation:ValidateConfig", named=None),
     StageSpec("require_passed", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
     StageSpec("caption", Resources(**_MIDDLE), "lesiongen.captions:CaptionConfig", named=captioned_name),

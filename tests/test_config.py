@@ -6,7 +6,7 @@ from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.errors import UsageError
-from lesiongen.ingest import IngestConfig
+from lesiongen.ingestion import IngestConfig
 
 
 def refusal(kind, **values):

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from lesiongen.errors import StorageError, disk_error
-from lesiongen.ingest.spool import Spool
+from lesiongen.ingestion.spool import Spool
 from lesiongen.storage import temporary_space
-from tests.ingest.miniatures import image_folder
+from tests.ingestion.miniatures import image_folder
 
 INGEST = """
 import resource, signal, sys

@@ -27,7 +27,7 @@ def ingest(
     from lesiongen.storage import unique_prefix
 
     with step("ingest"):
-        from lesiongen import ingest as stage
+        from lesiongen import ingestion as stage
 
         settings = parse_config(stage.IngestConfig, {"format": format, "name": name, "seed": seed, **config})
         result = stage.ingest(settings, source, unique_prefix(root, "datasets", name))

@@ -46,7 +46,7 @@ USES_SERVERS = set(
 """Commands that use the local servers where they run and no others are named."""
 INTERRUPTED = 130
 CONFIGURATIONS = {
-    "ingest": with_defaults_of("lesiongen.ingest:IngestConfig", option="options", column="columns"),
+    "ingest": with_defaults_of("lesiongen.ingestion:IngestConfig", option="options", column="columns"),
     "validate": with_defaults_of("lesiongen.validation:ValidateConfig", real_images="allow_real_images"),
     "merge": with_defaults_of("lesiongen.dataset.merging:MergeConfig", real_images="allow_real_images"),
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),

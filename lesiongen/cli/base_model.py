@@ -52,7 +52,7 @@ def build_command(
 
     config = parse_config(TinyBaseConfig, {**set_values(values), **given({"seed": seed})})
     require_datasets(dataset)
-    from lesiongen.diffusion.base_model import publish_base_model
+    from lesiongen.diffusion.tiny.build import publish_base_model
 
     reference = publish_base_model(config, dataset, output)
     if as_json:

@@ -7,7 +7,7 @@ import typer
 from lesiongen.cli.options import ConfigFile, Json, console, print_json
 
 if TYPE_CHECKING:
-    from lesiongen.ingest.rows import Reader
+    from lesiongen.ingestion.rows import Reader
 
 __all__ = ["datasets_command"]
 
@@ -25,8 +25,8 @@ def datasets_command(
       lesiongen datasets derm7pt
     """
     from lesiongen.errors import UsageError
-    from lesiongen.ingest.config import formats_like
-    from lesiongen.ingest.formats import FORMATS
+    from lesiongen.ingestion.config import formats_like
+    from lesiongen.ingestion.formats import FORMATS
 
     if name is not None and name not in FORMATS:
         raise UsageError(f"Unknown format {name!r}", hint=f"Formats are {', '.join(formats_like(name))}.")

@@ -9,7 +9,7 @@ import typer
 from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
 
 if TYPE_CHECKING:
-    from lesiongen.ingest import IngestResult
+    from lesiongen.ingestion import IngestResult
 
 __all__ = ["ingest_command"]
 
@@ -89,8 +89,8 @@ def ingest_command(
       lesiongen ingest --format image_folder --source photos.zip --output data/photos --column diagnosis=label
     """
     from lesiongen.config import parse_config
-    from lesiongen.ingest import IngestConfig, ingest
-    from lesiongen.ingest.likely_format import no_format
+    from lesiongen.ingestion import IngestConfig, ingest
+    from lesiongen.ingestion.likely_format import no_format
 
     chosen = {
         "format": format,
@@ -120,7 +120,7 @@ def ingest_command(
 
 
 def _formats() -> list[str]:
-    from lesiongen.ingest.formats import FORMATS
+    from lesiongen.ingestion.formats import FORMATS
 
     return list(FORMATS)
 
@@ -146,7 +146,7 @@ def _pairs(flag: str, pairs: list[str] | None) -> dict[str, str]:
 
 
 def _show(result: "IngestResult") -> None:
-    from lesiongen.ingest import LEFT_OUT_NAMES, counted
+    from lesiongen.ingestion import LEFT_OUT_NAMES, counted
 
     console.print(f"{result.dataset.uri}: {result.accepted:,} images", markup=False)
     for title, counts in (("splits", result.dataset.splits), ("classes", result.dataset.classes)):

@@ -133,7 +133,7 @@ def show_samples(result: "SampleResult") -> None:
 
 
 def _plan(plan: str | None) -> Any:
-    from lesiongen.diffusion.sample_config import BALANCE, parse_plan
+    from lesiongen.diffusion.sampling.config import BALANCE, parse_plan
     from lesiongen.errors import UsageError
 
     if plan is None or plan == BALANCE:

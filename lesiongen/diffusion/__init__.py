@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
-from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.diffusion.sampling.config import SampleConfig
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
 
 if TYPE_CHECKING:
     from lesiongen.diffusion.finetuning import FinetuneResult, finetune
-    from lesiongen.diffusion.sampling import SampleResult, join_samples, sample
+    from lesiongen.diffusion.sampling.stage import SampleResult, join_samples, sample
 
 __all__ = [
     "TINY_BASE",
@@ -26,10 +26,10 @@ __all__ = [
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
 _LATER = {
     "FinetuneResult": "finetuning",
-    "SampleResult": "sampling",
+    "SampleResult": "sampling.stage",
     "finetune": "finetuning",
-    "join_samples": "sampling",
-    "sample": "sampling",
+    "join_samples": "sampling.stage",
+    "sample": "sampling.stage",
 }
 
 

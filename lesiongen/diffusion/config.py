@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.dataset.subgroups import Subgroup
-from lesiongen.diffusion.base_config import TinyBaseConfig
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.names import Name
 
 __all__ = ["TINY_BASE", "FinetuneConfig"]

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.base import Base, base_version, prepared_base
-from lesiongen.diffusion.cache import check_captions
-from lesiongen.diffusion.cache_place import CachePlace, cache_place
-from lesiongen.diffusion.checkpoints import Checkpoint, CheckpointStore
+from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
-from lesiongen.diffusion.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
-from lesiongen.diffusion.model_folder import publish, published
-from lesiongen.diffusion.save import loss_curve, save_model
-from lesiongen.diffusion.stopping import StopRequest, stop_request
-from lesiongen.diffusion.trainer import History, Trainer
-from lesiongen.diffusion.training_job import TrainingJob, train_in_processes, trainer_of
+from lesiongen.diffusion.latents.cache import check_captions
+from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
+from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
+from lesiongen.diffusion.model.base import Base, base_version, prepared_base
+from lesiongen.diffusion.model.folder import publish, published
+from lesiongen.diffusion.model.save import loss_curve, save_model
+from lesiongen.diffusion.training.stopping import StopRequest, stop_request
+from lesiongen.diffusion.training.trainer import History, Trainer
+from lesiongen.diffusion.training.training_job import TrainingJob, train_in_processes, trainer_of
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.launch import LocalLauncher
 from lesiongen.parallel import use_own_cores

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lesiongen.config import parse_config
-from lesiongen.diffusion.base_config import TinyBaseConfig
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.errors import UsageError
 
 __all__ = ["PRESETS", "demo", "improved_lora", "miniature", "preset", "reference_full", "reference_lora", "tiny"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lesiongen.evaluation.config import EvaluateConfig
 
 if TYPE_CHECKING:
-    from lesiongen.evaluation.classifier import LesionClassifier, load_classifier
+    from lesiongen.evaluation.classifier.small import LesionClassifier, load_classifier
     from lesiongen.evaluation.stage import EvaluationResult, evaluate
 
 __all__ = ["EvaluateConfig", "EvaluationResult", "LesionClassifier", "evaluate", "load_classifier"]
@@ -14,9 +14,9 @@ __all__ = ["EvaluateConfig", "EvaluationResult", "LesionClassifier", "evaluate",
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
 _LATER = {
     "EvaluationResult": "stage",
-    "LesionClassifier": "classifier",
+    "LesionClassifier": "classifier.small",
     "evaluate": "stage",
-    "load_classifier": "classifier",
+    "load_classifier": "classifier.small",
 }
 
 

@@ -8,21 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.evaluation.agreement import class_agreement
-from lesiongen.evaluation.comparisons import compare_conditions
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.evaluation.drift import measure_drift, properties
-from lesiongen.evaluation.fidelity import fidelity
-from lesiongen.evaluation.figures import (
-    calibration_picture,
-    confusion_picture,
-    nearest_pairs_picture,
-    recall_picture,
-    samples_picture,
-    similarity_picture,
-)
 from lesiongen.evaluation.material import Material
-from lesiongen.evaluation.memorisation import (
+from lesiongen.evaluation.measures.agreement import class_agreement
+from lesiongen.evaluation.measures.comparisons import compare_conditions
+from lesiongen.evaluation.measures.drift import measure_drift, properties
+from lesiongen.evaluation.measures.fidelity import fidelity
+from lesiongen.evaluation.measures.memorisation import (
     SHOWN,
     Neighbours,
     copy_threshold,
@@ -30,10 +22,18 @@ from lesiongen.evaluation.memorisation import (
     nearest_pairs,
     nearest_training_images,
 )
-from lesiongen.evaluation.metrics import Resamples, calibration, condition_scores
-from lesiongen.evaluation.protocol import describe_protocol
-from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
-from lesiongen.evaluation.utility import Outcome, best_condition
+from lesiongen.evaluation.measures.metrics import Resamples, calibration, condition_scores
+from lesiongen.evaluation.measures.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
+from lesiongen.evaluation.measures.utility import Outcome, best_condition
+from lesiongen.evaluation.report.figures import (
+    calibration_picture,
+    confusion_picture,
+    nearest_pairs_picture,
+    recall_picture,
+    samples_picture,
+    similarity_picture,
+)
+from lesiongen.evaluation.report.protocol import describe_protocol
 from lesiongen.records.evaluation import (
     ClassAgreement,
     Comparison,

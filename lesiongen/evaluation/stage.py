@@ -12,11 +12,11 @@ from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation.assessment import Assessment, assess
-from lesiongen.evaluation.classifier import save_classifier
+from lesiongen.evaluation.classifier.small import save_classifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import load_material
-from lesiongen.evaluation.report import build_page
-from lesiongen.evaluation.utility import train_conditions
+from lesiongen.evaluation.measures.utility import train_conditions
+from lesiongen.evaluation.report.page import build_page
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
 from lesiongen.references import EvaluationReference

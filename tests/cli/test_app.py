@@ -250,7 +250,7 @@ def test_sigterm_during_an_ingest_ends_it_with_a_sentence(monkeypatch, capsys, t
         finally:
             cleaned.append(True)
 
-    monkeypatch.setattr("lesiongen.ingest.ingest", ingest)
+    monkeypatch.setattr("lesiongen.ingestion.ingest", ingest)
     command = ["ingest", "--source", str(tmp_path), "--format", "ham10000", "--output", str(tmp_path / "out")]
     monkeypatch.setattr(cli.sys, "argv", ["lesiongen", *command])
     with pytest.raises(SystemExit) as caught:

@@ -12,7 +12,7 @@ from lesiongen.dataset import DatasetWriter, Part, Sample, derive
 from lesiongen.dataset.reader import Dataset
 from lesiongen.errors import UsageError
 from lesiongen.imaging import encode_png
-from lesiongen.ingest.formats import FORMATS
+from lesiongen.ingestion.formats import FORMATS
 from lesiongen.phantoms import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 

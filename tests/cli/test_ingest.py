@@ -10,8 +10,8 @@ from PIL import Image
 from lesiongen.cli import app as cli
 from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
-from lesiongen.ingest import IngestConfig, Rejection, counted
-from tests.ingest import miniatures
+from lesiongen.ingestion import IngestConfig, Rejection, counted
+from tests.ingestion import miniatures
 
 
 def _source(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.dataset.manifest import MANIFEST_NAME
 from lesiongen.dataset.merging import MERGE_REPORT_NAME, MergeConfig, merge
 from lesiongen.errors import DataError
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.storage import open_storage
 from lesiongen.validation import JSON_NAME, REPORT_NAME, ValidateConfig, validate
 
@@ -116,7 +116,7 @@ def test_what_is_kept_of_real_images_is_what_a_later_look_finds(shared_data, tmp
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_neither_the_order_of_the_images_nor_the_processes_change_a_byte(tmp_path, monkeypatch, processes):
     first = ingested(tmp_path, "one", range(23))
-    monkeypatch.setattr("lesiongen.ingest.loading.SMALL", 0)
+    monkeypatch.setattr("lesiongen.ingestion.loading.SMALL", 0)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", processes)
     same, turned = (ingested(tmp_path / name, "one", range(23), backwards=name == "turned") for name in ("a", "turned"))
     assert document_of(first) == document_of(same) == document_of(turned)

@@ -16,7 +16,7 @@ from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, near_duplicates
 from lesiongen.imaging.duplicates import SEARCH, _compared
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.storage import open_storage
 from lesiongen.validation import ValidateConfig, validate
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lesiongen.diffusion.base import base_version, prepared_base
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.model_folder import HUB_FILES, local_model, read_manifest
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.model.base import base_version, prepared_base
+from lesiongen.diffusion.model.folder import HUB_FILES, local_model, read_manifest
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import open_storage
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from lesiongen.concepts.tokenizer import build_tokenizer
-from lesiongen.diffusion.base_config import TinyBaseConfig
-from lesiongen.diffusion.base_model import _text_encoder, build_base_model
-from lesiongen.diffusion.model_folder import check_files, folder_digest, read_manifest
-from lesiongen.diffusion.text_training import fit_text_encoder
-from lesiongen.diffusion.tiny_vae import tiny_vae
-from lesiongen.diffusion.vae_training import fit_vae, peak_signal_to_noise, pixels, unit_variance_latents
+from lesiongen.diffusion.model.folder import check_files, folder_digest, read_manifest
+from lesiongen.diffusion.tiny.build import _text_encoder, build_base_model
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
+from lesiongen.diffusion.tiny.text_training import fit_text_encoder
+from lesiongen.diffusion.tiny.vae import tiny_vae
+from lesiongen.diffusion.tiny.vae_training import fit_vae, peak_signal_to_noise, pixels, unit_variance_latents
 
 from .conftest import build_dataset
 

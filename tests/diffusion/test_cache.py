@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.cache import Orientations, cached, orient
-from lesiongen.diffusion.cache_place import CachePlace
-from lesiongen.diffusion.family import family_of
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.latents.cache import Orientations, cached, orient
+from lesiongen.diffusion.latents.cache_place import CachePlace
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 

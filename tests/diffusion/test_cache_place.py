@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from lesiongen.diffusion.cache_place import FINISHED, MANIFEST, CachePlace
+from lesiongen.diffusion.latents.cache_place import FINISHED, MANIFEST, CachePlace
 from lesiongen.errors import StorageError, Unreachable
 from lesiongen.storage import LocalStorage
 

@@ -4,8 +4,8 @@ import threading
 import pytest
 import torch
 
-from lesiongen.diffusion.checkpoint_writer import CheckpointWriter
-from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
+from lesiongen.diffusion.checkpoints.writer import CheckpointWriter
 from lesiongen.errors import DataError, StorageError, Unreachable
 from lesiongen.storage import LocalStorage
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
 from lesiongen.errors import StorageError
 from lesiongen.storage import LocalStorage, open_storage
 
@@ -85,7 +85,7 @@ def test_a_full_disk_is_told(store, tmp_path):
     """In a process of its own, whose files may be no larger than a disk that is full would let them be."""
     program = f"""
 import resource, signal, torch
-from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
 from lesiongen.errors import StorageError
 from lesiongen.storage import open_storage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,7 +1,7 @@
 import pytest
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.drawn import Drawn
+from lesiongen.diffusion.sampling.drawn import Drawn
 from lesiongen.storage import open_storage
 
 

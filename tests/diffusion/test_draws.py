@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from lesiongen.diffusion.draws import DataOrder, draw
+from lesiongen.diffusion.training.draws import DataOrder, draw
 
 SHAPE = (4, 4, 4)
 SETTINGS = {"timesteps": 1000, "orientations": 2, "caption_dropout": 0.3}

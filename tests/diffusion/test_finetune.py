@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion import FinetuneConfig, SampleConfig, finetune, finetuning, sample
-from lesiongen.diffusion import trainer as trainer_module
-from lesiongen.diffusion.cache import LatentCache
-from lesiongen.diffusion.model_folder import local_model, read_manifest
+from lesiongen.diffusion.latents.cache import LatentCache
+from lesiongen.diffusion.model.folder import local_model, read_manifest
+from lesiongen.diffusion.training import trainer as trainer_module
 from lesiongen.errors import DataError, LesionGenError, StorageError, UsageError
 from lesiongen.records.model import MODEL_NAME
 from lesiongen.storage import LocalStorage
@@ -31,7 +31,7 @@ CHILD = """
 import json, os, signal, sys
 import torch
 from lesiongen.diffusion import FinetuneConfig, finetune
-from lesiongen.diffusion.trainer import Trainer
+from lesiongen.diffusion.training.trainer import Trainer
 from lesiongen.errors import LesionGenError
 
 torch.set_num_threads(1)

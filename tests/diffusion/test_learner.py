@@ -6,8 +6,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.learner import Learner
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.training.learner import Learner
 
 LOSS = torch.tensor(0.5)
 

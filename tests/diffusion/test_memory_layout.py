@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.training.memory_layout import channels_last
 
 MAPS = Path("/proc/self/maps")
 

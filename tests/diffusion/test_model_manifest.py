@@ -3,7 +3,7 @@
 import json
 import random
 
-from lesiongen.diffusion.model_folder import read_manifest, write_manifest
+from lesiongen.diffusion.model.folder import read_manifest, write_manifest
 from lesiongen.errors import DataError
 from lesiongen.records.model import MODEL_NAME, Training
 

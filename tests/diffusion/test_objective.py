@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from lesiongen.diffusion.objective import loss_per_image, min_snr_weights, signal_to_noise, target
+from lesiongen.diffusion.training.objective import loss_per_image, min_snr_weights, signal_to_noise, target
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.generator import load_generator
-from lesiongen.diffusion.validation_pictures import ValidationPictures
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.sampling.generator import load_generator
+from lesiongen.diffusion.training.validation_pictures import ValidationPictures
 from lesiongen.tracking import StageRun
 
 from .conftest import build_pipeline

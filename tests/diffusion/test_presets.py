@@ -2,8 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from lesiongen.diffusion import FinetuneConfig
-from lesiongen.diffusion.learner import learning_rate
 from lesiongen.diffusion.presets import PRESETS, improved_lora, preset, reference_full, reference_lora
+from lesiongen.diffusion.training.learner import learning_rate
 from lesiongen.errors import UsageError
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from lesiongen.diffusion import encoding_job, finetune, finetuning, training_job
-from lesiongen.diffusion.stopping import StopRequest
+from lesiongen.diffusion import finetune, finetuning
+from lesiongen.diffusion.latents import encoding_job
+from lesiongen.diffusion.training import training_job
+from lesiongen.diffusion.training.stopping import StopRequest
 from lesiongen.errors import Interrupted, LesionGenError, StorageError
 from lesiongen.launch import Job, LocalLauncher, local
 

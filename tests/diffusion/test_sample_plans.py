@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from lesiongen.cli.app import app
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.plan import batches, requests
-from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
+from lesiongen.diffusion.sampling.config import PlanEntry, SampleConfig
+from lesiongen.diffusion.sampling.plan import batches, requests
 from lesiongen.errors import DataError, UsageError
 
 from .conftest import build_dataset

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.cli.app import app
 from lesiongen.dataset import TONE_CLASSES, Dataset, Part
-from lesiongen.diffusion.generator import Generator, load_generator
-from lesiongen.diffusion.model_folder import model_version, write_manifest
-from lesiongen.diffusion.plan import requests
-from lesiongen.diffusion.sample_config import SampleConfig
-from lesiongen.diffusion.sampling import join_samples, sample
+from lesiongen.diffusion.model.folder import model_version, write_manifest
+from lesiongen.diffusion.sampling.config import SampleConfig
+from lesiongen.diffusion.sampling.generator import Generator, load_generator
+from lesiongen.diffusion.sampling.plan import requests
+from lesiongen.diffusion.sampling.stage import join_samples, sample
 from lesiongen.errors import DataError, Interrupted, StorageError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render
@@ -173,7 +173,7 @@ def test_a_run_killed_before_its_contact_sheet_goes_on(drawn, pipeline_folder, d
     output, work = tmp_path / "set", tmp_path / "work"
     where = {"dataset": dataset_uri, "work": str(work)}
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="6 of 6 images are drawn"):
-        patch.setattr("lesiongen.diffusion.sampling.contact_sheet", dying)
+        patch.setattr("lesiongen.diffusion.sampling.stage.contact_sheet", dying)
         sample(CONFIG, str(pipeline_folder), str(output), **where)
     assert not (output / "_dataset.json").exists(), "the sheet is there before the manifest"
     assert len(list(work.rglob("*.rows"))) == 2
@@ -187,7 +187,7 @@ def test_a_run_killed_before_its_contact_sheet_goes_on(drawn, pipeline_folder, d
 
 def test_a_damaged_batch_is_drawn_again(pipeline_folder, dataset_uri, tmp_path, monkeypatch, caplog):
     work = tmp_path / "work"
-    monkeypatch.setattr("lesiongen.diffusion.drawn.Drawn.clear", lambda self, batches: None)
+    monkeypatch.setattr("lesiongen.diffusion.sampling.drawn.Drawn.clear", lambda self, batches: None)
     first = sample(CONFIG, str(pipeline_folder), str(tmp_path / "a"), dataset=dataset_uri, work=str(work))
     cut, flipped = sorted(work.rglob("*.rows"))
     content = flipped.read_bytes()
@@ -222,7 +222,7 @@ def _adapter(folder, pipeline_folder, base_version):
     import torch
     from peft import LoraConfig
 
-    from lesiongen.diffusion.family import family_of
+    from lesiongen.diffusion.families.family import family_of
 
     family = family_of(pipeline_folder)
     unet = family.denoiser()

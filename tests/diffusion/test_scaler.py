@@ -10,10 +10,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from lesiongen.diffusion import finetune, training_job
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.learner import Learner
-from lesiongen.diffusion.trainer import Trainer
+from lesiongen.diffusion import finetune
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.training import training_job
+from lesiongen.diffusion.training.learner import Learner
+from lesiongen.diffusion.training.trainer import Trainer
 from lesiongen.errors import Interrupted
 
 LOSS = torch.tensor(0.5)

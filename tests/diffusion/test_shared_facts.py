@@ -3,8 +3,8 @@
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.diffusion.plan import requests
-from lesiongen.diffusion.sample_config import PlanEntry, SampleConfig
+from lesiongen.diffusion.sampling.config import PlanEntry, SampleConfig
+from lesiongen.diffusion.sampling.plan import requests
 
 from .conftest import png
 

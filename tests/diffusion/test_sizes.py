@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.diffusion import FinetuneConfig, finetune, sample
-from lesiongen.diffusion.model_folder import read_manifest
-from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.diffusion.model.folder import read_manifest
+from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.imaging import encode_png
 from lesiongen.records.model import MODEL_NAME
 from lesiongen.tracking import StageRun

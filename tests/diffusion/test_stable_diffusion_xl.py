@@ -11,13 +11,13 @@ from PIL import Image
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.diffusion import finetune, sample
-from lesiongen.diffusion.cache import Orientations, cached
-from lesiongen.diffusion.cache_place import CachePlace
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.generator import load_generator
-from lesiongen.diffusion.model_folder import read_manifest
-from lesiongen.diffusion.plan import Request
-from lesiongen.diffusion.sample_config import SampleConfig
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.latents.cache import Orientations, cached
+from lesiongen.diffusion.latents.cache_place import CachePlace
+from lesiongen.diffusion.model.folder import read_manifest
+from lesiongen.diffusion.sampling.config import SampleConfig
+from lesiongen.diffusion.sampling.generator import load_generator
+from lesiongen.diffusion.sampling.plan import Request
 from lesiongen.imaging import encode_png
 
 from .conftest import SIZE

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.family import family_of
-from lesiongen.diffusion.generator import Generator, load_generator
-from lesiongen.diffusion.model_folder import local_model
-from lesiongen.diffusion.weight_files import plain_name, variant_of
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.weight_files import plain_name, variant_of
+from lesiongen.diffusion.model.folder import local_model
+from lesiongen.diffusion.sampling.generator import Generator, load_generator
 from lesiongen.errors import DataError, UsageError
 
 

@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from lesiongen.diffusion import training_job
-from lesiongen.diffusion.checkpoints import CheckpointStore
-from lesiongen.diffusion.trainer import Trainer
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
+from lesiongen.diffusion.training import training_job
+from lesiongen.diffusion.training.trainer import Trainer
 
 FOLDER = Path(os.environ["WATCHED_FOLDER"])
 SLOWLY = float(os.environ.get("WATCHED_SLOWLY", "0"))

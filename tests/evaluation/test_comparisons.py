@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lesiongen.evaluation.comparisons import compare_conditions, holm, permutation_p_value
-from lesiongen.evaluation.metrics import Resamples
+from lesiongen.evaluation.measures.comparisons import compare_conditions, holm, permutation_p_value
+from lesiongen.evaluation.measures.metrics import Resamples
 
 
 def test_holm_on_a_worked_example() -> None:

@@ -94,7 +94,7 @@ def test_every_synthetic_image_is_listed_with_its_nearest_training_image(
 
 
 def test_a_label_cannot_end_the_script_of_the_drift_page(tmp_path: Path) -> None:
-    from lesiongen.evaluation.drift import measure_drift
+    from lesiongen.evaluation.measures.drift import measure_drift
 
     label = "</script><script>alert(1)</script>"
     table = pd.DataFrame(

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lesiongen.evaluation.agreement import class_agreement
-from lesiongen.evaluation.fidelity import compare_features, fidelity, manifold_scores
-from lesiongen.evaluation.memorisation import find_copies, nearest_training_images
+from lesiongen.evaluation.measures.agreement import class_agreement
+from lesiongen.evaluation.measures.fidelity import compare_features, fidelity, manifold_scores
+from lesiongen.evaluation.measures.memorisation import find_copies, nearest_training_images
 from lesiongen.records.evaluation import Agreement, ClassDistance
 
 

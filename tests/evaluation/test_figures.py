@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lesiongen.evaluation.figures import confusion_picture, recall_picture
+from lesiongen.evaluation.report.figures import confusion_picture, recall_picture
 from lesiongen.records.evaluation import ClassRecall, ConditionScores, Score
 
 MEAN, RECALL = Score(mean=0.5, low=0.1, high=0.9), ClassRecall(recall=0.5, n=10, low=0.1, high=0.9)

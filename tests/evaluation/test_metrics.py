@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
-from lesiongen.evaluation.metrics import Resamples, balanced_accuracy, calibration, condition_scores
+from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy, calibration, condition_scores
 from lesiongen.records.evaluation import ClassRecall
 
 CLASSES = ("bcc", "mel", "nv")

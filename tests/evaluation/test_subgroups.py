@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from lesiongen.evaluation.images import LabelledImages
-from lesiongen.evaluation.metrics import Resamples
-from lesiongen.evaluation.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
+from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.measures.subgroups import absent_columns, group_gaps, subgroup_scores, worst_group
 
 
 @pytest.fixture

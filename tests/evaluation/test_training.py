@@ -8,9 +8,9 @@ import torch
 
 from lesiongen.errors import DataError
 from lesiongen.evaluation import LesionClassifier, load_classifier
-from lesiongen.evaluation.classifier import save_classifier
+from lesiongen.evaluation.classifier.small import save_classifier
+from lesiongen.evaluation.classifier.training import Budget, Mixture, TrainedClassifier, balanced_draw, train_classifier
 from lesiongen.evaluation.images import LabelledImages
-from lesiongen.evaluation.training import Budget, Mixture, TrainedClassifier, balanced_draw, train_classifier
 
 BUDGET = Budget(steps=48, batch_size=16, learning_rate=3e-3, weight_decay=0.05, checks=3)
 SIZE = 32
@@ -52,7 +52,7 @@ def test_it_learns_unbalanced_classes_and_keeps_the_best_checked_step(
 
 
 def test_synthetic_images_fill_their_share_until_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lesiongen.evaluation import training
+    from lesiongen.evaluation.classifier.small import training
 
     drawn: list[tuple[int, int]] = []
 

@@ -18,13 +18,13 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
 from lesiongen.errors import LesionGenError
 from lesiongen.storage import Storage, open_storage
 
 FAILED = 3
 PRELOADED = [
-    "lesiongen.captions", "lesiongen.diffusion", "lesiongen.evaluation", "lesiongen.ingest", "lesiongen.validation",
+    "lesiongen.captions", "lesiongen.diffusion", "lesiongen.evaluation", "lesiongen.ingestion", "lesiongen.validation",
     "boto3", "diffusers", "peft", "transformers",
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.diffusion.model_folder import local_model, publish, write_manifest
+from lesiongen.diffusion.model.folder import local_model, publish, write_manifest
 from lesiongen.errors import LesionGenError
 from lesiongen.records.model import Training
 from lesiongen.storage import open_storage, unique_prefix

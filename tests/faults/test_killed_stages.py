@@ -10,7 +10,7 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Part
 from lesiongen.diffusion import SampleConfig
 from lesiongen.evaluation import EvaluateConfig
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
 from lesiongen.storage import claimed, open_storage, unique_prefix
 from lesiongen.temporary import temporary_folder
@@ -52,7 +52,7 @@ def stages(inputs):
     """Returns the arguments of every stage but its output."""
     drawn = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=2, precision="fp32")
     return {
-        "ingest": ("lesiongen.ingest:ingest", "output", {
+        "ingest": ("lesiongen.ingestion:ingest", "output", {
             "config": IngestConfig(format="image_folder", name="phantoms"), "source": inputs["phantoms"]}),
         "validate": ("lesiongen.validation:validate", "report", {
             "config": ValidateConfig(), "dataset_uri": inputs["dataset"]}),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lesiongen.errors import DataError
-from lesiongen.ingest.sources import open_source
+from lesiongen.ingestion.sources.source import open_source
 from tests.fuzz.mutation import TEXTS, damaged, shuffled
 
 ENDINGS = (".zip", ".tar", ".tar.gz")

@@ -18,15 +18,15 @@ from lesiongen.config import parse_config, parse_yaml
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.dataset.merging import MergeConfig
 from lesiongen.diffusion import FinetuneConfig, SampleConfig
-from lesiongen.diffusion.sample_config import parse_plan
+from lesiongen.diffusion.sampling.config import parse_plan
 from lesiongen.errors import DataError
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.imaging import encode_png
-from lesiongen.ingest import IngestConfig
+from lesiongen.ingestion import IngestConfig
 from lesiongen.registry import Policy
 from lesiongen.validation import ValidateConfig
 from tests.fuzz.mutation import TEXTS, changed, damaged
-from tests.ingest.miniatures import picture
+from tests.ingestion.miniatures import picture
 
 REPORT: dict[str, Any] = {
     "patient": {"value": ["65 years", "male"], "source": "metadata", "evidence": {}},
@@ -155,8 +155,8 @@ INDEX = {
 
 def models(rng: random.Random, folder: Path) -> Callable[[], object]:
     """Makes a model folder of changed documents and a damaged head of weights; it is opened as far as its weights."""
-    from lesiongen.diffusion.family import family_of
-    from lesiongen.diffusion.model_folder import local_model, read_manifest
+    from lesiongen.diffusion.families.family import family_of
+    from lesiongen.diffusion.model.folder import local_model, read_manifest
 
     place = folder / "model"
     head = json.dumps(changed(rng, {"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})).encode()

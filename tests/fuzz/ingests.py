@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import LesionGenError
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from tests.fuzz import archives, images, tables
 from tests.fuzz.mutation import damaged
-from tests.ingest.cases import CASES
-from tests.ingest.miniatures import write_picture
+from tests.ingestion.cases import CASES
+from tests.ingestion.miniatures import write_picture
 
 
 def build(rng: random.Random, folder: Path) -> Callable[[], object]:

@@ -14,12 +14,12 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lesiongen.ingest import IngestConfig
-from lesiongen.ingest.formats import reader_for
-from lesiongen.ingest.tables import read_table
+from lesiongen.ingestion import IngestConfig
+from lesiongen.ingestion.formats import reader_for
+from lesiongen.ingestion.tables.reading import read_table
 from lesiongen.storage import LocalStorage
 from tests.fuzz.mutation import NUMBERS, TEXTS, VALUES, damaged
-from tests.ingest.miniatures import opened
+from tests.ingestion.miniatures import opened
 
 COLUMNS = (
     "file_name",

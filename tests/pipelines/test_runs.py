@@ -14,7 +14,7 @@ from lesiongen.diffusion import FinetuneConfig, SampleConfig
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.evaluation import EvaluateConfig
-from lesiongen.ingest import IngestConfig
+from lesiongen.ingestion import IngestConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from lesiongen.registry import check_name
 from pipelines.checks import check_arguments

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lesiongen.diffusion.cache_place import cache_place
+from lesiongen.diffusion.latents.cache_place import cache_place
 from lesiongen.errors import UsageError
 from lesiongen.stack import Stack, default_home
 from lesiongen.storage import LocalStorage, local_path, normal_address, open_storage, overlap

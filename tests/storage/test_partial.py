@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesiongen.diffusion.checkpoints import CheckpointStore
+from lesiongen.diffusion.checkpoints.store import CheckpointStore
 from lesiongen.storage import LocalStorage, partial
 
 WRITER = """

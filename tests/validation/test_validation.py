@@ -13,13 +13,13 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import encode_png
-from lesiongen.ingest import IngestConfig, ingest
+from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.storage import open_storage
 from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate, verdict_of
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
 from lesiongen.validation.sizes import SIZE_CHECKS
-from tests.ingest import miniatures
+from tests.ingestion import miniatures
 
 SPLIT_OF = ("train", "train", "train", "validation", "test")
 NO_SIZES = {check.name: "off" for check in SIZE_CHECKS}

@@ -1,0 +1,1 @@
+"""Checkpoints: their store, and writing them beside the training."""

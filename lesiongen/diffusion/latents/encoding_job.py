@@ -1,0 +1,93 @@
+"""Encoding what a training reads, here or in a process of its own."""
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from lesiongen.dataset import Dataset
+from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.latents.cache import LatentCache, Orientations, cached
+from lesiongen.diffusion.latents.cache_place import CachePlace
+from lesiongen.diffusion.training.stopping import StopRequest, stop_request
+from lesiongen.launch import Job, Launcher, run_as_process, worker
+from lesiongen.parallel import use_own_cores
+from lesiongen.storage import open_storage
+
+__all__ = ["EncodingJob", "device_here", "encode_in_a_process", "encoded"]
+
+
+class EncodingJob(BaseModel):
+    """All that a process needs to encode the images and captions of a training.
+
+    Attributes:
+        dataset: A captioned dataset.
+        base: Folder of the base model, whose encoders are used.
+        prediction: As the training's configuration says.
+        image_size: Side of the square images, in pixels.
+        flip: Whether training images are encoded mirrored too.
+        rotations: Whether they are encoded turned by quarters too.
+        held_out: Rows of the validation split that are encoded too, as they are.
+        folder: Where what is encoded is read from.
+        shared: Storage that keeps it for others; None: nowhere.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    base: Path
+    prediction: str | None
+    image_size: int
+    flip: bool
+    rotations: bool
+    held_out: tuple[int, ...]
+    folder: Path
+    shared: str | None
+
+
+def device_here() -> torch.device:
+    """Returns where the encoders run; asking makes no CUDA context."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def encoded(job: EncodingJob, device: torch.device) -> tuple[LatentCache, LatentCache | None]:
+    """Encodes the training images and the held-out ones, if any, or finds them encoded.
+
+    The device is not touched where all is there already.
+    """
+    dataset, family = Dataset.open(job.dataset), family_of(job.base, job.prediction)
+    place = CachePlace(job.folder, open_storage(job.shared) if job.shared else None)
+
+    def encode(split: str, orientations: Orientations, rows: list[int] | None = None) -> LatentCache:
+        return cached(
+            dataset, split, family, image_size=job.image_size, orientations=orientations, device=device, place=place,
+            rows=rows,
+        )  # fmt: skip
+
+    training = encode("train", Orientations(job.flip, job.rotations))
+    if not job.held_out:
+        return training, None
+    return training, encode("validation", Orientations(False, False), list(job.held_out))
+
+
+def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest) -> None:
+    """Encodes in a process that then ends, and gives back all that its CUDA context holds.
+
+    It computes in as many threads as this process would: on a CPU their number changes an encoding's last digits.
+
+    Raises:
+        Interrupted: A stop was requested.
+        LesionGenError: The process failed.
+    """
+    launched = Job(__name__, job.model_dump_json(), 1, threads=torch.get_num_threads())
+    launcher.run(launched, lambda: stop.requested is not None)
+
+
+def _encode(specification: str) -> None:
+    with worker(), stop_request():
+        use_own_cores()
+        encoded(EncodingJob.model_validate_json(specification), device_here())
+
+
+if __name__ == "__main__":
+    run_as_process(_encode)

@@ -1,0 +1,1 @@
+"""Model folders: the base that is trained from, and the generator that is published."""

@@ -1,0 +1,84 @@
+"""The model that a fine-tuning begins from, brought to a local folder."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
+from lesiongen.diffusion.model.folder import local_model, model_version, publish, read_manifest
+from lesiongen.errors import UsageError
+from lesiongen.records.model import MODEL_NAME, BaseReference
+from lesiongen.storage import Storage, open_storage
+from lesiongen.temporary import temporary_folder
+
+__all__ = ["Base", "base_version", "prepared_base"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model in a local folder."""
+
+    folder: Path
+    reference: BaseReference
+    built: bool
+    """Whether it was built from the run's own training images."""
+
+
+@contextmanager
+def prepared_base(config: FinetuneConfig, dataset_uri: str, place: Storage) -> Iterator[Base]:
+    """Fetches the base model, or builds the tiny one.
+
+    Args:
+        config: Names the base.
+        dataset_uri: Dataset whose training images the tiny base is built from.
+        place: Where a built base is kept, so that a restarted run finds it.
+
+    Raises:
+        UsageError: There is no such base, or it is an adapter.
+    """
+    built = config.base == TINY_BASE
+    if built:
+        _build(config, dataset_uri, place)
+    with local_model(place.uri if built else config.base, config.base_revision) as folder:
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest.method == "lora":
+            raise UsageError(f"{config.base} is an adapter; give the model that it was trained from as the base")
+        yield Base(folder, _reference(config, folder), built)
+
+
+def base_version(config: FinetuneConfig) -> str:
+    """Identifies the base before anything is trained; a tiny base by the configuration it is built from."""
+    if config.base == TINY_BASE:
+        return config.base_model.model_dump_json()
+    if config.base.startswith("s3://") and open_storage(config.base).exists(MODEL_NAME):
+        return hashlib.sha256(open_storage(config.base).read_bytes(MODEL_NAME)).hexdigest()
+    with local_model(config.base, config.base_revision) as folder:
+        return model_version(folder)
+
+
+def _build(config: FinetuneConfig, dataset_uri: str, place: Storage) -> None:
+    from lesiongen.diffusion.tiny.build import build_base_model
+
+    if place.exists(MODEL_NAME):
+        logger.info("Using the tiny base model built before, in %s", place.uri)
+        return
+    logger.info("The base model 'tiny' is built from the run's own training images: nothing is pretrained.")
+    with temporary_folder("base") as folder:
+        build_base_model(config.base_model, dataset_uri, folder)
+        publish(folder, place.uri)
+
+
+def _reference(config: FinetuneConfig, folder: Path) -> BaseReference:
+    uri, revision = config.base, config.base_revision
+    if uri != TINY_BASE and not uri.startswith("s3://"):
+        if Path(uri).is_dir():
+            uri = str(Path(uri).resolve())
+        elif re.fullmatch("[0-9a-f]{40}", folder.name):
+            revision = folder.name  # the hub's cache names a snapshot by its commit
+    return BaseReference(uri=uri, revision=revision, version=model_version(folder))

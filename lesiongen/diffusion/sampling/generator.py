@@ -1,0 +1,198 @@
+"""A published generator, loaded for drawing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from lesiongen.diffusion.families.family import ModelFamily, family_of
+from lesiongen.diffusion.model.folder import local_model, model_version, read_manifest
+from lesiongen.diffusion.sampling.config import SampleConfig
+from lesiongen.diffusion.sampling.plan import Request
+from lesiongen.diffusion.training.memory_layout import channels_last
+from lesiongen.diffusion.training.precision import HALF, drawing_precision
+from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
+from lesiongen.records.model import BaseReference, ModelManifest
+from lesiongen.seeds import derive_seed
+
+__all__ = ["Generator", "load_generator"]
+
+
+class Generator:
+    """A diffusers pipeline that draws every image from a random stream of its own.
+
+    Args:
+        family: The model's family.
+        pipeline: Its diffusers pipeline.
+        version: Version of the model it was loaded from.
+        image_size: Side of the images it was trained on; None where that is not known.
+        original_side: Side that they had before they were resized; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        family: ModelFamily,
+        pipeline: Any,
+        version: str,
+        image_size: int | None = None,
+        original_side: int | None = None,
+    ) -> None:
+        self.family, self.pipeline, self.version = family, pipeline, version
+        self.image_size, self.original_side = image_size, original_side
+        self.precision = "fp32"
+
+    def prepare(self, precision: str = "fp32") -> "Generator":
+        """Brings the pipeline to a precision, and to the device and the memory layout in which it draws fastest.
+
+        The VAE stays in fp32: in fp16 it overflows, and in bf16 that of a trained tiny model lost a hundredth of the
+        contrast, more than all the rest of the pipeline changes. So do guidance and the scheduler, which add up small
+        differences of large numbers.
+
+        Args:
+            precision: ``bf16`` or ``fp16`` casts the weights; ``fp32`` leaves them as they are.
+        """
+        self.precision = precision
+        half = HALF.get(precision)
+        self.pipeline.set_progress_bar_config(disable=True)
+        for name, part in self.pipeline.components.items():
+            if isinstance(part, torch.nn.Module):
+                channels_last(part, None if name == "vae" else half)
+        if half is not None:
+            _take_and_give_fp32(getattr(self.pipeline, self.family.denoiser_part), half)
+        if torch.cuda.is_available():
+            self.pipeline.to("cuda")
+        return self
+
+    def set_scheduler(self, name: str) -> None:
+        """Chooses how the noise is taken out; prediction and noise schedule stay those of the training."""
+        from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+        trained = self.pipeline.scheduler.config
+        if name == "ddim":
+            self.pipeline.scheduler = DDIMScheduler.from_config(trained, timestep_spacing="trailing", clip_sample=False)
+            return
+        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+            trained, algorithm_type="dpmsolver++", timestep_spacing="trailing", final_sigmas_type="zero"
+        )
+
+    def draw(self, batch: Sequence[Request], config: SampleConfig) -> list[Image.Image]:
+        """Draws images that share guidance and steps; one drawn alone is the one drawn in a batch, up to rounding."""
+        size = config.image_size or self.image_size
+        # On the CPU whatever the device: the same seed then gives the same noise everywhere.
+        streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
+        drawn = self.pipeline(
+            prompt=[item.prompt for item in batch],
+            # None, not an empty text: which of the two a model was trained with is for its pipeline to say.
+            negative_prompt=[config.negative_prompt] * len(batch) if config.negative_prompt else None,
+            num_inference_steps=batch[0].steps,
+            guidance_scale=batch[0].guidance_scale,
+            generator=streams,
+            height=size,
+            width=size,
+            output_type="latent",
+            **self._size_arguments(size),
+        )
+        pixels = self.family.decode(self.pipeline.vae, drawn.images)
+        images: list[Image.Image] = self.pipeline.image_processor.postprocess(pixels, output_type="pil")
+        return images
+
+    def _size_arguments(self, size: int | None) -> Mapping[str, Any]:
+        if self.original_side is None or size is None:
+            return {}
+        return self.family.size_arguments(self.original_side, size)
+
+
+def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto", base: str | None = None) -> Generator:
+    """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
+
+    Args:
+        uri: Where the model is.
+        lora_scale: How strongly an adapter changes its base.
+        precision: ``fp32``, ``fp16``, ``bf16``, or ``auto`` for what is fastest here.
+        base: Where the base of an adapter is; by default where it was when the adapter was trained.
+
+    Raises:
+        UsageError: The model is missing or of a kind that cannot be sampled, a scale or a base was given for a model
+            that is not an adapter, or an adapter's base cannot be read.
+        DataError: A file is damaged, or the base is not the one that the adapter was trained on.
+    """
+    with local_model(uri) as folder:
+        manifest = read_manifest(folder)
+        version = model_version(folder)
+        if manifest is None or manifest.method != "lora":
+            if lora_scale != 1.0:
+                raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
+            if base is not None:
+                raise UsageError(f"base = {base}: {uri} is a whole model, not an adapter", hint="Leave the base out.")
+            generator = _generator(folder, version, manifest)
+        else:
+            generator = _on_base(uri, version, manifest, base)
+            # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
+            denoiser = generator.pipeline.unet
+            weights = "pytorch_lora_weights.safetensors"
+            denoiser.load_lora_adapter(
+                folder, prefix="unet", weight_name=weights, use_safetensors=True, local_files_only=True
+            )
+            denoiser.fuse_lora(lora_scale=lora_scale)
+    return generator.prepare(drawing_precision(precision))
+
+
+def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
+    """Lets a denoiser of half precision work between latents and predictions in fp32."""
+
+    def narrow(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        latents, *others = arguments
+        return latents.to(half), *others
+
+    def widen(_: torch.nn.Module, arguments: tuple[Any, ...], prediction: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (prediction[0].float(),)
+
+    denoiser.register_forward_pre_hook(narrow)
+    denoiser.register_forward_hook(widen)
+
+
+def _on_base(uri: str, version: str, manifest: ModelManifest, place: str | None) -> Generator:
+    base = manifest.base
+    if base is None:
+        raise DataError(f"{uri} holds an adapter, but its manifest names no base")
+    with _base_folder(uri, base, place) as folder:
+        found = model_version(folder)
+        if found != base.version:
+            raise DataError(
+                f"{uri} was trained on version {base.version[:12]} of {base.uri}, and {place or 'that'} holds "
+                f"{found[:12]}",
+                hint=f"Bring the base model back to that version, or give a place that holds it: {_OTHER_PLACE}",
+            )
+        return _generator(folder, version, manifest)
+
+
+@contextmanager
+def _base_folder(uri: str, base: BaseReference, place: str | None) -> Iterator[Path]:
+    """Gives the base of an adapter as a local folder."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(local_model(*((place, None) if place else (base.uri, base.revision))))
+        except Unreachable:
+            raise
+        except (UsageError, StorageError) as error:
+            raise UsageError(
+                f"{uri} is an adapter, and its base model {base.uri} (version {base.version[:12]}) cannot be read: "
+                f"{error.args[0]}",
+                hint=f"If the base has moved, give its new place: {_OTHER_PLACE}",
+            ) from error
+        yield folder
+
+
+_OTHER_PLACE = "lesiongen sample --base PLACE (a folder, an s3:// prefix or a hub id)."
+
+
+def _generator(folder: Path, version: str, manifest: ModelManifest | None) -> Generator:
+    """Loads a pipeline, to draw as the manifest says that the model was trained."""
+    family = family_of(folder, manifest.prediction if manifest else None)
+    pipeline = family.load_pipeline()
+    if manifest is None:
+        return Generator(family, pipeline, version)
+    return Generator(family, pipeline, version, manifest.image_size, manifest.original_side)

@@ -1,0 +1,1 @@
+"""The tiny base model, built from a run's own images."""

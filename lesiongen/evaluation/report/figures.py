@@ -1,0 +1,159 @@
+"""The pictures of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.evaluation.images import LabelledImages, pictures
+from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.measures.memorisation import Neighbours
+from lesiongen.imaging import contact_sheet
+from lesiongen.records.evaluation import ClassRecall, Condition, ConditionScores
+from lesiongen.reporting import figure_picture
+
+__all__ = [
+    "calibration_picture",
+    "confusion_picture",
+    "nearest_pairs_picture",
+    "recall_picture",
+    "samples_picture",
+    "similarity_picture",
+]
+
+COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
+AS_IT_STANDS: dict[str, Any] = {"parse_math": False}
+"""How foreign text is written: a class may be named ``$\\frac$``, which is no formula."""
+LONGEST_NAME = 30
+PER_CLASS = 5
+RELIABILITY_BINS = 10
+TILE = 96
+
+
+def recall_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
+    """Draws the balanced accuracy and each class's recall of every condition, with intervals."""
+    rows = ["balanced accuracy", *classes]
+    figure = Figure(figsize=(7.2, 0.55 * len(rows) + 1.0))
+    axes = figure.subplots()
+    for number, (condition, scores) in enumerate(utility.items()):
+        mean = scores.balanced_accuracy
+        entries = [ClassRecall(recall=mean.mean, low=mean.low, high=mean.high)]
+        entries += [scores.per_class[name] for name in classes]
+        places = np.arange(len(rows)) + 0.22 * (number - (len(utility) - 1) / 2)
+        _intervals(axes, entries, places, COLOURS[condition], condition)
+    axes.set_yticks(range(len(rows)), _shown(rows), **AS_IT_STANDS)
+    axes.invert_yaxis()
+    axes.axhline(0.5, color="#bbbbbb", linewidth=0.8)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("recall on real test images")
+    axes.grid(axis="x", color="#e4e4e4")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=len(utility), frameon=False)
+    figure.set_layout_engine("constrained")
+    return figure_picture(figure)
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """Cuts names of classes to a length that leaves room for the picture, in one line each."""
+    lines = (" ".join(name.split()) for name in names)
+    return [f"{line[: LONGEST_NAME - 1]}…" if len(line) > LONGEST_NAME else line for line in lines]
+
+
+def _intervals(axes: Axes, entries: Sequence[ClassRecall], places: NDArray[Any], colour: str, label: str) -> None:
+    shown = [k for k, entry in enumerate(entries) if entry.recall is not None]
+    values = np.array([entries[k].recall for k in shown], dtype=float)
+    bounds = np.array([[entries[k].low for k in shown], [entries[k].high for k in shown]], dtype=float)
+    errors = np.abs(bounds - values)
+    axes.errorbar(values, places[shown], xerr=errors, fmt="o", color=colour, label=label, capsize=2, markersize=5)
+
+
+def confusion_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
+    """Draws the confusion matrices, each row as shares of the true class, means over the seeds."""
+    side = 0.42 * len(classes) + 0.6 + 0.08 * max(8, *map(len, _shown(classes)))
+    figure = Figure(figsize=(side * len(utility), side + 0.4), layout="constrained")
+    panels = figure.subplots(1, len(utility), squeeze=False)[0]
+    for axes, (condition, scores) in zip(panels, utility.items(), strict=True):
+        counts = np.array(scores.confusion)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 0.6 else "#333333"
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.set_xticks(range(len(classes)), _shown(classes), rotation=60, fontsize=8, **AS_IT_STANDS)
+        axes.set_yticks(range(len(classes)), _shown(classes), fontsize=8, **AS_IT_STANDS)
+        axes.set_title(f"trained on {condition}", fontsize=10)
+        axes.set_xlabel("predicted", fontsize=8)
+        axes.set_ylabel("true", fontsize=8)
+    return figure_picture(figure)
+
+
+def calibration_picture(
+    labels: NDArray[np.int64], probabilities: Mapping[Condition, NDArray[np.float32]]
+) -> Image.Image:
+    """Draws, for each condition, the share of right predictions over the stated confidence (all seeds together)."""
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
+    edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    for condition, values in probabilities.items():
+        confidence = values.max(axis=-1).ravel()
+        right = (values.argmax(axis=-1) == labels).ravel()
+        bins = np.clip(np.digitize(confidence, edges) - 1, 0, RELIABILITY_BINS - 1)
+        used = np.unique(bins)
+        points = [(confidence[bins == k].mean(), right[bins == k].mean()) for k in used]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=COLOURS[condition], label=condition)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right predictions")
+    axes.grid(color="#e4e4e4")
+    axes.legend(frameon=False)
+    return figure_picture(figure)
+
+
+def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: float) -> Image.Image:
+    """Draws how near the synthetic and the held-out real images come to the training images."""
+    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    both = np.concatenate([synthetic.similarity, held_out.similarity])
+    edges = np.linspace(float(both.min()), 1.0, 41).tolist()
+    for values, label, colour in (
+        (held_out.similarity, "held-out real", COLOURS["real"]),
+        (synthetic.similarity, "synthetic", COLOURS["synthetic"]),
+    ):
+        weights = np.full(len(values), 1 / len(values))
+        axes.hist(values, edges, weights=weights, alpha=0.6, color=colour, label=label)
+    axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", label="threshold")
+    axes.set(xlabel="similarity to the nearest training image", ylabel="share of images")
+    axes.legend(frameon=False)
+    return figure_picture(figure)
+
+
+def samples_picture(material: Material, *, real: bool) -> Image.Image:
+    """Lays out synthetic images class by class, beside real training images where these may be shown."""
+    images, captions = [], []
+    for number, name in enumerate(material.classes):
+        for part, kind in ((material.synthetic, "synthetic"), (material.train, "real"))[: 2 if real else 1]:
+            rows = np.flatnonzero(part.labels == number)[:PER_CLASS]
+            images += pictures(part.images[rows])
+            captions += [f"{name} {kind}"] * len(rows)
+            blank = PER_CLASS - len(rows)
+            images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
+            captions += [f"no more {name}"] * blank
+    return contact_sheet(images, captions, columns=PER_CLASS * (2 if real else 1), tile=TILE)
+
+
+def nearest_pairs_picture(
+    synthetic: LabelledImages, train: LabelledImages, neighbours: Neighbours, *, shown: int, real: bool
+) -> Image.Image:
+    """Lays out the synthetic images that come nearest to a training image, each before that image."""
+    order = np.argsort(-neighbours.similarity, kind="stable")[:shown]
+    images, captions = [], []
+    for row in order.tolist():
+        images += pictures(synthetic.images[[row]])
+        captions.append(f"synthetic {neighbours.similarity[row]:.2f}")
+        if real:
+            images += pictures(train.images[[int(neighbours.rows[row])]])
+            captions.append("nearest real")
+    return contact_sheet(images, captions, columns=8 if real else 6, tile=TILE)

@@ -1,0 +1,1 @@
+"""One reader for each public collection, and what several of them share."""

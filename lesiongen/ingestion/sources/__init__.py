@@ -1,0 +1,1 @@
+"""Where a collection lies, and the files that are in it."""
