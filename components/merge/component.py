@@ -23,9 +23,9 @@ def merge(
     from lesiongen.storage import unique_prefix
 
     with step("merge"):
-        from lesiongen.dataset import merging as stage
+        from lesiongen import merging as stage
 
         settings = parse_config(stage.MergeConfig, {"name": name, **config})
         result = stage.merge(settings, [uri_of(first), uri_of(second)], unique_prefix(root, "datasets", name))
         publish(result.dataset, merged)
-        copy_report(result.dataset.uri, report, page=stage.MERGE_PAGE_NAME)
+        copy_report(result.dataset.uri, report, page=stage.PAGE_NAME)

@@ -48,7 +48,7 @@ INTERRUPTED = 130
 CONFIGURATIONS = {
     "ingest": with_defaults_of("lesiongen.ingestion:IngestConfig", option="options", column="columns"),
     "validate": with_defaults_of("lesiongen.validation:ValidateConfig", real_images="allow_real_images"),
-    "merge": with_defaults_of("lesiongen.dataset.merging:MergeConfig", real_images="allow_real_images"),
+    "merge": with_defaults_of("lesiongen.merging:MergeConfig", real_images="allow_real_images"),
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig", guidance="guidance_scale"),
     "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.text import Text
 
-    from lesiongen.dataset.inspection import Drawn, Inspection
+    from lesiongen.inspection import Drawn, Inspection
 
 __all__ = ["inspect_command"]
 
@@ -44,7 +44,7 @@ def inspect_command(
 
       lesiongen inspect data/ham10000 --report ham10000.html --no-real-images
     """
-    from lesiongen.dataset.inspection import draw_pictures, inspect_dataset
+    from lesiongen.inspection import draw_pictures, inspect_dataset
 
     inspection = inspect_dataset(dataset)
     if report:
@@ -62,8 +62,8 @@ def inspect_command(
 
 def _write(report: str, inspection: "Inspection", drawn: "Drawn") -> str:
     """Writes the page and returns where it lies."""
-    from lesiongen.dataset.inspection_page import inspection_page
     from lesiongen.errors import UsageError
+    from lesiongen.inspection import inspection_page
     from lesiongen.reporting import render
     from lesiongen.storage import open_storage
 
@@ -105,7 +105,7 @@ def _table(head: str, counts: "pd.DataFrame", *, total: bool = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lesiongen.dataset.inspection import NOT_RECORDED
+    from lesiongen.inspection import NOT_RECORDED
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=total)
     table.add_column(head, "all" if total else "", overflow="fold")

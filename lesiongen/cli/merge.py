@@ -51,8 +51,8 @@ def merge_command(
     """
     from lesiongen.config import parse_config
     from lesiongen.dataset import Dataset, part_of
-    from lesiongen.dataset.merging import MERGE_PAGE_NAME, MergeConfig, merge
     from lesiongen.errors import UsageError
+    from lesiongen.merging import PAGE_NAME, MergeConfig, merge
 
     opened = [Dataset.open(uri) for uri in datasets]
     if any(part_of(dataset) for dataset in opened):
@@ -69,7 +69,7 @@ def merge_command(
     console.print(f"{reference.uri}: {reference.rows:,} images", markup=False)
     if report:
         _show(report)
-        console.print(f"report: {reference.uri}/{MERGE_PAGE_NAME}", markup=False)
+        console.print(f"report: {reference.uri}/{PAGE_NAME}", markup=False)
 
 
 def _join(parts: list["Dataset"], output: str) -> "DatasetReference":

@@ -19,9 +19,10 @@ from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.dataset.manifest import MANIFEST_NAME
-from lesiongen.dataset.merging import MERGE_REPORT_NAME, MergeConfig, merge
 from lesiongen.errors import DataError
 from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.merging import REPORT_NAME as MERGE_REPORT_NAME
+from lesiongen.merging import MergeConfig, merge
 from lesiongen.storage import open_storage
 from lesiongen.validation import JSON_NAME, REPORT_NAME, ValidateConfig, validate
 

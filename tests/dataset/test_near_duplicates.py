@@ -11,12 +11,12 @@ from lesiongen.dataset import Dataset, Part, derive, join_parts
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.kept import NEAR_DUPLICATES
 from lesiongen.dataset.manifest import MANIFEST_NAME
-from lesiongen.dataset.merging import MergeConfig, merge
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, near_duplicates
 from lesiongen.imaging.duplicates import SEARCH, _compared
 from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.merging import MergeConfig, merge
 from lesiongen.storage import open_storage
 from lesiongen.validation import ValidateConfig, validate
 

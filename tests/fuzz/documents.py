@@ -16,13 +16,13 @@ from lesiongen.captions import CaptionConfig
 from lesiongen.concepts import compose, read_report
 from lesiongen.config import parse_config, parse_yaml
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.dataset.merging import MergeConfig
 from lesiongen.diffusion import FinetuneConfig, SampleConfig
 from lesiongen.diffusion.sampling.config import parse_plan
 from lesiongen.errors import DataError
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.imaging import encode_png
 from lesiongen.ingestion import IngestConfig
+from lesiongen.merging import MergeConfig
 from lesiongen.registry import Policy
 from lesiongen.validation import ValidateConfig
 from tests.fuzz.mutation import TEXTS, changed, damaged

@@ -9,12 +9,12 @@ import pytest
 
 from lesiongen.captions import CaptionConfig
 from lesiongen.config import parse_config
-from lesiongen.dataset.merging import MergeConfig
 from lesiongen.diffusion import FinetuneConfig, SampleConfig
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.ingestion import IngestConfig
+from lesiongen.merging import MergeConfig
 from lesiongen.references import DatasetReference, EvaluationReference, ModelReference, write_reference
 from lesiongen.registry import check_name
 from pipelines.checks import check_arguments

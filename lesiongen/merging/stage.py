@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesiongen.config import StageConfig
 from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.licences import CombinedLicence, combine_licences
-from lesiongen.dataset.merge_plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
-from lesiongen.dataset.merge_report import merge_page, merge_summary, shown_pairs
 from lesiongen.dataset.near_duplicates import datasets_near_duplicates, keep_near_duplicates
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.dataset.reader import Dataset
@@ -21,33 +18,20 @@ from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import SAME_PHOTOGRAPH, Fingerprint, NearDuplicate, duplicate_groups, pairs_among
-from lesiongen.names import Name
+from lesiongen.merging.config import MergeConfig
+from lesiongen.merging.plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
+from lesiongen.merging.report import merge_page, merge_summary, shown_pairs
 from lesiongen.progress import Progress, progress
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
 from lesiongen.storage import as_json, claimed, open_storage, overlap
 from lesiongen.tracking import stage_run
 
-__all__ = ["MERGE_PAGE_NAME", "MERGE_REPORT_NAME", "MergeConfig", "MergeResult", "merge"]
+__all__ = ["PAGE_NAME", "REPORT_NAME", "MergeResult", "merge"]
 
-MERGE_REPORT_NAME = "merge_report.json"
-MERGE_PAGE_NAME = "merge_report.html"
+REPORT_NAME = "merge_report.json"
+PAGE_NAME = "merge_report.html"
 _PLANNED = ("image_id", "diagnosis", "split", "source", *ID_COLUMNS)
-
-
-class MergeConfig(StageConfig):
-    """Configuration of `merge`.
-
-    Attributes:
-        name: Name of the merged dataset.
-        duplicates: What happens to images that several datasets show: ``drop`` copies, and what else would let a
-            photograph, lesion or patient stand in two splits; ``keep`` all and report them; ``fail`` if there are any.
-        allow_real_images: Show real patients' images in the report.
-    """
-
-    name: Name = "merged"
-    duplicates: Literal["drop", "keep", "fail"] = "drop"
-    allow_real_images: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,10 +86,10 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
             for sample in _kept(datasets, plan):
                 writer.add(sample)
             pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
-            writer.documents[MERGE_REPORT_NAME] = as_json(summary)
-            writer.documents[MERGE_PAGE_NAME] = render(merge_page(config.name, summary, pictures))
+            writer.documents[REPORT_NAME] = as_json(summary)
+            writer.documents[PAGE_NAME] = render(merge_page(config.name, summary, pictures))
         merged = Dataset.open(output).reference()
-        run.log_json(summary, MERGE_REPORT_NAME)
+        run.log_json(summary, REPORT_NAME)
         run.log_metrics({"images": merged.rows, "dropped": len(summary["dropped"])})
     return MergeResult(merged, summary)
 

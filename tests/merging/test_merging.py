@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from lesiongen.dataset import Dataset, overlapping_classes
-from lesiongen.dataset.merging import MERGE_PAGE_NAME, MERGE_REPORT_NAME, MergeConfig, merge
 from lesiongen.errors import DataError, UsageError
+from lesiongen.merging import PAGE_NAME, REPORT_NAME, MergeConfig, merge
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_rows_keep_split_source_and_licence_and_the_whole_takes_the_strictest(co
         "b": {"train": 0, "validation": 0, "test": 2},
     }
     assert [one["version"] for one in manifest.origin["datasets"]] == [a.manifest.version, b.manifest.version]
-    assert json.loads((tmp_path / "merged" / MERGE_REPORT_NAME).read_text()) == report
-    assert "CC BY-NC 4.0" in (tmp_path / "merged" / MERGE_PAGE_NAME).read_text()
+    assert json.loads((tmp_path / "merged" / REPORT_NAME).read_text()) == report
+    assert "CC BY-NC 4.0" in (tmp_path / "merged" / PAGE_NAME).read_text()
 
 
 def test_ids_are_told_apart_only_where_two_collections_use_them(collection, merged):
@@ -189,7 +189,7 @@ def test_an_image_that_cannot_be_decoded_is_named(collection, tmp_path):
 def test_pictures_of_patients_are_left_out_of_the_page_where_asked(collection, merged, tmp_path):
     for shown in (True, False):
         a, b = collection(f"a{shown}", numbered(2)), collection(f"b{shown}", numbered(1, 1))
-        page = Path(tmp_path / f"out{shown}" / MERGE_PAGE_NAME)
+        page = Path(tmp_path / f"out{shown}" / PAGE_NAME)
         merge(MergeConfig(allow_real_images=shown), [a.uri, b.uri], str(page.parent))
         assert ("data:image/" in page.read_text()) == shown
 

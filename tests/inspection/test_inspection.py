@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.dataset.inspection import draw_pictures, inspect_dataset
-from lesiongen.dataset.inspection_page import inspection_page
+from lesiongen.inspection import draw_pictures, inspect_dataset, inspection_page
 from lesiongen.reporting import render
 from lesiongen.storage import open_storage
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.dataset.licences import CombinedLicence
-from lesiongen.dataset.merge_plan import MergePlan
 from lesiongen.dataset.schema import SPLITS
 from lesiongen.dataset.taxonomy import overlapping_classes
 from lesiongen.imaging import contact_sheet, decode
+from lesiongen.merging.plan import MergePlan
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from lesiongen.dataset.inspection import Drawn, Inspection
 from lesiongen.dataset.schema import SPLITS
 from lesiongen.imaging import contact_sheet
+from lesiongen.inspection.counting import Drawn, Inspection
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 
 __all__ = ["inspection_page", "origin_facts"]
