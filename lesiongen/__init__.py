@@ -1,5 +1,79 @@
-"""LesionGen: from a small, unbalanced collection of skin images to a released text-to-image model."""
+"""LesionGen: from a small, unbalanced collection of skin images to a released text-to-image model.
+
+The names in ``__all__`` are public: each stage as a function, its configuration and its result. They are imported when
+they are used first. Every other module is internal and may change.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lesiongen.captions import CaptionConfig, CaptionResult, caption
+    from lesiongen.dataset import Dataset
+    from lesiongen.diffusion import FinetuneConfig, FinetuneResult, SampleConfig, SampleResult, finetune, sample
+    from lesiongen.diffusion.presets import preset
+    from lesiongen.errors import LesionGenError
+    from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate
+    from lesiongen.ingestion import IngestConfig, IngestResult, ingest
+    from lesiongen.merging import MergeConfig, MergeResult, merge
+    from lesiongen.registry import Policy, PromotionResult, RegisteredVersion, promote, register
+    from lesiongen.validation import ValidateConfig, ValidationResult, validate
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "CaptionConfig",
+    "CaptionResult",
+    "Dataset",
+    "EvaluateConfig",
+    "EvaluationResult",
+    "FinetuneConfig",
+    "FinetuneResult",
+    "IngestConfig",
+    "IngestResult",
+    "LesionGenError",
+    "MergeConfig",
+    "MergeResult",
+    "Policy",
+    "PromotionResult",
+    "RegisteredVersion",
+    "SampleConfig",
+    "SampleResult",
+    "ValidateConfig",
+    "ValidationResult",
+    "__version__",
+    "caption",
+    "evaluate",
+    "finetune",
+    "ingest",
+    "merge",
+    "preset",
+    "promote",
+    "register",
+    "sample",
+    "validate",
+]
+
+_MODULES = {
+    "captions": ("CaptionConfig", "CaptionResult", "caption"),
+    "dataset": ("Dataset",),
+    "diffusion": ("FinetuneConfig", "FinetuneResult", "SampleConfig", "SampleResult", "finetune", "sample"),
+    "diffusion.presets": ("preset",),
+    "errors": ("LesionGenError",),
+    "evaluation": ("EvaluateConfig", "EvaluationResult", "evaluate"),
+    "ingestion": ("IngestConfig", "IngestResult", "ingest"),
+    "merging": ("MergeConfig", "MergeResult", "merge"),
+    "registry": ("Policy", "PromotionResult", "RegisteredVersion", "promote", "register"),
+    "validation": ("ValidateConfig", "ValidationResult", "validate"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,7 +24,7 @@ def formats_like(name: str) -> list[str]:
 
 
 class IngestConfig(StageConfig):
-    """Configuration of `lesiongen.ingestion.ingest`.
+    """Configuration of `lesiongen.ingest`.
 
     Attributes:
         format: Which reader understands the source.

@@ -14,7 +14,7 @@ Severity = Literal["error", "warning", "info", "off"]
 
 
 class ValidateConfig(StageConfig):
-    """Configuration of `lesiongen.validation.validate`, and the content of a policy file."""
+    """Configuration of `lesiongen.validate`, and the content of a policy file."""
 
     min_train_per_class: int = Field(
         20, ge=0, description="Training images below which a class is too small for the generator to learn from."
