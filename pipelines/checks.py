@@ -18,7 +18,7 @@ def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False
     """Builds every stage's configuration as its step does, so that a wrong one is named before the first step starts.
 
     Args:
-        arguments: The arguments of the pipeline.
+        arguments: The arguments of the pipeline, among them the configurations of its stages.
         in_containers: The steps run in containers, whose folders are not those of this machine.
 
     Raises:
@@ -30,19 +30,31 @@ def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False
     open_storage(arguments["root"])
     configs: dict[str, Any] = {}
     for spec in CONFIGURED:
+        if spec.argument_name not in arguments:
+            continue
         kind, values = spec.config_of(name, arguments[spec.argument_name])
-        given = {"format": arguments["format"]} if spec.name == "ingest" else {}
-        configs[spec.name] = parse_config(kind, given | values)
-    asked = configs["caption"].vision_language
-    models = {
-        "caption.tokenizer": configs["caption"].tokenizer,
-        "caption.vision_language.model": asked.model if asked and asked.url is None else None,
-        "finetune.base": configs["finetune"].base,
-        "sample.base": configs["sample"].base,
-    }
+        for given in _given(arguments) if spec.name == "ingest" else [{}]:
+            configs[spec.name] = parse_config(kind, given | values)
+    models = {field: model for stage, config in configs.items() for field, model in _models(stage, config).items()}
     for field, model in models.items():
         if model and model != TINY_BASE and not (in_containers and model.startswith("/")):
             _check_model(field, model)
+
+
+def _given(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns what ``ingest`` is given beside its configuration, for each collection that is read."""
+    if "format" in arguments:
+        return [{"format": arguments["format"]}]
+    return [{"format": one["format"], "name": one["name"]} for one in arguments["collections"]]
+
+
+def _models(stage: str, config: Any) -> dict[str, str | None]:
+    """Returns the models that a configuration names, by field."""
+    if stage == "caption":
+        asked = config.vision_language
+        model = asked.model if asked and asked.url is None else None
+        return {"caption.tokenizer": config.tokenizer, "caption.vision_language.model": model}
+    return {f"{stage}.base": config.base} if stage in ("finetune", "sample") else {}
 
 
 def _check_model(field: str, name: str) -> None:

@@ -21,21 +21,20 @@ from lesiongen.storage import open_storage
 from lesiongen.tracking import PIPELINE_OWNER
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
+from pipelines.definition import Summary, find_pipeline
 from pipelines.runners import container_runner, signal_containers
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.settings import CompileSettings
-from pipelines.stages import STAGES
 from pipelines.step_log import StepLog
 from pipelines.stopping import StopOfRun, signal_processes, stop_of_run
-from pipelines.summary import RunSummary, summarise
 
 __all__ = ["run_pipeline"]
 
 
 def run_pipeline(
     request: RunRequest, *, home: str | Path, resume: str | None = None, screen: TextIO | None = None
-) -> RunSummary:
-    """Compiles the release pipeline and runs the compiled file to its end.
+) -> Summary:
+    """Compiles the pipeline that is asked for and runs the compiled file to its end.
 
     The embedded servers are started for the run unless the environment names servers or keys of its own.
 
@@ -68,24 +67,17 @@ def _run(
     home: str | Path,
     screen: TextIO,
     stop: StopOfRun,
-) -> RunSummary:
-    settings = CompileSettings(
-        image=request.image,
-        preset=request.preset,
-        caption_parts=request.caption_parts,
-        sample_parts=request.sample_parts,
-        allow_real_images=request.allow_real_images,
-        cache_ingest=True,
-        retry=False,
-    )
+) -> Summary:
+    asked = request.model_dump(include=set(CompileSettings.model_fields))
+    settings = CompileSettings(**asked, cache_ingest=True, retry=False)
     with writing_to(folder.path):
-        compile_pipeline("release", settings, folder.package)
+        compile_pipeline(request.pipeline, settings, folder.package)
     folder.remove_workspaces()
     stop.check(_hint(folder))
     with running_stack(home) if not named_servers() else nullcontext(), variables_set(_run_variables(folder.id)):
         stop.check(_hint(folder))
         _execute(request, folder, arguments, screen, stop)
-        return summarise(folder, home)
+        return find_pipeline(request.pipeline).summarise(folder, home)
 
 
 def _check_servers(root: str) -> None:
@@ -117,7 +109,7 @@ def _execute(
 ) -> None:
     # The runner deletes its workspace at the end: it is a folder of its own.
     local.init(
-        runner=_runner(request, folder, arguments["source"]),
+        runner=_runner(request, folder),
         pipeline_root=str(folder.artifacts),
         workspace_root=str(folder.workspace()),
         enable_caching=True,
@@ -136,12 +128,12 @@ def _execute(
         failed = error
     finally:
         log.close()
-    _raise_for_outcome(folder, log, failed, stop)
+    _raise_for_outcome(request, folder, log, failed, stop)
 
 
-def _runner(request: RunRequest, folder: RunFolder, source: str) -> Any:
+def _runner(request: RunRequest, folder: RunFolder) -> Any:
     if request.runner == "docker":
-        return container_runner(folder, source)
+        return container_runner(folder, request.sources())
     return local.SubprocessRunner(use_venv=False)
 
 
@@ -149,7 +141,9 @@ def _hint(folder: RunFolder) -> str:
     return f"Log: {folder.log}\nResume it: lesiongen pipeline run --resume {folder.id}"
 
 
-def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | None, stop: StopOfRun) -> None:
+def _raise_for_outcome(
+    request: RunRequest, folder: RunFolder, log: StepLog, failed: RuntimeError | None, stop: StopOfRun
+) -> None:
     hint = _hint(folder)
     stop.check(hint)
     for stage, lines in log.errors.items():
@@ -158,6 +152,6 @@ def _raise_for_outcome(folder: RunFolder, log: StepLog, failed: RuntimeError | N
     if failed is not None:
         raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed
     # A container that ends at once can be reported as a success: only the outputs count.
-    for stage in map(folder.publisher, STAGES):
+    for stage in map(request.publisher, find_pipeline(request.pipeline).stages):
         if not any(path.is_file() for path in folder.artifacts.glob(f"*/{stage}/*")):
             raise LesionGenError(f"The pipeline stopped at {stage}: it left no output.", hint=hint)

@@ -1,33 +1,17 @@
 """Bundles of stage configurations, by name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import UsageError
+from pipelines.stages import CONFIGURED
 
 __all__ = ["PRESETS", "Preset", "preset"]
 
 
-@dataclass(frozen=True)
-class Preset:
-    """The configurations of all stages, as the plain values that a pipeline takes as arguments."""
-
-    finetune: dict[str, Any]
-    ingest: dict[str, Any] = field(default_factory=dict)
-    validate: dict[str, Any] = field(default_factory=dict)
-    caption: dict[str, Any] = field(default_factory=dict)
-    sample: dict[str, Any] = field(default_factory=dict)
-    evaluate: dict[str, Any] = field(default_factory=dict)
-    policy: dict[str, Any] = field(default_factory=dict)
-
-    def arguments(self) -> dict[str, dict[str, Any]]:
-        """Returns the pipeline's arguments that this bundle sets."""
-        return {
-            entry.name if entry.name == "policy" else f"{entry.name}_config": getattr(self, entry.name)
-            for entry in fields(self)
-        }
+Preset = Mapping[str, dict[str, Any]]
+"""The configurations of stages as plain values, by the name that a stage's configuration has in the table of steps."""
 
 
 def _finetune(name: str) -> dict[str, Any]:
@@ -37,47 +21,47 @@ def _finetune(name: str) -> dict[str, Any]:
 
 
 def _tiny() -> Preset:
-    return Preset(
-        finetune=_finetune("tiny"),
-        ingest={"on_error": "reject"},
-        caption={"tokenizer": "tiny"},
-        sample={"per_class": 100},
-        evaluate={"seeds": 5, "steps": 400},
-    )
+    return {
+        "finetune": _finetune("tiny"),
+        "ingest": {"on_error": "reject"},
+        "caption": {"tokenizer": "tiny"},
+        "sample": {"per_class": 100},
+        "evaluate": {"seeds": 5, "steps": 400},
+    }
 
 
 def _demo() -> Preset:
-    return Preset(
-        finetune=_finetune("demo"),
-        caption={"tokenizer": "tiny"},
-        sample={"per_class": 40},
-        evaluate={"seeds": 3, "steps": 200},
-        policy={"min_seeds": 3, "min_test_lesions": 50},
-    )
+    return {
+        "finetune": _finetune("demo"),
+        "caption": {"tokenizer": "tiny"},
+        "sample": {"per_class": 40},
+        "evaluate": {"seeds": 3, "steps": 200},
+        "policy": {"min_seeds": 3, "min_test_lesions": 50},
+    }
 
 
 def _pretrained(name: str) -> Callable[[], Preset]:
     def bundle() -> Preset:
         finetune = _finetune(name)
-        return Preset(
-            finetune=finetune,
-            ingest={"on_error": "reject"},
-            caption={"tokenizer": finetune["base"]},
-            sample={"per_class": 500, "steps": 50, "batch_size": 8},
-            evaluate={"seeds": 5, "image_size": 224, "steps": 2_000},
-        )
+        return {
+            "finetune": finetune,
+            "ingest": {"on_error": "reject"},
+            "caption": {"tokenizer": finetune["base"]},
+            "sample": {"per_class": 500, "steps": 50, "batch_size": 8},
+            "evaluate": {"seeds": 5, "image_size": 224, "steps": 2_000},
+        }
 
     return bundle
 
 
 def _miniature() -> Preset:
-    return Preset(
-        finetune=_finetune("miniature"),
-        validate={"min_test": 5},
-        caption={"tokenizer": "tiny"},
-        sample={"per_class": 2},
-        evaluate={"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},
-    )
+    return {
+        "finetune": _finetune("miniature"),
+        "validate": {"min_test": 5},
+        "caption": {"tokenizer": "tiny"},
+        "sample": {"per_class": 2},
+        "evaluate": {"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},
+    }
 
 
 PRESETS: dict[str, Callable[[], Preset]] = {
@@ -93,11 +77,11 @@ PRESETS: dict[str, Callable[[], Preset]] = {
 
 
 def preset(name: str) -> Preset:
-    """Returns a bundle by its name.
+    """Returns a bundle by its name: values for every stage that has a configuration, none where its defaults stay.
 
     Raises:
         UsageError: There is no such preset.
     """
     if name not in PRESETS:
         raise UsageError(f"There is no preset {name!r}.", hint=f"Presets: {', '.join(PRESETS)}.")
-    return PRESETS[name]()
+    return {**{spec.section: {} for spec in CONFIGURED}, **PRESETS[name]()}

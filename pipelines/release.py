@@ -1,32 +1,24 @@
 """The release pipeline: from images and a table to a decided release."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from kfp import dsl
+from pydantic import Field, field_validator
 
-from components.caption.component import caption
-from components.evaluate.component import evaluate
-from components.finetune.component import finetune
-from components.finish.component import finish
-from components.ingest.component import ingest
-from components.join_captions.component import join_captions
-from components.join_samples.component import join_samples
-from components.promote.component import promote
-from components.register.component import register
-from components.require_passed.component import require_passed
-from components.sample.component import sample
-from components.validate.component import validate
+from lesiongen.names import Name
+from pipelines import PIPELINES
+from pipelines.definition import Pipeline
 from pipelines.presets import Preset
+from pipelines.runs import RunRequest, absolute
 from pipelines.settings import CompileSettings
-from pipelines.tasks import configure
+from pipelines.source import check_source, revision_of
+from pipelines.summary import summarise
+from pipelines.tasks import tasks_of
 
-__all__ = ["release_pipeline"]
-
-_Component = Callable[..., Any]
+__all__ = ["PIPELINE", "ReleaseRequest"]
 
 
-def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
+def _release(settings: CompileSettings, preset: Preset) -> Any:
     """Builds the pipeline: ingest, validate, caption, finetune, sample, evaluate, register, promote.
 
     Args:
@@ -34,10 +26,7 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
         preset: Default arguments of the stages' configurations.
     """
 
-    @dsl.pipeline(  # type: ignore[untyped-decorator]
-        name="lesiongen-release",
-        description="Images and a table become a text-to-image model, evaluated, registered and decided upon.",
-    )
+    @dsl.pipeline(name="lesiongen-release", description=PIPELINES["release"])  # type: ignore[untyped-decorator]
     def release(
         source: str,
         format: str,
@@ -45,61 +34,99 @@ def release_pipeline(settings: CompileSettings, preset: Preset) -> Any:
         root: str = "s3://lesiongen/release",
         source_revision: str = "",
         seed: int = 0,
-        ingest_config: dict[str, Any] = preset.ingest,  # noqa: B006 - KFP reads the default at compile time
-        validate_config: dict[str, Any] = preset.validate,  # noqa: B006
-        caption_config: dict[str, Any] = preset.caption,  # noqa: B006
-        finetune_config: dict[str, Any] = preset.finetune,  # noqa: B006
-        sample_config: dict[str, Any] = preset.sample,  # noqa: B006
-        evaluate_config: dict[str, Any] = preset.evaluate,  # noqa: B006
-        policy: dict[str, Any] = preset.policy,  # noqa: B006
+        ingest_config: dict[str, Any] = preset["ingest"],  # noqa: B006 - KFP reads the default at compile time
+        validate_config: dict[str, Any] = preset["validate"],  # noqa: B006
+        caption_config: dict[str, Any] = preset["caption"],  # noqa: B006
+        finetune_config: dict[str, Any] = preset["finetune"],  # noqa: B006
+        sample_config: dict[str, Any] = preset["sample"],  # noqa: B006
+        evaluate_config: dict[str, Any] = preset["evaluate"],  # noqa: B006
+        policy: dict[str, Any] = preset["policy"],  # noqa: B006
         storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
         services: str = "lesiongen-services",
     ) -> None:
-        def run(stage: str, component: _Component, **arguments: Any) -> Any:
-            task = component(**arguments)
-            return configure(task, stage, settings, secret=storage_secret, services=services)
+        run = tasks_of(settings, secret=storage_secret, services=services)
 
-        def shared(
-            count: int,
-            stage: str,
-            component: _Component,
-            join: _Component,
-            output: str,
-            *after: Any,
-            **arguments: Any,
-        ) -> Any:
+        def shared(stage: str, output: str, *after: Any, **arguments: Any) -> Any:
             """Runs a stage as one step, or as several side by side whose parts are joined."""
+            count = settings.parts[stage]
             if count == 1:
-                return run(stage, component, part="", **arguments).after(*after).outputs[output]
+                return run(stage, part="", **arguments).after(*after).outputs[output]
             with dsl.ParallelFor([f"{number}/{count}" for number in range(1, count + 1)]) as part:
-                task = run(stage, component, part=part, **arguments).after(*after)
+                task = run(stage, part=part, **arguments).after(*after)
             parts = dsl.Collected(task.outputs[output])
-            return run(f"join_{stage}s", join, parts=parts, root=root, name=name).outputs[output]
+            return run(f"join_{stage}s", parts=parts, root=root, name=name).outputs[output]
 
-        with dsl.ExitHandler(run("finish", finish, name=name)):
+        with dsl.ExitHandler(run("finish", name=name)):
             where = {"root": root, "name": name}
             # Not an argument of the pipeline: no run may undo it.
             shown = {"allow_real_images": settings.allow_real_images}
             ingested = run(
-                "ingest", ingest, source=source, source_revision=source_revision, format=format,
+                "ingest", source=source, source_revision=source_revision, format=format,
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
-            checked = run("validate", validate, dataset=ingested, config=validate_config, **shown, **where)
-            passed = run("require_passed", require_passed, verdict=checked.outputs["verdict"])
+            checked = run("validate", dataset=ingested, config=validate_config, **shown, **where)
+            passed = run("require_passed", verdict=checked.outputs["verdict"])
             dataset = shared(
-                settings.caption_parts, "caption", caption, join_captions, "captioned", passed, dataset=ingested,
-                seed=seed, config=caption_config, **shown, **where,
-            )  # fmt: skip
-            model = run("finetune", finetune, dataset=dataset, seed=seed, config=finetune_config, **where).output
+                "caption", "captioned", passed, dataset=ingested, seed=seed, config=caption_config, **shown, **where
+            )
+            model = run("finetune", dataset=dataset, seed=seed, config=finetune_config, **where).output
             synthetic = shared(
-                settings.sample_parts, "sample", sample, join_samples, "synthetic", dataset=dataset, model=model,
-                seed=seed, config=sample_config, **where,
-            )  # fmt: skip
+                "sample", "synthetic", dataset=dataset, model=model, seed=seed, config=sample_config, **where
+            )
             evaluated = run(
-                "evaluate", evaluate, real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown,
-                **where,
-            ).outputs["evaluation"]  # fmt: skip
-            registered = run("register", register, name=name, evaluation=evaluated, model=model).output
-            run("promote", promote, name=name, policy=policy, registered=registered)
+                "evaluate", real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown, **where
+            ).outputs["evaluation"]
+            registered = run("register", name=name, evaluation=evaluated, model=model).output
+            run("promote", name=name, policy=policy, registered=registered)
 
     return release
+
+
+class ReleaseRequest(RunRequest):
+    """What a run of the release pipeline is asked for with."""
+
+    pipeline: Literal["release"] = "release"
+    source: str
+    format: str
+    name: Name = "lesions"
+    root: str = "s3://lesiongen/release"
+    source_revision: str | None = None
+    caption_parts: int = Field(default=1, ge=1, le=1000)
+    sample_parts: int = Field(default=1, ge=1, le=1000)
+
+    @field_validator("source")
+    @classmethod
+    def _from_anywhere(cls, place: str) -> str:
+        return absolute(place)
+
+    def configs(self) -> Preset:
+        """Returns the configurations; captions are measured with the tokenizer of the base that reads them."""
+        configs = dict(super().configs())
+        if "base" in self.config.get("finetune", {}) and "tokenizer" not in self.config.get("caption", {}):
+            configs["caption"] = {**configs["caption"], "tokenizer": configs["finetune"]["base"]}
+        return configs
+
+    def inputs(self) -> dict[str, Any]:
+        """Returns the source as the pipeline's arguments."""
+        check_source(self.source)
+        revision = revision_of(self.source) if self.source_revision is None else self.source_revision
+        return {"source": self.source, "format": self.format, "source_revision": revision}
+
+    def sources(self) -> list[str]:
+        """Returns the source."""
+        return [self.source]
+
+    def publisher(self, stage: str) -> str:
+        """Returns the step that publishes what a stage makes: the stage's own, or the one that joins its parts."""
+        parts = {"caption": self.caption_parts, "sample": self.sample_parts}
+        return f"join-{stage}s" if parts.get(stage, 1) > 1 else stage
+
+
+PIPELINE = Pipeline(
+    "release",
+    ("ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote"),
+    _release,
+    ReleaseRequest,
+    summarise,
+)
+"""From images and a table to a decided release."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,12 @@ LABEL = "lesiongen.pipeline-run"
 _PASSED_ON = ("AWS_", "MLFLOW_", "LESIONGEN_", "OMP_", "NO_PROXY", "no_proxy")
 
 
-def container_runner(folder: RunFolder, source: str) -> Any:
-    """Returns a runner for containers that reach this machine's servers and read the source, nothing else.
+def container_runner(folder: RunFolder, sources: Sequence[str]) -> Any:
+    """Returns a runner for containers that reach this machine's servers and read the sources, nothing else.
 
     Args:
         folder: The run's folder; the containers write their references there.
-        source: The source of the data; a folder is mounted read-only.
+        sources: The sources of the data; a folder is mounted read-only.
 
     Raises:
         ServiceError: No Docker Engine answers.
@@ -40,9 +41,10 @@ def container_runner(folder: RunFolder, source: str) -> Any:
     docker, client = _client()
     client.close()
     mounts = []
-    if "://" not in source:
-        _check_readable(Path(source))
-        mounts.append(docker.types.Mount(source, source, type="bind", read_only=True))
+    for source in dict.fromkeys(sources):
+        if "://" not in source:
+            _check_readable(Path(source))
+            mounts.append(docker.types.Mount(source, source, type="bind", read_only=True))
     return local.DockerRunner(
         network_mode="host",
         user=_user(folder.artifacts),

@@ -3,14 +3,15 @@
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from components.step import IMAGE
 from lesiongen.config import parse_config
@@ -18,64 +19,84 @@ from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
 from lesiongen.storage import Claim, claimed, local_path, normal_address, open_storage
+from pipelines.definition import find_pipeline
 from pipelines.presets import Preset, preset
-from pipelines.source import source_revision
 
-__all__ = ["RunFolder", "RunRequest"]
+__all__ = ["RunFolder", "RunRequest", "absolute"]
 
 _WORKSPACE = "workspace-"
-STAGE_NAMES = tuple(entry.name for entry in fields(Preset))
 
 
-class RunRequest(BaseModel):
-    """What the user asked for."""
+def absolute(place: str) -> str:
+    """Returns an address with the path of a folder absolute: a run may be resumed from another working directory.
+
+    Raises:
+        UsageError: It is not the address of a storage.
+    """
+    place = normal_address(place)
+    open_storage(place)
+    return place if "://" in place else str(Path(place).resolve())
+
+
+class RunRequest(BaseModel, ABC):
+    """What the user asked for: the base of each pipeline's own request, which adds what that pipeline takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
-    format: str
-    name: Name = "lesions"
-    root: str = "s3://lesiongen/release"
-    source_revision: str | None = None
+    pipeline: str
+    name: Name
+    root: str
     seed: int = 0
     preset: str = "tiny"
     config: dict[str, dict[str, Any]] = {}
-    """Per stage, fields that differ from the preset's; ``policy`` is one of the names."""
+    """Fields that differ from the preset's, by the name that a stage's configuration has in the table of steps."""
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
-    caption_parts: int = Field(default=1, ge=1, le=1000)
-    sample_parts: int = Field(default=1, ge=1, le=1000)
     allow_real_images: bool = True
     """Whether pages and pictures may show images of real patients; without, no stage shows any."""
 
-    @field_validator("source", "root")
+    @field_validator("root")
     @classmethod
-    def _from_anywhere(cls, place: str) -> str:
-        """Makes the path of a folder absolute: the run may be resumed from another working directory."""
-        place = normal_address(place)
-        open_storage(place)  # refuses what is not an address of a storage
-        return place if "://" in place else str(Path(place).resolve())
+    def _root_from_anywhere(cls, place: str) -> str:
+        return absolute(place)
+
+    @abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """Returns what is read, as the pipeline's arguments.
+
+        Raises:
+            UsageError: A source does not exist.
+        """
+
+    @abstractmethod
+    def sources(self) -> list[str]:
+        """Returns the addresses that are read."""
+
+    def configs(self) -> Preset:
+        """Returns the configurations of the pipeline's stages: the preset's, with the fields that were changed."""
+        chosen = preset(self.preset)
+        sections = [spec.section for spec in find_pipeline(self.pipeline).configured]
+        return {section: {**chosen[section], **self.config.get(section, {})} for section in sections}
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the pipeline.
 
         Raises:
-            UsageError: The source does not exist, or ``config`` names a stage that does not exist.
+            UsageError: A source does not exist, or ``config`` names a stage that the pipeline does not configure.
         """
-        chosen = preset(self.preset)
-        self._check_config()
-        stages = {name: {**getattr(chosen, name), **self.config.get(name, {})} for name in STAGE_NAMES}
-        # Captions are measured with the tokenizer of the base that reads them.
-        if "base" in self.config.get("finetune", {}) and "tokenizer" not in self.config.get("caption", {}):
-            stages["caption"]["tokenizer"] = stages["finetune"]["base"]
-        self._check_source()
-        plain = self.model_dump(include={"source", "format", "name", "root", "seed"})
-        return {**plain, "source_revision": self._revision(), **Preset(**stages).arguments()}
+        pipeline = find_pipeline(self.pipeline)
+        self._check_config([spec.section for spec in pipeline.configured])
+        plain = self.model_dump(include={"name", "root", "seed"})
+        return {**plain, **self.inputs(), **pipeline.arguments(self.configs())}
 
-    def _check_config(self) -> None:
-        if unknown := set(self.config) - set(STAGE_NAMES):
+    def publisher(self, stage: str) -> str:
+        """Returns the step that publishes what a stage makes."""
+        return stage
+
+    def _check_config(self, sections: Sequence[str]) -> None:
+        if unknown := set(self.config) - set(sections):
             raise UsageError(
-                f"The configuration names {', '.join(sorted(unknown))}.", hint=f"Stages: {', '.join(STAGE_NAMES)}."
+                f"The configuration names {', '.join(sorted(unknown))}.", hint=f"Stages: {', '.join(sections)}."
             )
         for stage, values in self.config.items():
             for field, value in values.items():
@@ -83,17 +104,6 @@ class RunRequest(BaseModel):
                     raise UsageError(
                         f"{stage}.{field} is null.", hint="Kubeflow Pipelines carries no null; leave the field out."
                     )
-
-    def _check_source(self) -> None:
-        if "://" not in self.source and not Path(self.source).exists():
-            raise UsageError(
-                f"The source {self.source} does not exist.", hint="Give a folder, an archive or an s3:// address."
-            )
-
-    def _revision(self) -> str:
-        if self.source_revision is not None:
-            return self.source_revision
-        return "" if "://" in self.source else source_revision(Path(self.source))
 
 
 @dataclass(frozen=True)
@@ -177,14 +187,8 @@ class RunFolder:
 
     def request(self) -> RunRequest:
         """Returns what was asked for when the run was made."""
-        content: Mapping[str, Any] = json.loads(self._request.read_text(encoding="utf-8"))
-        return parse_config(RunRequest, content)
-
-    def publisher(self, stage: str) -> str:
-        """Returns the step that publishes what a stage makes: the stage's own, or the one that joins its parts."""
-        request = self.request()
-        parts = {"caption": request.caption_parts, "sample": request.sample_parts}
-        return f"join-{stage}s" if parts.get(stage, 1) > 1 else stage
+        content: dict[str, Any] = json.loads(self._request.read_text(encoding="utf-8"))
+        return parse_config(find_pipeline(content.get("pipeline", "")).request, content)
 
     def artifact(self, stage: str, output: str) -> Path | None:
         """Returns the newest file that a step wrote as one of its outputs, None where there is none."""

@@ -33,3 +33,8 @@ class CompileSettings(BaseModel):
     resources: dict[str, Resources] = Field(
         default_factory=lambda: {name: spec.resources for name, spec in STEPS.items()}
     )
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """How many steps share each stage that can be shared."""
+        return {"caption": self.caption_parts, "sample": self.sample_parts}

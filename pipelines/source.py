@@ -1,9 +1,26 @@
-"""The revision of a source on this machine."""
+"""A source on this machine: whether it exists, and its revision."""
 
 import hashlib
 from pathlib import Path
 
-__all__ = ["source_revision"]
+from lesiongen.errors import UsageError
+
+__all__ = ["check_source", "revision_of", "source_revision"]
+
+
+def check_source(source: str) -> None:
+    """Refuses a source of this machine that does not exist.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if "://" not in source and not Path(source).exists():
+        raise UsageError(f"The source {source} does not exist.", hint="Give a folder, an archive or an s3:// address.")
+
+
+def revision_of(source: str) -> str:
+    """Returns the revision of a source of this machine; of any other, whose state is not known, an empty one."""
+    return "" if "://" in source else source_revision(Path(source))
 
 
 def source_revision(source: Path) -> str:

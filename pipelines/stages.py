@@ -1,4 +1,7 @@
-"""The table of steps: for each its configuration, its resources, whether it is cached, and how its output is named."""
+"""The table of steps: component, configuration and resources of each, whether it is cached, how its output is named.
+
+Pipelines, presets, the checks of arguments, the compile and the command line take what they know of a step from here.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lesiongen.config import StageConfig
 from lesiongen.names import captioned_name, synthetic_name
 
-__all__ = ["CONFIGURED", "STAGES", "STEPS", "Resources", "StageSpec"]
+__all__ = ["CONFIGURED", "STEPS", "Resources", "StageSpec"]
 
 
 class Resources(BaseModel):
@@ -38,14 +41,14 @@ class StageSpec:
     """One step of the pipelines.
 
     Attributes:
-        name: Name of the component.
+        name: Name of the component, and of its folder in ``components``.
         resources: What it asks of the cluster, unless the compile says otherwise.
         config: Its configuration as ``module:class``; blank where it has none.
-        argument: The pipeline's argument that holds the configuration; by default ``<name>_config``.
+        argument: What presets and ``--set`` call the configuration, and the argument of a pipeline that holds it; by
+            default the name, and ``<name>_config``.
         named: The configuration's name, made from the pipeline's; None where it has no name.
         cached: Whether a result may be reused. A step is not cached whose work is to change something elsewhere; ingest
             is only where the compile says so (`pipelines.settings.CompileSettings.cache_ingest`).
-        is_stage: Whether it is one of the eight stages of a release.
     """
 
     name: str
@@ -54,7 +57,17 @@ class StageSpec:
     argument: str = ""
     named: Callable[[str], str] | None = str
     cached: bool = True
-    is_stage: bool = True
+
+    @property
+    def component(self) -> Callable[..., Any]:
+        """The component that a pipeline calls."""
+        found: Callable[..., Any] = getattr(import_module(f"components.{self.name}.component"), self.name)
+        return found
+
+    @property
+    def section(self) -> str:
+        """What presets and ``--set`` call the configuration."""
+        return self.argument or self.name
 
     @property
     def argument_name(self) -> str:
@@ -83,10 +96,10 @@ class StageSpec:
 _TABLE = (
     StageSpec("ingest", Resources(**_MIDDLE), "lesiongen.ingestion:IngestConfig"),
     StageSpec("validate", Resources(**_MIDDLE, retries=0), "lesiongen.validation:ValidateConfig", named=None),
-    StageSpec("require_passed", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
+    StageSpec("require_passed", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False),
     StageSpec("caption", Resources(**_MIDDLE), "lesiongen.captions:CaptionConfig", named=captioned_name),
-    StageSpec("join_captions", Resources(**_MIDDLE), is_stage=False),
-    StageSpec("merge", Resources(**_MIDDLE), is_stage=False),
+    StageSpec("join_captions", Resources(**_MIDDLE)),
+    StageSpec("merge", Resources(**_MIDDLE), "lesiongen.merging:MergeConfig"),
     StageSpec(
         "finetune",
         Resources(**_LARGE, retries=3, timeout_hours=48, accelerated=True),
@@ -98,7 +111,7 @@ _TABLE = (
         "lesiongen.diffusion:SampleConfig",
         named=synthetic_name,
     ),
-    StageSpec("join_samples", Resources(**_MIDDLE), is_stage=False),
+    StageSpec("join_samples", Resources(**_MIDDLE)),
     StageSpec("evaluate", Resources(**_LARGE, timeout_hours=6), "lesiongen.evaluation:EvaluateConfig"),
     StageSpec("register", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),
     StageSpec(
@@ -109,11 +122,9 @@ _TABLE = (
         named=None,
         cached=False,
     ),
-    StageSpec("finish", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False, is_stage=False),
+    StageSpec("finish", Resources(**_SMALL, retries=0, timeout_hours=1), cached=False),
 )
 STEPS: Mapping[str, StageSpec] = {spec.name: spec for spec in _TABLE}
 """Every step by the name of its component."""
-STAGES = tuple(spec.name for spec in _TABLE if spec.is_stage)
-"""The stages in the order in which they run."""
-CONFIGURED = tuple(spec for spec in _TABLE if spec.is_stage and spec.config)
+CONFIGURED = tuple(spec for spec in _TABLE if spec.config)
 """The stages that have a configuration."""

@@ -10,6 +10,8 @@ from lesiongen.redaction import shown
 
 __all__ = ["StepLog"]
 
+_NUMBER = re.compile(r"-\d+$")
+"""What a pipeline appends to the name of a step that it has several times."""
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _EXECUTING = re.compile(r"Executing task '([\w-]+)'")
 _FINISHED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
@@ -91,7 +93,7 @@ class StepLog:
     def _from_step(self, line: str) -> None:
         if found := _ERROR.match(line):
             self.errors.setdefault(found[1], []).append(found[2])
-        elif line == STARTED.format(stage=self._stage):
+        elif line == STARTED.format(stage=_NUMBER.sub("", self._stage)):
             self._speaking, self._tail = True, []
         else:
             self._tail.append(line)

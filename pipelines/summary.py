@@ -15,7 +15,7 @@ from lesiongen.references import read_reference
 from lesiongen.storage import open_storage
 from pipelines.runs import RunFolder
 
-__all__ = ["RunSummary", "summarise"]
+__all__ = ["RunSummary", "copied", "published_uri", "summarise"]
 
 CONTACT_SHEET = "pictures/samples.png"
 
@@ -73,16 +73,16 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
     """
     registered, decided = _json(folder, "register", "registered"), _json(folder, "promote", "decision")
     decision = Decision.model_validate(decided["decision"], context=READING)
-    evaluation = _uri(folder, "evaluate", "evaluation")
+    evaluation = published_uri(folder, "evaluate", "evaluation")
     return RunSummary(
         run=folder.id,
         folder=str(folder.path),
-        report=str(_copy(evaluation, "report.html", folder.path)),
-        contact_sheet=str(_copy(evaluation, CONTACT_SHEET, folder.path)),
+        report=str(copied(evaluation, "report.html", folder.path)),
+        contact_sheet=str(copied(evaluation, CONTACT_SHEET, folder.path)),
         report_uri=f"{evaluation}/report.html",
-        dataset_uri=_uri(folder, folder.publisher("caption"), "captioned"),
-        model_uri=_uri(folder, "finetune", "model"),
-        synthetic_uri=_uri(folder, folder.publisher("sample"), "synthetic"),
+        dataset_uri=published_uri(folder, folder.request().publisher("caption"), "captioned"),
+        model_uri=published_uri(folder, "finetune", "model"),
+        synthetic_uri=published_uri(folder, folder.request().publisher("sample"), "synthetic"),
         mlflow=_server("MLFLOW_TRACKING_URI"),
         s3=_server("AWS_ENDPOINT_URL_S3") or _server("AWS_ENDPOINT_URL"),
         name=registered["name"],
@@ -98,7 +98,12 @@ def _server(variable: str) -> str | None:
     return redact(os.environ.get(variable, "")) or None
 
 
-def _copy(uri: str, key: str, folder: Path) -> Path:
+def copied(uri: str, key: str, folder: Path) -> Path:
+    """Copies a file out of the storage into the folder of a run, and returns where it lies.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
     target = folder / Path(key).name
     open_storage(uri).download_file(key, target)
     return target
@@ -111,7 +116,12 @@ def _artifact(folder: RunFolder, stage: str, output: str) -> Path:
     return path
 
 
-def _uri(folder: RunFolder, stage: str, output: str) -> str:
+def published_uri(folder: RunFolder, stage: str, output: str) -> str:
+    """Returns where the data is that a step has published.
+
+    Raises:
+        LesionGenError: The step left no reference.
+    """
     return read_reference(_artifact(folder, stage, output)).uri
 
 

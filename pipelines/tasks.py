@@ -1,5 +1,6 @@
 """Gives a task of a pipeline its image, resources, retries, caching and what it needs of Kubernetes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kfp import kubernetes
@@ -7,7 +8,7 @@ from kfp import kubernetes
 from pipelines.settings import CompileSettings
 from pipelines.stages import STEPS
 
-__all__ = ["configure"]
+__all__ = ["configure", "tasks_of"]
 
 _SECRET_KEYS = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
 _MODEL_KEY = {"api-key": "LESIONGEN_VLM_API_KEY"}
@@ -18,6 +19,21 @@ _SERVICE_KEYS = {
 }
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, no file of ours
 _RUN_LABEL = "metadata.labels['pipeline/runid']"
+
+
+def tasks_of(settings: CompileSettings, *, secret: Any, services: Any) -> Callable[..., Any]:
+    """Returns the function that makes the tasks of a pipeline, given a step's name and its component's arguments.
+
+    Args:
+        settings: How the pipeline is compiled.
+        secret: Name of the Kubernetes Secret with the S3 credentials; a pipeline parameter or a text.
+        services: Name of the ConfigMap with the addresses of S3 and MLflow; likewise.
+    """
+
+    def run(step: str, **arguments: Any) -> Any:
+        return configure(STEPS[step].component(**arguments), step, settings, secret=secret, services=services)
+
+    return run
 
 
 def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, services: Any) -> Any:

@@ -13,7 +13,8 @@ import pytest
 
 from lesiongen.errors import ServiceError
 from lesiongen.stack import Stack, private_folder
-from pipelines.runs import RunFolder, RunRequest
+from pipelines.release import ReleaseRequest
+from pipelines.runs import RunFolder
 
 
 def test_a_home_that_was_open_to_others_is_closed(tmp_path):
@@ -35,7 +36,7 @@ def test_a_folder_that_others_use_keeps_its_mode_and_is_refused_as_a_home(tmp_pa
     for name in content:
         (folder / name).touch()
     folder.chmod(mode)
-    for act in (Stack(folder).up, lambda: RunFolder.create(folder, RunRequest(source="a", format="image_folder"))):
+    for act in (Stack(folder).up, lambda: RunFolder.create(folder, ReleaseRequest(source="a", format="image_folder"))):
         with pytest.raises(ServiceError, match=f"open to other users(.|\n)*{folder}/lesiongen"):
             act()
     assert stat.S_IMODE(folder.stat().st_mode) == mode
@@ -49,7 +50,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_reason(tmp_path, monkey
 
     folder = tmp_path / "home"
     said = f"{folder} cannot be used: {os.strerror(number)}(.|\n)*--home"
-    acts = (Stack(folder).up, lambda: RunFolder.create(folder, RunRequest(source="a", format="image_folder")))
+    acts = (Stack(folder).up, lambda: RunFolder.create(folder, ReleaseRequest(source="a", format="image_folder")))
     with monkeypatch.context() as full:
         full.setattr(os, "mkdir", refuse)
         for act in acts:

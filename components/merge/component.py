@@ -1,6 +1,6 @@
 """The ``merge`` step."""
 
-from typing import Any
+from typing import Any, List  # noqa: UP035 - KFP reads the annotations, and knows lists of artifacts by this name only
 
 from kfp import dsl
 
@@ -12,20 +12,23 @@ def merge(
     root: str,
     name: str,
     config: dict[str, Any],
-    first: dsl.Input[dsl.Dataset],
-    second: dsl.Input[dsl.Dataset],
+    allow_real_images: bool,
+    collections: list[dict[str, str]],
+    datasets: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
     merged: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Combines two datasets; of an image that both show, the first one's is kept."""
-    from components.step import copy_report, publish, step, uri_of
+    """Combines datasets; of an image that several show, that of the collection which is named first is kept."""
+    from components.step import copy_report, publish, step, uris_in_order
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
     with step("merge"):
+        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import merging as stage
 
-        settings = parse_config(stage.MergeConfig, {"name": name, **config})
-        result = stage.merge(settings, [uri_of(first), uri_of(second)], unique_prefix(root, "datasets", name))
+        settings = parse_config(stage.MergeConfig, {"name": name, **config, **hidden})
+        uris = uris_in_order(datasets, [one["name"] for one in collections])
+        result = stage.merge(settings, uris, unique_prefix(root, "datasets", name))
         publish(result.dataset, merged)
         copy_report(result.dataset.uri, report, page=stage.PAGE_NAME)

@@ -1,4 +1,4 @@
-"""``lesiongen pipeline``: compile the release pipeline, or run it on this machine."""
+"""``lesiongen pipeline``: compile a pipeline, or run it on this machine."""
 
 import sys
 from collections.abc import Mapping
@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, print_json, set_values, summary, with_addresses, with_examples
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    given,
+    print_json,
+    set_values,
+    summary,
+    with_addresses,
+    with_examples,
+)
 from lesiongen.cli.variables import Command
 from lesiongen.redaction import shown
 
@@ -30,8 +39,10 @@ Preset = Annotated[
         "reference_full."
     ),
 ]
-CaptionParts = Annotated[int, typer.Option(help="Steps that share the captioning, side by side on a cluster.")]
-SampleParts = Annotated[int, typer.Option(help="Steps that share the drawing of images, likewise.")]
+CaptionParts = Annotated[
+    int | None, typer.Option(help="Steps that share the captioning, side by side on a cluster; 1 unless given.")
+]
+SampleParts = Annotated[int | None, typer.Option(help="Steps that share the drawing of images, likewise.")]
 RealImages = Annotated[
     bool,
     typer.Option(
@@ -39,13 +50,28 @@ RealImages = Annotated[
         help="Show real patients' images on pages and in MLflow; --no-real-images holds for every stage.",
     ),
 ]
+PipelineName = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Which pipeline.")]
 DEFAULT_IMAGE = "lesiongen:local"
 _RESUMING = {"resume", "home", "as_json", "config"}
+_FLAGS = {"collections": "--collection"}
+"""The flags that are not called as the field of the request that they fill."""
+
+
+class PipelineCommand(Command):
+    """A command whose help lists the pipelines."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options, then the pipelines."""
+        from pipelines import PIPELINES
+
+        super().format_options(ctx, formatter)
+        with formatter.section("Pipelines"):
+            formatter.write_dl(list(PIPELINES.items()))
 
 
 def compile_command(
     output: Annotated[str, typer.Option(help="The file to write, named .yaml.")],
-    name: Annotated[str, typer.Argument(help="Which pipeline; release goes through all stages.")] = "release",
+    name: PipelineName = "release",
     preset: Preset = "tiny",
     image: Image = DEFAULT_IMAGE,
     accelerator: Annotated[
@@ -55,8 +81,8 @@ def compile_command(
     cache_ingest: Annotated[
         bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")
     ] = False,
-    caption_parts: CaptionParts = 1,
-    sample_parts: SampleParts = 1,
+    caption_parts: CaptionParts = None,
+    sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
     config: ConfigFile = None,
 ) -> None:
@@ -64,6 +90,8 @@ def compile_command(
 
     Examples:
       lesiongen pipeline compile release --output release.yaml --image registry.example/lesiongen:1.0
+
+      lesiongen pipeline compile merge --output merge.yaml
     """
     from lesiongen.config import parse_config
     from pipelines.compiling import compile_pipeline
@@ -79,7 +107,7 @@ def compile_command(
         "sample_parts": sample_parts,
         "allow_real_images": allow_real_images,
     }
-    path = compile_pipeline(name, parse_config(CompileSettings, chosen), output)
+    path = compile_pipeline(name, parse_config(CompileSettings, given(chosen)), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
 
 
@@ -90,12 +118,29 @@ Format = Annotated[
     str | None,
     typer.Option(help="The collection, which says how its table is read; `lesiongen datasets` lists them."),
 ]
-Name = Annotated[str, typer.Option(help="Name of the data, the model and the release.")]
+Collections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection",
+        metavar="NAME=FORMAT:SOURCE",
+        help="For the pipeline merge: a collection's name, its format and where it is. Repeatable; of an image that "
+        "several show, the copy of the one given first is kept.",
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(help="Name of the data, the model and the release; lesions (merge: merged) unless given.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of every stage.")]
 Runner = Annotated[
     str, typer.Option(help="Where the steps run: subprocess, as processes here, or docker, in containers of --image.")
 ]
-Root = Annotated[str, typer.Option(help="Below this everything that the run makes is stored.")]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        help="Below this everything that the run makes is stored; s3://lesiongen/release (merge: s3://lesiongen/merge) "
+        "unless given."
+    ),
+]
 SourceRevision = Annotated[
     str | None, typer.Option(help="State of the source; by default the names, sizes and times of its files.")
 ]
@@ -116,17 +161,19 @@ Resume = Annotated[
 
 def run_command(
     context: typer.Context,
+    pipeline: PipelineName = "release",
     source: Source = None,
     format: Format = None,
+    collections: Collections = None,
     preset: Preset = "tiny",
-    name: Name = "lesions",
+    name: Name = None,
     seed: Seed = 0,
     runner: Runner = "subprocess",
     image: Image = DEFAULT_IMAGE,
-    caption_parts: CaptionParts = 1,
-    sample_parts: SampleParts = 1,
+    caption_parts: CaptionParts = None,
+    sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
-    root: Root = "s3://lesiongen/release",
+    root: Root = None,
     source_revision: SourceRevision = None,
     changes: Changes = None,
     home: Home = ".lesiongen",
@@ -134,13 +181,18 @@ def run_command(
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Run the release pipeline: ingest, validate, caption, finetune, sample, evaluate, register, promote.
+    """Run a pipeline on this machine; release, unless another is named, goes through all stages.
+
+    Its stages are ingest, validate, caption, finetune, sample, evaluate, register and promote.
 
     Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others. It ends
-    by telling where the report is, which model version was registered, and why it was or was not promoted.
+    by telling where the report is; release also says which model version was registered, and why it was or was not
+    promoted.
 
     Examples:
       lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions
+
+      lesiongen pipeline run merge --collection ham=ham10000:images/ham --collection own=image_folder:images/own
 
       lesiongen pipeline run --resume latest
     """
@@ -154,15 +206,39 @@ def run_command(
         typer.echo(shown(summary.text()))
 
 
-def _new_request(given: Mapping[str, Any]) -> "RunRequest":
+def _new_request(parameters: Mapping[str, Any]) -> "RunRequest":
     """Builds what to run from the parameters of the command, which have the names of the request's fields."""
     from lesiongen.config import parse_config
-    from pipelines.runs import RunRequest
+    from pipelines.definition import find_pipeline
 
-    fields = {name: value for name, value in given.items() if name in RunRequest.model_fields and name != "config"}
-    for name in ("source", "format"):
-        fields[name] = _required(given[name], f"--{name}")
-    return parse_config(RunRequest, fields | {"config": _of_stages(set_values(given["changes"]))})
+    kind = find_pipeline(parameters["pipeline"]).request
+    asked = {
+        name: value
+        for name, value in parameters.items()
+        if name not in {*_RESUMING, "changes"} and value not in (None, [])
+    }
+    for name in set(asked) - set(kind.model_fields):
+        raise _refused(name, f"is not an option of the pipeline {parameters['pipeline']}.", "Omit it.")
+    for name, field in kind.model_fields.items():
+        if field.is_required() and name not in asked:
+            raise _refused(name, "is missing.", "`lesiongen pipeline run --help` shows examples; or give --resume.")
+    if "collections" in asked:
+        asked["collections"] = [_collection(text) for text in asked["collections"]]
+    return parse_config(kind, asked | {"config": _of_stages(set_values(parameters["changes"]))})
+
+
+def _refused(field: str, problem: str, hint: str) -> Exception:
+    from lesiongen.errors import UsageError
+
+    return UsageError(f"{_FLAGS.get(field, '--' + field.replace('_', '-'))} {problem}", hint=hint)
+
+
+def _collection(text: str) -> dict[str, str]:
+    name, equals, place = text.partition("=")
+    format, colon, source = place.partition(":")
+    if not (equals and colon):
+        raise _refused("collections", f"{text} is not NAME=FORMAT:SOURCE.", "For example: ham=ham10000:images/ham")
+    return {"name": name, "format": format, "source": source}
 
 
 def _earlier_request(context: typer.Context, home: str, run: str) -> "RunRequest":
@@ -185,14 +261,6 @@ def _refuse_changes(context: typer.Context) -> None:
             )
 
 
-def _required(value: str | None, flag: str) -> str:
-    from lesiongen.errors import UsageError
-
-    if value is None:
-        raise UsageError(f"{flag} is missing.", hint="Give --source and --format, or --resume.")
-    return value
-
-
 def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the values of --set, which are nested already; refuses a field that names no stage."""
     from lesiongen.errors import UsageError
@@ -203,9 +271,7 @@ def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return values
 
 
-app.command("compile", cls=Command, help=with_examples(compile_command), short_help=summary(compile_command))(
-    with_addresses(compile_command)
-)
-app.command("run", cls=Command, help=with_examples(run_command), short_help=summary(run_command))(
-    with_addresses(run_command)
-)
+for _name, _command in (("compile", compile_command), ("run", run_command)):
+    app.command(_name, cls=PipelineCommand, help=with_examples(_command), short_help=summary(_command))(
+        with_addresses(_command)
+    )

@@ -18,10 +18,7 @@ ARTIFACTS = {
     "caption": ({"dataset": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
     "join_captions": ({"parts": "system.Dataset"}, {"captioned": "system.Dataset", "report": "system.HTML"}),
     "join_samples": ({"parts": "system.Dataset"}, {"synthetic": "system.Dataset"}),
-    "merge": (
-        {"first": "system.Dataset", "second": "system.Dataset"},
-        {"merged": "system.Dataset", "report": "system.HTML"},
-    ),
+    "merge": ({"datasets": "system.Dataset"}, {"merged": "system.Dataset", "report": "system.HTML"}),
     "finetune": ({"dataset": "system.Dataset"}, {"model": "system.Model"}),
     "sample": ({"dataset": "system.Dataset", "model": "system.Model"}, {"synthetic": "system.Dataset"}),
     "evaluate": (

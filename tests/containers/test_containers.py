@@ -12,7 +12,8 @@ from lesiongen.stack import Stack
 from lesiongen.storage import open_storage
 from lesiongen.tracking import mlflow_client
 from pipelines.local import run_pipeline
-from pipelines.runs import RunFolder, RunRequest
+from pipelines.release import ReleaseRequest
+from pipelines.runs import RunFolder
 from pipelines.summary import RunSummary
 
 pytestmark = pytest.mark.containers
@@ -59,7 +60,7 @@ def environment(engine: Any, stack: Stack) -> Any:
 def summary(environment: None, image: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
     source = tmp_path_factory.mktemp("source") / "phantoms"
     write_phantoms(PhantomConfig(n=120, size=64, seed=0), source)
-    request = RunRequest(
+    request = ReleaseRequest(
         source=str(source), format="image_folder", preset="miniature", runner="docker", image=image,
         name="contained", root="s3://lesiongen/containers",
     )  # fmt: skip

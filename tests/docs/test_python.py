@@ -35,7 +35,7 @@ def test_images_become_a_captioned_dataset(folder, capsys):
 
 
 def test_the_stages_that_take_minutes_are_called_as_they_are_defined(folder, monkeypatch):
-    """Their own tests run them; here each takes the arguments of the page, and returns a result with the fields used."""
+    """Their own tests run them; here each takes the arguments of the page and returns its kind of result."""
     stages = {name: create_autospec(getattr(lesiongen, name)) for name in ("finetune", "sample", "evaluate")}
     results = (lesiongen.FinetuneResult, lesiongen.SampleResult, lesiongen.EvaluationResult)
     for (name, stage), result in zip(stages.items(), results, strict=True):

@@ -15,13 +15,13 @@ from lesiongen.errors import LesionGenError
 from lesiongen.stack import Stack
 from lesiongen.storage import open_storage
 from pipelines.local import run_pipeline
-from pipelines.runs import RunRequest
+from pipelines.release import ReleaseRequest
 
 pytestmark = pytest.mark.e2e
 
 
 def _run(phantoms: Path, home: Path, root: str, **values: Any) -> None:
-    request = RunRequest(source=str(phantoms), format="image_folder", preset="miniature", root=root, **values)
+    request = ReleaseRequest(source=str(phantoms), format="image_folder", preset="miniature", root=root, **values)
     run_pipeline(request, home=home, screen=io.StringIO())
 
 

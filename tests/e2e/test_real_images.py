@@ -9,7 +9,7 @@ import pytest
 from lesiongen.dataset import Dataset
 from lesiongen.storage import open_storage
 from pipelines.local import run_pipeline
-from pipelines.runs import RunRequest
+from pipelines.release import ReleaseRequest
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,7 @@ def test_a_slice_of_ham10000_becomes_a_decided_release(
         pytest.skip(f"there is no {source}")
     # A field of a stage does not undo what holds for the run.
     config = {"ingest": {"limit": 150}, "evaluate": {"allow_real_images": True}}
-    request = RunRequest(
+    request = ReleaseRequest(
         source=str(source),
         format="ham10000",
         name="ham",

@@ -10,10 +10,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from lesiongen.errors import UsageError
 from pipelines.compiling import compile_pipeline
+from pipelines.definition import find_pipeline
 from pipelines.settings import CompileSettings
-from pipelines.stages import STAGES, Resources
+from pipelines.stages import Resources
 
-STEPS = (*STAGES, "require-passed", "finish")
+STEPS = (*find_pipeline("release").stages, "require-passed", "finish")
 GPU = "nvidia.com/gpu"
 
 

@@ -20,7 +20,8 @@ from lesiongen.registry import check_name
 from pipelines.checks import check_arguments
 from pipelines.local import _check_servers, run_pipeline
 from pipelines.presets import PRESETS, preset
-from pipelines.runs import RunFolder, RunRequest
+from pipelines.release import ReleaseRequest
+from pipelines.runs import RunFolder
 from pipelines.source import source_revision
 from pipelines.summary import summarise
 
@@ -35,20 +36,20 @@ def source(tmp_path: Path) -> Path:
 
 def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
     changed = {"finetune": {"steps": 7}, "policy": {"min_seeds": 3}}
-    request = RunRequest(source=str(source), format="image_folder", preset="miniature", seed=5, config=changed)
+    request = ReleaseRequest(source=str(source), format="image_folder", preset="miniature", seed=5, config=changed)
     arguments = request.arguments()
-    assert arguments["finetune_config"] == {**preset("miniature").finetune, "steps": 7}
+    assert arguments["finetune_config"] == {**preset("miniature")["finetune"], "steps": 7}
     assert arguments["policy"]["min_seeds"] == 3
-    assert arguments["sample_config"] == preset("miniature").sample
+    assert arguments["sample_config"] == preset("miniature")["sample"]
     assert (arguments["source"], arguments["seed"]) == (str(source.resolve()), 5)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
-    carried = parse_config(FinetuneConfig, preset(name).finetune)
+    carried = parse_config(FinetuneConfig, preset(name)["finetune"])
     assert carried.preset == name
     assert carried.steps == diffusion_presets.preset(name).steps
-    assert carried.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True) == preset(name).finetune
+    assert carried.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True) == preset(name)["finetune"]
 
 
 def test_the_revision_of_a_folder_follows_its_files(source: Path) -> None:
@@ -69,8 +70,8 @@ def test_the_revision_of_an_archive_follows_the_file(tmp_path: Path) -> None:
 
 
 def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
-    assert RunRequest(source="s3://b/x", format="isic", preset="miniature").arguments()["source_revision"] == ""
-    named = RunRequest(source="s3://b/x", format="isic", preset="miniature", source_revision="7")
+    assert ReleaseRequest(source="s3://b/x", format="isic", preset="miniature").arguments()["source_revision"] == ""
+    named = ReleaseRequest(source="s3://b/x", format="isic", preset="miniature", source_revision="7")
     assert named.arguments()["source_revision"] == "7"
 
 
@@ -102,7 +103,7 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
 def test_what_cannot_be_run_is_refused(source: Path, values: dict[str, object], words: str) -> None:
     asked = {"source": str(source), "format": "isic", "preset": "miniature", **values}
     with pytest.raises(UsageError, match=words):
-        check_arguments(parse_config(RunRequest, asked).arguments())
+        check_arguments(parse_config(ReleaseRequest, asked).arguments())
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a b", "x/y", "é", "-a", "a" * 101, "x.promotion-lock"])
@@ -110,7 +111,7 @@ def test_a_name_that_register_would_refuse_is_refused_before_anything_starts(sou
     """One rule for the run, the dataset, the generator and the registry."""
     asked = {"source": str(source), "format": "isic", "preset": "miniature", "name": name}
     with pytest.raises(UsageError, match="name"):
-        check_arguments(parse_config(RunRequest, asked).arguments())
+        check_arguments(parse_config(ReleaseRequest, asked).arguments())
     with pytest.raises(UsageError, match="name"):
         check_name(name)
     if "lock" not in name:
@@ -121,7 +122,9 @@ def test_a_name_that_register_would_refuse_is_refused_before_anything_starts(sou
 
 def test_the_longest_name_is_taken_by_all_and_may_grow_by_what_a_stage_appends(source: Path) -> None:
     name = "a" * 100
-    request = parse_config(RunRequest, {"source": str(source), "format": "isic", "preset": "miniature", "name": name})
+    request = parse_config(
+        ReleaseRequest, {"source": str(source), "format": "isic", "preset": "miniature", "name": name}
+    )
     check_arguments(request.arguments())
     for kind in (CaptionConfig, SampleConfig):
         assert parse_config(kind, {"name": f"{name}-captioned"}).name == f"{name}-captioned"
@@ -131,7 +134,7 @@ def test_the_longest_name_is_taken_by_all_and_may_grow_by_what_a_stage_appends(s
 
 
 def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source: Path) -> None:
-    request = RunRequest(source=str(source), format="isic", config={"finetune": {"steps": 7}})
+    request = ReleaseRequest(source=str(source), format="isic", config={"finetune": {"steps": 7}})
     created = RunFolder.create(tmp_path, request)
     assert RunFolder.find(tmp_path, created.id) == RunFolder.find(tmp_path, "latest") == created
     assert created.request() == request
@@ -140,7 +143,7 @@ def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source
 
 
 def test_the_newest_output_of_a_step_counts(tmp_path: Path, source: Path) -> None:
-    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    folder = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic"))
     assert folder.artifact("ingest", "dataset") is None
     for stamp in ("lesiongen-release-2026-01-01", "lesiongen-release-2026-01-02"):
         path = folder.artifacts / stamp / "ingest" / "dataset"
@@ -155,7 +158,9 @@ def test_a_run_knows_its_source_and_root_from_any_working_directory(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    created = RunFolder.create(tmp_path, RunRequest(source="images", format="isic", preset="miniature", root="stored"))
+    created = RunFolder.create(
+        tmp_path, ReleaseRequest(source="images", format="isic", preset="miniature", root="stored")
+    )
     monkeypatch.chdir("/")
     arguments = created.request().arguments()
     assert (arguments["source"], arguments["root"]) == (str(source), str(tmp_path / "stored"))
@@ -163,7 +168,7 @@ def test_a_run_knows_its_source_and_root_from_any_working_directory(
 
 def test_captions_are_measured_with_the_tokenizer_of_the_base(source: Path) -> None:
     def tokenizer(**config: dict[str, object]) -> str:
-        request = RunRequest(source=str(source), format="isic", preset="tiny", config=config)
+        request = ReleaseRequest(source=str(source), format="isic", preset="tiny", config=config)
         return str(request.arguments()["caption_config"]["tokenizer"])
 
     assert tokenizer() == "tiny"
@@ -173,7 +178,7 @@ def test_captions_are_measured_with_the_tokenizer_of_the_base(source: Path) -> N
 
 def test_a_home_of_runs_is_for_its_owner(tmp_path: Path, source: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o755)
-    RunFolder.create(tmp_path / "home", RunRequest(source=str(source), format="isic"))
+    RunFolder.create(tmp_path / "home", ReleaseRequest(source=str(source), format="isic"))
     assert (tmp_path / "home").stat().st_mode & 0o077 == 0
 
 
@@ -192,7 +197,7 @@ def test_settings_that_are_refused_leave_no_folder(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "bogus")
-    request = RunRequest(source=str(source), format="image_folder", preset="miniature")
+    request = ReleaseRequest(source=str(source), format="image_folder", preset="miniature")
     with pytest.raises(StorageError, match="the S3 settings cannot be used"):
         run_pipeline(request, home=tmp_path / "home")
     with pytest.raises(UsageError, match="not a path of this machine"):
@@ -202,7 +207,7 @@ def test_settings_that_are_refused_leave_no_folder(
 
 def test_folders_of_a_container_are_not_looked_for_on_this_machine(source: Path) -> None:
     config = {"finetune": {"base": "/models/base"}, "sample": {"base": "/models/base"}}
-    request = RunRequest(source=str(source), format="isic", preset="miniature", config=config, runner="docker")
+    request = ReleaseRequest(source=str(source), format="isic", preset="miniature", config=config, runner="docker")
     check_arguments(request.arguments(), in_containers=True)
     with pytest.raises(UsageError, match="/models/base is neither a folder"):
         check_arguments(request.arguments())
@@ -211,7 +216,7 @@ def test_folders_of_a_container_are_not_looked_for_on_this_machine(source: Path)
 @pytest.fixture
 def finished(tmp_path: Path, source: Path) -> RunFolder:
     """The folder of a run whose steps left what a summary needs."""
-    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    folder = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic"))
     evaluation = tmp_path / "evaluations" / "x"
     (evaluation / "pictures").mkdir(parents=True)
     (evaluation / "report.html").write_text("<p>report</p>")
@@ -255,7 +260,7 @@ def test_a_contact_sheet_that_is_missing_is_no_silent_gap(finished: RunFolder, t
 
 
 def test_two_processes_cannot_work_on_one_run(tmp_path: Path, source: Path) -> None:
-    request = RunRequest(source=str(source), format="isic")
+    request = ReleaseRequest(source=str(source), format="isic")
     folder = RunFolder.create(tmp_path, request)
     with folder.claimed(), ThreadPoolExecutor(1) as pool:
         second = pool.submit(run_pipeline, request, home=tmp_path, resume=folder.id)
@@ -265,7 +270,7 @@ def test_two_processes_cannot_work_on_one_run(tmp_path: Path, source: Path) -> N
 
 
 def test_a_killed_runner_leaves_no_workspace_behind(tmp_path: Path, source: Path) -> None:
-    folder = RunFolder.create(tmp_path, RunRequest(source=str(source), format="isic"))
+    folder = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic"))
     folder.workspace().mkdir()
     folder.remove_workspaces()
     assert sorted(path.name for path in folder.path.iterdir()) == ["artifacts", "request.json"]

@@ -1,0 +1,146 @@
+"""The merge pipeline: several collections become one dataset."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kfp import dsl
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lesiongen.dataset import Dataset
+from lesiongen.merging import PAGE_NAME
+from lesiongen.names import Name
+from pipelines import PIPELINES
+from pipelines.definition import Pipeline
+from pipelines.presets import Preset
+from pipelines.runs import RunFolder, RunRequest, absolute
+from pipelines.settings import CompileSettings
+from pipelines.source import check_source, revision_of
+from pipelines.summary import copied, published_uri
+from pipelines.tasks import tasks_of
+
+__all__ = ["PIPELINE", "Collection", "MergeRequest", "MergeSummary"]
+
+
+def _merge(settings: CompileSettings, preset: Preset) -> Any:
+    """Builds the pipeline: ingest and validate for each collection, merge, validate.
+
+    Args:
+        settings: What the compile decides.
+        preset: Default arguments of the stages' configurations.
+    """
+
+    @dsl.pipeline(name="lesiongen-merge", description=PIPELINES["merge"])  # type: ignore[untyped-decorator]
+    def merge(
+        collections: list[dict[str, str]],
+        name: str = "merged",
+        root: str = "s3://lesiongen/merge",
+        seed: int = 0,
+        ingest_config: dict[str, Any] = preset["ingest"],  # noqa: B006 - KFP reads the default at compile time
+        validate_config: dict[str, Any] = preset["validate"],  # noqa: B006
+        merge_config: dict[str, Any] = preset["merge"],  # noqa: B006
+        storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
+        services: str = "lesiongen-services",
+    ) -> None:
+        run = tasks_of(settings, secret=storage_secret, services=services)
+        # Not an argument of the pipeline: no run may undo it.
+        shown = {"allow_real_images": settings.allow_real_images}
+
+        def checked(dataset: Any, name: Any) -> None:
+            validated = run("validate", dataset=dataset, config=validate_config, root=root, name=name, **shown)
+            run("require_passed", verdict=validated.outputs["verdict"])
+
+        with dsl.ExitHandler(run("finish", name=name)):
+            with dsl.ParallelFor(collections) as one:
+                ingested = run(
+                    "ingest", source=one.source, source_revision=one.source_revision, format=one.format,
+                    root=root, name=one.name, seed=seed, config=ingest_config,
+                ).output  # fmt: skip
+                checked(ingested, one.name)
+            merged = run(
+                "merge", collections=collections, datasets=dsl.Collected(ingested), config=merge_config,
+                root=root, name=name, **shown,
+            ).outputs["merged"]  # fmt: skip
+            checked(merged, name)
+
+    return merge
+
+
+class Collection(BaseModel):
+    """One of the collections that are merged; the order of several says whose copy of an image is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    format: str
+    source: str
+    source_revision: str | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _from_anywhere(cls, place: str) -> str:
+        return absolute(place)
+
+
+class MergeRequest(RunRequest):
+    """What a run of the merge pipeline is asked for with."""
+
+    pipeline: Literal["merge"] = "merge"
+    collections: tuple[Collection, ...] = Field(min_length=2)
+    name: Name = "merged"
+    root: str = "s3://lesiongen/merge"
+
+    @field_validator("collections")
+    @classmethod
+    def _each_once(cls, collections: tuple[Collection, ...]) -> tuple[Collection, ...]:
+        names = [one.name for one in collections]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two collections have the name {twice}")
+        return collections
+
+    def inputs(self) -> dict[str, Any]:
+        """Returns the collections as the pipeline's argument."""
+        for one in self.collections:
+            check_source(one.source)
+        revised = [{"source_revision": revision_of(one.source)} for one in self.collections]
+        given = [one.model_dump(exclude_none=True) for one in self.collections]
+        return {"collections": [{**first, **second} for first, second in zip(revised, given, strict=True)]}
+
+    def sources(self) -> list[str]:
+        """Returns the sources of the collections."""
+        return [one.source for one in self.collections]
+
+
+@dataclass(frozen=True)
+class MergeSummary:
+    """Where the merged dataset of a run is, and what it holds."""
+
+    run: str
+    folder: str
+    report: str
+    """The report of the merge, copied to this machine."""
+    dataset_uri: str
+    images: int
+    splits: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain values, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Returns the summary for a reader."""
+        splits = ", ".join(f"{split} {count:,}" for split, count in self.splits.items())
+        facts = {"Report": self.report, "Dataset": self.dataset_uri, "Images": f"{self.images:,} ({splits})"}
+        lines = [f"{label:<18}{value}" for label, value in facts.items()]
+        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+
+
+def _summarise(folder: RunFolder, home: str | Path) -> MergeSummary:
+    merged = Dataset.open(published_uri(folder, "merge", "merged"))
+    page = copied(merged.uri, PAGE_NAME, folder.path)
+    counts = {split: rows for split, rows in merged.manifest.splits.items() if rows}
+    return MergeSummary(folder.id, str(folder.path), str(page), merged.uri, merged.manifest.rows, counts)
+
+
+PIPELINE = Pipeline("merge", ("ingest", "validate", "merge"), _merge, MergeRequest, _summarise)
+"""From several collections to one dataset."""
