@@ -17,7 +17,7 @@ DOCKER ?= docker
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test lint image test-containers test-faults clean
+.PHONY: help demo test test-fast lint image test-containers test-faults clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -39,6 +39,9 @@ demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on gener
 test: lint ## lint, types, layers and all tests but those in containers and of faults
 	$(BIN)/pytest -m 'not containers and not faults'
 
+test-fast: $(INSTALLED) ## the tests that start no server and take no longer than seconds (under two minutes on 2 cores)
+	$(BIN)/pytest -m 'not server and not slow and not containers and not faults'
+
 lint: $(INSTALLED) ## lint, formatting, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,4 +59,4 @@ test-faults: $(INSTALLED) ## trainings and servers are killed, requests broken, 
 	$(BIN)/pytest -m faults
 
 clean: ## remove what the targets made, but not the data of the embedded servers
-	rm -rf .venv build dist wheelhouse .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from harness import machine, spread, table, versions
-from reduced_model import build_model
+from reduced_model import WIDTHS, build_model
 from training import run, write_images
 
 from lesiongen.diffusion.presets import preset
@@ -40,7 +40,7 @@ def rows_of(method: str, job: dict[str, object], given: argparse.Namespace) -> l
     step = statistics.median(each["step"] for each in plain)
     every = preset(PRESETS[method]).checkpoint_every
     return [
-        method, f"{more[0]['size'] / 2**20:.0f}", f"{step:.2f}", spread([each["checkpoint"] / 2 for each in more]),
+        method, f"{more[0]['size'] / 2**20:.0f}", f"{step:.2f}", spread([each["waiting"] for each in more]),
         spread(cost), spread(processor), f"{statistics.median(cost) / step:.1f}",
         f"{every}: {statistics.median(cost) / (every * step):.2%}",
     ]  # fmt: skip
@@ -57,22 +57,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--warm", type=int, default=3, help="first steps that are not counted")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--widths", choices=list(WIDTHS), default="half", help="of the Stable Diffusion 1.x")
+    parser.add_argument("--methods", choices=list(PRESETS), nargs="+", default=list(PRESETS))
     given = parser.parse_args()
     print(f"{machine()}; {versions('torch', 'diffusers', 'safetensors', 'boto3')}; {given.size} px, "
           f"batch {given.batch}, LoRA of rank {given.rank}\n")  # fmt: skip
     with tempfile.TemporaryDirectory() as name, running_stack(Path(name) / "stack"):
         os.environ["MLFLOW_TRACKING_URI"] = ""
-        model = build_model(Path(name) / "model", real=False)
+        model = build_model(Path(name) / "model", given.widths)
         dataset, _ = write_images(Path(name), 4, given.size)
-        job = {"model": str(model), "dataset": dataset, "warm": 3, "precision": "fp32", "steps": given.steps,
+        job = {"model": str(model), "dataset": dataset, "warm": given.warm, "precision": "fp32", "steps": given.steps,
                "size": given.size, "batch": given.batch, "rank": given.rank}  # fmt: skip
         print(table(
             ["method", "MiB", "seconds a step", "training waits, s", "cost, s", "cost, processor seconds",
              "cost in steps", "share, with one in"],
-            [rows_of(method, job, given) for method in PRESETS],
+            [rows_of(method, job, given) for method in given.methods],
         ))  # fmt: skip
 
 

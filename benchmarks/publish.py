@@ -25,7 +25,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.stack import Stack
 from lesiongen.storage import unique_prefix
-from lesiongen.storage.s3 import S3Storage
+from lesiongen.storage.s3_client import s3_client
 
 SIDE = 128
 THREADS = 32
@@ -72,20 +72,18 @@ def copy_by_aws(folder: Path, aws: str) -> None:
 
 def metadata_bytes(uri: str) -> tuple[int, int]:
     """Returns the bytes that a query of all metadata asks of the server, and those of the dataset."""
-    asked = 0
-    plain = S3Storage.read_range
+    asked = []
+    events, name = s3_client().meta.events, "after-call.s3.GetObject"
 
-    def counting(storage: S3Storage, key: str, start: int, end: int, etag: str) -> bytes:
-        """Reads a range, and counts its bytes."""
-        nonlocal asked
-        asked += end - start
-        return plain(storage, key, start, end, etag)
+    def count(parsed: dict[str, int], **_: object) -> None:
+        """Counts the bytes of an answer."""
+        asked.append(parsed["ContentLength"])
 
-    S3Storage.read_range = counting
+    events.register(name, count)
     dataset = Dataset.open(uri)
     dataset.metadata()
-    S3Storage.read_range = plain
-    return asked, sum(shard.bytes for shard in dataset.manifest.shards)
+    events.unregister(name, count)
+    return sum(asked), sum(shard.bytes for shard in dataset.manifest.shards)
 
 
 def measure(folder: Path, aws: str | None, rounds: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from harness import machine, paired, spread, table, versions
-from reduced_model import build_model
+from reduced_model import WIDTHS, build_model
 
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
@@ -101,9 +101,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument(
+        "--stages", type=int, default=2, help="times that each number of images is drawn for its memory"
+    )
     parser.add_argument("--count", type=int, default=16, help="N: memory is measured for it and four times as many")
     widths = parser.add_mutually_exclusive_group()
-    widths.add_argument("--real", action="store_true", help="the published widths of Stable Diffusion 1.x, not half")
+    widths.add_argument("--widths", choices=list(WIDTHS), default="half", help="of the Stable Diffusion 1.x that draws")
     widths.add_argument("--tiny", action="store_true", help="the tiny base model; 64 px is its size")
     parser.add_argument("--stage", nargs=2, metavar=("MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -120,9 +123,9 @@ def main() -> None:
         if given.tiny:
             build_base_model(TinyBaseConfig(), None, model)
         else:
-            build_model(model, real=given.real)
+            build_model(model, given.widths)
         print(speed(model, given))
-        few, many = ([peak(model, Path(name) / f"{count}-{turn}", given, count) for turn in range(2)]
+        few, many = ([peak(model, Path(name) / f"{count}-{turn}", given, count) for turn in range(given.stages)]
                      for count in (given.count, 4 * given.count))  # fmt: skip
     ratio = statistics.median(many) / statistics.median(few)
     print(f"\nPeak memory: {spread(few, '.0f')} MiB for {given.count} images, {spread(many, '.0f')} MiB for "

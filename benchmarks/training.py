@@ -5,7 +5,7 @@
 Every run is a process of its own; the cases take turns. A step's time is that between two optimizer steps, taken by
 the same hook in all of them. Without --peer a plain loop that does what the script does stands in its place. There is
 no torchvision: the script gets a stand-in for the transforms that it calls. On a GPU, where this was never run:
---real --size 512 --precision bf16.
+--widths real --size 512 --precision bf16.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 
 from harness import machine, spread, table, versions
 from PIL import Image
-from reduced_model import build_model
+from reduced_model import WIDTHS, build_model
 
 from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.phantoms import PhantomConfig, write_phantoms
@@ -66,7 +66,8 @@ def run(case: str, job: dict[str, Any]) -> dict[str, float]:
 def report(results: dict[str, list[dict[str, float]]], batch: int, images: int, theirs: str) -> str:
     """Lays out the table and the sentences below it; ratios are medians of the pairs' ratios."""
     rows = []
-    for case, runs in results.items():
+    for case in ("lesiongen", theirs, "floor"):
+        runs = results[case]
         rows.append([
             case,
             spread([batch / run["step"] for run in runs]),
@@ -81,8 +82,7 @@ def report(results: dict[str, list[dict[str, float]]], batch: int, images: int, 
         pairs = zip(results[first], results[second], strict=True)
         return spread([one[field] / two[field] for one, two in pairs])
 
-    ours = results["lesiongen"]
-    encoding = statistics.median(run["encoding"] for run in ours)
+    encoding = statistics.median(run["encoding"] for run in results["encoding"])
     step, slower = (statistics.median(run["step"] for run in results[name]) for name in ("lesiongen", theirs))
     paid = f"after {encoding / (slower - step):.0f} steps" if slower > step else "never"
     lines = [
@@ -119,18 +119,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32")
-    parser.add_argument("--real", action="store_true", help="the published widths of Stable Diffusion 1.x")
+    parser.add_argument("--widths", choices=list(WIDTHS), default="half", help="of the Stable Diffusion 1.x")
     given = parser.parse_args()
     theirs = "peer" if given.peer else "plain"
     names = ("torch", "diffusers", "transformers", "peft", "accelerate")
     print(f"{machine()}; {versions(*names)}; LoRA of rank {given.rank}, {given.size} px, batch {given.batch}, "
           f"{given.precision}\n")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
-        model = build_model(Path(name) / "model", real=given.real)
+        model = build_model(Path(name) / "model", given.widths)
         dataset, folder = write_images(Path(name), given.images, given.size)
         settings = {key: getattr(given, key) for key in ("steps", "warm", "size", "batch", "rank", "precision")}
         places = {"model": str(model), "dataset": dataset, "folder": folder, "peer": str(given.peer)}
-        results: dict[str, list[dict[str, float]]] = {"lesiongen": [], theirs: [], "floor": []}
+        results: dict[str, list[dict[str, float]]] = {"lesiongen": [], theirs: [], "floor": [], "encoding": []}
         for turn in range(given.pairs):
             for case in list(results)[:: -1 if turn % 2 else 1]:
                 results[case].append(run(case, settings | places))

@@ -1,6 +1,7 @@
 """One training run of `training.py`, in a process of its own: prints its times and its peak memory as JSON.
 
-The times of steps come from torch's own hook after every optimizer step, the same for every case.
+The times of steps come from torch's own hook after every optimizer step, the same for every case. Between that and the
+next forward pass lies, in this project's training, the wait for a checkpoint.
 """
 
 import enum
@@ -17,26 +18,44 @@ import numpy as np
 import psutil
 import torch
 from PIL import Image, ImageOps
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
 
 
 def lesiongen(job: dict[str, Any], notes: dict[str, float]) -> None:
-    """Trains with this project; notes what encoding and a checkpoint take."""
-    from lesiongen.diffusion import FinetuneConfig, encoding_job, finetune
-    from lesiongen.diffusion.training.trainer import Trainer
+    """Trains with this project; notes what the steps take after the first ones, and the wait for a checkpoint."""
+    from lesiongen.diffusion import FinetuneConfig, finetune
 
-    encoding_job.cached = _timed(encoding_job.cached, "encoding", notes)
-    Trainer.save = _timed(Trainer.save, "checkpoint", notes)  # type: ignore[method-assign]
-    Trainer.train = _with_its_end(Trainer.train, job, notes)  # type: ignore[method-assign]
-    method = job.get("method", "lora")
+    method, every = job.get("method", "lora"), job.get("every", job["steps"])
     config = FinetuneConfig(
         base=job["model"], rank=job["rank"], steps=job["steps"], batch_size=job["batch"], accumulation=1,
         image_size=job["size"], learning_rate=1e-4, precision=job["precision"], gradient_checkpointing=False,
-        validation_images=0, method=method, ema=method == "full", checkpoint_every=job.get("every", job["steps"]),
+        validation_images=0, method=method, ema=method == "full", checkpoint_every=every,
     )  # fmt: skip
+    register_module_forward_pre_hook(_note_going_on)
     finetune(config, job["dataset"], f"{job['output']}/model", checkpoints=job.get("checkpoints"))
+    began, ended = STAMPS[job["warm"] - 1], _now()
+    notes["whole"], notes["whole_processor"] = ended[0] - began[0], ended[1] - began[1]
+    between = [after - stamp[0] for after, stamp in zip(GOING_ON, STAMPS, strict=False)]
+    if every < job["steps"]:
+        notes["waiting"] = max(0.0, between[every - 1] - float(np.median(between)))
+
+
+def encoding(job: dict[str, Any], notes: dict[str, float]) -> None:
+    """Encodes the images and captions as a training of this project does before its first step."""
+    from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encoded
+
+    started = time.perf_counter()
+    encoded(
+        EncodingJob(
+            dataset=job["dataset"], base=job["model"], prediction=None, image_size=job["size"], flip=True,
+            rotations=False, held_out=(), folder=f"{job['output']}/latents", shared=None,
+        ),
+        device_here(),
+    )  # fmt: skip
+    notes["encoding"] = time.perf_counter() - started
 
 
 def peer(job: dict[str, Any], notes: dict[str, float]) -> None:
@@ -109,8 +128,11 @@ def floor(job: dict[str, Any], notes: dict[str, float]) -> None:
         STAMPS.append(_now())
 
 
-CASES = {"lesiongen": lesiongen, "peer": peer, "plain": plain, "floor": floor}
+CASES = {"lesiongen": lesiongen, "encoding": encoding, "peer": peer, "plain": plain, "floor": floor}
 STAMPS: list[tuple[float, float]] = []
+"""Wall clock and processor time after each optimizer step."""
+GOING_ON: list[float] = []
+"""Wall clock at the first forward pass after each optimizer step."""
 
 
 def _now() -> tuple[float, float]:
@@ -144,28 +166,10 @@ def _pixels(path: Path, random: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(image.copy()).permute(2, 0, 1) / 127.5 - 1
 
 
-def _timed(function: Any, name: str, notes: dict[str, float]) -> Any:
-    def timed(*arguments: Any, **named: Any) -> Any:
-        """Calls the function, and adds the seconds that it takes to the notes."""
-        started = time.perf_counter()
-        result = function(*arguments, **named)
-        notes[name] = notes.get(name, 0.0) + time.perf_counter() - started
-        return result
-
-    return timed
-
-
-def _with_its_end(train: Any, job: dict[str, Any], notes: dict[str, float]) -> Any:
-    """Notes what the steps take after the first ones, the last checkpoint included."""
-
-    def timed(*arguments: Any) -> Any:
-        """Trains, and notes the time from the last warm-up step to the end."""
-        result = train(*arguments)
-        began, ended = STAMPS[job["warm"] - 1], _now()
-        notes["whole"], notes["whole_processor"] = ended[0] - began[0], ended[1] - began[1]
-        return result
-
-    return timed
+def _note_going_on(*_: object) -> None:
+    """Notes when the first forward pass begins after each optimizer step."""
+    if len(GOING_ON) < len(STAMPS):
+        GOING_ON.append(time.time())
 
 
 def _transforms() -> types.ModuleType:
@@ -197,21 +201,27 @@ def _transforms() -> types.ModuleType:
     return module
 
 
-def main() -> None:
-    """Runs the case that the command line names with the job in its second argument."""
-    case, job = sys.argv[1], json.loads(sys.argv[2])
-    register_optimizer_step_post_hook(lambda *_: STAMPS.append(_now()))
-    notes: dict[str, float] = {}
-    CASES[case](job, notes)
-    differences = np.diff(np.array(STAMPS), axis=0)[job["warm"] - 1 :]
+def _steps(warm: int) -> dict[str, float]:
+    """Returns what a step takes, what came before the first one, and the peak of memory in MiB."""
+    differences = np.diff(np.array(STAMPS), axis=0)[warm - 1 :]
     on_gpu = torch.cuda.is_available()
-    notes |= {
+    return {
         "step": float(np.median(differences[:, 0])),
         "processor": float(np.median(differences[:, 1])),
         "start": STAMPS[0][0] - psutil.Process().create_time(),
         "peak": torch.cuda.max_memory_allocated() / 2**20 if on_gpu
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
     }  # fmt: skip
+
+
+def main() -> None:
+    """Runs the case that the command line names with the job in its second argument."""
+    case, job = sys.argv[1], json.loads(sys.argv[2])
+    register_optimizer_step_post_hook(lambda *_: STAMPS.append(_now()))
+    notes: dict[str, float] = {}
+    CASES[case](job, notes)
+    if STAMPS:
+        notes |= _steps(job["warm"])
     Path(job["output"], "result.json").write_text(json.dumps(notes), encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from lesiongen.storage import unique_prefix
 from tests.fault_proxy import FaultProxy, fault_proxy
 
 ROOT = Path(__file__).parent.parent
+SERVER_FIXTURES = {"stack", "own_stack", "run_command"}
 FOREIGN = ("AWS_", "MLFLOW_", "LESIONGEN_", "KFP_")
 
 
@@ -21,6 +22,13 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     name = collection_path.name
     helper = collection_path.suffix == ".py" and not name.startswith(("test_", "conftest", "__init__"))
     return True if helper else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests whose fixtures start the embedded servers."""
+    for item in items:
+        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
 
 
 @pytest.fixture(autouse=True)

@@ -200,6 +200,7 @@ def test_down_leaves_no_process_no_socket_and_no_port_and_other_programs_alone(s
         other.wait()
 
 
+@pytest.mark.server
 def test_a_starter_killed_half_way_leaves_nothing_that_the_next_command_does_not_find(home):
     Stack(home).down()
     code = f"from lesiongen.stack import Stack; Stack({str(home)!r}).up()"
@@ -212,6 +213,7 @@ def test_a_starter_killed_half_way_leaves_nothing_that_the_next_command_does_not
     assert stack_processes.find(home) == []
 
 
+@pytest.mark.server
 def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log_and_the_other_is_stopped(tmp_path):
     stack = Stack(tmp_path)
     stack.home.create()
@@ -232,6 +234,7 @@ def another_run(home, inside="input()"):
     return run
 
 
+@pytest.mark.server
 def test_the_last_of_the_runs_in_one_home_stops_the_servers_and_not_the_one_that_started_them(home, monkeypatch):
     Stack(home).down()
     with use_running_stack(home) as used:

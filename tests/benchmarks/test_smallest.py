@@ -1,24 +1,61 @@
 """The benchmarks run, at their smallest size: what they print then says nothing of speed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+LEAST = "--widths least --size 128 --batch 1"
 
 
+def printed(name, arguments, folder):
+    """Runs a benchmark in a folder and returns what it printed."""
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments.split()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": ""}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=500, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "arguments", "printed"),
+    ("name", "arguments", "words"),
     [
         ("agreement", "--phantoms 3 --sizes 64", "tone class: accuracy"),
         ("captions", "--images 4 --size 64 --pairs 1", "processor"),
         ("memory", "--small 60 --large 120 --stages ingest", "| ingest |"),
+        ("training", f"{LEAST} --images 2 --rank 2 --steps 3 --warm 1 --pairs 1", "| floor |"),
+        ("sampling", f"{LEAST} --steps 2 --count 1 --pairs 1 --stages 1", "MiB for 4:"),
+        pytest.param(
+            "checkpoints", f"{LEAST} --rank 2 --steps 4 --warm 1 --pairs 1 --methods lora", "| lora |",
+            marks=pytest.mark.server,
+        ),
+        pytest.param("publish", "--images 20 --rounds 1 --aws=", "A query of all metadata reads", marks=pytest.mark.server),
     ],
-)
-def test_a_benchmark_runs(tmp_path, name, arguments, printed):
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments.split()]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert printed in done.stdout
+)  # fmt: skip
+def test_a_benchmark_runs(tmp_path, name, arguments, words):
+    assert words in printed(name, arguments, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_image_checks_are_compared_with_bare_decoding(tmp_path):
+    for name in ("ham10000_subset", "isic2017"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        noise = np.random.default_rng(0).integers(0, 255, (150, 200, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / name / "images" / "1.jpg")
+    text = printed("validation", f"--data {tmp_path} --images 4 --pairs 1", tmp_path)
+    assert text.count("| 600 x 450, like HAM10000 |") == 2
+    assert "Starting the processes: " in text
+
+
+def test_every_benchmark_is_run_by_a_test():
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    programs = [path.stem for path in BENCHMARKS.glob("*.py") if "argparse" in path.read_text()]
+    assert [name for name in programs if f'"{name}' not in tests] == []
