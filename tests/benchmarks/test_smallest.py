@@ -25,6 +25,7 @@ def printed(name, arguments, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
@@ -33,13 +34,10 @@ def printed(name, arguments, folder):
         ("memory", "--small 60 --large 120 --stages ingest", "| ingest |"),
         ("training", f"{LEAST} --images 2 --rank 2 --steps 3 --warm 1 --pairs 1", "| floor |"),
         ("sampling", f"{LEAST} --steps 2 --count 1 --pairs 1 --stages 1", "MiB for 4:"),
-        pytest.param(
-            "checkpoints", f"{LEAST} --rank 2 --steps 4 --warm 1 --pairs 1 --methods lora", "| lora |",
-            marks=pytest.mark.server,
-        ),
-        pytest.param("publish", "--images 20 --rounds 1 --aws=", "A query of all metadata reads", marks=pytest.mark.server),
+        ("checkpoints", f"{LEAST} --rank 2 --steps 4 --warm 1 --pairs 1 --methods lora", "| lora |"),
+        ("publish", "--images 20 --rounds 1 --aws=", "A query of all metadata reads"),
     ],
-)  # fmt: skip
+)
 def test_a_benchmark_runs(tmp_path, name, arguments, words):
     assert words in printed(name, arguments, tmp_path)
 

@@ -201,7 +201,7 @@ def test_a_broken_request_gives_what_is_right_or_an_error_that_says_so(name, pro
         for fault in cases(requests)
         if (name, fault.kind) not in UNSEEN and (fault.times == 1 or (name, fault.kind) not in UNSEEN_IN_EVERY_ANSWER)
     ]
-    for number, fault in enumerate(points(broken, step=7)):
+    for number, fault in enumerate(points(broken, step=11)):
         root, folder = fresh(number)
         proxy.set(fault)
         started = time.monotonic()

@@ -104,7 +104,7 @@ def test_killed_before_any_change_and_started_again(trial, name, kind, monkeypat
     assert undisturbed.run() == 0, undisturbed.said()
     clean(undisturbed)
     total, expected = undisturbed.changes(), undisturbed.content()
-    for number in points(range(1, total + 1), step=9 if kind == "folder" else 6):
+    for number in points(range(1, total + 1), step=14 if kind == "folder" else 9):
         tried = trial(name, kind, number)
         assert tried.run(kill_before=number) == -signal.SIGKILL, tried.said()
         tried.let_a_minute_pass()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from lesiongen.launch.worker import FOLDER
+from tests.fault_points import points
 from tests.faults.runs import FAILED
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("stack_environment")]
@@ -81,24 +82,23 @@ def test_killed_five_times_with_two_processes(runs, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_before_any_write_of_a_checkpoint(runs, method):
     """Every change of the storage in turn: files, state, manifest, and the deletion of the checkpoint before."""
-    number, newest = 0, 0
-    while True:
-        number += 1
+    # Two checkpoints of some files and a manifest, whose old one is deleted first; then the files of the first.
+    files, newest = {"lora": 4, "full": 5}[method], 0
+    writes = 2 * (files + 1) + files
+    for number in points(range(1, writes + 1), step=2):
         run = runs.make(method, steps=2, keep_checkpoints=1)
         process = run.start(kill_before_write=number)
         process.join(timeout=120)
-        if process.exitcode == 0:
-            break
         assert process.exitcode == -signal.SIGKILL, run.said()
         assert run.newest() >= newest, "what was once whole is not followed by something whole"
         newest = run.newest()
         run.finish()
         runs.assert_undisturbed(run)
-    runs.assert_undisturbed(run)
     assert newest == 2
-    # Two checkpoints of some files and a manifest, whose old one is deleted first; then the files of the first.
-    files = {"lora": 4, "full": 5}[method]
-    assert number - 1 == 2 * (files + 1) + files
+    run = runs.make(method, steps=2, keep_checkpoints=1)
+    process = run.start(kill_before_write=writes + 1)
+    process.join(timeout=120)
+    assert process.exitcode == 0, "there are more writes than these"
 
 
 def test_terminated_with_two_processes(runs):

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from lesiongen.phantoms import PhantomConfig, write_phantoms
+from tests.fault_points import points
 
 pytestmark = pytest.mark.faults
 
@@ -41,8 +42,19 @@ def _wait_until(there: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("step", ["", "ingest"], ids=["while the servers start", "in a step"])
-@pytest.mark.parametrize(("send", "gap"), [(os.kill, 0.0), (os.killpg, 0.2)], ids=["the process", "its group"])
+PROCESS, GROUP = (os.kill, 0.0), (os.killpg, 0.2)
+STARTING, IN_A_STEP = "", "ingest"
+CASES = {
+    "the process while the servers start": (STARTING, *PROCESS),
+    "its group while the servers start": (STARTING, *GROUP),
+    "the process in a step": (IN_A_STEP, *PROCESS),
+    "its group in a step": (IN_A_STEP, *GROUP),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "send", "gap"), [pytest.param(*CASES[name], id=name) for name in points(list(CASES), step=3)]
+)
 def test_two_signals_stop_a_run_and_its_servers(tmp_path, step, send, gap):
     write_phantoms(PhantomConfig(n=20, size=64, seed=0), tmp_path / "phantoms")
     home, said = tmp_path / "home", tmp_path / "said"

@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.harness import Tally, try_cases, until
 from tests.fuzz.worker import KINDS, Outcome, try_case
 
-MINUTES = 2.0
+MINUTES = 1.0
 
 
 @pytest.mark.faults

@@ -132,7 +132,7 @@ def test_every_request_meets_the_fault(trial, command, fault, capsys):
     requests = undisturbed_requests(trial(command))
     killed = fault in (KILL_BEFORE, KILL_AFTER)
     # What only reads changes nothing on the server.
-    tried = points(list(range(1, len(requests) + 1)) if killed else writes(requests), step=6)
+    tried = points(list(range(1, len(requests) + 1)) if killed else writes(requests), step=10)
     for at in tried:
         meet(trial(command), (fault, at))
     with capsys.disabled():
