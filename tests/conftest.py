@@ -13,7 +13,6 @@ from lesiongen.storage import unique_prefix
 from tests.fault_proxy import FaultProxy, fault_proxy
 
 ROOT = Path(__file__).parent.parent
-SERVER_FIXTURES = {"stack", "own_stack", "run_command"}
 FOREIGN = ("AWS_", "MLFLOW_", "LESIONGEN_", "KFP_")
 
 
@@ -25,9 +24,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests whose fixtures start the embedded servers."""
+    """Marks the tests that start the embedded servers: by the fixture, or as the whole pipeline does."""
     for item in items:
-        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if "stack" in getattr(item, "fixturenames", ()) or item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.server)
 
 
