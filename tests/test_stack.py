@@ -214,7 +214,7 @@ def test_a_starter_killed_half_way_leaves_nothing_that_the_next_command_does_not
 
 
 @pytest.mark.server
-def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log_and_the_other_is_stopped(tmp_path):
+def test_a_server_that_cannot_start_is_reported_and_the_other_stopped(tmp_path):
     stack = Stack(tmp_path)
     stack.home.create()
     (stack.home.objects / "filerldb2").write_bytes(b"a file where the server keeps a folder")
@@ -235,7 +235,7 @@ def another_run(home, inside="input()"):
 
 
 @pytest.mark.server
-def test_the_last_of_the_runs_in_one_home_stops_the_servers_and_not_the_one_that_started_them(home, monkeypatch):
+def test_the_last_of_several_runs_stops_the_servers(home, monkeypatch):
     Stack(home).down()
     with use_running_stack(home) as used:
         assert not used

@@ -43,7 +43,7 @@ def owner(tmp_path):
         process.communicate()
 
 
-def test_the_folder_of_a_killed_process_goes_with_the_next_and_that_of_a_living_one_stays(tmp_path):
+def test_only_folders_of_dead_processes_are_removed(tmp_path):
     kept = tmp_path / "lesiongen-experiments"
     kept.mkdir()
     with owner(tmp_path) as (killed, left), owner(tmp_path) as (_, used):

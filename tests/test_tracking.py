@@ -279,9 +279,7 @@ def test_a_run_that_is_resumed_is_not_closed_by_a_stage_that_begins_meanwhile(se
         assert server.get_run(first.run_id).info.status == "RUNNING"
 
 
-def test_the_run_of_a_killed_process_is_closed_by_the_next_stage_and_that_of_a_living_one_is_not(
-    server, stack_environment
-):
+def test_only_runs_of_dead_processes_are_closed_by_the_next_stage(server, stack_environment):
     program = """
 import sys
 from lesiongen.tracking import stage_run

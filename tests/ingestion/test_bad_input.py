@@ -213,7 +213,7 @@ def test_a_run_that_fails_by_many_rows_says_where_all_of_them_are_listed(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dataset_shows_no_list_of_rejected_rows_before_its_shards_nor_of_an_earlier_attempt(tmp_path, monkeypatch):
+def test_rejected_rows_are_listed_after_the_shards_and_for_this_attempt(tmp_path, monkeypatch):
     source = miniatures.image_folder(tmp_path / "source")
     config = IngestConfig(format="image_folder", on_error="reject", max_rejected=0.5)
     damaged = source / rows_of(source / "metadata.csv")[0]["file_name"]

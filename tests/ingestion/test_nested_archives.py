@@ -63,7 +63,7 @@ def test_a_path_in_a_table_is_found_however_the_archive_was_packed(make_folder, 
     assert ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out")).accepted == 12
 
 
-def test_one_name_in_a_folder_and_in_an_archive_is_two_images_where_the_table_gives_paths(make_folder, tmp_path):
+def test_paths_tell_one_name_in_a_folder_and_in_an_archive_apart(make_folder, tmp_path):
     names = [f"{folder}/{number}.png" for folder in "ab" for number in range(6)]
     source = make_folder("\n".join(["file_name,diagnosis", *(f"{name},nv" for name in names)]), names)
     expected = ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "expected"))

@@ -116,9 +116,7 @@ def test_a_holder_that_was_replaced_writes_no_more(client, model, monkeypatch):
             held.confirm()
 
 
-def test_a_heartbeat_after_a_long_silence_does_not_tell_a_replaced_holder_that_the_lease_is_its_own(
-    client, model, monkeypatch
-):
+def test_a_late_heartbeat_does_not_give_a_lost_lease_back(client, model, monkeypatch):
     """A suspended process beats first when it goes on, and the one that replaced it may still be at work."""
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
     with lease(client, model, "test") as held:

@@ -211,7 +211,7 @@ def test_a_claim_is_renewed_while_its_writer_lives(s3_root, monkeypatch):
             time.sleep(0.1)
 
 
-def test_what_killed_writers_have_left_hidden_is_removed_and_what_is_somebody_elses_stays(tmp_path):
+def test_only_hidden_files_of_killed_writers_are_removed(tmp_path):
     stale, others = f".out.{'0' * 16}.partial", [f".out.1.{'0' * 16}.partial", ".out.notes"]  # the first one of `out.1`
     for folder in (tmp_path / name for name in (stale, *others)):
         folder.mkdir()

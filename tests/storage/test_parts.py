@@ -173,7 +173,7 @@ def test_what_is_left_of_a_download_of_another_version_is_not_used(big, tmp_path
     assert (tmp_path / "copy").read_bytes() == big.read_bytes()
 
 
-def test_what_is_left_of_a_download_of_another_version_is_removed_once_there_is_a_newer_one(big, tmp_path, s3_root):
+def test_partial_downloads_of_older_versions_are_removed(big, tmp_path, s3_root):
     storage = open_storage(s3_root)
     storage.upload_file(big, "big")
     target = tmp_path / "target"
@@ -186,7 +186,7 @@ def test_what_is_left_of_a_download_of_another_version_is_removed_once_there_is_
     assert {path.name for path in target.iterdir()} == {"big", ".big.2.0123-13.part", ".big.4567-13.part"}
 
 
-def test_a_dataset_whose_publishing_was_killed_is_published_without_sending_whole_shards_again(s3_root, sent):
+def test_a_killed_publication_resumes_without_sending_whole_shards_again(s3_root, sent):
     program = """
 import runpy; publish = runpy.run_path(sys.argv[2])["publish"]
 publish(sys.argv[1])
