@@ -12,6 +12,7 @@ import pytest
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 
+pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

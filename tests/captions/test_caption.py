@@ -65,6 +65,7 @@ def _by_id(uri):
     return {sample.image_id: sample for sample in Dataset.open(uri).samples()}
 
 
+@pytest.mark.slow
 def test_fills_report_caption_and_measured_tone_and_leaves_the_rest(dataset, tmp_path):
     result = caption(_config(), dataset, str(tmp_path / "out"))
     before, after = _by_id(dataset), _by_id(str(tmp_path / "out"))
@@ -90,6 +91,7 @@ def test_states_nothing_without_evidence(dataset, tmp_path):
     assert all(sample.measured_tone is None for sample in _by_id(str(tmp_path / "out")).values())
 
 
+@pytest.mark.slow
 def test_experts_are_kept_and_believed(dataset, tmp_path):
     caption(_config(), dataset, str(tmp_path / "once"))
     caption(_config(seed=9), str(tmp_path / "once"), str(tmp_path / "twice"))
@@ -114,6 +116,7 @@ def test_experts_absences_and_words_survive_captioning_twice(tmp_path):
     assert "patterns" not in result.counts.coverage()
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_captions(dataset, tmp_path):
     first, again, other = (str(tmp_path / name) for name in ("a", "b", "c"))
     for output, seed in ((first, 3), (again, 3), (other, 4)):
@@ -179,6 +182,7 @@ def test_a_damaged_image_or_report_is_named_and_nothing_is_published(tmp_path):
         assert not (tmp_path / f"out{number}" / "_dataset.json").exists()
 
 
+@pytest.mark.slow
 def test_a_tokenizer_folder_or_a_pipeline_folder_gives_the_same_captions(dataset, tmp_path):
     from lesiongen.concepts.tokenizer import build_tokenizer
 
@@ -219,6 +223,7 @@ def test_a_site_that_no_report_can_hold_is_an_error_that_names_the_image(site):
         LOCAL_WRITERS["metadata"].write([sample], [])
 
 
+@pytest.mark.slow
 def test_a_dataset_without_a_name_of_its_own_has_that_of_what_was_captioned(dataset, tmp_path):
     result = caption(_config(), dataset, str(tmp_path / "out"))
     assert Dataset.open(result.dataset.uri).manifest.name == "phantoms-captioned"

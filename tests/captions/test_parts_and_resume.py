@@ -74,6 +74,7 @@ def counted(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_joined_parts_are_the_dataset_and_the_report_of_one_job(tmp_path, small_pieces):
     uri = _phantoms(tmp_path / "dataset", 22)
     whole = caption(_config(preview=4), uri, str(tmp_path / "whole"))
@@ -88,6 +89,7 @@ def test_joined_parts_are_the_dataset_and_the_report_of_one_job(tmp_path, small_
     ).read_text()
 
 
+@pytest.mark.slow
 def test_several_processes_write_what_one_writes(tmp_path, monkeypatch):
     uri = _phantoms(tmp_path / "dataset", 12, side=48)
     monkeypatch.setattr(describing_module, "PIECE_ROWS", 2)
@@ -97,6 +99,7 @@ def test_several_processes_write_what_one_writes(tmp_path, monkeypatch):
     assert one.dataset.version == several.dataset.version
 
 
+@pytest.mark.slow
 def test_a_second_attempt_measures_only_what_is_missing(tmp_path, small_pieces, counted, monkeypatch):
     uri = _phantoms(tmp_path / "dataset", 16)
     broken = LOCAL_WRITERS["measured"].write
@@ -142,6 +145,7 @@ def test_a_damaged_piece_of_work_is_made_again(tmp_path, caplog):
     assert journal.get(range(2)) is None, "a piece of other rows"
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_named_by_every_process(tmp_path, monkeypatch):
     samples = [Sample(image=b"broken", image_id=f"bad-{n}", diagnosis="nv", split="train") for n in range(4)]
     monkeypatch.setattr(describing_module, "PIECE_ROWS", 1)
@@ -149,6 +153,7 @@ def test_a_damaged_image_is_named_by_every_process(tmp_path, monkeypatch):
         list(described(WRITERS, iter(samples), range(4), Journal(open_storage(tmp_path), "key"), {}))
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_equals_undisturbed(tmp_path):
     uri = _phantoms(tmp_path / "dataset", 200, side=48)
     output = tmp_path / "out"
@@ -167,6 +172,7 @@ def test_killed_and_started_again_equals_undisturbed(tmp_path):
     assert Dataset.open(str(output)).manifest.version == whole.dataset.version
 
 
+@pytest.mark.slow
 def test_the_commands_caption_in_shards_and_merge_them(tmp_path, small_pieces):
     uri = _phantoms(tmp_path / "dataset", 9)
     whole = caption(_config(name="ph"), uri, str(tmp_path / "whole"))
@@ -220,6 +226,7 @@ def leave_claim(output):
     output.with_name(f".{output.name}.lock").write_text(json.dumps(owner.plain()))
 
 
+@pytest.mark.slow
 def test_killed_once_it_had_published_it_is_found_again_and_leaves_nothing(tmp_path, small_pieces, counted):
     uri, out = _phantoms(tmp_path / "dataset", 6), tmp_path / "out"
     first = caption(_config(preview=2), uri, str(out))
@@ -236,6 +243,7 @@ def test_killed_once_it_had_published_it_is_found_again_and_leaves_nothing(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "out"]
 
 
+@pytest.mark.slow
 def test_reports_are_there_before_the_manifest(tmp_path, small_pieces, monkeypatch):
     uri = _phantoms(tmp_path / "dataset", 6)
     parts = [str(tmp_path / f"part{number}") for number in (1, 2)]

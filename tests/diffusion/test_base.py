@@ -60,6 +60,7 @@ def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):
         local_model("./not/a/model").__enter__()
 
 
+@pytest.mark.slow
 def test_an_adapter_is_no_base(config, dataset_uri, tmp_path):
     from lesiongen.diffusion import finetune
 

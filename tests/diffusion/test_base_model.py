@@ -59,6 +59,7 @@ def test_an_untrained_vae_draws_a_blurred_copy_in_the_right_colours():
     torch.testing.assert_close(drawn.mean(dim=(2, 3)), pixels(images).mean(dim=(2, 3)), atol=0.1, rtol=0)
 
 
+@pytest.mark.slow
 def test_fitting_sharpens_what_the_vae_draws_and_repeats_itself():
     images = lesions(16, 16)
     config = SMALL.model_copy(update={"vae_steps": 40, "vae_learning_rate": 5e-4})

@@ -81,6 +81,7 @@ def test_a_damaged_checkpoint_of_a_later_step_takes_no_place(tmp_path):
     assert store.newest().step == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(store, tmp_path):
     """In a process of its own, whose files may be no larger than a disk that is full would let them be."""
     program = f"""

@@ -15,6 +15,7 @@ def run():
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_with_a_preset_changed_by_flags(run, dataset_uri, pipeline_folder, tmp_path):
     done = run(
         dataset_uri, "--output", tmp_path / "model", "--base", pipeline_folder, "--preset", "reference_lora", "--steps",

@@ -71,6 +71,7 @@ def _same(first: Path, second: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_stopped_after_two_steps_and_resumed_equals_never_stopped_bit_for_bit(config, dataset_uri, tmp_path):
     configs = {
         method: config.model_copy(update={"method": method}).model_dump(mode="json") for method in ("full", "lora")
@@ -89,6 +90,7 @@ def test_stopped_after_two_steps_and_resumed_equals_never_stopped_bit_for_bit(co
         assert (whole / "losses.json").read_bytes() == (tmp_path / method / "losses.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_full_model_is_a_pipeline_with_the_averaged_weights(config, dataset_uri, pipeline_folder, tmp_path):
     result = finetune(config, dataset_uri, str(tmp_path / "model"))
     manifest = read_manifest(tmp_path / "model")
@@ -107,6 +109,7 @@ def test_a_full_model_is_a_pipeline_with_the_averaged_weights(config, dataset_ur
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_training_and_drawing_use_the_cores_of_a_container(config, dataset_uri, pipeline_folder, tmp_path, monkeypatch):
     used = []
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
@@ -119,6 +122,7 @@ def test_training_and_drawing_use_the_cores_of_a_container(config, dataset_uri, 
     assert used == [1, 1]
 
 
+@pytest.mark.slow
 def test_an_adapter_loads_into_its_base_with_diffusers(config, dataset_uri, pipeline_folder, tmp_path):
     finetune(config.model_copy(update={"method": "lora"}), dataset_uri, str(tmp_path / "model"))
     pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder)
@@ -130,6 +134,7 @@ def test_an_adapter_loads_into_its_base_with_diffusers(config, dataset_uri, pipe
     assert read_manifest(tmp_path / "model").base.uri == str(pipeline_folder)
 
 
+@pytest.mark.slow
 def test_training_learns(dataset_uri, config, tmp_path):
     longer = config.model_copy(update={"steps": 60, "validation_every": 60, "ema": False, "learning_rate": 3e-3})
     losses = finetune(longer, dataset_uri, str(tmp_path / "model")).losses
@@ -152,6 +157,7 @@ def test_only_train_rows_are_trained_on_and_test_rows_are_never_read(config, dat
     assert {size for size, _ in trained} == {10}  # the train split has ten images, validation four
 
 
+@pytest.mark.slow
 def test_validation_images_do_not_change_the_weights(config, tmp_path):
     for name, validation in {"with": 4, "without": 0}.items():
         uri = build_dataset(tmp_path / f"{name}-set", {"train": 10, "validation": validation, "test": 3})
@@ -160,6 +166,7 @@ def test_validation_images_do_not_change_the_weights(config, tmp_path):
     assert _same(tmp_path / "with", tmp_path / "without")
 
 
+@pytest.mark.slow
 def test_a_non_finite_gradient_never_reaches_the_weights(config, dataset_uri, tmp_path, monkeypatch, caplog):
     loss = trainer_module.Trainer._loss
 
@@ -187,6 +194,7 @@ def _nan_loss(trainer):
     return torch.stack([value.sum() for value in trainer.learner.weights.values()]).sum() * torch.nan
 
 
+@pytest.mark.slow
 def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     place = str(tmp_path / "checkpoints")
     first = finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=place)
@@ -199,6 +207,7 @@ def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     assert finetune(other, dataset_uri, str(tmp_path / "other"), checkpoints=place).resumed_from is None
 
 
+@pytest.mark.slow
 def test_a_storage_that_fails_for_a_while_costs_no_checkpoint(config, dataset_uri, tmp_path, monkeypatch):
     place = tmp_path / "checkpoints"
     first = finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=str(place))
