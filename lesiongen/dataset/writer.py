@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest
-from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, sample_to_row
+from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, samples_as_table
 from lesiongen.dataset.shard_reading import footer_digest
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import (
@@ -49,13 +51,21 @@ def is_published(storage: Storage, origin: Mapping[str, Any]) -> bool:
 
 
 class _ShardFile:
-    """An open Parquet file that takes rows in groups, so that memory stays flat."""
+    """An open Parquet file that takes rows in groups, so that memory stays flat.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: Where it is written.
+        writing: Its single thread writes the groups, one after the other, while the next one is collected.
+        hashing: Its thread takes the digest of the file once all is written.
+    """
+
+    def __init__(self, path: Path, writing: Executor, hashing: Executor) -> None:
         self.path = path
         self.rows = 0
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[Sample] = []
         self._pending_bytes = 0
+        self._executors = writing, hashing
+        self._written: Future[None] | None = None
         # The images are compressed already: it would save a hundredth, and cost as much as hashing to undo.
         # Dictionaries keep the repeated texts small.
         text_columns = [field.name for field in SCHEMA if field.type == pa.string()]
@@ -65,20 +75,52 @@ class _ShardFile:
         )
 
     def add(self, sample: Sample) -> None:
-        self._pending.append(sample_to_row(sample))
+        self._pending.append(sample)
         self._pending_bytes += len(sample.image)
         self.rows += 1
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
     def _flush(self) -> None:
+        self._wait()
         if self._pending:
-            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=SCHEMA))
-            self._pending, self._pending_bytes = [], 0
+            group, self._pending, self._pending_bytes = self._pending, [], 0
+            self._written = self._executors[0].submit(lambda: self._writer.write_table(samples_as_table(group)))
 
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
+    def _wait(self) -> None:
+        """Waits for the group that is being written, and raises what went wrong with it."""
+        if self._written:
+            written, self._written = self._written, None
+            written.result()
+
+    def close(self) -> "_ClosedShard":
+        try:
+            self._flush()
+            self._wait()
+        finally:
+            self._writer.close()
+        return _ClosedShard(self.path, self.rows, self._executors[1].submit(_digests, self.path))
+
+
+@dataclass
+class _ClosedShard:
+    """A Parquet file that is complete, whose digests are taken meanwhile."""
+
+    path: Path
+    rows: int
+    digests: Future[tuple[str, str]]
+
+    def described(self, split: str, name: str) -> Shard:
+        """Returns what the manifest says of the file."""
+        digest, footer = self.digests.result()
+        size = self.path.stat().st_size
+        return Shard(name=name, split=split, rows=self.rows, bytes=size, sha256=digest, footer_sha256=footer)
+
+
+def _digests(path: Path) -> tuple[str, str]:
+    """Returns the SHA-256 of a file and of its footer."""
+    with path.open("rb") as stream:
+        return file_digest(stream), footer_digest(stream)
 
 
 class DatasetWriter:
@@ -119,7 +161,7 @@ class DatasetWriter:
         self.documents: dict[str, str | bytes | Path | None] = {}
         self.manifest: DatasetManifest | None = None
         self._open: dict[str, _ShardFile] = {}
-        self._closed: dict[str, list[_ShardFile]] = {split: [] for split in SPLITS}
+        self._closed: dict[str, list[_ClosedShard]] = {split: [] for split in SPLITS}
         self._ids: set[str] = set()
         self._classes: Counter[str] = Counter()
 
@@ -132,6 +174,9 @@ class DatasetWriter:
             self._leftovers()
             with temporary_space():
                 self._workspace = held.enter_context(temporary_folder("dataset"))
+            # The threads end before their files are removed.
+            self._writing = held.enter_context(ThreadPoolExecutor(1))
+            self._hashing = held.enter_context(ThreadPoolExecutor(1))
             self._held = held.pop_all()
         return self
 
@@ -186,13 +231,11 @@ class DatasetWriter:
 
     def _new_shard(self, split: str) -> _ShardFile:
         path = self._workspace / f"{split}-{len(self._closed[split]):05d}"
-        self._open[split] = shard = _ShardFile(path)
+        self._open[split] = shard = _ShardFile(path, self._writing, self._hashing)
         return shard
 
     def _close(self, split: str) -> None:
-        shard = self._open.pop(split)
-        shard.close()
-        self._closed[split].append(shard)
+        self._closed[split].append(self._open.pop(split).close())
 
     def _close_all(self) -> None:
         with temporary_space():
@@ -250,7 +293,7 @@ class DatasetWriter:
             rows=len(self._ids),
             splits={split: sum(file.rows for file in self._closed[split]) for split in SPLITS},
             classes=dict(sorted(self._classes.items())),
-            shards=tuple(_describe(file, split, name) for name, (split, file) in self._named_files().items()),
+            shards=tuple(file.described(split, name) for name, (split, file) in self._named_files().items()),
         )
 
     def _publish_documents(self, target: Storage) -> None:
@@ -262,7 +305,7 @@ class DatasetWriter:
             else:
                 target.write_bytes(name, content.encode() if isinstance(content, str) else content)
 
-    def _named_files(self) -> dict[str, tuple[str, _ShardFile]]:
+    def _named_files(self) -> dict[str, tuple[str, _ClosedShard]]:
         return {
             f"{split}-{number:05d}-of-{len(files):05d}.parquet": (split, file)
             for split, files in self._closed.items()
@@ -282,10 +325,3 @@ class DatasetWriter:
                 hint="Choose another output: readers would take them for a part of the dataset.",
             )
         return items
-
-
-def _describe(file: _ShardFile, split: str, name: str) -> Shard:
-    with file.path.open("rb") as stream:
-        digest, footer = file_digest(stream), footer_digest(stream)
-    size = file.path.stat().st_size
-    return Shard(name=name, split=split, rows=file.rows, bytes=size, sha256=digest, footer_sha256=footer)

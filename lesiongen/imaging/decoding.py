@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lesiongen import limits
 from lesiongen.errors import DataError
+from lesiongen.imaging.file_pieces import jpeg_pixels
 from lesiongen.imaging.preprocessing import SMALL_SIDE, small_picture
 from lesiongen.imaging.srgb import in_srgb, is_srgb
 from lesiongen.imaging.structure import excess
@@ -122,8 +123,11 @@ def decode_small(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Decoded
 def stored_pixels(data: bytes) -> int:
     """Returns the pixels of an image file by its header; 0 where it cannot be used.
 
-    Nothing is decoded: it says beforehand what decoding will take.
+    Nothing is decoded: it says beforehand what decoding will take. Of a JPEG only the segments before the coded pixels
+    are looked at; one that is damaged further on has its pixels nevertheless.
     """
+    if pixels := jpeg_pixels(data):
+        return pixels
     try:
         image = _open(data, limits.MAX_PIXELS)
     except ImageError:

@@ -21,7 +21,7 @@ from lesiongen.validation.origin import REMOVED, check_origin
 from lesiongen.validation.pictures import flagged_images
 from lesiongen.validation.report import JSON_NAME, report_page
 from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes, class_counts
-from lesiongen.validation.suite import Suite, run_suites
+from lesiongen.validation.suite import Suite, load_great_expectations, run_suites
 
 __all__ = ["JSON_NAME", "REPORT_NAME", "RESULTS_NAME", "validate"]
 
@@ -54,7 +54,9 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
         _place(report)[0].require_writable()
     claim = claimed(_place(report)[0].child(CLAIMED)) if report else nullcontext()
     with claim, stage_run("validate", {**config.model_dump(), "dataset": dataset.uri}) as run:
-        table = with_table_columns(measured_table(dataset))
+        with dataset.hashed_ahead():
+            load_great_expectations()
+            table = with_table_columns(measured_table(dataset))
         suites = _suites(config, table)
         found, results = run_suites(suites)
         found += [*check_sizes(config, table), *check_origin(config, dataset.manifest)]

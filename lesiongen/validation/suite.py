@@ -13,7 +13,7 @@ from lesiongen.errors import DataError
 from lesiongen.validation.checks import Check
 from lesiongen.validation.findings import Finding
 
-__all__ = ["Suite", "run_suites"]
+__all__ = ["Suite", "load_great_expectations", "run_suites"]
 
 VALUE_LENGTH = 200
 _ROW = "row_number"
@@ -44,7 +44,7 @@ def run_suites(suites: Sequence[Suite]) -> tuple[list[Finding], dict[str, Any]]:
     Raises:
         DataError: A check could not be run, for example because its column does not exist.
     """
-    gx = _great_expectations()
+    gx = load_great_expectations()
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
@@ -58,7 +58,8 @@ def run_suites(suites: Sequence[Suite]) -> tuple[list[Finding], dict[str, Any]]:
     return findings, documents
 
 
-def _great_expectations() -> Any:
+def load_great_expectations() -> Any:
+    """Imports great_expectations, which takes seconds, without its analytics."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read while it is imported
     with warnings.catch_warnings():
         # It imports standard modules that Python has deprecated.

@@ -18,7 +18,13 @@ READS = {
     "row_groups": lambda dataset: dataset.row_groups().tolist(),
     "pick": lambda dataset: dataset.pick(["image-7"]),
     "samples": lambda dataset: list(dataset.samples()),
+    "hashed_ahead": lambda dataset: hashed_ahead(dataset),
 }
+
+
+def hashed_ahead(dataset: Dataset) -> list[Sample]:
+    with dataset.hashed_ahead():
+        return list(dataset.samples())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, decode, encode_jpeg
-from lesiongen.imaging.decoding import decode_file, decode_small
+from lesiongen.imaging.decoding import decode_file, decode_small, stored_pixels
 from lesiongen.imaging.preprocessing import small_picture
 from lesiongen.imaging.private_metadata import private_metadata
 
@@ -259,3 +259,44 @@ def problem(read: Callable[[bytes], object], data: bytes) -> str | None:
     except ImageError as error:
         return str(error)
     return None
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+SMALL_FRAME = segment(0xC0, b"\x08" + struct.pack(">HH", 1, 1) + b"\x01\x01\x11\0")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b"\xff" * 9,
+        segment(0xFE, b"comment"),
+        segment(0xFE, b"comment") * 200,
+        SMALL_FRAME,
+        b"\xff\xd0",
+        b"\xff\xd0" + struct.pack(">H", 0xFFFF),
+        segment(0xC8, SMALL_FRAME),
+        segment(0xDC, b"\0\1"),
+        b"\xff\xe0\0\0",
+    ],
+    ids=["plain", "fill bytes", "comment", "comments", "frame", "restart", "long restart", "JPG", "DNL", "too short"],
+)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_no_jpeg_has_more_pixels_than_were_said_beforehand(options, before):
+    plain = file_of(skin(), "JPEG", **options)
+    data = plain[:2] + before + plain[2:]
+    try:
+        decoded = decode(data)
+    except ImageError:
+        return
+    assert stored_pixels(data) >= decoded.width * decoded.height
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_the_pixels_of_a_file_are_said_without_decoding_it(kind):
+    data = file_of(skin(40, 30), kind)
+    assert stored_pixels(data) == 40 * 30
+    assert stored_pixels(data[:9]) == 0

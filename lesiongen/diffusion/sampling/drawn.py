@@ -5,10 +5,9 @@ import io
 import logging
 from collections.abc import Iterable, Sequence
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row, sample_to_row
+from lesiongen.dataset.schema import Sample, sample_from_row, samples_as_table
 from lesiongen.storage import Storage
 
 __all__ = ["Drawn"]
@@ -47,7 +46,7 @@ class Drawn:
     def put(self, samples: Sequence[Sample]) -> None:
         """Keeps a batch."""
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist([sample_to_row(sample) for sample in samples], schema=SCHEMA), buffer)
+        pq.write_table(samples_as_table(samples), buffer)
         rows = buffer.getvalue()
         name = self._name([sample.image_id for sample in samples])
         self._storage.write_bytes(name, hashlib.sha256(rows).digest() + rows)
