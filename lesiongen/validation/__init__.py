@@ -1,9 +1,10 @@
 """Validation: metadata, images, and rows against one another, before anything is trained on them."""
 
-from lesiongen.validation.config import Severity, ValidateConfig
+from lesiongen.validation.config import ValidateConfig, default_policy
 from lesiongen.validation.findings import Finding, ValidationResult, Verdict, require_passed, verdict_of
-from lesiongen.validation.policy import ALL_CHECKS, CHECK_NAMES, default_policy
+from lesiongen.validation.named_checks import ALL_CHECKS, CHECK_NAMES
 from lesiongen.validation.stage import JSON_NAME, REPORT_NAME, RESULTS_NAME, validate
+from lesiongen.validation.thresholds import Severity
 
 __all__ = [
     "ALL_CHECKS",
@@ -15,8 +16,8 @@ __all__ = [
     "Severity",
     "ValidateConfig",
     "ValidationResult",
-    "default_policy",
     "Verdict",
+    "default_policy",
     "require_passed",
     "validate",
     "verdict_of",

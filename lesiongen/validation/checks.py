@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lesiongen.dataset import DIAGNOSES, MALIGNANCY, SPLITS, TONE_CLASSES
-from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.identifiers import OLDEST_AGE
+from lesiongen.validation.thresholds import Severity, Thresholds
 
 __all__ = ["CANONICAL_CHECKS", "Check", "Kind", "resolved"]
 
@@ -27,7 +27,7 @@ class Check:
         why: Why it matters, for who reads the policy.
         remedy: What to do about it, in sentences, where that is not plain.
         arguments: Bounds or allowed values.
-        thresholds: Bounds that the policy sets: the expectation's argument and the field of `ValidateConfig`.
+        thresholds: Bounds that the policy sets: the expectation's argument and the field of `Thresholds`.
         links: Whether the column names other images, which a report shows beside the row's own.
     """
 
@@ -43,7 +43,7 @@ class Check:
     remedy: str = ""
 
 
-def resolved(checks: Iterable[Check], config: ValidateConfig, prefix: str = "") -> list[Check]:
+def resolved(checks: Iterable[Check], config: Thresholds, prefix: str = "") -> list[Check]:
     """Returns the checks with the policy's severities and bounds, without those that are off.
 
     Args:

@@ -1,54 +1,20 @@
 """What a dataset must satisfy, and how severe it is when it does not."""
 
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
-from lesiongen.config import StageConfig
-from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_HELD_OUT_IMAGES, MIN_TEST_IMAGES
+from lesiongen.validation.named_checks import ALL_CHECKS, CHECK_NAMES
+from lesiongen.validation.thresholds import Severity, Thresholds
 
-__all__ = ["Severity", "ValidateConfig"]
-
-Severity = Literal["error", "warning", "info", "off"]
+__all__ = ["ValidateConfig", "default_policy"]
 
 
-class ValidateConfig(StageConfig):
+class ValidateConfig(Thresholds):
     """Configuration of `lesiongen.validate`, and the content of a policy file."""
 
-    min_train_per_class: int = Field(
-        20, ge=0, description="Training images below which a class is too small for the generator to learn from."
-    )
-    min_test_per_class: int = Field(
-        10, ge=0, description="Test lesions (not images) below which a class is too small to be judged."
-    )
-    min_train_per_group: int = Field(
-        20, ge=0, description="Training images below which a subgroup of patients is too small to be learnt."
-    )
-    min_test_per_group: int = Field(
-        MIN_GROUP_IMAGES,
-        ge=0,
-        description="Test images below which a subgroup is too small to be judged; as in the evaluation.",
-    )
-    min_test: int = Field(MIN_TEST_IMAGES, ge=0, description="Test images below which the evaluation refuses to begin.")
-    min_held_out: int = Field(
-        MIN_HELD_OUT_IMAGES,
-        ge=0,
-        description="Validation and test images below which the memorisation check is not calibrated.",
-    )
-    min_side: int = Field(32, ge=1, description="Shortest side, in pixels, below which an image is small.")
-    min_contrast: float = Field(
-        2.0, ge=0, description="Standard deviation of the grey values (0 to 255) below which an image is blank."
-    )
-    min_sharpness: float = Field(
-        6.0, ge=0, description="Variance of the Laplacian at 128 pixels a side below which an image is blurred."
-    )
-    max_vignette_share: float = Field(
-        0.2, ge=0, le=1, description="Share of the image, dark and joined to a corner, above which a vignette is named."
-    )
-    severities: dict[str, Severity] = Field(
-        default_factory=dict, description="Another severity for a check, by its name; off leaves the check out."
-    )
     allow_real_images: bool = Field(True, description="Whether the report may show images of real patients.")
 
     @model_validator(mode="before")
@@ -76,8 +42,6 @@ class ValidateConfig(StageConfig):
     @field_validator("severities")
     @classmethod
     def _names_are_checks(cls, value: dict[str, Severity]) -> dict[str, Severity]:
-        from lesiongen.validation.policy import CHECK_NAMES
-
         for name in value:
             if name not in CHECK_NAMES:
                 hint = nearest(name, CHECK_NAMES) or f"; checks are {', '.join(CHECK_NAMES)}"
@@ -89,3 +53,22 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Returns ``; did you mean …?`` with the nearest known spelling, or an empty text."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def default_policy() -> str:
+    """Returns the defaults as a commented YAML file, to be changed and given back as ``--policy``."""
+    lines = [
+        "# The defaults. What a policy leaves out keeps its default, so a policy need only hold what it changes.",
+        "",
+    ]
+    for name, field in ValidateConfig.model_fields.items():
+        if name != "severities":
+            lines += [f"# {field.description}", f"{name}: {_yaml(field)}"]
+    lines += ["", "# error stops the pipeline; warning and info are reported; off leaves the check out.", "severities:"]
+    for check in ALL_CHECKS:
+        lines += [f"  # {check.finds}", f"  {check.name}: {check.severity}"]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(field: FieldInfo) -> str:
+    return str(field.default).lower()

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lesiongen.errors import DataError
 from lesiongen.references import DatasetReference
-from lesiongen.validation.config import Severity
+from lesiongen.validation.thresholds import Severity
 
 __all__ = ["Finding", "ValidationResult", "Verdict", "require_passed", "verdict_of"]
 

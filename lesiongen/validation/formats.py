@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from lesiongen.validation.checks import Check
-from lesiongen.validation.config import Severity
+from lesiongen.validation.thresholds import Severity
 
 __all__ = ["FORMAT_SUITES", "FormatSuite", "PublishedCounts", "suite_of"]
 

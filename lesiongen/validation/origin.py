@@ -1,8 +1,8 @@
 """What the manifest says of how a dataset was made, and a reader of the report should know."""
 
 from lesiongen.dataset import DatasetManifest
-from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.thresholds import Severity, Thresholds
 
 __all__ = ["REMOVED", "check_origin"]
 
@@ -10,7 +10,7 @@ REMOVED = "private_metadata_removed"
 _SEVERITY: Severity = "info"
 
 
-def check_origin(config: ValidateConfig, manifest: DatasetManifest) -> list[Finding]:
+def check_origin(config: Thresholds, manifest: DatasetManifest) -> list[Finding]:
     """Reports what ingest removed from image files because it could identify a person, by kind."""
     severity = config.severities.get(REMOVED, _SEVERITY)
     removed = manifest.origin.get("removed_metadata") or {}

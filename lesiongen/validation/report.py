@@ -9,8 +9,8 @@ from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.imaging import contact_sheet
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.named_checks import ALL_CHECKS
 from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
-from lesiongen.validation.policy import ALL_CHECKS
 from lesiongen.validation.sizes import CHECKED_SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
 __all__ = ["JSON_NAME", "report_page"]

@@ -8,8 +8,8 @@ import pandas as pd
 
 from lesiongen.dataset import AGE_BANDS, SPLITS, groups
 from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
-from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.thresholds import Severity, Thresholds
 
 __all__ = [
     "CHECKED_SUBGROUPS",
@@ -45,7 +45,7 @@ class SizeCheck:
     severity: Severity
     message: str
     why: str
-    find: Callable[[ValidateConfig, "_Counts"], Iterator[str]]
+    find: Callable[[Thresholds, "_Counts"], Iterator[str]]
     of_real: bool = True
 
 
@@ -65,7 +65,7 @@ def subgroup_table(table: pd.DataFrame) -> pd.DataFrame:
     return subgroups_of(table).assign(split=table["split"], source=table["source"])
 
 
-def check_sizes(config: ValidateConfig, table: pd.DataFrame) -> list[Finding]:
+def check_sizes(config: Thresholds, table: pd.DataFrame) -> list[Finding]:
     """Finds splits, classes and subgroups that are empty or too small for what follows."""
     counts = _Counts(table)
     findings = []
@@ -105,64 +105,64 @@ def counted(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return counts.sort_index(key=lambda names: names.map(lambda name: (order.get(name, len(order)), str(name))))
 
 
-def _empty_splits(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _empty_splits(_: Thresholds, counts: _Counts) -> Iterator[str]:
     needs = {"train": "there is nothing to train on", "validation": "training cannot be watched on unseen images"}
     for split in SPLITS:
         if split not in counts.used:
             yield f"{split}: {needs.get(split, 'nothing can be evaluated')}"
 
 
-def _small_test(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _small_test(config: Thresholds, counts: _Counts) -> Iterator[str]:
     count = int(counts.images["test"].sum())
     if 0 < count < config.min_test:
         yield f"{count} test images, {config.min_test} are needed"
 
 
-def _few_held_out(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _few_held_out(config: Thresholds, counts: _Counts) -> Iterator[str]:
     count = int(counts.images[["validation", "test"]].to_numpy().sum())
     if 0 < count < config.min_held_out:
         yield f"{count} validation and test images, {config.min_held_out} are needed"
 
 
-def _missing_classes(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _missing_classes(_: Thresholds, counts: _Counts) -> Iterator[str]:
     for diagnosis, row in counts.images.iterrows():
         if missing := [split for split in counts.used if not row[split]]:
             yield f"{diagnosis} has no image in {' and '.join(missing)}"
 
 
-def _classes_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _classes_to_learn(config: Thresholds, counts: _Counts) -> Iterator[str]:
     for diagnosis, count in counts.images["train"].items():
         if 0 < count < config.min_train_per_class:
             yield f"{diagnosis}: {_number(count, 'training image')}"
 
 
-def _classes_to_judge(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _classes_to_judge(config: Thresholds, counts: _Counts) -> Iterator[str]:
     for diagnosis, count in counts.lesions["test"].items():
         if 0 < count < config.min_test_per_class:
             what = "test lesion" if counts.grouped else "test image"  # without ids, several may show one lesion
             yield f"{diagnosis}: {_number(count, what)}, recall known to ±{_half_width(count):.2f}{counts.at_best}"
 
 
-def _groups_to_learn(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _groups_to_learn(config: Thresholds, counts: _Counts) -> Iterator[str]:
     for column, group, count in counts.subgroups("train") if "train" in counts.used else ():
         if count < config.min_train_per_group:
             yield f"{column} {group}: {_number(count, 'training image')}"
 
 
-def _groups_to_judge(config: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _groups_to_judge(config: Thresholds, counts: _Counts) -> Iterator[str]:
     for column, group, count in counts.subgroups("test") if "test" in counts.used else ():
         if count < config.min_test_per_group:
             width = f", recall known to ±{_half_width(count):.2f}" if count else ""
             yield f"{column} {group}: {_number(count, 'test image')}{width}"
 
 
-def _unrecorded(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _unrecorded(_: Thresholds, counts: _Counts) -> Iterator[str]:
     for column in ("sex", "age_band", "skin_tone", "image_type"):
         if counts.table[column].isna().all():
             yield column.replace("_", " ")
 
 
-def _ungrouped(_: ValidateConfig, counts: _Counts) -> Iterator[str]:
+def _ungrouped(_: Thresholds, counts: _Counts) -> Iterator[str]:
     if not counts.grouped and len(counts.used) > 1:
         yield "no image has a lesion_id, patient_id or case_id"
 

@@ -1,16 +1,14 @@
-"""Every check by name, and the default policy as a file that can be read back."""
+"""Every check by its name in a policy."""
 
 from dataclasses import dataclass
 
-from pydantic.fields import FieldInfo
-
 from lesiongen.validation.checks import CANONICAL_CHECKS, Check
-from lesiongen.validation.config import Severity, ValidateConfig
 from lesiongen.validation.formats import FORMAT_SUITES
 from lesiongen.validation.origin import REMOVED
 from lesiongen.validation.sizes import SIZE_CHECKS
+from lesiongen.validation.thresholds import Severity
 
-__all__ = ["ALL_CHECKS", "CHECK_NAMES", "NamedCheck", "default_policy"]
+__all__ = ["ALL_CHECKS", "CHECK_NAMES", "NamedCheck"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class NamedCheck:
         severity: The default.
         finds: What it finds.
         why: Why it matters.
-        thresholds: Fields of `ValidateConfig` that bound it.
+        thresholds: Fields of `Thresholds` that bound it.
     """
 
     name: str
@@ -52,22 +50,3 @@ ALL_CHECKS = (
 )  # fmt: skip
 """The canonical dataset, its sizes, its origin, then the formats."""
 CHECK_NAMES = tuple(check.name for check in ALL_CHECKS)
-
-
-def default_policy() -> str:
-    """Returns the defaults as a commented YAML file, to be changed and given back as ``--policy``."""
-    lines = [
-        "# The defaults. What a policy leaves out keeps its default, so a policy need only hold what it changes.",
-        "",
-    ]
-    for name, field in ValidateConfig.model_fields.items():
-        if name != "severities":
-            lines += [f"# {field.description}", f"{name}: {_yaml(field)}"]
-    lines += ["", "# error stops the pipeline; warning and info are reported; off leaves the check out.", "severities:"]
-    for check in ALL_CHECKS:
-        lines += [f"  # {check.finds}", f"  {check.name}: {check.severity}"]
-    return "\n".join(lines) + "\n"
-
-
-def _yaml(field: FieldInfo) -> str:
-    return str(field.default).lower()
