@@ -209,6 +209,7 @@ def run_command(
 def _new_request(parameters: Mapping[str, Any]) -> "RunRequest":
     """Builds what to run from the parameters of the command, which have the names of the request's fields."""
     from lesiongen.config import parse_config
+    from lesiongen.ingestion.likely_format import no_format
     from pipelines.definition import find_pipeline
 
     kind = find_pipeline(parameters["pipeline"]).request
@@ -220,6 +221,8 @@ def _new_request(parameters: Mapping[str, Any]) -> "RunRequest":
     for name in set(asked) - set(kind.model_fields):
         raise _refused(name, f"is not an option of the pipeline {parameters['pipeline']}.", "Omit it.")
     for name, field in kind.model_fields.items():
+        if name == "format" and name not in asked and "source" in asked:
+            raise no_format(asked["source"])
         if field.is_required() and name not in asked:
             raise _refused(name, "is missing.", "`lesiongen pipeline run --help` shows examples; or give --resume.")
     if "collections" in asked:

@@ -32,8 +32,14 @@ def subgroups_of(table: pd.DataFrame) -> pd.DataFrame:
     return found[list(SUBGROUPS)].astype(object).where(found.notna(), None)
 
 
+_FITZPATRICK = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
+
+
 def group_named(groups: pd.Series, name: str) -> str:
-    """Returns the group that a name means: a skin tone may be named without its scale where only one records it.
+    """Returns the group that a name means.
+
+    A skin tone may be named without its scale where only one records it, and a type of Fitzpatrick's scale by its roman
+    number.
 
     Args:
         groups: One column of `subgroups_of`.
@@ -42,13 +48,15 @@ def group_named(groups: pd.Series, name: str) -> str:
     Returns:
         The name of a group of the column, or the name as it was given.
 
-    >>> group_named(pd.Series(["fitzpatrick 3", "monk 5"], name="skin_tone"), "3")
-    'fitzpatrick 3'
+    >>> tones = pd.Series(["fitzpatrick 3", "monk 5"], name="skin_tone")
+    >>> [group_named(tones, name) for name in ("3", "III", "Fitzpatrick III", "monk 5")]
+    ['fitzpatrick 3', 'fitzpatrick 3', 'fitzpatrick 3', 'monk 5']
     """
     if groups.name != "skin_tone":
         return name
     known = groups.dropna().unique()
-    scaled = [str(group) for group in known if str(group).endswith(f" {name}")]
+    number = _FITZPATRICK.get(name.upper().removeprefix("FITZPATRICK ").strip())
+    scaled = [str(group) for group in known if group == f"fitzpatrick {number}" or str(group).endswith(f" {name}")]
     return scaled[0] if name not in known and len(scaled) == 1 else name
 
 

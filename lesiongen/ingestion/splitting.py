@@ -16,7 +16,7 @@ from lesiongen.ingestion.tables.reading import table_header
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.storage import Storage
 
-__all__ = ["LoadedRow", "check_official_split", "diagnosis_of", "shares_note", "split_rows"]
+__all__ = ["LoadedRow", "check_official_split", "diagnosis_of", "shares_note", "split_rows", "untrained_note"]
 
 _COLUMNS = ("lesion_id", "patient_id", "case_id", "official_split")
 _MAY_BE_SPLIT = {
@@ -35,6 +35,8 @@ _FAR = 0.1
 """Share of the images by which a split may differ from what was asked for without being named."""
 _FEW = 20
 """Fewer images are a try of how a table is read; their shares are not named."""
+_NAMED = 10
+"""Classes that a note names."""
 _SAME = {
     "content_digest": "look alike (near-duplicates of one photograph)",
     "lesion_id": "are of one lesion (lesion_id)",
@@ -153,6 +155,19 @@ def shares_note(config: IngestConfig, loaded: Sequence[LoadedRow], splits: Seque
         yield (
             f"train, validation and test hold {texts[0]} of the images instead of {texts[1]}: each class is split by "
             "lesion, patient, case and photograph, and there are too few of these"
+        )
+
+
+def untrained_note(loaded: Sequence[LoadedRow], splits: Sequence[str | None]) -> Iterator[str]:
+    """Yields a sentence that names the classes of which no image is in the train split."""
+    found = [(diagnosis_of(item.row), split) for item, split in zip(loaded, splits, strict=True) if split is not None]
+    trained = {diagnosis for diagnosis, split in found if split == "train"}
+    lacking = sorted({diagnosis for diagnosis, _ in found} - trained)
+    if trained and lacking and len(found) >= _FEW:
+        more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+        yield (
+            f"Classes without a training image: {', '.join(lacking[:_NAMED])}{more}. The generator cannot learn them; "
+            "a class of one or two lesions is too small for three splits"
         )
 
 

@@ -19,7 +19,14 @@ from lesiongen.ingestion.removed_metadata import REMOVED_NAME, removed_counts, r
 from lesiongen.ingestion.rows import UNKNOWN_DIAGNOSIS, Field, Reader, Rejection, Row
 from lesiongen.ingestion.sources.file_names import readable_path
 from lesiongen.ingestion.sources.source import Source, name_of, open_source
-from lesiongen.ingestion.splitting import LoadedRow, check_official_split, diagnosis_of, shares_note, split_rows
+from lesiongen.ingestion.splitting import (
+    LoadedRow,
+    check_official_split,
+    diagnosis_of,
+    shares_note,
+    split_rows,
+    untrained_note,
+)
 from lesiongen.ingestion.spool import Spool
 from lesiongen.names import name_from
 from lesiongen.references import DatasetReference
@@ -112,7 +119,8 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         with temporary_space():
             alike = near_duplicates(images.examinations.prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
-        if notes := [*reader.notes, *source_notes(storage, loaded), *shares_note(config, loaded, splits)]:
+        of_splits = [*shares_note(config, loaded, splits), *untrained_note(loaded, splits)]
+        if notes := [*reader.notes, *source_notes(storage, loaded), *of_splits]:
             writer.origin["notes"] = notes
         for item, split in zip(loaded, splits, strict=True):
             if split is None:

@@ -19,6 +19,14 @@ JSON_NAME = "validation.json"
 LISTED = 20
 NAMED_PARTS = 4
 TILE = 144
+_UNITS = {
+    "image_sharp": "variance of the Laplacian, grey levels²",
+    "image_not_blank": "standard deviation, grey levels",
+    "image_large_enough": "shorter side, pixels",
+    "image_without_vignette": "share of the picture",
+    "age_in_range": "age, years",
+}
+"""What the values of a check are, and their units."""
 _FINDS = {check.name: check.finds.removesuffix(".") for check in ALL_CHECKS}
 
 
@@ -89,10 +97,11 @@ def _details(finding: Finding, images: FlaggedImages) -> list[Block]:
     blocks: list[Block] = [Callout(kind, finding.message), *_pictures(finding, images)]  # type: ignore[arg-type]
     if finding.parts:
         return [*blocks, Table(["found"], [[part] for part in finding.parts[:LISTED]], _first(len(finding.parts)))]
-    values = finding.values or (None,) * len(finding.rows)
-    rows = list(zip(finding.rows[:LISTED], values[:LISTED], strict=True))
+    columns = [finding.rows[:LISTED], *([finding.values[:LISTED]] if finding.values else [])]
+    heads = ["image", _UNITS.get(finding.check, "found")][: len(columns)]
+    listed = Table(heads, list(zip(*columns, strict=True)), _first(len(finding.rows)))
     remedy = [Text(finding.remedy)] if finding.remedy else []
-    return [*blocks, *_values(finding), Table(["image", "found"], rows, _first(len(finding.rows))), *remedy]
+    return [*blocks, *_values(finding), listed, *remedy]
 
 
 def _values(finding: Finding) -> Iterator[Block]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesiongen.dataset import AGE_BANDS, SPLITS, groups
+from lesiongen.dataset import AGE_BANDS, GROUP_COLUMNS, SPLITS, groups
 from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.links import NEAR_GROUP
 from lesiongen.validation.thresholds import Severity, Thresholds
 
 __all__ = [
@@ -55,8 +56,9 @@ def class_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def lesion_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Counts groups of images that belong together (lesion, patient, case) by diagnosis and split."""
-    firsts = table.assign(group=groups(table)).drop_duplicates(["group", "diagnosis", "split"])
+    """Counts groups of images that belong together (lesion, patient, case, photograph) by diagnosis and split."""
+    group = groups(table, (*GROUP_COLUMNS, "digest", NEAR_GROUP))
+    firsts = table.assign(group=group).drop_duplicates(["group", "diagnosis", "split"])
     return class_counts(firsts)
 
 

@@ -7,6 +7,7 @@ import pipelines.local
 from lesiongen.cli.app import app
 from lesiongen.errors import UsageError
 from pipelines.checks import check_arguments
+from tests.ingestion import miniatures
 
 
 class Summary:
@@ -80,3 +81,13 @@ def test_a_wrong_change_is_refused_by_its_name(ask, change, message):
     with pytest.raises(UsageError) as error:
         ask(change)
     assert message in str(error.value)
+
+
+def test_a_run_without_a_format_names_the_one_that_the_source_is_in(tmp_path):
+    source = miniatures.milk10k(tmp_path / "in")
+    with pytest.raises(UsageError, match="--format is missing") as caught:
+        app(["pipeline", "run", "--source", str(source), "--home", str(tmp_path / "home")], standalone_mode=False)
+    assert caught.value.hint == "It looks like milk10k: --format milk10k."
+    with pytest.raises(UsageError, match="--source is missing"):
+        app(["pipeline", "run", "--home", str(tmp_path / "home")], standalone_mode=False)
+    assert not (tmp_path / "home").exists()

@@ -78,6 +78,30 @@ def build_pipeline(folder: Path, *, prediction: str = "epsilon", zero_snr: bool 
     return folder
 
 
+def build_original_pipeline(seed: int):
+    """Returns a pipeline of four levels with two layers each, as the original releases have them."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    widths, tokenizer = (4, 4, 8, 8), _tokenizer()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=widths, latent_channels=4, norm_num_groups=4, layers_per_block=2, sample_size=SIZE,
+        )  # fmt: skip
+        unet = UNet2DConditionModel(
+            sample_size=SIZE // 2, block_out_channels=widths, layers_per_block=2, norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3, cross_attention_dim=16, attention_head_dim=4,
+        )  # fmt: skip
+        return StableDiffusionPipeline(
+            text_encoder=CLIPTextModel(_text_config(tokenizer)), vae=vae, unet=unet, tokenizer=tokenizer,
+            scheduler=_schedule("epsilon", False), safety_checker=None, feature_extractor=None,
+            requires_safety_checker=False,
+        )  # fmt: skip
+
+
 def build_xl_pipeline(folder: Path) -> Path:
     from diffusers import StableDiffusionXLPipeline
     from transformers import CLIPTextModel, CLIPTextModelWithProjection

@@ -41,6 +41,12 @@ def test_reference_prompts_need_no_dataset():
     }
 
 
+def test_a_diagnosis_of_the_plan_may_be_spelt_as_collections_spell_it(dataset_uri):
+    found = requests(SampleConfig(plan={"Nevus": 2, "melanoma": 1}), Dataset.open(dataset_uri))
+    assert [item.diagnosis for item in found] == ["mel", "nv", "nv"]
+    assert requests(SampleConfig(plan={"nv": 2, "mel": 1}), Dataset.open(dataset_uri)) == found
+
+
 def test_plans_that_cannot_be_met_are_refused(dataset_uri, tmp_path):
     dataset = Dataset.open(dataset_uri)
     with pytest.raises(

@@ -1,7 +1,10 @@
 """Weights in half precision only, whole models in one file, adapters whose base has moved."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import diffusers
 import pytest
@@ -100,6 +103,27 @@ def test_a_single_file_is_named_with_the_way_out(tmp_path, tensors, said, pipeli
     if pipeline:  # diffusers still has what the hint asks for
         assert callable(getattr(diffusers, pipeline).from_single_file)
         assert ".save_pretrained(" in caught.value.hint
+
+
+def test_the_conversion_that_is_named_makes_a_folder_of_a_checkpoint_without_a_network(tmp_path):
+    from tests.diffusion.conftest import build_original_pipeline
+    from tests.diffusion.original_layout import write_single_file
+
+    family, file, made = (tmp_path / name for name in ("family", "model.safetensors", "made"))
+    original = build_original_pipeline(1)
+    write_single_file(original, file)
+    build_original_pipeline(2).save_pretrained(family)
+    with pytest.raises(UsageError) as caught, local_model(str(file)):
+        pass
+    code = re.search(r'python -c "([^"]+)"', caught.value.hint)[1]
+    assert "add config='FOLDER OF A MODEL OF THE SAME FAMILY' behind 'FILE'" in caught.value.hint
+    code = code.replace("'FILE'", f"{str(file)!r}, config={str(family)!r}").replace("'FOLDER'", repr(str(made)))
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    loaded = family_of(made).load_pipeline()
+    for name in ("unet", "vae", "text_encoder"):
+        wanted, found = (getattr(pipeline, name).state_dict() for pipeline in (original, loaded))
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], value) for key, value in wanted.items())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
 from lesiongen.ingestion import IngestConfig, ingest
 
@@ -58,3 +59,22 @@ def test_shares_that_are_far_from_those_asked_for_are_said(tmp_path, patients, s
     result = ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
     words = "train, validation and test hold 50%, 0%, 50% of the images instead of 70%, 10%, 20%"
     assert [words in note for note in result.notes] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(("lesions", "said"), [(1, True), (8, False)])
+def test_classes_without_a_training_image_are_named(tmp_path, lesions, said):
+    source = tmp_path / "source"
+    rare = [("nv", f"N{n}") for n in range(30)] + [("df", f"D{n}") for n in range(lesions)]
+    rows = [
+        {"file_name": f"{n}.png", "diagnosis": diagnosis, "lesion_id": lesion, "split": "test" if lesions == 1 else ""}
+        for n, (diagnosis, lesion) in enumerate(rare)
+    ]
+    for row in rows[:30]:
+        row["split"] = "train"
+    write_csv(source / "metadata.csv", list(rows[0]), rows)
+    for number in range(len(rows)):
+        picture(number, (48, 48)).save(source / f"{number}.png")
+    config = IngestConfig(format="image_folder", keep_official_split=True)
+    result = ingest(config, str(source), str(tmp_path / "out"))
+    assert any("Classes without a training image: df." in note for note in result.notes) == said
+    assert ("df" in "".join(Dataset.open(result.dataset.uri).manifest.origin.get("notes", []))) == said

@@ -1,6 +1,7 @@
 """What the page shows of findings, however many rows they have."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -90,3 +91,17 @@ def test_a_short_finding_of_classes_is_told_in_the_summary_alone(dataset):
     section, _, html = page_of(dataset, long)
     assert "c0; c1; c2; c3; and 95 more" in html
     assert f"The first {LISTED} of 99" in section
+
+
+@pytest.mark.parametrize(
+    ("check", "values", "heads"),
+    [
+        ("image_sharp", ("4.2",), ["image", "variance of the Laplacian, grey levels²"]),
+        ("sex_known", ("m",), ["image", "found"]),
+        ("licence_present", (), ["image"]),
+    ],
+)
+def test_a_table_of_findings_names_units_and_has_no_empty_column(dataset, check, values, heads):
+    section, _, _ = page_of(dataset, Finding("warning", check, "", ("S0",), values))
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", section) == heads
+    assert all(f">{value}</td>" in section for value in ("S0", *values))

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from lesiongen.validation import ValidateConfig
-from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes
+from lesiongen.validation.links import NEAR_GROUP
+from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes, class_counts, lesion_counts
 
 SMALL = ValidateConfig(
     min_train_per_class=3, min_test_per_class=3, min_train_per_group=2, min_test_per_group=2, min_test=4, min_held_out=8
@@ -42,6 +43,16 @@ def test_images_are_not_called_lesions_where_no_lesion_is_known():
     [found] = [one for one in check_sizes(config, unknown) if one.check == "class_large_enough_to_judge"]
     assert all("test images, recall known to ±" in part for part in found.parts)
     assert all(part.endswith(" at best (lesions not recorded)") for part in found.parts)
+
+
+@pytest.mark.parametrize("column", ["digest", NEAR_GROUP])
+def test_copies_of_one_photograph_are_counted_as_one_lesion(column):
+    rows = table().assign(**{column: None})
+    copies = rows[(rows["split"] == "test") & (rows["diagnosis"] == "nv")].index
+    rows.loc[copies, column] = 1
+    counts = lesion_counts(rows)["test"]
+    assert dict(counts) == {"mel": 4, "nv": 1}
+    assert class_counts(rows)["test"]["nv"] == len(copies) == 4
 
 
 TEST_ROWS = range(3, 32, 4)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lesiongen.concepts.text import reference_prompts
-from lesiongen.dataset import Dataset
+from lesiongen.dataset import Dataset, resolve_diagnosis
 from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, group_named, subgroups_of
 from lesiongen.dataset.taxonomy import DIAGNOSES, REFERENCE_DIAGNOSES
 from lesiongen.diffusion.sampling.config import BALANCE, PlanEntry, SampleConfig
@@ -107,8 +107,8 @@ def _entries(config: SampleConfig, table: pd.DataFrame | None) -> list[PlanEntry
     if isinstance(plan, Mapping):
         plan = tuple(PlanEntry(diagnosis=name, count=count) for name, count in plan.items())
     if isinstance(plan, tuple):
-        _check_plan(plan, table)
-        return sorted((entry for entry in plan if entry.count), key=lambda entry: entry.diagnosis)
+        found = [_known(entry, table) for entry in plan]
+        return sorted((entry for entry in found if entry.count), key=lambda entry: entry.diagnosis)
     if table is None:
         return [PlanEntry(diagnosis=name, count=config.per_class) for name in sorted(REFERENCE_DIAGNOSES)]
     if plan == BALANCE:
@@ -149,14 +149,17 @@ def _check_subgroups(config: SampleConfig) -> None:
         )
 
 
-def _check_plan(plan: Sequence[PlanEntry], table: pd.DataFrame | None) -> None:
+def _known(entry: PlanEntry, table: pd.DataFrame | None) -> PlanEntry:
+    """Returns the entry with the training set's name of its diagnosis, which may be spelt otherwise (``nevus``)."""
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
-    if unknown := sorted({entry.diagnosis for entry in plan} - known):
-        near = "".join(f"Did you mean {name}? " for name in get_close_matches(unknown[0], known, n=1))
-        raise UsageError(
-            f"plan: no training images of the diagnosis {unknown[0]!r}",
-            hint=f"{near}Known: {', '.join(sorted(known))}.",
-        )
+    name = entry.diagnosis if entry.diagnosis in known else resolve_diagnosis(entry.diagnosis)
+    if name in known:
+        return entry.model_copy(update={"diagnosis": name})
+    near = "".join(f"Did you mean {match}? " for match in get_close_matches(entry.diagnosis, known, n=1))
+    raise UsageError(
+        f"plan: no training images of the diagnosis {entry.diagnosis!r}",
+        hint=f"{near}Known: {', '.join(sorted(known))}.",
+    )
 
 
 def _beside(entry: PlanEntry, column: str) -> str:
