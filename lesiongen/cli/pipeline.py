@@ -216,7 +216,7 @@ def _new_request(parameters: Mapping[str, Any]) -> "RunRequest":
     asked = {
         name: value
         for name, value in parameters.items()
-        if name not in {*_RESUMING, "changes"} and value not in (None, [])
+        if name not in {*_RESUMING, "changes"} and value not in (None, [], ())
     }
     for name in set(asked) - set(kind.model_fields):
         raise _refused(name, f"is not an option of the pipeline {parameters['pipeline']}.", "Omit it.")
