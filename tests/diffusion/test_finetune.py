@@ -225,6 +225,7 @@ def test_a_storage_that_fails_for_a_while_costs_no_checkpoint(config, dataset_ur
     assert (again.resumed_from, again.model.version) == (6, first.model.version)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_passed_over_and_not_deleted(config, dataset_uri, tmp_path):
     place = tmp_path / "checkpoints"
     often = config.model_copy(update={"checkpoint_every": 5})
@@ -236,6 +237,7 @@ def test_damaged_checkpoints_are_passed_over_and_not_deleted(config, dataset_uri
     assert kept == {"step-00000005", "step-00000006"}
 
 
+@pytest.mark.slow
 def test_other_code_begins_anew(config, dataset_uri, tmp_path, monkeypatch):
     place = str(tmp_path / "checkpoints")
     finetune(config, dataset_uri, str(tmp_path / "first"), checkpoints=place)
@@ -246,6 +248,7 @@ def test_other_code_begins_anew(config, dataset_uri, tmp_path, monkeypatch):
         assert result.resumed_from is None, name
 
 
+@pytest.mark.slow
 def test_only_a_run_of_the_same_pipeline_run_is_gone_on_with(config, dataset_uri, tmp_path, monkeypatch):
     asked, opened = [], iter("abcdef")
 
@@ -267,6 +270,7 @@ def test_only_a_run_of_the_same_pipeline_run_is_gone_on_with(config, dataset_uri
     assert asked == [None, "a", None, None]
 
 
+@pytest.mark.slow
 def test_a_held_out_loss_that_is_not_finite_ends_nothing(config, dataset_uri, tmp_path, monkeypatch, caplog):
     losses = trainer_module.Trainer._held_out_losses
 
@@ -287,6 +291,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_nothing(config, dataset_uri, tm
 
 
 @pytest.mark.parametrize("zero_snr", [False, True])
+@pytest.mark.slow
 def test_velocity_models_train_and_stay_velocity_models(config, dataset_uri, tmp_path, zero_snr):
     base = build_pipeline(tmp_path / "base", prediction="v_prediction", zero_snr=zero_snr)
     result = finetune(config.model_copy(update={"base": str(base)}), dataset_uri, str(tmp_path / "model"))
@@ -315,6 +320,7 @@ def test_what_is_no_base_model_is_refused(config, dataset_uri, tmp_path):
         finetune(config.model_copy(update={"base": str(tmp_path / "empty")}), dataset_uri, str(tmp_path / "model"))
 
 
+@pytest.mark.slow
 def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp_path):
     model = str(tmp_path / "model")
     finetune(config, dataset_uri, model)
@@ -329,6 +335,7 @@ def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp
         pass
 
 
+@pytest.mark.slow
 def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path, monkeypatch):
     """A run may be killed after its last write and before it could say so."""
     model = str(tmp_path / "model")
@@ -347,6 +354,7 @@ def test_a_dataset_without_captions_is_refused_before_a_base_is_built(config, tm
         finetune(config, uncaptioned, str(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_the_result_is_plain(config, dataset_uri, tmp_path):
     result = finetune(config, dataset_uri, str(tmp_path / "model"))
     written = json.loads((tmp_path / "model" / "losses.json").read_text())

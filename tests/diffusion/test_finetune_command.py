@@ -22,6 +22,7 @@ def recorded(pipeline_folder, dataset_uri, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_the_name_is_a_field_like_any_other(recorded):
     assert recorded("--steps", "1", "--set", "name=mine")["name"] == "mine"
 

@@ -71,6 +71,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(config, pipeline_fold
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own, of torch.jit
+@pytest.mark.slow
 def test_a_compiled_denoiser_learns_the_same(config, dataset_uri, tmp_path, monkeypatch):
     """Traced as for the real compiler, which takes minutes, but run as it is."""
     compiled, compile_module = [], torch.nn.Module.compile

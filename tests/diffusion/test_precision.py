@@ -75,6 +75,7 @@ def _saved_in_half(whole: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("made", [_said_to_be_half, _saved_in_half])
+@pytest.mark.slow
 def test_text_encoders_of_half_precision_work_in_fp32(whole, made, dataset_uri, tmp_path):
     half = made(whole, tmp_path / "half")
     encode = {folder: family_of(folder).caption_encoder(CPU) for folder in (half, whole)}
@@ -88,6 +89,7 @@ def test_text_encoders_of_half_precision_work_in_fp32(whole, made, dataset_uri, 
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.slow
 def test_pictures_are_decoded_in_fp32_while_the_denoiser_is_in_bf16(
     config, whole, dataset_uri, tmp_path, monkeypatch, method
 ):
@@ -113,6 +115,7 @@ def test_pictures_are_decoded_in_fp32_while_the_denoiser_is_in_bf16(
     assert set(denoised) == {(True, True), (False, True)}
 
 
+@pytest.mark.slow
 def test_training_in_bf16_on_a_cpu_follows_fp32(config, dataset_uri, tmp_path, monkeypatch):
     _cpu(monkeypatch, matrix_units=True)
     autocast, forward = [], UNet2DConditionModel.forward

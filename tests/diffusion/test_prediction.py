@@ -24,6 +24,7 @@ def velocity_folder(tmp_path):
 @pytest.mark.parametrize("scheduler", ["ddim", "dpmsolver++"])
 @pytest.mark.parametrize(("prediction", "expected"), [("epsilon", "epsilon"), (None, "v_prediction")])
 @pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.slow
 def test_a_model_is_drawn_with_as_it_was_trained(
     config, velocity_folder, dataset_uri, tmp_path, method, prediction, expected, scheduler
 ):

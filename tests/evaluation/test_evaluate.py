@@ -26,6 +26,7 @@ def finished(
     return evaluate(small_config, real, synthetic, str(tmp_path_factory.mktemp("evaluation")))
 
 
+@pytest.mark.slow
 def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationResult) -> None:
     found = finished.evaluation
     assert read_evaluation((Path(finished.reference.uri) / "evaluation.json").read_bytes(), "evaluation.json") == found
@@ -50,6 +51,7 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     assert found.notes == ("Subgroups by site, skin_tone are not known: the test images hold no value.",)
 
 
+@pytest.mark.slow
 def test_the_files_are_those_that_the_result_names(finished: EvaluationResult) -> None:
     folder = Path(finished.reference.uri)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -63,6 +65,7 @@ def test_the_files_are_those_that_the_result_names(finished: EvaluationResult) -
     assert not list(folder.rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_the_page_tells_the_numbers_and_loads_nothing(finished: EvaluationResult) -> None:
     page = Path(finished.report).read_text()
     both = finished.evaluation.utility["both"].balanced_accuracy.mean
@@ -72,6 +75,7 @@ def test_the_page_tells_the_numbers_and_loads_nothing(finished: EvaluationResult
     assert 'src="http' not in page
 
 
+@pytest.mark.slow
 def test_drift_is_measured_on_what_both_sides_have(finished: EvaluationResult) -> None:
     drift = {entry.column: entry for entry in finished.evaluation.drift.columns}
     assert {"diagnosis", "measured_tone", "brightness", "sharpness"} <= set(drift)
@@ -80,6 +84,7 @@ def test_drift_is_measured_on_what_both_sides_have(finished: EvaluationResult) -
     assert "classifier_confidence" in (Path(finished.reference.uri) / "drift.html").read_text()
 
 
+@pytest.mark.slow
 def test_every_synthetic_image_is_listed_with_its_nearest_training_image(
     finished: EvaluationResult, real: str, synthetic: str
 ) -> None:
@@ -108,6 +113,7 @@ def test_a_label_cannot_end_the_script_of_the_drift_page(tmp_path: Path) -> None
     assert table["diagnosis"][1] == label
 
 
+@pytest.mark.slow
 def test_the_command_repeats_the_numbers_without_real_images(
     finished: EvaluationResult, real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -136,6 +142,7 @@ def test_the_command_repeats_the_numbers_without_real_images(
     assert "nearest real" not in page
 
 
+@pytest.mark.slow
 def test_an_output_is_never_written_twice(finished: EvaluationResult, real: str, synthetic: str) -> None:
     with pytest.raises(UsageError, match="already holds an evaluation"):
         evaluate(EvaluateConfig(), real, synthetic, finished.reference.uri)
