@@ -66,11 +66,11 @@ def test_two_signals_stop_a_run_and_its_servers(tmp_path, step, send, gap):
         run = subprocess.Popen(
             command, env={**os.environ, "TEST_MARK": str(home)}, stdout=screen, stderr=screen, start_new_session=True
         )
-    _wait_until(lambda: _has_begun(home, step))
-    send(run.pid, signal.SIGTERM)
-    time.sleep(gap)
-    send(run.pid, signal.SIGTERM)
     try:
+        _wait_until(lambda: _has_begun(home, step))
+        send(run.pid, signal.SIGTERM)
+        time.sleep(gap)
+        send(run.pid, signal.SIGTERM)
         assert run.wait(timeout=240) == 75
         assert "The pipeline was stopped by SIGTERM" in said.read_text()
         assert "Traceback" not in said.read_text()
@@ -79,3 +79,4 @@ def test_two_signals_stop_a_run_and_its_servers(tmp_path, step, send, gap):
     finally:
         for process in _left_of(home):
             process.kill()
+        run.wait()
