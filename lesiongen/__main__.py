@@ -13,9 +13,11 @@ INTERRUPTED = {75, 129, 130, 143}
 def main() -> None:
     """Runs the command; once its end is decided, a signal that comes late changes nothing about it."""
     from lesiongen.interruption import decide_exit_code
+    from lesiongen.safe_path import find_own_packages
     from lesiongen.utf8_mode import enter_utf8_mode
 
     enter_utf8_mode()
+    find_own_packages()
     decide_exit_code(None)
     # Imported here: processes that a command starts import this file, and should not wait for what they do not need.
     from lesiongen.cli.app import main as run

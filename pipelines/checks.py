@@ -45,7 +45,7 @@ def _given(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns what ``ingest`` is given beside its configuration, for each collection that is read."""
     if "format" in arguments:
         return [{"format": arguments["format"]}]
-    return [{"format": one["format"], "name": one["name"]} for one in arguments["collections"]]
+    return [{"format": one["format"], "name": one["dataset"]} for one in arguments["collections"]]
 
 
 def _models(stage: str, config: Any) -> dict[str, str | None]:

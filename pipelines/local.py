@@ -153,5 +153,5 @@ def _raise_for_outcome(
         raise LesionGenError(f"The pipeline stopped: {failed}", hint=hint) from failed
     # A container that ends at once can be reported as a success: only the outputs count.
     for stage in map(request.publisher, find_pipeline(request.pipeline).stages):
-        if not any(path.is_file() for path in folder.artifacts.glob(f"*/{stage}/*")):
+        if not any(path.is_file() for path in folder.artifacts.glob(f"**/{stage}/*")):
             raise LesionGenError(f"The pipeline stopped at {stage}: it left no output.", hint=hint)

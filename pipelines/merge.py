@@ -54,9 +54,9 @@ def _merge(settings: CompileSettings, preset: Preset) -> Any:
             with dsl.ParallelFor(collections) as one:
                 ingested = run(
                     "ingest", source=one.source, source_revision=one.source_revision, format=one.format,
-                    root=root, name=one.name, seed=seed, config=ingest_config,
+                    root=root, name=one.dataset, seed=seed, config=ingest_config,
                 ).output  # fmt: skip
-                checked(ingested, one.name)
+                checked(ingested, one.dataset)
             merged = run(
                 "merge", collections=collections, datasets=dsl.Collected(ingested), config=merge_config,
                 root=root, name=name, **shown,
@@ -71,7 +71,8 @@ class Collection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
+    dataset: Name
+    """Name of the dataset that it becomes."""
     format: str
     source: str
     source_revision: str | None = None
@@ -93,7 +94,7 @@ class MergeRequest(RunRequest):
     @field_validator("collections")
     @classmethod
     def _each_once(cls, collections: tuple[Collection, ...]) -> tuple[Collection, ...]:
-        names = [one.name for one in collections]
+        names = [one.dataset for one in collections]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two collections have the name {twice}")
         return collections

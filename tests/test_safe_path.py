@@ -25,6 +25,22 @@ with worker() as rank:
     Path(json.loads(sys.argv[1]), f"ran-{rank}").touch()
 """
 
+SCRIPT = """
+import lesiongen
+import pipelines
+from lesiongen.parallel import in_processes
+
+
+def twice(number):
+    assert pipelines.OWNER == "the user"
+    return 2 * number
+
+
+if __name__ == "__main__":
+    assert lesiongen.IngestConfig(format="image_folder")
+    print(pipelines.OWNER, ", ".join(map(str, in_processes(twice, [1, 2, 3], processes=2))))
+"""
+
 
 @pytest.fixture(autouse=True)
 def plain_path(monkeypatch):
@@ -78,6 +94,57 @@ def test_the_processes_of_a_checkout_that_is_not_installed_find_it(tmp_path):
 def test_an_installed_package_adds_nothing_to_the_path(monkeypatch, tmp_path):
     monkeypatch.setattr(safe_path, "_PACKAGES", tmp_path / "site-packages")
     assert safe_path.safe_variables() == SAFE_PATH
+
+
+def test_an_installed_package_comes_before_the_paths_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setattr(safe_path, "_PACKAGES", tmp_path / "site-packages")
+    monkeypatch.setenv("PYTHONPATH", f"/project::{tmp_path / 'site-packages'}")
+    assert safe_path.safe_variables()["PYTHONPATH"] == f"{tmp_path / 'site-packages'}:/project"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A user's project for Kubeflow, with packages that have the names of ours and break whoever imports them."""
+    for name in ("components", "pipelines"):
+        package = tmp_path / "project" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise ImportError('of the user')\n")
+    return tmp_path / "project"
+
+
+def run(program, project, **variables):
+    environment = {**os.environ, **variables}
+    ended = subprocess.run(program, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("start", [["-m", "lesiongen"], [str(Path(sys.executable).parent / "lesiongen")]])
+@pytest.mark.parametrize("path", [{}, {"PYTHONPATH": "."}], ids=["in the folder", "on PYTHONPATH"])
+def test_pipelines_compile_beside_the_packages_of_a_user(project, start, path):
+    program = [sys.executable, *start, "pipeline", "compile", "merge", "--output", "merge.yaml"]
+    run(program, project, **path)
+    assert (project / "merge.yaml").is_file()
+
+
+def test_the_steps_of_a_pipeline_find_ours_where_the_user_has_his_on_the_path(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    program = [sys.executable, "-c", "from components import step; print(step.__file__)"]
+    found = run(program, project, **local._run_variables("a-run"))
+    assert found.strip() == str(Path(safe_path.__file__).parent.parent / "components" / "step.py")
+
+
+def test_all_that_the_package_offers_is_imported_beside_them(project):
+    program = (
+        "import sys, lesiongen; [getattr(lesiongen, name) for name in lesiongen.__all__]; print('kfp' in sys.modules)"
+    )
+    assert run([sys.executable, "-c", program], project) == "False\n"
+
+
+def test_a_script_of_the_user_has_his_own_packages_and_so_have_its_processes(project):
+    (project / "pipelines" / "__init__.py").write_text("OWNER = 'the user'\n")
+    (project / "script.py").write_text(SCRIPT)
+    assert run([sys.executable, "script.py"], project, PYTHONPATH=str(project)) == "the user 2, 4, 6\n"
 
 
 def test_the_processes_of_a_pool(foreign_modules, monkeypatch):

@@ -28,7 +28,7 @@ def merge(
         from lesiongen import merging as stage
 
         settings = parse_config(stage.MergeConfig, {"name": name, **config, **hidden})
-        uris = uris_in_order(datasets, [one["name"] for one in collections])
+        uris = uris_in_order(datasets, [one["dataset"] for one in collections])
         result = stage.merge(settings, uris, unique_prefix(root, "datasets", name))
         publish(result.dataset, merged)
         copy_report(result.dataset.uri, report, page=stage.PAGE_NAME)

@@ -241,7 +241,7 @@ def _collection(text: str) -> dict[str, str]:
     format, colon, source = place.partition(":")
     if not (equals and colon):
         raise _refused("collections", f"{text} is not NAME=FORMAT:SOURCE.", "For example: ham=ham10000:images/ham")
-    return {"name": name, "format": format, "source": source}
+    return {"dataset": name, "format": format, "source": source}
 
 
 def _earlier_request(context: typer.Context, home: str, run: str) -> "RunRequest":

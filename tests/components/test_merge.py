@@ -28,23 +28,25 @@ IMAGE = "python-with-lesiongen"
 """kfp.local warns of images that do not sound like Python; the subprocess uses none."""
 
 
-@dsl.pipeline(name="two-collections")  # type: ignore[untyped-decorator]
-def _pipeline(first: str, second: str, root: str) -> None:
-    sets = []
-    for name, source in (("one", first), ("two", second)):
+@dsl.pipeline(name="collections")  # type: ignore[untyped-decorator]
+def _pipeline(collections: list[dict[str, str]], root: str) -> None:
+    with dsl.ParallelFor(collections) as one:
         read = ingest(
-            source=source, source_revision="1", format="image_folder", root=root, name=name, seed=0,
-            config={"source_name": name},
-        )  # fmt: skip
-        sets.append(read.set_container_image(IMAGE))
-    both = merge(root=root, name="both", config={}, first=sets[0].outputs["dataset"], second=sets[1].outputs["dataset"])
+            source=one.source, source_revision="1", format="image_folder", root=root, name=one.dataset, seed=0,
+            config={"on_error": "reject"},
+        ).set_container_image(IMAGE)  # fmt: skip
+    both = merge(
+        root=root, name="both", config={}, allow_real_images=True, collections=collections,
+        datasets=dsl.Collected(read.outputs["dataset"]),
+    )  # fmt: skip
     both.set_container_image(IMAGE)
 
 
 def test_two_datasets_become_one_in_a_pipeline(tmp_path: Path) -> None:
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "outputs"))
     root = tmp_path / "root"
-    _pipeline(first=_folder(tmp_path / "one", range(6)), second=_folder(tmp_path / "two", range(4, 10)), root=str(root))
+    sources = {"one": _folder(tmp_path / "one", range(6)), "two": _folder(tmp_path / "two", range(4, 10))}
+    _pipeline(collections=[{"dataset": name, "source": place} for name, place in sources.items()], root=str(root))
 
     (prefix,) = (root / "datasets" / "both").iterdir()
     merged = Dataset.open(str(prefix))
