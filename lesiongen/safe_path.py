@@ -37,7 +37,7 @@ def find_own_packages() -> None:
 
     For the process of a command: a program that imports this package as a library keeps its own.
     """
-    sys.meta_path.insert(0, _OwnPackages)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _OwnPackages)
 
 
 def safe_variables() -> dict[str, str]:
