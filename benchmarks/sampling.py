@@ -34,7 +34,7 @@ PROMPT = "melanoma, dark brown, irregular border"
 
 def speed(model: Path, given: argparse.Namespace) -> str:
     """Returns the table of images a second."""
-    config = SampleConfig(per_class=1, image_size=given.size, steps=given.steps)
+    config = SampleConfig(per_class=1, image_size=given.size, num_inference_steps=given.steps)
     precisions = list(dict.fromkeys(["fp32", drawing_precision("auto")]))
     cases = {f"{name}, {precision}": make(model, config, given, precision)
              for precision in precisions for name, make in (("lesiongen", _ours), ("plain", _plain))}  # fmt: skip

@@ -29,10 +29,12 @@ def lesiongen(job: dict[str, Any], notes: dict[str, float]) -> None:
     from lesiongen.diffusion import FinetuneConfig, finetune
 
     method, every = job.get("method", "lora"), job.get("every", job["steps"])
-    config = FinetuneConfig(
-        base=job["model"], rank=job["rank"], steps=job["steps"], batch_size=job["batch"], accumulation=1,
-        image_size=job["size"], learning_rate=1e-4, precision=job["precision"], gradient_checkpointing=False,
-        validation_images=0, method=method, ema=method == "full", checkpoint_every=every,
+    adapter = {"rank": job["rank"]} if method == "lora" else {}
+    config = FinetuneConfig().changed(
+        base=job["model"], method=method, **adapter, max_train_steps=job["steps"], batch_size=job["batch"],
+        gradient_accumulation_steps=1, image_size=job["size"], learning_rate=1e-4,
+        mixed_precision=job["precision"], gradient_checkpointing=False, held_out_images=0,
+        ema=method == "full", checkpoint_every=every,
     )  # fmt: skip
     register_module_forward_pre_hook(_note_going_on)
     finetune(config, job["dataset"], f"{job['output']}/model", checkpoints=job.get("checkpoints"))

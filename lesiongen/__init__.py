@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
-    from lesiongen.registry import Policy, PromotionResult, RegisteredVersion, promote, register
+    from lesiongen.registry import Gates, PromotionResult, RegisteredVersion, promote, register
     from lesiongen.validation import ValidateConfig, ValidationResult, validate
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ __all__ = [
     "LesionGenError",
     "MergeConfig",
     "MergeResult",
-    "Policy",
+    "Gates",
     "PromotionResult",
     "RegisteredVersion",
     "SampleConfig",
@@ -63,7 +63,7 @@ _MODULES = {
     "evaluation": ("EvaluateConfig", "EvaluationResult", "evaluate"),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),
-    "registry": ("Policy", "PromotionResult", "RegisteredVersion", "promote", "register"),
+    "registry": ("Gates", "PromotionResult", "RegisteredVersion", "promote", "register"),
     "validation": ("ValidateConfig", "ValidationResult", "validate"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

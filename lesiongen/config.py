@@ -1,26 +1,38 @@
 """Typed configuration of the stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from lesiongen import limits
 from lesiongen.errors import UsageError
 
-__all__ = ["StageConfig", "must_be", "parse_config", "parse_yaml"]
+__all__ = ["StageConfig", "models_of", "must_be", "parse_config", "parse_yaml", "unknown_field"]
 
 
 class StageConfig(BaseModel):
     """Base of every stage's configuration: frozen; a wrong, infinite or unknown field fails on construction."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Names of earlier releases, and what each is called now."""
+
+    def changed(self, **values: Any) -> Self:
+        """Returns the configuration with other values in some fields.
+
+        Raises:
+            UsageError: A field is unknown or its value is refused.
+        """
+        return parse_config(type(self), {**dict(self), **values})
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 _LONGEST_SHOWN = 200
 _UNKNOWN, _MISSING, _OUR_WORDS = "extra_forbidden", "missing", "value_error"
+_WHICH = {"union_tag_not_found": "is missing", "union_tag_invalid": "= {tag!r}: must be one of {expected_tags}"}
+_QUOTES = "'"
 
 
 def must_be(what: str) -> WrapValidator:
@@ -55,9 +67,9 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
         return kind.model_validate(dict(values))
     except ValidationError as error:
         items = error.errors(include_url=False)
-        problems = "; ".join(_problem(item) for item in items)
+        problems = "; ".join(_problem(kind, item) for item in items)
         unknown = next((item["loc"] for item in items if item["type"] == _UNKNOWN), None)
-        hint = _known_fields(kind, unknown) if unknown else None
+        hint = _unknown(kind, unknown)[1] if unknown else None
         raise UsageError(f"{name or kind.__name__}: {problems}", hint=hint) from error
 
 
@@ -71,7 +83,7 @@ def parse_yaml(text: str, name: str) -> Any:
     Raises:
         UsageError: It is not YAML, or holds more values than allowed, its aliases followed.
 
-    >>> parse_yaml("steps: 100", "The policy")
+    >>> parse_yaml("steps: 100", "The file")
     {'steps': 100}
     """
     import yaml
@@ -105,32 +117,70 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
-def _problem(item: Any) -> str:
-    if not item["loc"]:  # fields that do not fit together: the message names them
-        return str(item["ctx"]["error"] if item["type"] == _OUR_WORDS else item["msg"])
-    field = ".".join(str(part) for part in item["loc"])
+def unknown_field(name: str, known: Iterable[str], renamed: Mapping[str, str]) -> tuple[str, str | None]:
+    """Returns what is said of an unknown field: the problem, and the known fields where it has no new name.
+
+    Args:
+        name: The field.
+        known: The fields that there are.
+        renamed: Names of earlier releases, and what each is called now.
+    """
+    if name in renamed:
+        return f"unknown field {name}; it is now called {renamed[name]}", None
+    near = get_close_matches(name, known := sorted(known), n=1)
+    first = f"Did you mean {near[0]}? " if near else ""
+    return f"unknown field {name}", f"{first}Known fields: {', '.join(known)}."
+
+
+def _problem(kind: type[BaseModel], item: Any) -> str:
+    location, inner = _walk(kind, item["loc"])
+    field, error = ".".join(location), item.get("ctx", {})
     if item["type"] == _UNKNOWN:
-        return f"unknown field {field}"
+        return _unknown(kind, item["loc"])[0]
     if item["type"] == _MISSING:
         return f"{field} is missing"
-    if item["type"] == _OUR_WORDS:
-        return f"{field} = {_shown(item['input'])}: {item['ctx']['error']}"
-    return f"{field} = {_shown(item['input'])}: {item['msg']}"
+    if item["type"] in _WHICH:
+        return f"{field}.{error['discriminator'].strip(_QUOTES)} {_WHICH[item['type']].format(**error)}"
+    if item["type"] != _OUR_WORDS:
+        return f"{field} = {_shown(item['input'])}: {item['msg']}" if field else str(item["msg"])
+    # Of fields that do not fit together the message names them.
+    return str(error["error"]) if inner is not None else f"{field} = {_shown(item['input'])}: {error['error']}"
 
 
-def _known_fields(kind: type[BaseModel], unknown: Sequence[int | str]) -> str:
-    """Returns the fields that there are beside an unknown one, the one most like it first."""
-    *outer, name = map(str, unknown)
-    for part in outer:
-        kind = _model_of(kind, part)
-    near = get_close_matches(name, kind.model_fields, n=1)
-    return (
-        "".join(f"Did you mean {field}? " for field in near) + f"Known fields: {', '.join(sorted(kind.model_fields))}."
-    )
+def _unknown(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[str, str | None]:
+    """Returns what is said of an unknown field, and the fields that there are beside it, the one most like it first."""
+    path, holder = _walk(kind, location[:-1])
+    name, holder = str(location[-1]), holder or kind
+    problem, hint = unknown_field(name, holder.model_fields, getattr(holder, "renamed", {}))
+    new = getattr(holder, "renamed", {}).get(name, name)
+    for part, field in holder.model_fields.items():
+        if any(new in model.model_fields for model in models_of(field.annotation)):
+            hint = f"Write it within {part}."
+    return problem.replace(name, ".".join((*path, name)), 1), hint
 
 
-def _model_of(kind: type[BaseModel], field: str) -> type[BaseModel]:
-    """Returns the model that a field holds, alone or beside None; a field of something else leaves ``kind``."""
-    annotation = kind.model_fields[field].annotation if field in kind.model_fields else None
-    models = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
-    return next((each for each in models if issubclass(each, BaseModel)), kind)
+def _walk(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
+    """Returns the names of a place within a configuration, and the model there; None where there is something else.
+
+    Of a field of several models pydantic's place tells which one was meant: that is no name.
+    """
+    path: list[str] = []
+    models: list[type[BaseModel]] = [kind]
+    for part in location:
+        if isinstance(part, int):  # the number of an item
+            path.append(str(part))
+            continue
+        tagged = [model for model in models if part in (field.default for field in model.model_fields.values())]
+        if len(models) > 1 and tagged:
+            models = tagged
+            continue
+        path.append(part)
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        models = models_of(fields[0].annotation) if fields else []
+    return path, models[0] if models else None
+
+
+def models_of(annotation: Any) -> list[type[BaseModel]]:
+    """Returns the models that a field may hold, alone or beside None."""
+    found = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+    return [each for each in found if issubclass(each, BaseModel)]

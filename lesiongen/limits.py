@@ -84,4 +84,4 @@ MAX_TIMESTEPS = 100_000
 
 # One configuration
 MAX_YAML_VALUES = 100_000
-"""Values of a configuration, a plan or a policy, those behind an alias counted each time."""
+"""Values of a configuration, a plan, a checks file or a gates file, those behind an alias counted each time."""

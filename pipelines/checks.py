@@ -54,7 +54,9 @@ def _models(stage: str, config: Any) -> dict[str, str | None]:
         asked = config.vision_language
         model = asked.model if asked and asked.url is None else None
         return {"caption.tokenizer": config.tokenizer, "caption.vision_language.model": model}
-    return {f"{stage}.base": config.base} if stage in ("finetune", "sample") else {}
+    if stage == "finetune":
+        return {"finetune.base": config.base_model.base}
+    return {"sample.base": config.base} if stage == "sample" else {}
 
 
 def _check_model(field: str, name: str) -> None:

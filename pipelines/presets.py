@@ -26,7 +26,7 @@ def _tiny() -> Preset:
         "ingest": {"on_error": "reject"},
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 100},
-        "evaluate": {"seeds": 5, "steps": 400},
+        "evaluate": {"n_seeds": 5, "steps": 400},
     }
 
 
@@ -35,8 +35,8 @@ def _demo() -> Preset:
         "finetune": _finetune("demo"),
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 40},
-        "evaluate": {"seeds": 3, "steps": 200},
-        "policy": {"min_seeds": 3, "min_test_lesions": 50},
+        "evaluate": {"n_seeds": 3, "steps": 200},
+        "gates": {"min_seeds": 3, "min_test_lesions": 50},
     }
 
 
@@ -46,9 +46,9 @@ def _pretrained(name: str) -> Callable[[], Preset]:
         return {
             "finetune": finetune,
             "ingest": {"on_error": "reject"},
-            "caption": {"tokenizer": finetune["base"]},
-            "sample": {"per_class": 500, "steps": 50, "batch_size": 8},
-            "evaluate": {"seeds": 5, "image_size": 224, "steps": 2_000},
+            "caption": {"tokenizer": finetune["base_model"]["base"]},
+            "sample": {"per_class": 500, "num_inference_steps": 50, "batch_size": 8},
+            "evaluate": {"n_seeds": 5, "image_size": 224, "steps": 2_000},
         }
 
     return bundle
@@ -60,7 +60,7 @@ def _miniature() -> Preset:
         "validate": {"min_test": 5},
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 2},
-        "evaluate": {"seeds": 1, "steps": 4, "checks": 1, "bootstrap": 100, "permutations": 100, "min_test": 5},
+        "evaluate": {"n_seeds": 1, "steps": 4, "checks": 1, "n_bootstrap": 100, "n_permutations": 100, "min_test": 5},
     }
 
 

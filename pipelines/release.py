@@ -40,7 +40,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
         finetune_config: dict[str, Any] = preset["finetune"],  # noqa: B006
         sample_config: dict[str, Any] = preset["sample"],  # noqa: B006
         evaluate_config: dict[str, Any] = preset["evaluate"],  # noqa: B006
-        policy: dict[str, Any] = preset["policy"],  # noqa: B006
+        gates: dict[str, Any] = preset["gates"],  # noqa: B006
         storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
         services: str = "lesiongen-services",
     ) -> None:
@@ -77,7 +77,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
                 "evaluate", real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown, **where
             ).outputs["evaluation"]
             registered = run("register", name=name, evaluation=evaluated, model=model).output
-            run("promote", name=name, policy=policy, registered=registered)
+            run("promote", name=name, gates=gates, registered=registered)
 
     return release
 
@@ -102,8 +102,9 @@ class ReleaseRequest(RunRequest):
     def configs(self) -> Preset:
         """Returns the configurations; captions are measured with the tokenizer of the base that reads them."""
         configs = dict(super().configs())
-        if "base" in self.config.get("finetune", {}) and "tokenizer" not in self.config.get("caption", {}):
-            configs["caption"] = {**configs["caption"], "tokenizer": configs["finetune"]["base"]}
+        changed = self.config.get("finetune", {}).get("base_model", {})
+        if "base" in changed and "tokenizer" not in self.config.get("caption", {}):
+            configs["caption"] = {**configs["caption"], "tokenizer": configs["finetune"]["base_model"]["base"]}
         return configs
 
     def inputs(self) -> dict[str, Any]:

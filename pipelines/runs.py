@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from components.step import IMAGE
 from lesiongen.config import parse_config
+from lesiongen.diffusion.config_parts import with_changes
 from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
@@ -49,7 +50,7 @@ class RunRequest(BaseModel, ABC):
     seed: int = 0
     preset: str = "tiny"
     config: dict[str, dict[str, Any]] = {}
-    """Fields that differ from the preset's, by the name that a stage's configuration has in the table of steps."""
+    """Fields that differ from the preset's, nested, by the name that a stage's configuration has in the table of steps."""
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
     allow_real_images: bool = True
@@ -75,8 +76,9 @@ class RunRequest(BaseModel, ABC):
     def configs(self) -> Preset:
         """Returns the configurations of the pipeline's stages: the preset's, with the fields that were changed."""
         chosen = preset(self.preset)
-        sections = [spec.section for spec in find_pipeline(self.pipeline).configured]
-        return {section: {**chosen[section], **self.config.get(section, {})} for section in sections}
+        specs = find_pipeline(self.pipeline).configured
+        changes = {spec: self.config.get(spec.section, {}) for spec in specs}
+        return {spec.section: with_changes(spec.config_class, chosen[spec.section], changes[spec]) for spec in specs}
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the pipeline.
@@ -95,15 +97,19 @@ class RunRequest(BaseModel, ABC):
 
     def _check_config(self, sections: Sequence[str]) -> None:
         if unknown := set(self.config) - set(sections):
+            now = "; it is now called gates" if "policy" in unknown else ""
             raise UsageError(
-                f"The configuration names {', '.join(sorted(unknown))}.", hint=f"Stages: {', '.join(sections)}."
+                f"The configuration names {', '.join(sorted(unknown))}{now}.", hint=f"Stages: {', '.join(sections)}."
             )
-        for stage, values in self.config.items():
-            for field, value in values.items():
-                if value is None:
-                    raise UsageError(
-                        f"{stage}.{field} is null.", hint="Kubeflow Pipelines carries no null; leave the field out."
-                    )
+        _refuse_nulls(self.config)
+
+
+def _refuse_nulls(values: Mapping[str, Any], outer: str = "") -> None:
+    for name, value in values.items():
+        if value is None:
+            raise UsageError(f"{outer}{name} is null.", hint="Kubeflow Pipelines carries no null; leave the field out.")
+        if isinstance(value, Mapping):
+            _refuse_nulls(value, f"{outer}{name}.")
 
 
 @dataclass(frozen=True)

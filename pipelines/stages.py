@@ -117,8 +117,8 @@ _TABLE = (
     StageSpec(
         "promote",
         Resources(**_SMALL, retries=0, timeout_hours=1),
-        "lesiongen.registry:Policy",
-        argument="policy",
+        "lesiongen.registry:Gates",
+        argument="gates",
         named=None,
         cached=False,
     ),

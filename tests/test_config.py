@@ -42,8 +42,8 @@ def test_of_a_field_within_a_field_its_own_neighbours_are_told():
 
 
 def test_of_fields_that_do_not_fit_together_only_our_words_are_told():
-    message = refusal(FinetuneConfig, steps=20, warmup_steps=500)
-    assert message == "FinetuneConfig: warmup_steps = 500 leaves nothing of steps = 20: set it lower"
+    message = refusal(FinetuneConfig, optimisation={"max_train_steps": 20, "warmup_steps": 500})
+    assert message == "FinetuneConfig: warmup_steps = 500 leaves nothing of max_train_steps = 20: set it lower"
 
 
 def test_a_text_in_another_encoding_is_refused():

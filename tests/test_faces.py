@@ -30,7 +30,7 @@ def test_every_stage_is_a_function_of_the_package_whatever_else_is_imported():
 
 def test_what_is_public_is_listed():
     assert set(lesiongen.__all__) <= set(dir(lesiongen))
-    assert {*STAGES, "IngestConfig", "MergeConfig", "FinetuneResult", "Policy"} <= set(lesiongen.__all__)
+    assert {*STAGES, "IngestConfig", "MergeConfig", "FinetuneResult", "Gates"} <= set(lesiongen.__all__)
     with pytest.raises(AttributeError, match="module 'lesiongen' has no attribute 'train'"):
         _ = lesiongen.train
 

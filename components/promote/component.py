@@ -10,7 +10,7 @@ from components.step import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def promote(
     name: str,
-    policy: dict[str, Any],
+    gates: dict[str, Any],
     registered: dsl.Input[dsl.Artifact],
     decision: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -22,5 +22,5 @@ def promote(
         from lesiongen import registry as stage
 
         version = registered.metadata["version"]
-        result = stage.promote(name, version=version, policy=parse_config(stage.Policy, policy))
+        result = stage.promote(name, version=version, gates=parse_config(stage.Gates, gates))
         publish_result(result, decision)

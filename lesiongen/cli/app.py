@@ -50,7 +50,7 @@ CONFIGURATIONS = {
     "validate": with_defaults_of("lesiongen.validation:ValidateConfig", real_images="allow_real_images"),
     "merge": with_defaults_of("lesiongen.merging:MergeConfig", real_images="allow_real_images"),
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
-    "sample": with_defaults_of("lesiongen.diffusion:SampleConfig", guidance="guidance_scale"),
+    "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
 }
 """Commands whose options get the defaults of a configuration."""
@@ -91,7 +91,7 @@ def _common(
 
     The stages, in order: ingest, validate, caption, finetune, sample, evaluate, register, promote.
     `lesiongen pipeline run` goes through all of them. Every option can also come from a YAML file (--config)
-    or from a variable (LESIONGEN_FINETUNE_STEPS is --steps of finetune).
+    or from a variable (LESIONGEN_FINETUNE_SEED is --seed of finetune).
 
     Examples:
       lesiongen phantoms --output phantoms

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Shard, Values, Work, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, PartOfJob, Values, Work, console, given, print_json, set_values
 from lesiongen.cli.vision_language import (
     AllowUpload,
     DryRun,
@@ -56,7 +56,7 @@ def caption_command(
     name: Name = None,
     preview: Preview = None,
     real_images: RealImages = None,
-    shard: Shard = None,
+    part: PartOfJob = None,
     work: Work = None,
     vlm_model: VlmModel = None,
     vlm_url: VlmUrl = None,
@@ -84,7 +84,7 @@ def caption_command(
     from lesiongen.dataset import Part
 
     chosen = {
-        "writers": tuple(part.strip() for part in writer.split(",")) if writer else None,
+        "writers": tuple(each.strip() for each in writer.split(",")) if writer else None,
         "label_only": label_only,
         "tokenizer": tokenizer,
         "max_tokens": max_tokens,
@@ -96,9 +96,9 @@ def caption_command(
     seen = {"model": vlm_model, "url": vlm_url, "cache": vlm_cache, "allow_upload": allow_upload or None}
     settings = parse_config(CaptionConfig, with_vision_language(set_values(values) | given(chosen), seen))
     if dry_run:
-        _dry_run(settings, dataset, shard, as_json)
+        _dry_run(settings, dataset, part, as_json)
         return
-    result = caption(settings, dataset, output, part=Part.parse(shard) if shard else None, work=work)
+    result = caption(settings, dataset, output, part=Part.parse(part) if part else None, work=work)
     if as_json:
         _print_json(result)
     else:
@@ -112,11 +112,11 @@ def _print_json(result: "CaptionResult") -> None:
     )
 
 
-def _dry_run(settings: "CaptionConfig", dataset: str, shard: str | None, as_json: bool) -> None:
+def _dry_run(settings: "CaptionConfig", dataset: str, part: str | None, as_json: bool) -> None:
     from lesiongen.captions.vision_language.estimate import estimate
     from lesiongen.dataset import Dataset, Part
 
-    rows = Part.parse(shard).rows(len(Dataset.open(dataset))) if shard else None
+    rows = Part.parse(part).rows(len(Dataset.open(dataset))) if part else None
     found = estimate(settings.vision_language, dataset, rows)
     if as_json:
         print_json(found.plain())

@@ -13,7 +13,7 @@ def evaluate_command(
     real: Annotated[str, typer.Option(help="Dataset of real images with its three splits.")],
     synthetic: Annotated[str, typer.Option(help="Dataset of synthetic images.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the report and its numbers.")],
-    seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
+    n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
     real_images: Annotated[
@@ -32,12 +32,12 @@ def evaluate_command(
     Examples:
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation
 
-      lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --seeds 3
+      lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --n-seeds 3
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
 
-    chosen = given({"seeds": seeds, "steps": steps, "seed": seed, "allow_real_images": real_images})
+    chosen = given({"n_seeds": n_seeds, "steps": steps, "seed": seed, "allow_real_images": real_images})
     config = parse_config(EvaluateConfig, {**set_values(values), **chosen})
     require_datasets(real, synthetic)
     from lesiongen.evaluation import evaluate

@@ -45,7 +45,7 @@ def finetune_command(
     preset: Preset = "reference_lora",
     base: Base = None,
     method: TrainedPart = None,
-    steps: Steps = None,
+    max_train_steps: Steps = None,
     seed: Seed = None,
     processes: Processes = None,
     values: Values = None,
@@ -71,7 +71,7 @@ def finetune_command(
         {
             "base": base,
             "method": method and method.value,
-            "steps": steps,
+            "max_train_steps": max_train_steps,
             "seed": seed,
             "processes": processes,
         }

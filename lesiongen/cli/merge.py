@@ -40,7 +40,7 @@ def merge_command(
     """Combine datasets into one: splits, sources and licences are kept row by row, shared images are found.
 
     Of an image that several datasets show, the one of the dataset named first is kept, in the strictest of its
-    splits. Parts of one job (--shard) are joined to the dataset that the job makes.
+    splits. Parts of one job (--part) are joined to the dataset that the job makes.
 
     Examples:
       lesiongen merge data/ham10000 data/isic2017 --output data/dermoscopy

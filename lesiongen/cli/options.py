@@ -10,6 +10,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from lesiongen.cli.renamed import new_flag
 from lesiongen.config import parse_yaml
 from lesiongen.errors import UsageError
 from lesiongen.outlets import can_show
@@ -18,7 +19,7 @@ from lesiongen.redaction import shown
 __all__ = [
     "ConfigFile",
     "Json",
-    "Shard",
+    "PartOfJob",
     "Values",
     "Work",
     "console",
@@ -87,7 +88,9 @@ def _load_defaults(context: typer.Context, path: Path | None) -> Path | None:
     values = {}
     for key, value in read_yaml(path).items():
         if (name := names.get(str(key).replace("-", "_"))) is None:
-            raise UsageError(f"{path}: unknown option {key} of {context.command_path}")
+            new = new_flag(str(context.info_name), f"--{str(key).replace('_', '-')}")
+            now = f"; it is now called {new.removeprefix('--')}" if new else ""
+            raise UsageError(f"{path}: unknown option {key} of {context.command_path}{now}")
         values[name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
@@ -111,7 +114,7 @@ Values = Annotated[
         help="Any other field of the stage's configuration; an unknown field's error lists all. Repeatable.",
     ),
 ]
-Shard = Annotated[
+PartOfJob = Annotated[
     str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts; lesiongen merge makes them one.")
 ]
 Work = Annotated[

@@ -149,7 +149,7 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="STAGE.FIELD=VALUE",
-        help="Change a field of the preset, for example finetune.steps=200 or policy.min_seeds=3; an unknown "
+        help="Change a field of the preset, for example finetune.max_train_steps=200 or gates.min_seeds=3; an unknown "
         "field's error lists all. Repeatable.",
     ),
 ]
@@ -265,12 +265,16 @@ def _refuse_changes(context: typer.Context) -> None:
 
 
 def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the values of --set, which are nested already; refuses a field that names no stage."""
+    """Returns the values of --set by stage; refuses a field that names no stage."""
+    from lesiongen.diffusion import FinetuneConfig
+    from lesiongen.diffusion.config_parts import in_parts
     from lesiongen.errors import UsageError
 
     for name, value in values.items():
         if not isinstance(value, dict):
-            raise UsageError(f"--set {name}: write stage.field=value, for example finetune.steps=200")
+            raise UsageError(f"--set {name}: write stage.field=value, for example finetune.max_train_steps=200")
+    if "finetune" in values:
+        values = {**values, "finetune": in_parts(FinetuneConfig, values["finetune"])}
     return values
 
 

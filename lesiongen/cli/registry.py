@@ -52,7 +52,7 @@ def register_command(
 def promote_command(
     name: Name,
     version: Annotated[str | None, typer.Option(help="Version to decide on; the challenger by default.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="YAML file of limits; what it omits keeps its default.")] = None,
+    gates: Annotated[Path | None, typer.Option(help="YAML file of limits; what it omits keeps its default.")] = None,
     who: Who = None,
     as_json: Json = False,
     config: ConfigFile = None,
@@ -64,11 +64,11 @@ def promote_command(
     Examples:
       lesiongen promote demo
 
-      lesiongen promote demo --version 3 --policy policy.yaml
+      lesiongen promote demo --version 3 --gates gates.yaml
     """
-    from lesiongen.registry import load_policy, promote
+    from lesiongen.registry import load_gates, promote
 
-    limits = load_policy(policy) if policy is not None else None
+    limits = load_gates(gates) if gates is not None else None
     result = promote(name, version, limits, who=who)
     if as_json:
         print_json(result.as_dict())

@@ -9,7 +9,7 @@ import typer
 from lesiongen.cli.options import (
     ConfigFile,
     Json,
-    Shard,
+    PartOfJob,
     Values,
     Work,
     console,
@@ -69,13 +69,13 @@ def sample_command(
     plan: Plan = None,
     balance_by: BalanceBy = None,
     captions: PromptSource = None,
-    guidance: Guidance = None,
-    steps: Steps = None,
+    guidance_scale: Guidance = None,
+    num_inference_steps: Steps = None,
     lora_scale: LoraScale = None,
     base: Base = None,
     only: Only = None,
     seed: Seed = None,
-    shard: Shard = None,
+    part: PartOfJob = None,
     work: Work = None,
     values: Values = None,
     config_file: ConfigFile = None,
@@ -90,7 +90,7 @@ def sample_command(
 
       lesiongen sample generator --output synthetic --dataset captioned --plan balance --balance-by measured_tone
 
-      lesiongen sample generator --output part2 --dataset captioned --guidance 1.5 --guidance 3 --shard 2/4
+      lesiongen sample generator --output part2 --dataset captioned --guidance-scale 1.5 --guidance-scale 3 --part 2/4
 
       lesiongen sample s3://bucket/models/mel --output synthetic --captions reference --plan plan.yaml
     """
@@ -102,17 +102,16 @@ def sample_command(
         plan=_plan(plan),
         captions=captions and captions.value,
         balance_by=balance_by or None,
-        guidance_scale=_one_or_several(guidance),
-        steps=_one_or_several(steps),
+        guidance_scale=_one_or_several(guidance_scale),
+        num_inference_steps=_one_or_several(num_inference_steps),
         lora_scale=lora_scale,
         base=base,
         only=only or None,
         seed=seed,
     )
-    part = Part.parse(shard) if shard else None
     from lesiongen.diffusion import sample
 
-    result = sample(config, model, output, dataset=dataset, part=part, work=work)
+    result = sample(config, model, output, dataset=dataset, part=Part.parse(part) if part else None, work=work)
     if as_json:
         print_json(result.dataset.model_dump() | {"contact_sheet": result.contact_sheet})
         return

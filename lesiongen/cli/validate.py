@@ -15,26 +15,26 @@ __all__ = ["validate_command"]
 LISTED = 10
 
 
-def _print_policy(wanted: bool) -> None:
+def _print_checks(wanted: bool) -> None:
     if wanted:
-        from lesiongen.validation import default_policy
+        from lesiongen.validation import default_checks
 
-        typer.echo(default_policy(), nl=False)
+        typer.echo(default_checks(), nl=False)
         raise typer.Exit
 
 
 def validate_command(
     dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
-    policy: Annotated[
-        Path | None, typer.Option(help="YAML file of bounds and severities; what it omits keeps its default.")
+    checks: Annotated[
+        Path | None, typer.Option(help="YAML file of thresholds and severities; what it omits keeps its default.")
     ] = None,
     report: Annotated[
         str | None, typer.Option(help="Where the HTML report goes: a file named .html, a folder or an s3:// prefix.")
     ] = None,
-    print_policy: Annotated[
+    print_checks: Annotated[
         bool,
         typer.Option(
-            "--print-policy", is_eager=True, callback=_print_policy, help="Print the default policy, commented."
+            "--print-checks", is_eager=True, callback=_print_checks, help="Print the default checks file, commented."
         ),
     ] = False,
     real_images: Annotated[
@@ -51,16 +51,16 @@ def validate_command(
     Examples:
       lesiongen validate data/ham10000 --report report.html
 
-      lesiongen validate --print-policy > policy.yaml
+      lesiongen validate --print-checks > checks.yaml
 
-      lesiongen validate data/ham10000 --policy policy.yaml
+      lesiongen validate data/ham10000 --checks checks.yaml
 
       lesiongen validate data/ham10000 --set min_test_per_class=30 --no-real-images
     """
     from lesiongen.config import parse_config
     from lesiongen.validation import ValidateConfig, validate
 
-    from_file = read_yaml(policy) if policy else {}
+    from_file = read_yaml(checks) if checks else {}
     from_flags = set_values(values) | given({"allow_real_images": real_images})
     severities = (from_file.get("severities") or {}) | (from_flags.get("severities") or {})
     chosen = from_file | from_flags | ({"severities": severities} if severities else {})

@@ -6,6 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lesiongen.cli.renamed import refuse_old_flags
+
 __all__ = ["Command", "Group"]
 
 
@@ -23,7 +25,12 @@ class _NamesVariable:
 
 
 class Command(_NamesVariable, TyperCommand):
-    """A command that names the variable."""
+    """A command that names the variable, and the new name of a flag that was renamed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses arguments, none of which has the name of an earlier release."""
+        refuse_old_flags(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 class Group(_NamesVariable, TyperGroup):

@@ -35,10 +35,8 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["FinetuneResult", "finetune"]
 
 logger = logging.getLogger(__name__)
-# A restart may change these: the weights are the same, of another number of processes up to rounding.
-_FREE = {"preset", "name", "processes", "checkpoint_every", "keep_checkpoints", "storage_patience",
-         "validation_every", "validation_images", "validation_pictures", "picture_steps", "picture_guidance",
-         "log_every", "max_nonfinite"}  # fmt: skip
+_NOT_OF_THE_WEIGHTS = {"preset", "name", "validation", "runtime"}
+"""Fields that a restart may change."""
 TRAINING_FORMAT = 2
 """Number of the training's arithmetic and of its checkpoints' layout; a change of either takes the next."""
 
@@ -113,10 +111,10 @@ def _finetune(
     resume: bool,
 ) -> FinetuneResult:
     place, before = root.child(fingerprint), published(output)
-    store = CheckpointStore(place, config.keep_checkpoints, config.storage_patience)
+    store = CheckpointStore(place, config.runtime.keep_checkpoints, config.runtime.storage_patience)
     saved = store.newest() if resume else None
     if before is not None:
-        if saved is None or not _ended_with(before[0], fingerprint, saved, config.steps):
+        if saved is None or not _ended_with(before[0], fingerprint, saved, config.optimisation.max_train_steps):
             raise _taken(output)
         return _found_again(config, before[1], saved, place.uri)
     check_captions(dataset, "train")
@@ -132,7 +130,7 @@ def _finetune(
             store.clear()
         job = _job(config, dataset, base, caches, place.uri, run, stop)
         with stop.deferred():
-            if config.processes > 1:
+            if config.runtime.processes > 1:
                 del saved
                 train_in_processes(job, LocalLauncher(), stop)
                 trainer = _finished(job, run, store)
@@ -170,10 +168,11 @@ def _result(model: ModelReference, history: History, resumed_from: int | None, c
 def _finished(job: TrainingJob, run: StageRun, store: CheckpointStore) -> Trainer:
     """Returns what several processes have learnt, from the checkpoint of their last step."""
     last = store.newest()
-    if last is None or last.step != job.config.steps:
+    steps = job.config.optimisation.max_train_steps
+    if last is None or last.step != steps:
         found = "no checkpoint" if last is None else f"the one of step {last.step}"
         raise StorageError(
-            f"The training ended, but its checkpoint of step {job.config.steps} in {job.checkpoints} cannot be read: "
+            f"The training ended, but its checkpoint of step {steps} in {job.checkpoints} cannot be read: "
             f"there is {found}",
             hint="Run the same command again: it resumes from there.",
         )
@@ -191,7 +190,7 @@ def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint, steps
 
 def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
     parts = {
-        "config": config.model_dump(mode="json", exclude=_FREE),
+        "config": config.model_dump(mode="json", exclude=_NOT_OF_THE_WEIGHTS),
         "dataset": dataset.reference().version,
         "base": base_version(config),
         "code": [__version__, TRAINING_FORMAT],
@@ -223,23 +222,23 @@ def _job(
     """Encodes the images and captions, and writes down where everything lies."""
     available = dataset.reference().splits.get("validation", 0)
     chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)
-    if count := min(config.validation_images, available):
+    if count := min(config.validation.held_out_images, available):
         chosen = chosen[:count]
     elif not available:
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
     encoding = EncodingJob(
         dataset=dataset.uri,
         base=base.folder,
-        prediction=config.prediction,
-        image_size=config.image_size,
-        flip=config.flip,
-        rotations=config.rotations,
+        prediction=config.optimisation.prediction_type,
+        image_size=config.data.image_size,
+        flip=config.data.flip,
+        rotations=config.data.rotations,
         held_out=chosen.tolist() if count else (),
         folder=caches.folder,
         shared=caches.shared.uri if caches.shared is not None else None,
     )
     device = device_here()
-    if config.processes > 1 and device.type == "cuda":
+    if config.runtime.processes > 1 and device.type == "cuda":
         # Or this process, which only waits, would hold a CUDA context on the device that one of the others trains on.
         encode_in_a_process(encoding, LocalLauncher(), stop)
     training, held_out = encoded(encoding, device)
@@ -248,7 +247,7 @@ def _job(
         base=base.folder,
         training=training.folder,
         held_out=held_out.folder if held_out else None,
-        prompts=_prompts(dataset, chosen, config.validation_pictures),
+        prompts=_prompts(dataset, chosen, config.validation.num_validation_images),
         checkpoints=checkpoints,
         run_id=run.run_id,
         pipeline_run=_pipeline_run(),

@@ -3,8 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from lesiongen.config import parse_config
-from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
+from lesiongen.diffusion.config import (
+    TINY_BASE,
+    BaseModelConfig,
+    Data,
+    FinetuneConfig,
+    Full,
+    Lora,
+    Optimisation,
+    Runtime,
+    Validation,
+)
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.errors import UsageError
 
@@ -15,29 +24,29 @@ def reference_lora() -> FinetuneConfig:
     """The reference method's recommended run (LesionGen, arXiv 2507.23001, train_lora.sh)."""
     return FinetuneConfig(
         preset="reference_lora",
-        base="CompVis/stable-diffusion-v1-4",
-        method="lora",
-        rank=64,
-        learning_rate=5e-6,
-        steps=15_000,
-        batch_size=1,
-        accumulation=4,
-        image_size=256,
-        flip=True,
-        prediction="epsilon",
-        precision="fp16",
-        gradient_checkpointing=True,
-        schedule="constant",
-        warmup_steps=0,
-        checkpoint_every=7_500,
+        base_model=BaseModelConfig(base="CompVis/stable-diffusion-v1-4"),
+        adaptation=Lora(rank=64),
+        data=Data(image_size=256, flip=True),
+        optimisation=Optimisation(
+            learning_rate=5e-6,
+            max_train_steps=15_000,
+            batch_size=1,
+            gradient_accumulation_steps=4,
+            prediction_type="epsilon",
+            mixed_precision="fp16",
+            gradient_checkpointing=True,
+            lr_scheduler="constant",
+            warmup_steps=0,
+        ),
+        runtime=Runtime(checkpoint_every=7_500),
     )
 
 
 def reference_full() -> FinetuneConfig:
     """The reference method's full fine-tuning of the U-Net (train_SD.sh): as LoRA, but with EMA and 1e-5."""
-    lora = reference_lora().model_dump()
-    changes = {"preset": "reference_full", "method": "full", "learning_rate": 1e-5, "ema": True}
-    return FinetuneConfig(**{**lora, **changes, "max_grad_norm": 1.0})
+    return reference_lora().changed(
+        preset="reference_full", method="full", learning_rate=1e-5, ema=True, max_grad_norm=1.0
+    )
 
 
 def improved_lora() -> FinetuneConfig:
@@ -54,25 +63,24 @@ def improved_lora() -> FinetuneConfig:
     - bf16 where the GPU has it: fp16 overflows without need. Batches of four in the place of four passes.
     - A checkpoint every 500 steps: it costs next to nothing and a lost node half an hour at most.
     """
-    changes = {
-        "preset": "improved_lora",
-        "learning_rate": 1e-4,
-        "schedule": "cosine",
-        "warmup_steps": 500,
-        "snr_gamma": 5.0,
-        "caption_dropout": 0.1,
-        "balance": 0.5,
-        "balance_by": ("measured_tone",),
-        "rotations": True,
-        "ema": True,
-        "ema_decay": 0.999,
-        "precision": "auto",
-        "batch_size": 4,
-        "accumulation": 1,
-        "prediction": None,
-        "checkpoint_every": 500,
-    }
-    return reference_lora().model_copy(update=changes)
+    return reference_lora().changed(
+        preset="improved_lora",
+        learning_rate=1e-4,
+        lr_scheduler="cosine",
+        warmup_steps=500,
+        snr_gamma=5.0,
+        caption_dropout=0.1,
+        class_balance_power=0.5,
+        balance_by=("measured_tone",),
+        rotations=True,
+        ema=True,
+        ema_decay=0.999,
+        mixed_precision="auto",
+        batch_size=4,
+        gradient_accumulation_steps=1,
+        prediction_type=None,
+        checkpoint_every=500,
+    )
 
 
 def tiny() -> FinetuneConfig:
@@ -83,33 +91,30 @@ def tiny() -> FinetuneConfig:
     """
     return FinetuneConfig(
         preset="tiny",
-        base=TINY_BASE,
-        method="full",
-        learning_rate=1e-3,
-        steps=2_000,
-        batch_size=32,
-        accumulation=1,
-        image_size=64,
-        flip=True,
-        rotations=True,
-        balance=0.5,
-        caption_dropout=0.1,
-        snr_gamma=5.0,
-        schedule="cosine",
-        warmup_steps=60,
-        ema=True,
-        ema_decay=0.998,
-        gradient_checkpointing=False,
-        checkpoint_every=250,
-        validation_every=250,
+        base_model=BaseModelConfig(base=TINY_BASE),
+        adaptation=Full(),
+        data=Data(image_size=64, flip=True, rotations=True, class_balance_power=0.5, caption_dropout=0.1),
+        optimisation=Optimisation(
+            learning_rate=1e-3,
+            max_train_steps=2_000,
+            batch_size=32,
+            gradient_accumulation_steps=1,
+            snr_gamma=5.0,
+            lr_scheduler="cosine",
+            warmup_steps=60,
+            ema=True,
+            ema_decay=0.998,
+            gradient_checkpointing=False,
+        ),
+        validation=Validation(validation_every=250),
+        runtime=Runtime(checkpoint_every=250),
     )
 
 
 def demo() -> FinetuneConfig:
     """As ``tiny``, in the few minutes that a demonstration may take."""
     base = TinyBaseConfig(vae_steps=200)
-    changes = {"preset": "demo", "steps": 500, "ema_decay": 0.99, "checkpoint_every": 250, "base_model": base}
-    return tiny().model_copy(update=changes)
+    return tiny().changed(preset="demo", max_train_steps=500, ema_decay=0.99, checkpoint_every=250, tiny_base=base)
 
 
 def miniature() -> FinetuneConfig:
@@ -117,18 +122,17 @@ def miniature() -> FinetuneConfig:
     base = TinyBaseConfig(
         vae_channels=(16, 32), vae_steps=2, unet_channels=(16, 32), text_width=16, text_layers=1, text_steps=2
     )
-    changes = {
-        "preset": "miniature",
-        "steps": 4,
-        "batch_size": 4,
-        "rotations": False,
-        "warmup_steps": 1,
-        "checkpoint_every": 2,
-        "validation_every": 2,
-        "validation_images": 4,
-        "base_model": base,
-    }
-    return tiny().model_copy(update=changes)
+    return tiny().changed(
+        preset="miniature",
+        max_train_steps=4,
+        batch_size=4,
+        rotations=False,
+        warmup_steps=1,
+        checkpoint_every=2,
+        validation_every=2,
+        held_out_images=4,
+        tiny_base=base,
+    )
 
 
 PRESETS: dict[str, Callable[[], FinetuneConfig]] = {
@@ -137,11 +141,11 @@ PRESETS: dict[str, Callable[[], FinetuneConfig]] = {
 
 
 def preset(name: str, /, **overrides: Any) -> FinetuneConfig:
-    """Returns a preset with some of its fields changed.
+    """Returns a preset with some of its fields changed, each named without its part.
 
     Raises:
         UsageError: There is no such preset or field, or a value is refused.
     """
     if name not in PRESETS:
         raise UsageError(f"There is no preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")
-    return parse_config(FinetuneConfig, {**PRESETS[name]().model_dump(), **overrides})
+    return PRESETS[name]().changed(**overrides)

@@ -75,7 +75,7 @@ def assess(
         drift_html: Where evidently's report is written.
     """
     resamples = Resamples(
-        material.test.lesions, config.bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
+        material.test.lesions, config.n_bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
     )
     utility = {name: _score(config, material, outcome, resamples) for name, outcome in outcomes.items()}
     synthetic, held_out = _neighbours(material)
@@ -135,8 +135,8 @@ def _compare(
         {name: outcome.predictions for name, outcome in outcomes.items()},
         len(material.classes),
         resamples,
-        permutations=config.permutations,
-        alpha=config.alpha,
+        permutations=config.n_permutations,
+        significance_level=config.significance_level,
         seed=derive_seed(config.seed, "permutations"),
     )
 

@@ -1,5 +1,8 @@
 """Settings of an evaluation."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from lesiongen.config import StageConfig
@@ -16,44 +19,53 @@ class EvaluateConfig(StageConfig):
     Attributes:
         name: Name shown on the report.
         seed: Seed of everything random but the classifiers' own seeds.
-        seeds: Number of classifiers per condition; they are seeded 0, 1, 2, …
+        n_seeds: Number of classifiers per condition; they are seeded 0, 1, 2, …
         image_size: Side in pixels of the images that the classifiers see.
         steps: Optimisation steps, the same for every condition.
         batch_size: Images in a step, the same for every condition.
         learning_rate: AdamW's peak learning rate, with a warm-up and a cosine decay.
         weight_decay: AdamW's weight decay.
         checks: How many times, evenly spaced, a classifier is scored on the validation images.
-        mix: Condition "both": the share of each batch that is synthetic.
-        mix_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images alone
-            end the training.
+        synthetic_fraction: Condition "both": the share of each batch that is synthetic.
+        synthetic_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images
+            alone end the training.
         subgroups: Columns whose groups are scored apart.
         min_group: Fewer test images than this, and a group is marked as too small.
         min_test: Fewer test images than this, and the evaluation refuses to begin.
-        bootstrap: Bootstrap resamples of the test lesions.
-        permutations: Sign flips of a permutation test.
+        n_bootstrap: Bootstrap resamples of the test lesions.
+        n_permutations: Sign flips of a permutation test.
         confidence: Coverage of the intervals.
-        alpha: Significance level after Holm's correction.
+        significance_level: Significance level after Holm's correction.
         copy_percentile: Percentile of held-out real similarities that marks a synthetic image as a near copy.
         allow_real_images: Whether real images may be shown in the report, the pictures and MLflow.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "alpha": "significance_level",
+        "bootstrap": "n_bootstrap",
+        "mix": "synthetic_fraction",
+        "mix_until": "synthetic_until",
+        "permutations": "n_permutations",
+        "seeds": "n_seeds",
+    }
+
     name: Name = "evaluation"
     seed: int = Field(0, ge=0)
-    seeds: int = Field(5, ge=1, le=50)
+    n_seeds: int = Field(5, ge=1, le=50)
     image_size: int = Field(64, ge=32, le=512)
     steps: int = Field(400, ge=1)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     checks: int = Field(8, ge=1)
-    mix: float = Field(0.5, gt=0, lt=1)
-    mix_until: float = Field(0.5, gt=0, le=1)
+    synthetic_fraction: float = Field(0.5, gt=0, lt=1)
+    synthetic_until: float = Field(0.5, gt=0, le=1)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
     min_test: int = Field(MIN_TEST_IMAGES, ge=2)
-    bootstrap: int = Field(1000, ge=100)
-    permutations: int = Field(10_000, ge=100)
+    n_bootstrap: int = Field(1000, ge=100)
+    n_permutations: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
-    alpha: float = Field(0.05, gt=0, lt=1)
+    significance_level: float = Field(0.05, gt=0, lt=1)
     copy_percentile: float = Field(99.0, gt=50, lt=100)
     allow_real_images: bool = True

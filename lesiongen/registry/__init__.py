@@ -2,16 +2,16 @@
 
 from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.history import HistoryEvent
-from lesiongen.registry.gates import Policy, decide, load_policy
+from lesiongen.registry.gates import Gates, decide, load_gates
 from lesiongen.registry.promotion import PromotionResult, RollbackResult, promote, rollback
 from lesiongen.registry.registration import RegisteredVersion, register
 from lesiongen.registry.tags import check_name, history
 
 __all__ = [
     "Decision",
+    "Gates",
     "HistoryEvent",
     "Outcome",
-    "Policy",
     "PromotionResult",
     "Reason",
     "RegisteredVersion",
@@ -19,7 +19,7 @@ __all__ = [
     "check_name",
     "decide",
     "history",
-    "load_policy",
+    "load_gates",
     "promote",
     "register",
     "rollback",

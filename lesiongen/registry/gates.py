@@ -1,6 +1,6 @@
-"""Whether a generator may be released: a pure function of its evaluation and of a policy.
+"""Whether a generator may be released: a pure function of its evaluation and of the gates' limits.
 
-The default policy asks that a classifier trained on real images has learnt to tell the classes apart, and that one
+The default limits ask that a classifier trained on real images has learnt to tell the classes apart, and that one
 trained on real and synthetic images together is not worse by more than a margin, neither on the whole nor for the
 worst group; that few synthetic images are near copies of a training image; that the generator was trained on no
 validation or test image and hardly any test image occurs in another split; and that the numbers rest on enough seeds,
@@ -9,6 +9,7 @@ lesions and held-out images. A number that is missing holds the release.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -18,77 +19,83 @@ from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.evaluation import Comparison, Contamination, EvaluationRecord, SubgroupScore
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
-__all__ = ["Policy", "decide", "load_policy"]
+__all__ = ["Gates", "decide", "load_gates"]
 
 
 SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
 
 
-class Policy(StageConfig):
+class Gates(StageConfig):
     """The limits of a release. A limit of null switches its gate off, which the decision then says.
 
     Attributes:
         min_above_chance: How far above chance the low end of the balanced accuracy from real images has to lie; without
             that, no comparison with it says anything.
-        margin: How much balanced accuracy training on both may lose against training on real images.
-        worst_group_margin: The same for the group that is served worst.
+        max_accuracy_drop: How much balanced accuracy training on both may lose against training on real images.
+        max_worst_group_drop: The same for the group that is served worst.
         max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
             real images are (at the percentile that the evaluation states).
         min_held_out: Smallest number of held-out real images behind that percentile.
-        max_contaminated: Largest number of validation and test images that the generator may have been trained on.
+        max_leaked_images: Largest number of validation and test images that the generator may have been trained on.
         max_repeated: Largest share of the test images that occur elsewhere. The numbers leave them out; many of them
             say that the splits are not what they should be.
         min_seeds: Smallest number of trained classifiers behind each number.
         min_test_lesions: Smallest number of lesions in the real test split.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "margin": "max_accuracy_drop",
+        "max_contaminated": "max_leaked_images",
+        "worst_group_margin": "max_worst_group_drop",
+    }
+
     min_above_chance: float | None = Field(0.0, ge=0, le=1)
-    margin: float | None = Field(0.02, ge=0, le=1)
-    worst_group_margin: float | None = Field(0.05, ge=0, le=1)
+    max_accuracy_drop: float | None = Field(0.02, ge=0, le=1)
+    max_worst_group_drop: float | None = Field(0.05, ge=0, le=1)
     max_near_copies: float | None = Field(0.05, ge=0, le=1)
     min_held_out: int | None = Field(MIN_HELD_OUT_IMAGES, ge=1)
-    max_contaminated: int | None = Field(0, ge=0)
+    max_leaked_images: int | None = Field(0, ge=0)
     max_repeated: float | None = Field(0.02, ge=0, le=1)
     min_seeds: int | None = Field(5, ge=1)
     min_test_lesions: int | None = Field(100, ge=1)
 
 
-def load_policy(path: str | Path) -> Policy:
-    """Reads a policy from a YAML file; what it leaves out keeps the default.
+def load_gates(path: str | Path) -> Gates:
+    """Reads the gates' limits from a YAML file; what it leaves out keeps the default.
 
     Raises:
         UsageError: The file is absent, is no mapping, or holds an unknown field or a wrong value.
     """
     try:
-        values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The policy {path}")
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The gates {path}")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The policy {path} cannot be read: {error}") from error
+        raise UsageError(f"The gates {path} cannot be read: {error}") from error
     if not isinstance(values, Mapping):
-        raise UsageError(f"The policy {path} must map limits to values.", hint="For example: margin: 0.02")
-    return parse_config(Policy, values)
+        raise UsageError(f"The gates {path} must map limits to values.", hint="For example: max_accuracy_drop: 0.02")
+    return parse_config(Gates, values)
 
 
-def decide(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Decision:
-    """Weighs an evaluation against a policy.
+def decide(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Decision:
+    """Weighs an evaluation against the limits of the gates.
 
     A missing, infinite or undefined number never promotes. Worse numbers never give a better outcome.
 
     Args:
         evaluation: The evaluation.
         contamination: Evaluated images that the generator was trained on; None where that is not known.
-        policy: The limits.
+        gates: The limits.
 
-    >>> decision = decide(EvaluationRecord(), None, Policy())
+    >>> decision = decide(EvaluationRecord(), None, Gates())
     >>> decision.outcome.value, decision.reasons[0].line[:45]
     ('HOLD', 'classifier held: The evaluation does not hold')
     """
-    reasons = tuple(gate(evaluation, contamination, policy) for gate in GATES)
+    reasons = tuple(gate(evaluation, contamination, gates) for gate in GATES)
     outcome = max((reason.outcome for reason in reasons), key=SEVERITY.__getitem__)
     return Decision(outcome=outcome, reasons=reasons)
 
 
-def _classifier(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, above = "classifier", policy.min_above_chance
+def _classifier(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, above = "classifier", gates.min_above_chance
     if above is None:
         return _off(gate)
     real = evaluation.scores("real")
@@ -103,8 +110,8 @@ def _classifier(evaluation: EvaluationRecord, contamination: Contamination | Non
     return _passed(gate, f"{numbers}.")
 
 
-def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, margin = "utility", policy.margin
+def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, margin = "utility", gates.max_accuracy_drop
     if margin is None:
         return _off(gate)
     found = _comparison(evaluation, "both vs real", "balanced_accuracy")
@@ -126,8 +133,8 @@ def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, 
     return _passed(gate, f"{numbers}.")
 
 
-def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, margin = "worst group", policy.worst_group_margin
+def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, margin = "worst group", gates.max_worst_group_drop
     if margin is None:
         return _off(gate)
     conditions = evaluation.scores("real"), evaluation.scores("both")
@@ -147,8 +154,8 @@ def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | No
     return _passed(gate, f"{numbers}.")
 
 
-def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, limit, found = "memorisation", policy.max_near_copies, evaluation.memorisation
+def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, limit, found = "memorisation", gates.max_near_copies, evaluation.memorisation
     if limit is None:
         return _off(gate)
     share, held_out = found.share_above, found.n_held_out
@@ -160,13 +167,13 @@ def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | N
     )
     if share > limit:
         return _failed(gate, f"{numbers}: the generator repeats patients' images.")
-    if policy.min_held_out is not None and held_out < policy.min_held_out:
-        return _held(gate, f"{numbers}. {policy.min_held_out} held-out images are required.")
+    if gates.min_held_out is not None and held_out < gates.min_held_out:
+        return _held(gate, f"{numbers}. {gates.min_held_out} held-out images are required.")
     return _passed(gate, f"{numbers}.")
 
 
-def _contamination(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, limit = "contamination", policy.max_contaminated
+def _contamination(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, limit = "contamination", gates.max_leaked_images
     if limit is None:
         return _off(gate)
     if contamination is None or contamination.validation is None or contamination.test is None:
@@ -179,8 +186,8 @@ def _contamination(evaluation: EvaluationRecord, contamination: Contamination | 
     return _failed(gate, message) if validation + test > limit else _passed(gate, message)
 
 
-def _repeated(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, limit, counts = "repeated test images", policy.max_repeated, evaluation.counts
+def _repeated(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, limit, counts = "repeated test images", gates.max_repeated, evaluation.counts
     if limit is None:
         return _off(gate)
     repeated, tested = counts.test_excluded, counts.test.n
@@ -194,8 +201,8 @@ def _repeated(evaluation: EvaluationRecord, contamination: Contamination | None,
     return _held(gate, message) if share > limit else _passed(gate, message)
 
 
-def _seeds(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, least = "seeds", policy.min_seeds
+def _seeds(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, least = "seeds", gates.min_seeds
     if least is None:
         return _off(gate)
     compared = evaluation.scores("real"), evaluation.scores("both")
@@ -204,8 +211,8 @@ def _seeds(evaluation: EvaluationRecord, contamination: Contamination | None, po
     return _held(gate, message) if fewest < least else _passed(gate, message)
 
 
-def _test_lesions(evaluation: EvaluationRecord, contamination: Contamination | None, policy: Policy) -> Reason:
-    gate, least, lesions = "test lesions", policy.min_test_lesions, evaluation.counts.test_lesions
+def _test_lesions(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, least, lesions = "test lesions", gates.min_test_lesions, evaluation.counts.test_lesions
     if least is None:
         return _off(gate)
     if lesions is None:
@@ -214,7 +221,7 @@ def _test_lesions(evaluation: EvaluationRecord, contamination: Contamination | N
     return _held(gate, message) if lesions < least else _passed(gate, message)
 
 
-GATES: tuple[Callable[[EvaluationRecord, Contamination | None, Policy], Reason], ...] = (
+GATES: tuple[Callable[[EvaluationRecord, Contamination | None, Gates], Reason], ...] = (
     _classifier,
     _utility,
     _worst_group,
@@ -239,7 +246,7 @@ def _failed(gate: str, message: str) -> Reason:
 
 
 def _off(gate: str) -> Reason:
-    return _passed(gate, "Switched off by the policy.")
+    return _passed(gate, "Switched off.")
 
 
 def _missing(gate: str, what: str) -> Reason:

@@ -13,7 +13,7 @@ from lesiongen.records.evaluation import Contamination, EvaluationRecord, read_e
 from lesiongen.records.history import FINISHED, HistoryEvent
 from lesiongen.redaction import shown
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
-from lesiongen.registry.gates import Policy, decide
+from lesiongen.registry.gates import Gates, decide
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.registration import EVALUATION_FILE
 from lesiongen.registry.tags import (
@@ -61,7 +61,7 @@ class RollbackResult:
 
 
 def promote(
-    name: str, version: str | None = None, policy: Policy | None = None, *, who: str | None = None
+    name: str, version: str | None = None, gates: Gates | None = None, *, who: str | None = None
 ) -> PromotionResult:
     """Applies the gates to a registered version and makes it the champion when they say PROMOTE.
 
@@ -71,7 +71,7 @@ def promote(
     Args:
         name: Name of the registered model.
         version: Version to decide on; the challenger where none is given.
-        policy: Limits of the gates; the default ones where none are given.
+        gates: Limits of the gates; the default ones where none are given.
         who: Who decides; user and host where not given.
 
     Raises:
@@ -80,13 +80,13 @@ def promote(
         ServiceError: The MLflow server does not answer, or another command is at work.
     """
     history(name)  # says so where there is no such model
-    policy, client = policy or Policy(), mlflow_client()
-    params = {"name": name, "version": version or CHALLENGER, "policy": policy.model_dump()}
+    gates, client = gates or Gates(), mlflow_client()
+    params = {"name": name, "version": version or CHALLENGER, "gates": gates.model_dump()}
     with stage_run("promote", params) as run:
         with lease(client, name, "promote") as held:
             events = settle(held)
             chosen = _chosen(client, name, version)
-            decision = decide(_evaluation(chosen.tags), _contamination(chosen.tags), policy)
+            decision = decide(_evaluation(chosen.tags), _contamination(chosen.tags), gates)
             event = _decision_event(held, chosen.version, decision, events, who or whoami())
             carry_out(held, event)
         run.log_json(decision.model_dump(mode="json"), "decision.json")

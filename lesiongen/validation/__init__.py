@@ -1,6 +1,6 @@
 """Validation: metadata, images, and rows against one another, before anything is trained on them."""
 
-from lesiongen.validation.config import ValidateConfig, default_policy
+from lesiongen.validation.config import ValidateConfig, default_checks
 from lesiongen.validation.findings import Finding, ValidationResult, Verdict, require_passed, verdict_of
 from lesiongen.validation.named_checks import ALL_CHECKS, CHECK_NAMES
 from lesiongen.validation.stage import JSON_NAME, REPORT_NAME, RESULTS_NAME, validate
@@ -17,7 +17,7 @@ __all__ = [
     "ValidateConfig",
     "ValidationResult",
     "Verdict",
-    "default_policy",
+    "default_checks",
     "require_passed",
     "validate",
     "verdict_of",

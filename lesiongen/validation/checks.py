@@ -18,16 +18,16 @@ class Check:
     """One expectation of one column, row by row.
 
     Attributes:
-        name: By which a policy names it.
+        name: By which a checks file names it.
         column: Column of the metadata, or one that was derived from pixels or from other rows.
         kind: What the column must be; ``absent`` columns hold, where filled, what is wrong. All kinds but ``present``
             pass a row that holds nothing.
-        severity: Unless the policy says otherwise.
+        severity: Unless the configuration says otherwise.
         message: What it means for a row to fail; follows "1 image" or "each".
-        why: Why it matters, for who reads the policy.
+        why: Why it matters, for who reads the checks file.
         remedy: What to do about it, in sentences, where that is not plain.
         arguments: Bounds or allowed values.
-        thresholds: Bounds that the policy sets: the expectation's argument and the field of `Thresholds`.
+        thresholds: Bounds that the configuration sets: the expectation's argument and the field of `Thresholds`.
         links: Whether the column names other images, which a report shows beside the row's own.
     """
 
@@ -44,12 +44,12 @@ class Check:
 
 
 def resolved(checks: Iterable[Check], config: Thresholds, prefix: str = "") -> list[Check]:
-    """Returns the checks with the policy's severities and bounds, without those that are off.
+    """Returns the checks with the configured severities and bounds, without those that are off.
 
     Args:
         checks: Checks of one suite.
-        config: The policy.
-        prefix: Stands before a check's name in the policy and from here on, such as ``ham10000.``.
+        config: Severities and bounds.
+        prefix: Stands before a check's name in a checks file and from here on, such as ``ham10000.``.
     """
     made = []
     for check in checks:
@@ -208,7 +208,7 @@ _LINKS = (
         "A network recognises it as readily as the same pixels.",
         links=True,
         remedy="Leave one of the two out, or give both one lesion_id and ingest again. If they are different lesions, "
-        "make this a warning: --set severities.near_duplicate_across_splits=warning, or in the policy file "
+        "make this a warning: --set severities.near_duplicate_across_splits=warning, or in the checks file "
         "severities: {near_duplicate_across_splits: warning}.",
     ),
     Check(

@@ -9,11 +9,11 @@ from pydantic.fields import FieldInfo
 from lesiongen.validation.named_checks import ALL_CHECKS, CHECK_NAMES
 from lesiongen.validation.thresholds import Severity, Thresholds
 
-__all__ = ["ValidateConfig", "default_policy"]
+__all__ = ["ValidateConfig", "default_checks"]
 
 
 class ValidateConfig(Thresholds):
-    """Configuration of `lesiongen.validate`, and the content of a policy file."""
+    """Configuration of `lesiongen.validate`, and the content of a checks file."""
 
     allow_real_images: bool = Field(True, description="Whether the report may show images of real patients.")
 
@@ -23,7 +23,7 @@ class ValidateConfig(Thresholds):
         unknown = [name for name in values if name not in cls.model_fields] if isinstance(values, dict) else []
         if unknown:
             raise ValueError(
-                f"unknown field {unknown[0]!r} of a policy{nearest(str(unknown[0]), list(cls.model_fields))}"
+                f"unknown field {unknown[0]!r} of the checks{nearest(str(unknown[0]), list(cls.model_fields))}"
             )
         return values
 
@@ -55,10 +55,10 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def default_policy() -> str:
-    """Returns the defaults as a commented YAML file, to be changed and given back as ``--policy``."""
+def default_checks() -> str:
+    """Returns the defaults as a commented YAML file, to be changed and given back as ``--checks``."""
     lines = [
-        "# The defaults. What a policy leaves out keeps its default, so a policy need only hold what it changes.",
+        "# The defaults. What a file leaves out keeps its default: it need only hold what it changes.",
         "",
     ]
     for name, field in ValidateConfig.model_fields.items():

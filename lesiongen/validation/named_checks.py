@@ -1,4 +1,4 @@
-"""Every check by its name in a policy."""
+"""Every check by its name in a checks file."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ __all__ = ["ALL_CHECKS", "CHECK_NAMES", "NamedCheck"]
 
 @dataclass(frozen=True)
 class NamedCheck:
-    """A check as a policy sees it.
+    """A check as a checks file names it.
 
     Attributes:
-        name: As it is written in a policy; a format's check has the format and a dot before it.
+        name: As it is written in a checks file; a format's check has the format and a dot before it.
         about: The column or what is counted.
         severity: The default.
         finds: What it finds.

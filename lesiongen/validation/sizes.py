@@ -32,11 +32,11 @@ class SizeCheck:
     """A question to the counts of a dataset.
 
     Attributes:
-        name: By which a policy names it.
+        name: By which a checks file names it.
         about: What is counted, for the report.
-        severity: Unless the policy says otherwise.
+        severity: Unless the configuration says otherwise.
         message: What follows from being too small; the parts name what is.
-        why: Why it matters, for who reads the policy.
+        why: Why it matters, for who reads the checks file.
         find: Yields a line for each part that is too small.
         of_real: Asked only of datasets that hold real images: a synthetic one needs no validation and test split.
     """

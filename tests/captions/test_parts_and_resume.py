@@ -178,7 +178,7 @@ def test_the_commands_caption_in_shards_and_merge_them(tmp_path, small_pieces):
     whole = caption(_config(name="ph"), uri, str(tmp_path / "whole"))
     parts = [str(tmp_path / f"part{number}") for number in (1, 2)]
     for number, output in enumerate(parts, start=1):
-        options = ["--output", output, "--tokenizer", "tiny", "--name", "ph", "--shard", f"{number}/2"]
+        options = ["--output", output, "--tokenizer", "tiny", "--name", "ph", "--part", f"{number}/2"]
         assert CliRunner().invoke(app, ["caption", uri, *options]).exit_code == 0
     result = CliRunner().invoke(app, ["merge", *parts, "--output", str(tmp_path / "out"), "--json"])
     assert json.loads(result.stdout)["version"] == whole.dataset.version

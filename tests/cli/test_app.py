@@ -130,7 +130,7 @@ def test_a_dataset_that_does_not_exist_is_wrong_use(tmp_path, command):
         ),
         ("sample model --output taken --captions reference", "taken already holds a dataset"),
         ("evaluate --real nothing --synthetic nothing --output out", "nothing does not exist"),
-        ("evaluate --real nothing --synthetic nothing --output out --seeds 0", "seeds = 0"),
+        ("evaluate --real nothing --synthetic nothing --output out --n-seeds 0", "n_seeds = 0"),
         ("base-model build --dataset nothing --output out", "nothing does not exist"),
         ("pipeline run --source nothing --format image_folder", "The source {}/nothing does not exist"),
     ],
@@ -169,11 +169,11 @@ def test_an_unknown_option_in_the_file_is_named(tmp_path):
     assert "unknown option number" in result.stderr
 
 
-def test_a_policy_that_is_no_text_is_told(tmp_path):
-    (tmp_path / "policy.yaml").write_bytes(b"caf\xe9: 1")
-    result = run("validate", str(tmp_path), "--policy", str(tmp_path / "policy.yaml"))
+def test_a_checks_file_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "checks.yaml").write_bytes(b"caf\xe9: 1")
+    result = run("validate", str(tmp_path), "--checks", str(tmp_path / "checks.yaml"))
     assert result.returncode == 2
-    assert f"{tmp_path / 'policy.yaml'} is not YAML" in result.stderr
+    assert f"{tmp_path / 'checks.yaml'} is not YAML" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -232,7 +232,7 @@ def test_columns_come_from_a_file_and_flags_win(tmp_path):
 
 def test_a_resumed_run_takes_no_other_flags(tmp_path):
     home = ["--home", str(tmp_path)]
-    for flags in (["--set", "finetune.steps=1"], ["--source", "x"], ["--config", str(tmp_path / "run.yaml")]):
+    for flags in (["--set", "finetune.max_train_steps=1"], ["--source", "x"], ["--config", str(tmp_path / "run.yaml")]):
         (tmp_path / "run.yaml").write_text("preset: demo\n")
         result = run("pipeline", "run", "--resume", "latest", *home, *flags)
         assert result.returncode == 2

@@ -47,15 +47,22 @@ def ask(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "config"),
     [
-        (["finetune.steps=3", "finetune.warmup_steps=1"], {"finetune": {"steps": 3, "warmup_steps": 1}}),
+        (
+            ["finetune.max_train_steps=3", "finetune.warmup_steps=1"],
+            {"finetune": {"optimisation": {"max_train_steps": 3, "warmup_steps": 1}}},
+        ),
+        (["finetune.tiny_base.vae_steps=3"], {"finetune": {"base_model": {"tiny_base": {"vae_steps": 3}}}}),
         (["ingest.limit=30"], {"ingest": {"limit": 30}}),
-        (["policy.min_seeds=3"], {"policy": {"min_seeds": 3}}),
+        (["gates.min_seeds=3"], {"gates": {"min_seeds": 3}}),
         (["ingest.columns={diagnosis: label}"], {"ingest": {"columns": {"diagnosis": "label"}}}),
         (["evaluate.allow-real-images=false"], {"evaluate": {"allow_real_images": False}}),
-        (["sample.per_class=4", "sample.steps=2"], {"sample": {"per_class": 4, "steps": 2}}),
+        (
+            ["sample.per_class=4", "sample.num_inference_steps=2"],
+            {"sample": {"per_class": 4, "num_inference_steps": 2}},
+        ),
         (
             ["finetune.base=models/base", "caption.tokenizer=tiny"],
-            {"finetune": {"base": "models/base"}, "caption": {"tokenizer": "tiny"}},
+            {"finetune": {"base_model": {"base": "models/base"}}, "caption": {"tokenizer": "tiny"}},
         ),
         (["ingest.columns.site=region"], {"ingest": {"columns": {"site": "region"}}}),
         ([], {}),
@@ -73,8 +80,10 @@ def test_set_changes_fields_of_stages(ask, changes, config):
         ("train.steps=3", "names train"),
         ("ingest.limits=3", "IngestConfig: unknown field limits"),
         ("sample.per_class=-1", "SampleConfig: per_class = -1"),
-        ("finetune.steps=many", "FinetuneConfig: steps = 'many'"),
-        ("policy.margin=null", "policy.margin is null"),
+        ("finetune.max_train_steps=many", "FinetuneConfig: optimisation.max_train_steps = 'many'"),
+        ("finetune.steps=3", "FinetuneConfig: unknown field steps; it is now called max_train_steps"),
+        ("gates.max_accuracy_drop=null", "gates.max_accuracy_drop is null"),
+        ("policy.margin=0.1", "names policy; it is now called gates"),
     ],
 )
 def test_a_wrong_change_is_refused_by_its_name(ask, change, message):

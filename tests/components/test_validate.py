@@ -1,4 +1,4 @@
-"""The validate step and the one that stops, run as their executor runs them, as the policy decides."""
+"""The validate step and the one that stops, run as their executor runs them, as the severities decide."""
 
 import json
 import subprocess

@@ -173,8 +173,9 @@ def config(pipeline_folder: Path):
     """Six steps of four images, from the tiny pipeline; every random draw is in use."""
     from lesiongen.diffusion import FinetuneConfig
 
-    return FinetuneConfig(
-        base=str(pipeline_folder), method="full", rank=2, steps=6, batch_size=2, accumulation=2, image_size=SIZE,
-        learning_rate=1e-3, schedule="cosine", warmup_steps=1, ema=True, snr_gamma=5.0, caption_dropout=0.25,
-        balance=0.5, gradient_checkpointing=False, checkpoint_every=100, validation_every=3, log_every=2,
+    return FinetuneConfig().changed(
+        base=str(pipeline_folder), method="full", max_train_steps=6, batch_size=2, gradient_accumulation_steps=2,
+        image_size=SIZE, learning_rate=1e-3, lr_scheduler="cosine", warmup_steps=1, ema=True, snr_gamma=5.0,
+        caption_dropout=0.25, class_balance_power=0.5, gradient_checkpointing=False, checkpoint_every=100,
+        validation_every=3, log_every=2,
     )  # fmt: skip

@@ -30,7 +30,7 @@ def hub_cache(pipeline_folder, tmp_path, monkeypatch):
 
 
 def test_a_hub_id_is_resolved_and_pinned_to_its_commit(hub_cache, config, pipeline_folder, dataset_uri, tmp_path):
-    from_hub = config.model_copy(update={"base": "owner/name"})
+    from_hub = config.changed(base="owner/name")
     with prepared_base(from_hub, dataset_uri, open_storage(str(tmp_path / "place"))) as base:
         assert (base.reference.uri, base.reference.revision, base.built) == ("owner/name", COMMIT, False)
         assert (base.folder / "unet" / "config.json").is_file()
@@ -65,8 +65,8 @@ def test_an_adapter_is_no_base(config, dataset_uri, tmp_path):
     from lesiongen.diffusion import finetune
 
     adapter = str(tmp_path / "adapter")
-    finetune(config.model_copy(update={"method": "lora", "steps": 2}), dataset_uri, adapter)
-    on_top = config.model_copy(update={"base": adapter})
+    finetune(config.changed(method="lora", rank=2, max_train_steps=2), dataset_uri, adapter)
+    on_top = config.changed(base=adapter)
     with (
         pytest.raises(UsageError, match="is an adapter"),
         prepared_base(on_top, dataset_uri, open_storage(str(tmp_path / "place"))),
@@ -75,14 +75,14 @@ def test_an_adapter_is_no_base(config, dataset_uri, tmp_path):
 
 
 def test_a_tiny_base_is_built_once_from_the_training_images(config, dataset_uri, tmp_path, monkeypatch, caplog):
-    from lesiongen.diffusion import FinetuneConfig, base_model, finetune
+    from lesiongen.diffusion import finetune
+    from lesiongen.diffusion.tiny import build as tiny_build
 
-    built, build = [], base_model.build_base_model
-    monkeypatch.setattr(base_model, "build_base_model", lambda *args: (built.append(args[1]), build(*args))[1])
-    values = config.model_dump() | {"base": "tiny", "prediction": None, "image_size": 32, "steps": 2}
+    built, build = [], tiny_build.build_base_model
+    monkeypatch.setattr(tiny_build, "build_base_model", lambda *args: (built.append(args[1]), build(*args))[1])
     smallest = {"image_size": 32, "vae_channels": (16, 32), "unet_channels": (16, 32), "text_width": 16,
                 "text_layers": 1, "vae_steps": 1, "text_steps": 1}  # fmt: skip
-    tiny = FinetuneConfig(**values | {"base_model": smallest})
+    tiny = config.changed(base="tiny", tiny_base=smallest, image_size=32, max_train_steps=2)
     checkpoints = str(tmp_path / "checkpoints")
     with caplog.at_level("INFO"):
         finetune(tiny, dataset_uri, str(tmp_path / "first"), checkpoints=checkpoints)

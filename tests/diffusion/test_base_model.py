@@ -62,7 +62,7 @@ def test_an_untrained_vae_draws_a_blurred_copy_in_the_right_colours():
 @pytest.mark.slow
 def test_fitting_sharpens_what_the_vae_draws_and_repeats_itself():
     images = lesions(16, 16)
-    config = SMALL.model_copy(update={"vae_steps": 40, "vae_learning_rate": 5e-4})
+    config = SMALL.changed(vae_steps=40, vae_learning_rate=5e-4)
     vaes = []
     for _ in range(2):
         with torch.random.fork_rng():
@@ -135,14 +135,14 @@ def test_neither_validation_nor_test_images_change_it(built, tmp_path):
 def test_no_steps_leave_the_vae_as_it_starts():
     vae = tiny_vae(SMALL)
     before = {name: value.clone() for name, value in vae.state_dict().items()}
-    fit_vae(vae, lesions(4, 16), SMALL.model_copy(update={"vae_steps": 0}))
+    fit_vae(vae, lesions(4, 16), SMALL.changed(vae_steps=0))
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
 
 
 def test_a_fitted_text_encoder_says_at_its_end_tokens_what_was_asked():
     captions = [f"{name}, {size}, on a {tone} skin tone" for name in ("melanoma", "dermatofibroma")
                 for size in ("small", "large") for tone in ("dark", "light")]  # fmt: skip
-    config = SMALL.model_copy(update={"text_steps": 60, "text_learning_rate": 3e-3})
+    config = SMALL.changed(text_steps=60, text_learning_rate=3e-3)
     torch.manual_seed(0)
     encoder, tokenizer = _text_encoder(config), build_tokenizer()
 

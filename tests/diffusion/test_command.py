@@ -18,14 +18,15 @@ def run():
 @pytest.mark.slow
 def test_a_model_is_trained_with_a_preset_changed_by_flags(run, dataset_uri, pipeline_folder, tmp_path):
     done = run(
-        dataset_uri, "--output", tmp_path / "model", "--base", pipeline_folder, "--preset", "reference_lora", "--steps",
-        2, "--set", "image_size=16", "--set", "rank=2", "--set", "precision=fp32", "--json",
+        dataset_uri, "--output", tmp_path / "model", "--base", pipeline_folder, "--preset", "reference_lora",
+        "--max-train-steps", 2, "--set", "image_size=16", "--set", "rank=2", "--set", "mixed_precision=fp32", "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert (result["method"], result["steps"]) == ("lora", 2)
     recorded = json.loads((tmp_path / "model" / "_model.json").read_text())["training"]["config"]
-    assert (recorded["preset"], recorded["rank"], recorded["learning_rate"]) == ("reference_lora", 2, 5e-6)
+    assert (recorded["preset"], recorded["adaptation"]["rank"]) == ("reference_lora", 2)
+    assert recorded["optimisation"]["learning_rate"] == 5e-6
 
 
 @pytest.mark.parametrize(

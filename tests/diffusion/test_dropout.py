@@ -29,7 +29,7 @@ def test_the_denoiser_drops_nothing(dropping_folder):
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.slow
 def test_two_runs_are_equal_whatever_the_global_stream(config, dropping_folder, dataset_uri, tmp_path, method):
-    settings = config.model_copy(update={"base": str(dropping_folder), "method": method})
+    settings = config.changed(base=str(dropping_folder), method=method)
     losses = []
     for seed in (1, 2):
         with torch.random.fork_rng():

@@ -73,9 +73,7 @@ def _same(first: Path, second: Path) -> bool:
 
 @pytest.mark.slow
 def test_stopped_after_two_steps_and_resumed_equals_never_stopped_bit_for_bit(config, dataset_uri, tmp_path):
-    configs = {
-        method: config.model_copy(update={"method": method}).model_dump(mode="json") for method in ("full", "lora")
-    }
+    configs = {method: config.changed(method=method).model_dump(mode="json") for method in ("full", "lora")}
     stopped = _child(configs, dataset_uri, tmp_path, stop=2)
     for code, message in stopped:
         assert code == 75
@@ -115,28 +113,28 @@ def test_training_and_drawing_use_the_cores_of_a_container(config, dataset_uri, 
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(torch, "set_num_threads", used.append)
-    finetune(config.model_copy(update={"steps": 2}), dataset_uri, str(tmp_path / "model"))
+    finetune(config.changed(max_train_steps=2), dataset_uri, str(tmp_path / "model"))
     assert used == [1]
-    drawing = SampleConfig(plan={"nv": 1}, steps=1, image_size=SIZE)
+    drawing = SampleConfig(plan={"nv": 1}, num_inference_steps=1, image_size=SIZE)
     sample(drawing, str(pipeline_folder), str(tmp_path / "set"), dataset=dataset_uri)
     assert used == [1, 1]
 
 
 @pytest.mark.slow
 def test_an_adapter_loads_into_its_base_with_diffusers(config, dataset_uri, pipeline_folder, tmp_path):
-    finetune(config.model_copy(update={"method": "lora"}), dataset_uri, str(tmp_path / "model"))
+    finetune(config.changed(method="lora", rank=2), dataset_uri, str(tmp_path / "model"))
     pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder)
     latent, told = torch.randn(1, 4, 8, 8), torch.randn(1, 24, 16)
     before = pipeline.unet(latent, 500, told).sample
     pipeline.load_lora_weights(tmp_path / "model", use_safetensors=True)
-    assert pipeline.unet.peft_config["default_0"].r == config.rank
+    assert pipeline.unet.peft_config["default_0"].r == 2
     assert not torch.allclose(before, pipeline.unet(latent, 500, told).sample, atol=1e-6)
     assert read_manifest(tmp_path / "model").base.uri == str(pipeline_folder)
 
 
 @pytest.mark.slow
 def test_training_learns(dataset_uri, config, tmp_path):
-    longer = config.model_copy(update={"steps": 60, "validation_every": 60, "ema": False, "learning_rate": 3e-3})
+    longer = config.changed(max_train_steps=60, validation_every=60, ema=False, learning_rate=3e-3)
     losses = finetune(longer, dataset_uri, str(tmp_path / "model")).losses
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
 
@@ -186,7 +184,7 @@ def test_a_non_finite_gradient_never_reaches_the_weights(config, dataset_uri, tm
 def test_a_run_that_diverges_fails(config, dataset_uri, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_module.Trainer, "_loss", lambda self, step, places: _nan_loss(self))
     with pytest.raises(LesionGenError, match=r"not finite for 3 steps in a row, up to step 3"):
-        finetune(config.model_copy(update={"max_nonfinite": 3}), dataset_uri, str(tmp_path / "model"))
+        finetune(config.changed(max_nonfinite=3), dataset_uri, str(tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 
 
@@ -203,7 +201,7 @@ def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     assert (first.resumed_from, again.resumed_from, anew.resumed_from) == (None, 6, None)
     assert first.model.version == again.model.version == anew.model.version
     # Another configuration is another run.
-    other = config.model_copy(update={"learning_rate": 2e-3})
+    other = config.changed(learning_rate=2e-3)
     assert finetune(other, dataset_uri, str(tmp_path / "other"), checkpoints=place).resumed_from is None
 
 
@@ -228,7 +226,7 @@ def test_a_storage_that_fails_for_a_while_costs_no_checkpoint(config, dataset_ur
 @pytest.mark.slow
 def test_damaged_checkpoints_are_passed_over_and_not_deleted(config, dataset_uri, tmp_path):
     place = tmp_path / "checkpoints"
-    often = config.model_copy(update={"checkpoint_every": 5})
+    often = config.changed(checkpoint_every=5)
     finetune(often, dataset_uri, str(tmp_path / "first"), checkpoints=str(place))
     for state in place.glob("*/step-*/state.json"):
         state.write_text("{}")
@@ -294,7 +292,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_nothing(config, dataset_uri, tm
 @pytest.mark.slow
 def test_velocity_models_train_and_stay_velocity_models(config, dataset_uri, tmp_path, zero_snr):
     base = build_pipeline(tmp_path / "base", prediction="v_prediction", zero_snr=zero_snr)
-    result = finetune(config.model_copy(update={"base": str(base)}), dataset_uri, str(tmp_path / "model"))
+    result = finetune(config.changed(base=str(base)), dataset_uri, str(tmp_path / "model"))
     assert None not in result.losses
     scheduler = json.loads((tmp_path / "model" / "scheduler" / "scheduler_config.json").read_text())
     assert scheduler["prediction_type"] == "v_prediction"
@@ -307,24 +305,24 @@ def test_pickled_weights_are_refused(config, dataset_uri, tmp_path):
     torch.save(load_file(weights), base / "unet" / "diffusion_pytorch_model.bin")
     weights.unlink()
     with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
-        finetune(config.model_copy(update={"base": str(base)}), dataset_uri, str(tmp_path / "model"))
+        finetune(config.changed(base=str(base)), dataset_uri, str(tmp_path / "model"))
 
 
 def test_what_is_no_base_model_is_refused(config, dataset_uri, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no model"):
-        finetune(config.model_copy(update={"base": str(tmp_path / "empty")}), dataset_uri, str(tmp_path / "model"))
+        finetune(config.changed(base=str(tmp_path / "empty")), dataset_uri, str(tmp_path / "model"))
     index = {"_class_name": "SomethingElsePipeline"}
     (tmp_path / "empty" / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(UsageError, match="SomethingElsePipeline, which is not supported"):
-        finetune(config.model_copy(update={"base": str(tmp_path / "empty")}), dataset_uri, str(tmp_path / "model"))
+        finetune(config.changed(base=str(tmp_path / "empty")), dataset_uri, str(tmp_path / "model"))
 
 
 @pytest.mark.slow
 def test_a_taken_output_and_a_damaged_model_are_refused(config, dataset_uri, tmp_path):
     model = str(tmp_path / "model")
     finetune(config, dataset_uri, model)
-    for other, resume in ((config.model_copy(update={"seed": 99}), True), (config, False)):
+    for other, resume in ((config.changed(seed=99), True), (config, False)):
         with pytest.raises(UsageError, match="already holds a model"):
             finetune(other, dataset_uri, model, resume=resume)
     (tmp_path / "model" / "vae" / "config.json").write_text("{}")
@@ -344,7 +342,7 @@ def test_what_has_ended_before_is_found_again(config, dataset_uri, tmp_path, mon
     again = finetune(config, dataset_uri, model)
     assert again.model == first.model
     assert again.losses == first.losses
-    assert again.resumed_from == config.steps
+    assert again.resumed_from == config.optimisation.max_train_steps
 
 
 def test_a_dataset_without_captions_is_refused_before_a_base_is_built(config, tmp_path, monkeypatch):
@@ -368,4 +366,4 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_base_is_looked_for
     (tmp_path / "file").touch()
     places = {"output": str(tmp_path / "out"), "checkpoints": str(tmp_path / "ck"), where: str(tmp_path / "file/out")}
     with pytest.raises(StorageError, match="cannot be written: .*file is not a folder"):
-        finetune(config.model_copy(update={"base": "no/model/at/all"}), dataset_uri, **places)
+        finetune(config.changed(base="no/model/at/all"), dataset_uri, **places)

@@ -14,7 +14,7 @@ def recorded(pipeline_folder, dataset_uri, tmp_path):
 
     def train(*arguments):
         output = str(tmp_path / "model")
-        settings = ["--set", "image_size=16", "--set", "rank=2", "--set", "precision=fp32"]
+        settings = ["--set", "image_size=16", "--set", "rank=2", "--set", "mixed_precision=fp32"]
         places = [dataset_uri, "--output", output, "--base", str(pipeline_folder)]
         CliRunner().invoke(app, ["finetune", *places, *settings, *arguments], catch_exceptions=False)
         return json.loads((tmp_path / "model" / "_model.json").read_text())["training"]["config"]
@@ -24,8 +24,8 @@ def recorded(pipeline_folder, dataset_uri, tmp_path):
 
 @pytest.mark.slow
 def test_the_name_is_a_field_like_any_other(recorded):
-    assert recorded("--steps", "1", "--set", "name=mine")["name"] == "mine"
+    assert recorded("--max-train-steps", "1", "--set", "name=mine")["name"] == "mine"
 
 
 def test_a_flag_goes_before_a_set_value(recorded):
-    assert recorded("--set", "steps=2", "--steps", "1")["steps"] == 1
+    assert recorded("--set", "max_train_steps=2", "--max-train-steps", "1")["optimisation"]["max_train_steps"] == 1

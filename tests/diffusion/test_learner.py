@@ -32,7 +32,7 @@ def _backward(learner, family):
 def test_an_update_is_that_of_plain_adamw(config, pipeline_folder, accelerator):
     # The fused kernel reads weights, gradients and moments in memory order: they must be laid out alike.
     family = family_of(pipeline_folder)
-    learner = Learner(config.model_copy(update={"ema": False, "warmup_steps": 0}), family, accelerator("no"))
+    learner = Learner(config.changed(ema=False, warmup_steps=0), family, accelerator("no"))
     plain = family.denoiser()
     plain.requires_grad_(True)
     optimizer = torch.optim.AdamW(plain.parameters(), lr=config.learning_rate, weight_decay=0.01, fused=False)
@@ -51,7 +51,7 @@ def test_an_update_is_that_of_plain_adamw(config, pipeline_folder, accelerator):
 @pytest.mark.parametrize(("method", "frozen"), [("lora", torch.bfloat16), ("full", None)])
 def test_in_half_precision_what_is_trained_stays_in_fp32(config, pipeline_folder, accelerator, method, frozen):
     family = family_of(pipeline_folder)
-    learner = Learner(config.model_copy(update={"method": method}), family, accelerator("bf16"))
+    learner = Learner(config.changed(method=method), family, accelerator("bf16"))
     _backward(learner, family)
     assert learner.update(0, LOSS)
     assert {weight.dtype for weight in learner.weights.values()} == {torch.float32}
@@ -62,7 +62,7 @@ def test_in_half_precision_what_is_trained_stays_in_fp32(config, pipeline_folder
 def test_gradient_checkpointing_changes_nothing_but_memory(config, pipeline_folder, accelerator):
     family, grads = family_of(pipeline_folder), []
     for switched in (False, True):
-        changed = config.model_copy(update={"method": "lora", "gradient_checkpointing": switched})
+        changed = config.changed(method="lora", rank=2, gradient_checkpointing=switched)
         learner = Learner(changed, family, accelerator("no"))
         _backward(learner, family)
         grads.append([weight.grad.clone() for weight in learner.weights.values()])
@@ -81,10 +81,10 @@ def test_a_compiled_denoiser_learns_the_same(config, dataset_uri, tmp_path, monk
         compile_module(module, backend="eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", trace)
-    plain = config.model_copy(update={"method": "lora", "steps": 3})
+    plain = config.changed(method="lora", rank=2, max_train_steps=3)
     one = finetune(plain, dataset_uri, str(tmp_path / "one"))
     assert not compiled
-    two = finetune(plain.model_copy(update={"compile": True}), dataset_uri, str(tmp_path / "two"))
+    two = finetune(plain.changed(compile=True), dataset_uri, str(tmp_path / "two"))
     assert len(compiled) == 1
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-4)
     weights = [load_file(tmp_path / name / "pytorch_lora_weights.safetensors") for name in ("one", "two")]

@@ -21,7 +21,7 @@ from lesiongen.tracking import StageRun
 from .conftest import SIZE
 
 CPU = torch.device("cpu")
-DRAWING = SampleConfig(per_class=1, steps=2, image_size=SIZE)
+DRAWING = SampleConfig(per_class=1, num_inference_steps=2, image_size=SIZE)
 
 
 def _cpu(monkeypatch, *, matrix_units: bool) -> None:
@@ -109,8 +109,14 @@ def test_pictures_are_decoded_in_fp32_while_the_denoiser_is_in_bf16(
     monkeypatch.setattr(AutoencoderKL, "decode", watched_decode)
     monkeypatch.setattr(training_job, "training_precision", lambda _: "bf16")
     monkeypatch.setattr(StageRun, "run_id", "drawn")
-    changes = {"base": str(whole), "method": method, "validation_pictures": 2, "picture_steps": 2, "steps": 3}
-    finetune(config.model_copy(update=changes), dataset_uri, str(tmp_path / "model"))
+    changes = {
+        "base": str(whole),
+        "method": method,
+        "num_validation_images": 2,
+        "num_inference_steps": 2,
+        "max_train_steps": 3,
+    }
+    finetune(config.changed(**changes), dataset_uri, str(tmp_path / "model"))
     assert set(decoded) == {(torch.float32, torch.float32)}
     assert set(denoised) == {(True, True), (False, True)}
 
@@ -128,7 +134,7 @@ def test_training_in_bf16_on_a_cpu_follows_fp32(config, dataset_uri, tmp_path, m
     losses = {}
     for precision in ("fp32", "bf16"):
         autocast.clear()
-        changed = config.model_copy(update={"method": "full", "precision": precision, "steps": 3})
+        changed = config.changed(method="full", mixed_precision=precision, max_train_steps=3)
         losses[precision] = finetune(changed, dataset_uri, str(tmp_path / precision)).held_out_loss
         assert set(autocast) == {precision == "bf16"}
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)

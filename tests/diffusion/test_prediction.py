@@ -28,8 +28,8 @@ def velocity_folder(tmp_path):
 def test_a_model_is_drawn_with_as_it_was_trained(
     config, velocity_folder, dataset_uri, tmp_path, method, prediction, expected, scheduler
 ):
-    changes = {"base": str(velocity_folder), "method": method, "prediction": prediction, "steps": 2}
-    finetune(config.model_copy(update=changes), dataset_uri, str(tmp_path / "model"))
+    changes = {"base": str(velocity_folder), "method": method, "prediction_type": prediction, "max_train_steps": 2}
+    finetune(config.changed(**changes), dataset_uri, str(tmp_path / "model"))
     generator = load_generator(str(tmp_path / "model"))
     generator.set_scheduler(scheduler)
     assert generator.pipeline.scheduler.config.prediction_type == expected
@@ -44,7 +44,7 @@ def test_pictures_are_drawn_as_the_run_trains(config, velocity_folder, monkeypat
         return call(self, *arguments, **named)
 
     monkeypatch.setattr(StableDiffusionPipeline, "__call__", watched)
-    settings = config.model_copy(update={"picture_steps": 2})
+    settings = config.changed(num_inference_steps=2)
     for prediction in ("epsilon", None):
         family = family_of(velocity_folder, prediction)
         pictures = ValidationPictures(settings, family, (("mel", "melanoma"),), run)

@@ -16,7 +16,7 @@ from lesiongen.diffusion import finetune, finetuning
 from lesiongen.diffusion.latents import encoding_job
 from lesiongen.diffusion.training import training_job
 from lesiongen.diffusion.training.stopping import StopRequest
-from lesiongen.errors import Interrupted, LesionGenError, StorageError
+from lesiongen.errors import Interrupted, LesionGenError, StorageError, UsageError
 from lesiongen.launch import Job, LocalLauncher, local
 
 
@@ -46,12 +46,15 @@ def _losses(result):
 
 @pytest.mark.parametrize(
     ("method", "split"),
-    [("full", {"batch_size": 2, "accumulation": 1}), ("lora", {"batch_size": 1, "accumulation": 2})],
+    [
+        ("full", {"batch_size": 2, "gradient_accumulation_steps": 1}),
+        ("lora", {"batch_size": 1, "gradient_accumulation_steps": 2}),
+    ],
 )
 def test_two_processes_follow_the_losses_of_one(config, dataset_uri, tmp_path, method, split):
-    settings = config.model_copy(update={"method": method, "steps": 4, **split})
+    settings = config.changed(method=method, max_train_steps=4, **split)
     one = finetune(settings, dataset_uri, str(tmp_path / "one"))
-    two = finetune(settings.model_copy(update={"processes": 2}), dataset_uri, str(tmp_path / "two"))
+    two = finetune(settings.changed(processes=2), dataset_uri, str(tmp_path / "two"))
     np.testing.assert_allclose(_losses(two), _losses(one), rtol=1e-4)
     assert two.held_out_loss == pytest.approx(one.held_out_loss, rel=1e-4)
 
@@ -59,14 +62,14 @@ def test_two_processes_follow_the_losses_of_one(config, dataset_uri, tmp_path, m
 @pytest.mark.parametrize(
     ("split", "places"),
     [
-        ({"batch_size": 4, "accumulation": 1}, ([0, 1], [2, 3])),
-        ({"batch_size": 2, "accumulation": 2}, ([0, 1], [2, 3])),
+        ({"batch_size": 4, "gradient_accumulation_steps": 1}, ([0, 1], [2, 3])),
+        ({"batch_size": 2, "gradient_accumulation_steps": 2}, ([0, 1], [2, 3])),
     ],
 )
 def test_processes_share_the_images_of_a_step_and_one_of_them_saves(
     config, dataset_uri, tmp_path, watched, split, places
 ):
-    finetune(config.model_copy(update={"processes": 2, "steps": 2, **split}), dataset_uri, str(tmp_path / "out"))
+    finetune(config.changed(processes=2, max_train_steps=2, **split), dataset_uri, str(tmp_path / "out"))
     ranks = _told(watched, "rank")
     assert (ranks["0"]["places"], ranks["1"]["places"]) == places
     for told in ranks.values():
@@ -82,21 +85,21 @@ def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri
 
     monkeypatch.setattr(finetuning, "LocalLauncher", Alone)
     with pytest.raises(Exception, match="1 of 2 processes found each other"):
-        finetune(config.model_copy(update={"processes": 2}), dataset_uri, str(tmp_path / "out"))
+        finetune(config.changed(processes=2), dataset_uri, str(tmp_path / "out"))
 
 
 def test_the_process_that_waits_does_not_touch_the_gpu(config, dataset_uri, tmp_path, monkeypatch):
     """It is told of a GPU that it cannot use, as on a machine without one: whatever it did there would fail."""
     if torch.cuda.is_available():
         pytest.skip("this process could use the GPU")
-    settings = config.model_copy(update={"processes": 2, "steps": 2})
+    settings = config.changed(processes=2, max_train_steps=2)
     plain = finetune(settings, dataset_uri, str(tmp_path / "plain"))
     monkeypatch.setattr(finetuning, "device_here", lambda: torch.device("cuda"))
     waiting = finetune(settings, dataset_uri, str(tmp_path / "waiting"))
     assert waiting.losses == plain.losses
     assert waiting.held_out_loss == plain.held_out_loss
     with pytest.raises((AssertionError, RuntimeError), match="CUDA"):
-        finetune(settings.model_copy(update={"processes": 1}), dataset_uri, str(tmp_path / "alone"))
+        finetune(settings.changed(processes=1), dataset_uri, str(tmp_path / "alone"))
 
 
 def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path, watched, monkeypatch, capfd):
@@ -109,7 +112,7 @@ def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_once_it_trains, daemon=True).start()
-    settings = config.model_copy(update={"processes": 2, "steps": 100_000})
+    settings = config.changed(processes=2, max_train_steps=100_000)
     with pytest.raises(Interrupted, match="the state is saved in"):
         finetune(settings, dataset_uri, str(tmp_path / "out"))
     assert _told(watched, "ended") == {"0": {"saved before": True}, "1": {"saved before": True}}
@@ -126,18 +129,18 @@ def test_a_training_whose_last_checkpoint_cannot_be_read_publishes_nothing(confi
 
     monkeypatch.setattr(finetuning, "train_in_processes", damaged)
     with pytest.raises(StorageError, match="step 2 .* cannot be read"):
-        finetune(config.model_copy(update={"processes": 2, "steps": 2}), dataset_uri, str(tmp_path / "out"))
+        finetune(config.changed(processes=2, max_train_steps=2), dataset_uri, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_processes_that_found_different_checkpoints_do_not_train(config, dataset_uri, tmp_path, watched, monkeypatch):
     """They would go on from the weights of one with the moments and images of the other, and nobody would know."""
-    settings, place = config.model_copy(update={"checkpoint_every": 3}), tmp_path / "checkpoints"
+    settings, place = config.changed(checkpoint_every=3), tmp_path / "checkpoints"
     finetune(settings, dataset_uri, str(tmp_path / "whole"), checkpoints=str(place))
     for path in next(place.rglob("step-00000006")).iterdir():
         path.unlink()
     monkeypatch.setenv("WATCHED_BLIND", "1")
-    both = settings.model_copy(update={"processes": 2})
+    both = settings.changed(processes=2)
     with pytest.raises(StorageError, match=r"checkpoints of different steps in .*: \[3, 0\]"):
         finetune(both, dataset_uri, str(tmp_path / "out"), checkpoints=str(place))
     assert not list(watched.glob("rank-*")), "a step was taken"
@@ -164,10 +167,10 @@ def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypa
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_stopped_in_the_middle_processes_end_where_they_would_have(config, dataset_uri, tmp_path, processes):
-    settings = config.model_copy(update={"processes": processes, "batch_size": processes, "accumulation": 1})
+    settings = config.changed(processes=processes, batch_size=processes, gradient_accumulation_steps=1)
     whole = finetune(settings, dataset_uri, str(tmp_path / "whole"))
     # As if the run had been stopped after its third step: of the checkpoints only that one is left.
-    halved = settings.model_copy(update={"checkpoint_every": 3, "keep_checkpoints": 5})
+    halved = settings.changed(checkpoint_every=3, keep_checkpoints=5)
     place = str(tmp_path / "checkpoints")
     first = finetune(halved, dataset_uri, str(tmp_path / "first"), checkpoints=place)
     newest = next(path for path in (tmp_path / "checkpoints").rglob("step-00000006"))
@@ -182,8 +185,8 @@ def test_stopped_in_the_middle_processes_end_where_they_would_have(config, datas
 
 
 def test_a_step_that_cannot_be_shared_is_refused(config):
-    with pytest.raises(ValueError, match="processes = 2 share neither accumulation = 1"):
-        type(config)(**config.model_dump() | {"processes": 2, "batch_size": 3, "accumulation": 1})
+    with pytest.raises(UsageError, match="processes = 2 share neither gradient_accumulation_steps = 1"):
+        config.changed(processes=2, batch_size=3, gradient_accumulation_steps=1)
 
 
 def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_path):

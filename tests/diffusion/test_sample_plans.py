@@ -116,7 +116,9 @@ def test_a_plan_names_subgroups_and_settings(tmp_path):
     uri = build_dataset(tmp_path / "set", {"train": 12}, tones=("dark", "light", "light"))
     dataset = Dataset.open(uri)
     tones = dataset.metadata(["image_id", "measured_tone"]).set_index("image_id")["measured_tone"]
-    entry = PlanEntry(diagnosis="nv", count=8, where={"measured_tone": "dark"}, guidance_scale=(1.5, 3.0), steps=7)
+    entry = PlanEntry(
+        diagnosis="nv", count=8, where={"measured_tone": "dark"}, guidance_scale=(1.5, 3.0), num_inference_steps=7
+    )
     found = requests(SampleConfig(plan=(entry,)), dataset)
     assert {tones[item.caption_of] for item in found} == {"dark"}
     assert {item.guidance_scale for item in found} == {1.5, 3.0}
@@ -145,7 +147,7 @@ def test_balance_fills_the_subgroups_that_lack_images(tmp_path):
 
 
 def test_batches_share_what_a_pipeline_takes_once():
-    config = SampleConfig(per_class=9, captions="reference", guidance_scale=(1.0, 2.0), steps=(3, 4))
+    config = SampleConfig(per_class=9, captions="reference", guidance_scale=(1.0, 2.0), num_inference_steps=(3, 4))
     wanted = requests(config, None)
     planned = batches(wanted, 5)
     assert sorted((item for batch in planned for item in batch), key=lambda item: item.index) == wanted

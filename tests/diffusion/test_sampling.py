@@ -21,7 +21,7 @@ from lesiongen.records.model import BaseReference, Training
 
 from .conftest import SIZE
 
-CONFIG = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=4, precision="fp32")
+CONFIG = SampleConfig(per_class=2, num_inference_steps=2, image_size=SIZE, batch_size=4, mixed_precision="fp32")
 
 
 def _images(uri):
@@ -84,7 +84,7 @@ def test_the_contact_sheet_lies_beside_the_dataset(drawn):
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(drawn, pipeline_folder, dataset_uri, tmp_path):
     again = sample(CONFIG, str(pipeline_folder), str(tmp_path / "again"), dataset=dataset_uri)
     assert _images(again.dataset.uri) == _images(drawn.dataset.uri)
-    other = CONFIG.model_copy(update={"seed": 1})
+    other = CONFIG.changed(seed=1)
     changed = sample(other, str(pipeline_folder), str(tmp_path / "other"), dataset=dataset_uri)
     assert set(_images(changed.dataset.uri).values()).isdisjoint(_images(drawn.dataset.uri).values())
 
@@ -119,7 +119,7 @@ def test_joined_parts_are_what_one_job_draws(pipeline_folder, dataset_uri, tmp_p
         return plain(self, batch, config)
 
     monkeypatch.setattr(Generator, "draw", noting)
-    config = CONFIG.model_copy(update={"plan": {"mel": 4, "nv": 6}})
+    config = CONFIG.changed(plan={"mel": 4, "nv": 6})
     whole = sample(config, str(pipeline_folder), str(tmp_path / "whole"), dataset=dataset_uri)
     parts = [str(tmp_path / f"part{number}") for number in range(count)]
     for number, output in enumerate(parts, start=1):
@@ -133,7 +133,7 @@ def test_joined_parts_are_what_one_job_draws(pipeline_folder, dataset_uri, tmp_p
 
 
 def test_many_parts_of_a_small_plan_take_smaller_batches(pipeline_folder, dataset_uri, tmp_path):
-    config = CONFIG.model_copy(update={"batch_size": 32})
+    config = CONFIG.changed(batch_size=32)
     for number in (1, 2, 3):
         output = str(tmp_path / f"part{number}")
         drawn = sample(config, str(pipeline_folder), output, dataset=dataset_uri, part=Part(number, 3))
@@ -202,15 +202,15 @@ def test_a_damaged_batch_is_drawn_again(pipeline_folder, dataset_uri, tmp_path, 
 
 
 def test_one_image_of_the_plan_is_drawn_again_to_the_last_bit(drawn, pipeline_folder, dataset_uri, tmp_path):
-    config = CONFIG.model_copy(update={"only": (4,)})
+    config = CONFIG.changed(only=(4,))
     again = sample(config, str(pipeline_folder), str(tmp_path / "one"), dataset=dataset_uri)
     assert _images(again.dataset.uri) == {"synthetic-000004": _images(drawn.dataset.uri)["synthetic-000004"]}
     with pytest.raises(UsageError, match="only = 6: the plan has the images 0 to 5"):
-        requests(CONFIG.model_copy(update={"only": (6,)}), Dataset.open(dataset_uri))
+        requests(CONFIG.changed(only=(6,)), Dataset.open(dataset_uri))
 
 
 def test_a_part_without_the_wanted_image_says_which_has_it(drawn, pipeline_folder, dataset_uri, tmp_path):
-    config = CONFIG.model_copy(update={"only": (4,)})
+    config = CONFIG.changed(only=(4,))
     with pytest.raises(UsageError, match="only = 4: part 1/2 holds none of the wanted images") as error:
         sample(config, str(pipeline_folder), str(tmp_path / "one"), dataset=dataset_uri, part=Part(1, 2))
     assert error.value.hint == "Image 4 is in part 2/2."
@@ -242,7 +242,7 @@ def _adapter(folder, pipeline_folder, base_version):
 
 def test_an_adapter_is_drawn_with_on_its_base(pipeline_folder, dataset_uri, tmp_path):
     adapter = _adapter(tmp_path / "adapter", pipeline_folder, model_version(pipeline_folder))
-    config = CONFIG.model_copy(update={"image_size": None})
+    config = CONFIG.changed(image_size=None)
     wanted = requests(config, Dataset.open(dataset_uri))[:1]
     generators = [load_generator(uri, precision="fp32") for uri in (adapter, str(pipeline_folder))]
     generators[1].image_size = SIZE
@@ -272,13 +272,13 @@ def test_an_adapter_on_another_base_is_refused(pipeline_folder, tmp_path):
 
 def test_a_taken_output_is_refused(drawn, pipeline_folder, dataset_uri):
     with pytest.raises(UsageError, match="already holds a dataset"):
-        sample(CONFIG.model_copy(update={"seed": 1}), str(pipeline_folder), drawn.dataset.uri, dataset=dataset_uri)
+        sample(CONFIG.changed(seed=1), str(pipeline_folder), drawn.dataset.uri, dataset=dataset_uri)
 
 
 def test_the_command_reads_a_plan_and_prints_json(pipeline_folder, dataset_uri, tmp_path):
     (tmp_path / "plan.yaml").write_text("mel: 2\nnv: 1\n")
     places = ["--output", str(tmp_path / "set"), "--dataset", dataset_uri, "--plan", str(tmp_path / "plan.yaml")]
-    chosen = ["--steps", "2", "--set", f"image_size={SIZE}", "--json"]
+    chosen = ["--num-inference-steps", "2", "--set", f"image_size={SIZE}", "--json"]
     result = CliRunner().invoke(app, ["sample", str(pipeline_folder), *places, *chosen], catch_exceptions=False)
     assert result.exit_code == 0
     assert json.loads(result.stdout)["classes"] == {"mel": 2, "nv": 1}

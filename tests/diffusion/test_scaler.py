@@ -140,7 +140,7 @@ def _last(place):
 def test_a_resumed_training_scales_as_one_never_stopped(
     config, dataset_uri, tmp_path, in_fp16, method, poisoned, stop, scale, tracker
 ):
-    settings = config.model_copy(update={"method": method, "steps": 8})
+    settings = config.changed(method=method, max_train_steps=8)
     in_fp16["poisoned"] = poisoned
     finetune(settings, dataset_uri, str(tmp_path / "whole"), checkpoints=str(tmp_path / "undisturbed"))
     in_fp16["stop"] = stop

@@ -18,7 +18,7 @@ from lesiongen.tracking import StageRun
 from .conftest import SIZE
 
 SIDES = (40, 20, 30)
-DRAWING = SampleConfig(per_class=1, steps=2)
+DRAWING = SampleConfig(per_class=1, num_inference_steps=2)
 
 
 @pytest.fixture
@@ -53,24 +53,30 @@ def test_xl_is_told_the_middle_side_of_its_training_images(
     model = tmp_path / "model"
     with monkeypatch.context() as tracked:
         tracked.setattr(StageRun, "run_id", "drawn")
-        changes = {"base": str(xl_folder), "method": method, "steps": 2, "validation_pictures": 1, "picture_steps": 2}
-        finetune(config.model_copy(update=changes), sized, str(model))
+        changes = {
+            "base": str(xl_folder),
+            "method": method,
+            "max_train_steps": 2,
+            "num_validation_images": 1,
+            "num_inference_steps": 2,
+        }
+        finetune(config.changed(**changes), sized, str(model))
     assert read_manifest(model).original_side == 30
     sample(DRAWING, str(model), str(tmp_path / "same"), dataset=sized)
-    sample(DRAWING.model_copy(update={"image_size": 24}), str(model), str(tmp_path / "larger"), dataset=sized)
+    sample(DRAWING.changed(image_size=24), str(model), str(tmp_path / "larger"), dataset=sized)
     same = {"original_size": (30, 30), "target_size": (SIZE, SIZE)}
     assert told == [same, same, {"original_size": (30, 30), "target_size": (24, 24)}]
 
 
 def test_other_families_are_told_nothing(config, sized, tmp_path, told):
-    finetune(config.model_copy(update={"steps": 2}), sized, str(tmp_path / "model"))
+    finetune(config.changed(max_train_steps=2), sized, str(tmp_path / "model"))
     sample(DRAWING, str(tmp_path / "model"), str(tmp_path / "set"), dataset=sized)
     assert told == [{}]
 
 
 def test_a_model_that_does_not_say_the_side_is_drawn_with_all_the_same(config, xl_folder, sized, tmp_path, told):
     model = tmp_path / "model"
-    finetune(config.model_copy(update={"base": str(xl_folder), "steps": 2}), sized, str(model))
+    finetune(config.changed(base=str(xl_folder), max_train_steps=2), sized, str(model))
     manifest = json.loads((model / MODEL_NAME).read_text())
     del manifest["original_side"], manifest["manifest_sha256"]  # as earlier releases wrote it
     (model / MODEL_NAME).write_text(json.dumps(manifest))

@@ -113,22 +113,20 @@ def test_what_is_predicted_is_what_the_pipeline_uses(xl_folder, pipeline):
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_is_trained_published_and_drawn_with(config, xl_folder, dataset_uri, tmp_path, method):
-    trained = config.model_copy(update={"base": str(xl_folder), "method": method})
+    trained = config.changed(base=str(xl_folder), method=method)
     result = finetune(trained, dataset_uri, str(tmp_path / "model"))
     manifest = read_manifest(tmp_path / "model")
     assert (manifest.family, manifest.method) == ("stable-diffusion-xl", method)
     assert result.held_out_loss is not None
-    settings = SampleConfig(per_class=1, steps=2)
+    settings = SampleConfig(per_class=1, num_inference_steps=2)
     drawn = sample(settings, str(tmp_path / "model"), str(tmp_path / "drawn"), dataset=dataset_uri)
-    base = sample(
-        settings.model_copy(update={"image_size": SIZE}), str(xl_folder), str(tmp_path / "base"), dataset=dataset_uri
-    )
+    base = sample(settings.changed(image_size=SIZE), str(xl_folder), str(tmp_path / "base"), dataset=dataset_uri)
     assert drawn.dataset.rows == base.dataset.rows == 3
     assert drawn.dataset.version != base.dataset.version
 
 
 def test_an_adapter_loads_into_its_base_with_diffusers(config, xl_folder, pipeline, dataset_uri, tmp_path):
-    trained = config.model_copy(update={"base": str(xl_folder), "method": "lora"})
+    trained = config.changed(base=str(xl_folder), method="lora", rank=2)
     finetune(trained, dataset_uri, str(tmp_path / "model"))
     pipeline.load_lora_weights(tmp_path / "model", weight_name="pytorch_lora_weights.safetensors")
     try:

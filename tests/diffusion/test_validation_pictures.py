@@ -36,18 +36,16 @@ def _train(config, dataset_uri, output, monkeypatch, album):
 
 @pytest.fixture
 def drawn(config):
-    return config.model_copy(update={"validation_pictures": 3, "picture_steps": 2})
+    return config.changed(num_validation_images=3, num_inference_steps=2)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_they_are_seeded_and_change_nothing(drawn, dataset_uri, tmp_path, monkeypatch, method):
-    drawn = drawn.model_copy(update={"method": method})
+    drawn = drawn.changed(method=method)
     first, again = Album(), Album()
     one = _train(drawn, dataset_uri, tmp_path / "one", monkeypatch, first)
     _train(drawn, dataset_uri, tmp_path / "again", monkeypatch, again)
-    none = _train(
-        drawn.model_copy(update={"validation_pictures": 0}), dataset_uri, tmp_path / "none", monkeypatch, Album()
-    )
+    none = _train(drawn.changed(num_validation_images=0), dataset_uri, tmp_path / "none", monkeypatch, Album())
     assert list(first.pictures) == ["step-00000003.png", "step-00000006.png"]
     for name, picture in first.pictures.items():
         np.testing.assert_array_equal(picture, again.pictures[name])
@@ -58,7 +56,7 @@ def test_they_are_seeded_and_change_nothing(drawn, dataset_uri, tmp_path, monkey
 
 def test_the_two_encoders_of_xl_are_told_the_captions(drawn, xl_folder, dataset_uri, tmp_path, monkeypatch):
     album = Album()
-    settings = drawn.model_copy(update={"base": str(xl_folder), "method": "lora", "steps": 3})
+    settings = drawn.changed(base=str(xl_folder), method="lora", rank=2, max_train_steps=3)
     _train(settings, dataset_uri, tmp_path / "model", monkeypatch, album)
     (sheet,) = album.pictures.values()
     assert len({sheet[:192, start : start + 192].tobytes() for start in (4, 200, 396)}) == 3

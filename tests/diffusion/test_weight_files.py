@@ -69,7 +69,7 @@ def test_names_of_a_variant_become_plain(name, expected):
 
 def test_what_is_trained_on_half_precision_is_a_plain_pipeline(config, pipeline_folder, dataset_uri, tmp_path):
     half = halved(pipeline_folder, tmp_path / "half")
-    finetune(config.model_copy(update={"base": str(half), "steps": 2}), dataset_uri, str(tmp_path / "model"))
+    finetune(config.changed(base=str(half), max_train_steps=2), dataset_uri, str(tmp_path / "model"))
     made = sorted(path.name for path in (tmp_path / "model").rglob("*.safetensors"))
     assert made == ["diffusion_pytorch_model.safetensors"] * 2 + ["model.safetensors"]
     loaded = diffusers.StableDiffusionPipeline.from_pretrained(
@@ -147,7 +147,7 @@ def adapter(config, pipeline_folder, dataset_uri, tmp_path):
     base, moved = tmp_path / "base", tmp_path / "moved"
     shutil.copytree(pipeline_folder, base)
     uri = str(tmp_path / "adapter")
-    finetune(config.model_copy(update={"method": "lora", "steps": 2, "base": str(base)}), dataset_uri, uri)
+    finetune(config.changed(method="lora", rank=2, max_train_steps=2, base=str(base)), dataset_uri, uri)
     base.rename(moved)
     return uri, base, moved
 
@@ -172,7 +172,18 @@ def test_the_place_of_the_base_is_an_option_of_sample(adapter, dataset_uri, tmp_
     from lesiongen.cli.app import app
 
     uri, _, moved = adapter
-    arguments = ["sample", uri, "--dataset", dataset_uri, "--per-class", "1", "--steps", "2", "--guidance", "1"]
+    arguments = [
+        "sample",
+        uri,
+        "--dataset",
+        dataset_uri,
+        "--per-class",
+        "1",
+        "--num-inference-steps",
+        "2",
+        "--guidance-scale",
+        "1",
+    ]
     drawn = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "drawn"), "--base", str(moved)])
     assert drawn.exit_code == 0, drawn.output
     refused = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "refused")])

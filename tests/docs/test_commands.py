@@ -36,7 +36,7 @@ def test_a_lesiongen_command_is_understood(page, line):
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"{page}: {line}"
         command, path, words = command.commands[words[0]], f"{path} {words[0]}", words[1:]
-    if not {"--help", "--version", "--print-policy"} & set(words):  # these print and end
+    if not {"--help", "--version", "--print-checks"} & set(words):  # these print and end
         context = command.make_context(path, words)
         assert context.params is not None
 

@@ -14,9 +14,10 @@ from tests.faults.runs import Run
 
 # Every random draw, the moving average and a schedule are in use; every step is saved.
 SETTINGS: dict[str, Any] = {
-    "rank": 2, "batch_size": 2, "accumulation": 2, "image_size": SIZE, "learning_rate": 1e-3, "schedule": "cosine",
-    "warmup_steps": 1, "snr_gamma": 5.0, "caption_dropout": 0.25, "balance": 0.5, "gradient_checkpointing": False,
-    "validation_every": 2, "validation_images": 2, "checkpoint_every": 1, "storage_patience": 120.0,
+    "batch_size": 2, "gradient_accumulation_steps": 2, "image_size": SIZE, "learning_rate": 1e-3,
+    "lr_scheduler": "cosine", "warmup_steps": 1, "snr_gamma": 5.0, "caption_dropout": 0.25, "class_balance_power": 0.5,
+    "gradient_checkpointing": False,
+    "validation_every": 2, "held_out_images": 2, "checkpoint_every": 1, "storage_patience": 120.0,
 }  # fmt: skip
 
 
@@ -34,9 +35,10 @@ class Runs:
         """Returns a run that shares nothing with any other but model and data."""
         place = self.folder / f"run-{next(self._numbers):03d}"
         place.mkdir()
-        config = SETTINGS | {"base": self.base, "method": method, "ema": method == "full", "steps": steps}
+        config = SETTINGS | {"base": self.base, "method": method, "ema": method == "full", "max_train_steps": steps}
+        adapter = {"rank": 2} if method == "lora" else {}
         return Run(
-            config=config | {"processes": processes} | settings,
+            config=config | adapter | {"processes": processes} | settings,
             dataset=self.dataset,
             checkpoints=unique_prefix("s3://lesiongen/faults"),
             output=str(place / "model"),
@@ -46,7 +48,7 @@ class Runs:
 
     def assert_undisturbed(self, run: Run) -> None:
         """Compares a finished run, bit for bit, with one of the same configuration that nothing disturbed."""
-        key = (run.config["method"], run.config["steps"], run.config["processes"])
+        key = (run.config["method"], run.config["max_train_steps"], run.config["processes"])
         if key not in self._references:
             method, steps, processes = key
             self._references[key] = self.make(method, steps=steps, processes=processes)

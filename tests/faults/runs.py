@@ -106,7 +106,7 @@ def _work(run: Run, kill_before_write: int | None) -> None:
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)
         try:
-            finetune(FinetuneConfig(**run.config), run.dataset, run.output, checkpoints=run.checkpoints)
+            finetune(FinetuneConfig().changed(**run.config), run.dataset, run.output, checkpoints=run.checkpoints)
         except LesionGenError as error:
             logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  the tests read the sentence
             os._exit(FAILED if error.exit_code == 1 else error.exit_code)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("stack_environment")]
 
 CAPTION = {"tokenizer": "tiny", "preview": 2, "name": "captioned"}
 EVALUATE = {
-    "seeds": 1, "steps": 3, "image_size": 32, "batch_size": 8, "checks": 1, "bootstrap": 100, "permutations": 100,
+    "n_seeds": 1, "steps": 3, "image_size": 32, "batch_size": 8, "checks": 1, "n_bootstrap": 100, "n_permutations": 100,
 }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def inputs(tmp_path_factory):
 
 def stages(inputs):
     """Returns the arguments of every stage but its output."""
-    drawn = SampleConfig(per_class=2, steps=2, image_size=SIZE, batch_size=2, precision="fp32")
+    drawn = SampleConfig(per_class=2, num_inference_steps=2, image_size=SIZE, batch_size=2, mixed_precision="fp32")
     return {
         "ingest": ("lesiongen.ingestion:ingest", "output", {
             "config": IngestConfig(format="image_folder", name="phantoms"), "source": inputs["phantoms"]}),

@@ -23,7 +23,7 @@ from lesiongen.evaluation import EvaluateConfig
 from lesiongen.imaging import encode_png
 from lesiongen.ingestion import IngestConfig
 from lesiongen.merging import MergeConfig
-from lesiongen.registry import Policy
+from lesiongen.registry import Gates
 from lesiongen.validation import ValidateConfig
 from tests.fuzz.mutation import TEXTS, changed, damaged
 from tests.ingestion.miniatures import picture
@@ -47,7 +47,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 CONFIGS = (
-    IngestConfig, ValidateConfig, CaptionConfig, FinetuneConfig, SampleConfig, EvaluateConfig, MergeConfig, Policy,
+    IngestConfig, ValidateConfig, CaptionConfig, FinetuneConfig, SampleConfig, EvaluateConfig, MergeConfig, Gates,
 )  # fmt: skip
 PLANS: tuple[Any, ...] = (
     "balance",
@@ -112,7 +112,7 @@ def manifests(rng: random.Random, folder: Path) -> Callable[[], object]:
 
 
 def configurations(rng: random.Random, folder: Path) -> Callable[[], object]:
-    """Makes YAML: a configuration of a stage, its own fields changed, or a policy."""
+    """Makes YAML: a configuration of a stage, its own fields changed, or the gates."""
     kind = rng.choice(CONFIGS)
     text = BOMB if rng.random() < 0.02 else rng.choice(YAML)
     if rng.random() < 0.7:

@@ -34,7 +34,7 @@ def test_images_of_one_group_are_refused(tmp_path, alike, values, reason, count)
     with pytest.raises(DataError, match=f"Nothing is left to train on: all {count} images {reason}"):
         ingest(config, str(source), str(tmp_path / "out"))
     assert not (tmp_path / "out" / "_dataset.json").exists()
-    whole = config.model_copy(update={"split_fractions": (0.0, 0.0, 1.0)})
+    whole = config.changed(split_fractions=(0.0, 0.0, 1.0))
     assert ingest(whole, str(source), str(tmp_path / "test-set")).dataset.splits["test"] == count
 
 

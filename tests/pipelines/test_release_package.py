@@ -85,7 +85,7 @@ def test_the_inputs_are_those_that_the_documentation_names(spec: dict[str, Any])
     assert kinds == {
         **dict.fromkeys(texts, "STRING"),
         **{f"{stage}_config": "STRUCT" for stage in stages},
-        "policy": "STRUCT",
+        "gates": "STRUCT",
         "seed": "NUMBER_INTEGER",
     }
     assert {name for name, declared in inputs.items() if not declared.get("isOptional")} == {"source", "format"}

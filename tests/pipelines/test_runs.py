@@ -35,11 +35,13 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
-    changed = {"finetune": {"steps": 7}, "policy": {"min_seeds": 3}}
+    changed = {"finetune": {"optimisation": {"max_train_steps": 7}}, "gates": {"min_seeds": 3}}
     request = ReleaseRequest(source=str(source), format="image_folder", preset="miniature", seed=5, config=changed)
     arguments = request.arguments()
-    assert arguments["finetune_config"] == {**preset("miniature")["finetune"], "steps": 7}
-    assert arguments["policy"]["min_seeds"] == 3
+    before = preset("miniature")["finetune"]
+    optimisation = {**before["optimisation"], "max_train_steps": 7}
+    assert arguments["finetune_config"] == {**before, "optimisation": optimisation}
+    assert arguments["gates"]["min_seeds"] == 3
     assert arguments["sample_config"] == preset("miniature")["sample"]
     assert (arguments["source"], arguments["seed"]) == (str(source.resolve()), 5)
 
@@ -48,7 +50,7 @@ def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
 def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
     carried = parse_config(FinetuneConfig, preset(name)["finetune"])
     assert carried.preset == name
-    assert carried.steps == diffusion_presets.preset(name).steps
+    assert carried.optimisation == diffusion_presets.preset(name).optimisation
     assert carried.model_dump(mode="json", exclude={"seed", "name"}, exclude_none=True) == preset(name)["finetune"]
 
 
@@ -80,7 +82,9 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
     [
         ({"source": "nowhere"}, "nowhere does not exist"),
         ({"config": {"train": {}}}, "names train"),
-        ({"config": {"policy": {"margin": None}}}, "policy.margin is null"),
+        ({"config": {"gates": {"max_accuracy_drop": None}}}, "gates.max_accuracy_drop is null"),
+        ({"config": {"finetune": {"optimisation": {"snr_gamma": None}}}}, "finetune.optimisation.snr_gamma is null"),
+        ({"config": {"finetune": {"max_train_steps": 3}}}, "Write it within optimisation."),
         ({"config": {"ingest": {"limits": 3}}}, "IngestConfig: unknown field limits"),
         ({"config": {"sample": {"per_class": -1}}}, "SampleConfig: per_class"),
         ({"format": "tiff"}, "IngestConfig: format"),
@@ -88,9 +92,12 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         ({"root": "gs://bucket/prefix"}, "gs://bucket/prefix"),
         ({"root": "s3:///prefix"}, "names no bucket"),
         ({"config": {"evaluate": {"name": "a b"}}}, "EvaluateConfig: name"),
-        ({"config": {"finetune": {"base": "/nowhere/base"}}}, "caption.tokenizer: /nowhere/base is neither a folder"),
         (
-            {"config": {"finetune": {"base": "/nowhere/base"}, "caption": {"tokenizer": "tiny"}}},
+            {"config": {"finetune": {"base_model": {"base": "/nowhere/base"}}}},
+            "caption.tokenizer: /nowhere/base is neither a folder",
+        ),
+        (
+            {"config": {"finetune": {"base_model": {"base": "/nowhere/base"}}, "caption": {"tokenizer": "tiny"}}},
             "finetune.base: /nowhere/base is neither a folder",
         ),
         ({"config": {"sample": {"base": "/nowhere/base"}}}, "sample.base: /nowhere/base is neither a folder"),
@@ -134,7 +141,7 @@ def test_the_longest_name_is_taken_by_all_and_may_grow_by_what_a_stage_appends(s
 
 
 def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source: Path) -> None:
-    request = ReleaseRequest(source=str(source), format="isic", config={"finetune": {"steps": 7}})
+    request = ReleaseRequest(source=str(source), format="isic", config={"finetune": {"runtime": {"processes": 2}}})
     created = RunFolder.create(tmp_path, request)
     assert RunFolder.find(tmp_path, created.id) == RunFolder.find(tmp_path, "latest") == created
     assert created.request() == request
@@ -172,8 +179,8 @@ def test_captions_are_measured_with_the_tokenizer_of_the_base(source: Path) -> N
         return str(request.arguments()["caption_config"]["tokenizer"])
 
     assert tokenizer() == "tiny"
-    assert tokenizer(finetune={"base": "org/base"}, caption={"seed": 1}) == "org/base"
-    assert tokenizer(finetune={"base": "org/base"}, caption={"tokenizer": "org/other"}) == "org/other"
+    assert tokenizer(finetune={"base_model": {"base": "org/base"}}, caption={"seed": 1}) == "org/base"
+    assert tokenizer(finetune={"base_model": {"base": "org/base"}}, caption={"tokenizer": "org/other"}) == "org/other"
 
 
 def test_a_home_of_runs_is_for_its_owner(tmp_path: Path, source: Path) -> None:
@@ -206,7 +213,7 @@ def test_settings_that_are_refused_leave_no_folder(
 
 
 def test_folders_of_a_container_are_not_looked_for_on_this_machine(source: Path) -> None:
-    config = {"finetune": {"base": "/models/base"}, "sample": {"base": "/models/base"}}
+    config = {"finetune": {"base_model": {"base": "/models/base"}}, "sample": {"base": "/models/base"}}
     request = ReleaseRequest(source=str(source), format="isic", preset="miniature", config=config, runner="docker")
     check_arguments(request.arguments(), in_containers=True)
     with pytest.raises(UsageError, match="/models/base is neither a folder"):

@@ -10,11 +10,11 @@ from typing import Any
 
 from lesiongen.errors import LesionGenError
 from lesiongen.records.history import HistoryEvent
-from lesiongen.registry import Policy, champion, promote, register, rollback
+from lesiongen.registry import Gates, champion, promote, register, rollback
 from lesiongen.registry import lease as leases
 from lesiongen.registry import tags as stored
 
-LAX = Policy(min_seeds=1, min_test_lesions=1)
+LAX = Gates(min_seeds=1, min_test_lesions=1)
 COMMANDS = {"register": register, "promote": promote, "rollback": rollback}
 
 

@@ -32,9 +32,9 @@ def check_two_registrations(client, name, together, passing):
 
 def check_two_moves(client, name, together, passing, second):
     released(client, name, passing.tags, versions=4, champions=3)
-    promotion = ("promote", {"name": name, "version": "4", "policy": LAX})
+    promotion = ("promote", {"name": name, "version": "4", "gates": LAX})
     other = (
-        ("promote", {"name": name, "version": "1", "policy": LAX}) if second == "promote" else (second, {"name": name})
+        ("promote", {"name": name, "version": "1", "gates": LAX}) if second == "promote" else (second, {"name": name})
     )
     answers = together(promotion, other)
     assert [outcome for outcome, _ in answers] == ["done", "done"]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from lesiongen.errors import UsageError
 from lesiongen.records.evaluation import Contamination, EvaluationRecord
-from lesiongen.registry import Outcome, Policy, decide, load_policy
+from lesiongen.registry import Gates, Outcome, decide, load_gates
 
 SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}
-POLICY = Policy()
+GATES = Gates()
 
 
 def evaluation(
@@ -47,11 +47,11 @@ def evaluation(
     }
 
 
-def decided(document, policy=POLICY):
+def decided(document, gates=GATES):
     """Decides on a document as `promote` reads it: the contamination comes from the registry."""
     document = copy.deepcopy(document)
     seen = document.pop("contamination", None)
-    return decide(EvaluationRecord.read(document), None if seen is None else Contamination.read(seen), policy)
+    return decide(EvaluationRecord.read(document), None if seen is None else Contamination.read(seen), gates)
 
 
 def reason(decision, gate):
@@ -59,7 +59,7 @@ def reason(decision, gate):
 
 
 def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
-    decision = decided(evaluation(), POLICY)
+    decision = decided(evaluation(), GATES)
     assert decision.outcome is Outcome.PROMOTE
     gates = [
         "classifier",
@@ -94,7 +94,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
     ],
 )
 def test_every_gate_stops_a_release_and_says_with_which_numbers(changed, gate, outcome, numbers):
-    decision = decided(evaluation(**changed), POLICY)
+    decision = decided(evaluation(**changed), GATES)
     assert decision.outcome is outcome
     assert [each.gate for each in decision.reasons if not each.passed] == [gate]
     for number in numbers:
@@ -102,7 +102,7 @@ def test_every_gate_stops_a_release_and_says_with_which_numbers(changed, gate, o
 
 
 def test_the_strictest_gate_decides():
-    decision = decided(evaluation(difference=(-0.01, -0.05, 0.03), share=0.5), POLICY)
+    decision = decided(evaluation(difference=(-0.01, -0.05, 0.03), share=0.5), GATES)
     assert decision.outcome is Outcome.REJECT
 
 
@@ -116,7 +116,7 @@ def test_without_a_group_large_enough_the_reason_says_so_and_how_many_are_needed
     found = reason(decided(ungrouped | {"config": {}}), "worst group")
     assert found.message == "No group of patients in the test split is large enough to be judged."
     del ungrouped["utility"]["both"]["worst_group"]
-    assert "does not hold the numbers" in reason(decided(ungrouped, POLICY), "worst group").message
+    assert "does not hold the numbers" in reason(decided(ungrouped, GATES), "worst group").message
 
 
 def test_a_count_below_zero_is_no_tested_class():
@@ -160,12 +160,12 @@ def test_a_number_that_is_missing_or_none_holds_and_never_promotes(path, value):
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = value
-    assert decided(damaged, POLICY).outcome is Outcome.HOLD
+    assert decided(damaged, GATES).outcome is Outcome.HOLD
 
 
 @pytest.mark.parametrize("nothing", [{}, {"utility": []}, {"comparisons": "none", "counts": 3}])
 def test_an_evaluation_of_another_shape_holds(nothing):
-    decision = decided(nothing, POLICY)
+    decision = decided(nothing, GATES)
     assert decision.outcome is Outcome.HOLD
     assert not any(each.passed for each in decision.reasons)
 
@@ -206,19 +206,21 @@ def test_worse_numbers_never_give_a_better_outcome(numbers, data):
         "lesions": max(0, numbers["lesions"] - data.draw(st.integers(0, 200))),
     }
     spoiled = data.draw(st.sets(st.sampled_from(sorted(changed)), min_size=1))
-    before = decided(evaluation(**numbers), POLICY)
-    after = decided(evaluation(**{**numbers, **{key: changed[key] for key in spoiled}}), POLICY)
+    before = decided(evaluation(**numbers), GATES)
+    after = decided(evaluation(**{**numbers, **{key: changed[key] for key in spoiled}}), GATES)
     assert SEVERITY[after.outcome] >= SEVERITY[before.outcome]
 
 
 @given(evaluations(), st.floats(0, 0.2), st.floats(0, 0.5))
-def test_a_stricter_policy_never_gives_a_better_outcome(numbers, margin, tighter):
+def test_stricter_gates_never_give_a_better_outcome(numbers, margin, tighter):
     found = evaluation(**numbers)
-    loose = Policy(margin=margin, worst_group_margin=margin, max_near_copies=margin, min_seeds=2, min_test_lesions=10)
+    loose = Gates(
+        max_accuracy_drop=margin, max_worst_group_drop=margin, max_near_copies=margin, min_seeds=2, min_test_lesions=10
+    )
     strict_margin = max(0.0, margin - tighter)
-    strict = Policy(
-        margin=strict_margin,
-        worst_group_margin=strict_margin,
+    strict = Gates(
+        max_accuracy_drop=strict_margin,
+        max_worst_group_drop=strict_margin,
         max_near_copies=strict_margin,
         min_seeds=4,
         min_test_lesions=50,
@@ -226,32 +228,33 @@ def test_a_stricter_policy_never_gives_a_better_outcome(numbers, margin, tighter
     assert SEVERITY[decided(found, strict).outcome] >= SEVERITY[decided(found, loose).outcome]
 
 
-def test_a_gate_that_the_policy_switches_off_says_so():
-    policy = Policy(worst_group_margin=None)
-    decision = decided(evaluation(worst_both=(0.0, 0.0, 0.0)), policy)
+def test_a_gate_that_is_switched_off_says_so():
+    gates = Gates(max_worst_group_drop=None)
+    decision = decided(evaluation(worst_both=(0.0, 0.0, 0.0)), gates)
     assert decision.outcome is Outcome.PROMOTE
     assert "Switched off" in reason(decision, "worst group").message
 
 
-def test_a_policy_file_changes_what_it_names(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text(yaml.safe_dump({"margin": 0.1, "min_seeds": None}))
-    assert load_policy(path) == Policy(margin=0.1, min_seeds=None)
+def test_a_gates_file_changes_what_it_names(tmp_path):
+    path = tmp_path / "gates.yaml"
+    path.write_text(yaml.safe_dump({"max_accuracy_drop": 0.1, "min_seeds": None}))
+    assert load_gates(path) == Gates(max_accuracy_drop=0.1, min_seeds=None)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("margins: 0.1", "margins"),
-        ("margin: -1", "margin = -1"),
+        ("margin: 0.1", "unknown field margin; it is now called max_accuracy_drop"),
+        ("max_accuracy_drop: -1", "max_accuracy_drop = -1"),
         ("- margin", "must map limits to values"),
         ("margin: [", "is not YAML"),
         (None, "cannot be read"),
     ],
 )
-def test_a_wrong_policy_file_is_named(tmp_path, text, message):
-    path = tmp_path / "policy.yaml"
+def test_a_wrong_gates_file_is_named(tmp_path, text, message):
+    path = tmp_path / "gates.yaml"
     if text is not None:
         path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        load_policy(path)
+        load_gates(path)

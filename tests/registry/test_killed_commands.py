@@ -23,7 +23,7 @@ class Trial:
             self.arguments |= passing.addresses
         elif command == "promote":
             released(client, self.name, passing.tags, versions=2, champions=1)
-            self.arguments |= {"policy": LAX}
+            self.arguments |= {"gates": LAX}
         else:
             released(client, self.name, passing.tags, versions=3, champions=3)
         self.environment = environment | {

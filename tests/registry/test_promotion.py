@@ -54,7 +54,7 @@ def test_a_generator_in_a_folder_is_registered_by_reference(submit, client, name
     kept = client.download_artifacts(version.run_id, f"{name}/reference.json", str(tmp_path))
     with open(kept) as file:
         assert json.load(file) == {"uri": registered.model_uri}
-    assert promote(name, policy=LAX).champion == registered.version
+    assert promote(name, gates=LAX).champion == registered.version
 
 
 def test_what_is_not_there_or_of_another_model_is_not_registered(submit, s3_root, client, name):
@@ -73,23 +73,23 @@ def test_a_generator_trained_on_test_images_of_another_split_is_rejected(submit,
     registered = submit(GOOD, trained=resplit)
     tags = client.get_model_version(name, registered.version).tags
     assert json.loads(tags["lesiongen.contamination"]) == {"validation": 0, "test": 1}
-    result = promote(name, policy=LAX)
+    result = promote(name, gates=LAX)
     assert (result.decision.outcome, result.champion) == ("REJECT", None)
 
     open_storage(resplit.uri).delete_all()
     submit(GOOD, trained=resplit)  # nobody can tell any more
-    assert promote(name, policy=LAX).decision.outcome == "HOLD"
+    assert promote(name, gates=LAX).decision.outcome == "HOLD"
 
 
 def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_down(submit, client, name):
     submit(GOOD)
-    first = promote(name, policy=LAX, who="a clinician")
+    first = promote(name, gates=LAX, who="a clinician")
     assert (first.decision.outcome, first.champion, first.previous_champion) == ("PROMOTE", "1", None)
     submit(UNSURE)
-    second = promote(name, policy=LAX)
+    second = promote(name, gates=LAX)
     assert (second.decision.outcome, second.version, second.champion) == ("HOLD", "2", "1")
     submit(COPYING)
-    third = promote(name, policy=LAX)
+    third = promote(name, gates=LAX)
     assert (third.decision.outcome, third.champion) == ("REJECT", "1")
     assert aliases(client, name) == {"challenger": 3, "champion": 1}
     assert aliases(client, f"{name}-classifier") == {"champion": 1}
@@ -108,8 +108,8 @@ def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_
 def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, client, name):
     for _ in range(3):
         submit(GOOD)
-        promote(name, policy=LAX)
-    promote(name, policy=LAX)  # deciding again on the champion changes nothing
+        promote(name, gates=LAX)
+    promote(name, gates=LAX)  # deciding again on the champion changes nothing
     assert rollback(name, why="odd vessels").champion == "2"
     assert aliases(client, f"{name}-classifier")["champion"] == 2
     assert rollback(name).champion == "1"
@@ -126,7 +126,7 @@ def test_a_changed_evaluation_is_refused_and_the_lock_released(submit, client, n
     open_storage(registered.evaluation_uri).write_json("evaluation.json", GOOD)  # not what was registered
     for _ in range(2):
         with pytest.raises(DataError, match="has changed since it was registered"):
-            promote(name, policy=LAX)
+            promote(name, gates=LAX)
     assert "champion" not in aliases(client, name)
 
 
@@ -161,8 +161,8 @@ def test_promotions_at_the_same_moment_come_one_after_the_other(submit, name, cl
 
 
 def test_the_commands_tell_decision_reasons_and_history(submit, name, client, tmp_path):
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("min_seeds: 1\nmin_test_lesions: 1\n")
+    gates = tmp_path / "gates.yaml"
+    gates.write_text("min_seeds: 1\nmin_test_lesions: 1\n")
     app = typer.Typer()
     for command in ("register", "promote", "rollback", "history"):
         app.command(command)(getattr(commands, f"{command}_command"))
@@ -170,20 +170,20 @@ def test_the_commands_tell_decision_reasons_and_history(submit, name, client, tm
     registered = submit(GOOD)
     arguments = [registered.evaluation_uri, "--model", registered.model_uri, "--name", name]
     assert f"{name} version 1 is the challenger" in run(app, ["register", *arguments]).output
-    held = run(app, ["promote", name])  # the default policy asks for five seeds
+    held = run(app, ["promote", name])  # the default gates ask for five seeds
     assert held.exit_code == 3, held.output
     assert "HOLD" in held.output
     assert "at least 5 are required" in held.output
     assert f"{name} version 1; champion: none" in held.output
-    promoted = run(app, ["promote", name, "--policy", str(policy), "--json"])
+    promoted = run(app, ["promote", name, "--gates", str(gates), "--json"])
     assert promoted.exit_code == 0, promoted.output
     assert json.loads(promoted.output)["decision"]["outcome"] == "PROMOTE"
     submit(COPYING)
-    rejected = run(app, ["promote", name, "--policy", str(policy)])
+    rejected = run(app, ["promote", name, "--gates", str(gates)])
     assert rejected.exit_code == 4
     assert "champion: version 1" in rejected.output
     submit(GOOD)
-    run(app, ["promote", name, "--policy", str(policy)])
+    run(app, ["promote", name, "--gates", str(gates)])
     assert "version 1 is the champion again" in run(app, ["rollback", name]).output
     told = run(app, ["history", name])
     assert "champion none -> 1" in told.output

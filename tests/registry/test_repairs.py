@@ -154,7 +154,7 @@ def test_an_incomplete_version_is_refused_until_the_same_registration_completes_
             promote(name, chosen, LAX)
         assert f"lesiongen register {addresses['evaluation_uri']} --model {addresses['model_uri']}" in str(caught.value)
     assert register(**addresses, name=name) == version
-    assert promote(name, policy=LAX).champion == version.version
+    assert promote(name, gates=LAX).champion == version.version
 
 
 def test_the_same_content_at_another_address_is_the_same_version(client, name, passing, tmp_path):
@@ -163,7 +163,7 @@ def test_the_same_content_at_another_address_is_the_same_version(client, name, p
     assert register(evaluation, model, name).version == first.version
     tags = client.get_model_version(name, first.version).tags
     assert (tags["lesiongen.model"], tags["lesiongen.evaluation"]) == (model, evaluation)
-    assert promote(name, policy=LAX).champion == first.version
+    assert promote(name, gates=LAX).champion == first.version
 
 
 def records_of(uri, folder):
@@ -184,7 +184,7 @@ def test_the_order_of_events_follows_no_clock(client, name, evaluate, monkeypatc
             monkeypatch.setattr(time, "time_ns", lambda: right() - 3600 * 10**9)
             monkeypatch.setattr(stored, "now", lambda: "2001-01-01T00:00:00Z")
         register(**evaluate(GOOD), name=name)
-        promote(name, policy=LAX)
+        promote(name, gates=LAX)
     assert rollback(name).champion == "2"
 
 
@@ -205,7 +205,7 @@ def test_a_version_of_the_first_releases_is_complete_and_found_again(client, nam
     addresses = passing.addresses
     version = register(**addresses, name=name)
     client.delete_model_version_tag(name, version.version, champion.REGISTRATION_TAG)
-    assert promote(name, policy=LAX).champion == version.version
+    assert promote(name, gates=LAX).champion == version.version
     assert register(**addresses, name=name) == version
 
 
@@ -222,8 +222,8 @@ def test_an_invalid_record_is_named(client, name, tags, record):
 def test_the_same_decision_is_written_once_and_a_different_one_again(client, name, evaluate):
     register(**evaluate(COPYING), name=name)
     for who in ("alice", "alice", "bob"):
-        promote(name, policy=LAX, who=who)
-    promote(name)  # the default policy
+        promote(name, gates=LAX, who=who)
+    promote(name)  # the default gates
     assert [event.who for event in history(name)] == [stored.whoami(), "alice", "bob", stored.whoami()]
 
 
@@ -238,13 +238,13 @@ def test_a_champion_without_a_classifier_takes_the_alias_of_the_last_one_away(cl
 
 def test_a_model_that_was_renamed_in_mlflow_keeps_its_classifier(client, name, evaluate):
     register(**evaluate(GOOD), name=name)
-    assert promote(name, policy=LAX).champion == "1"
+    assert promote(name, gates=LAX).champion == "1"
     renamed = f"{name}-renamed"
     client.rename_registered_model(name, renamed)
 
     again = register(**evaluate(GOOD), name=renamed)
     assert (again.classifier_name, again.classifier_version) == (f"{name}-classifier", "2")
-    assert promote(renamed, policy=LAX).champion == "2"
+    assert promote(renamed, gates=LAX).champion == "2"
     assert aliases(client, f"{name}-classifier")["champion"] == 2
     assert rollback(renamed).champion == "1"
     assert aliases(client, f"{name}-classifier")["champion"] == 1
@@ -255,7 +255,7 @@ def test_a_model_and_its_classifier_that_were_renamed_alike_are_found(client, na
     register(**evaluate(GOOD), name=name)
     for suffix in ("", "-classifier"):
         client.rename_registered_model(f"{name}{suffix}", f"{name}-renamed{suffix}")
-    assert promote(f"{name}-renamed", policy=LAX).champion == "1"
+    assert promote(f"{name}-renamed", gates=LAX).champion == "1"
     assert aliases(client, f"{name}-renamed-classifier")["champion"] == 1
 
 
@@ -273,9 +273,9 @@ def test_two_models_never_share_their_classifiers(client, name, evaluate):
     """The old model was renamed, its classifier was not, and a new model has the old name."""
     register(**evaluate(GOOD), name=name)
     client.rename_registered_model(name, f"{name}-old")
-    promote(f"{name}-old", policy=LAX)
+    promote(f"{name}-old", gates=LAX)
     assert register(**evaluate(GOOD), name=name).classifier_name == f"{name}-classifier-2"
-    promote(name, policy=LAX)
+    promote(name, gates=LAX)
     assert aliases(client, f"{name}-classifier") == {"champion": 1}
     assert aliases(client, f"{name}-classifier-2") == {"champion": 1}
     client.set_model_version_tag(f"{name}-old", "1", stored.CLASSIFIER_TAG, "")
@@ -286,7 +286,7 @@ def test_two_models_never_share_their_classifiers(client, name, evaluate):
 def test_a_classifier_of_the_first_releases_has_the_derived_name(client, name, evaluate):
     register(**evaluate(GOOD), name=name)
     client.delete_model_version_tag(name, "1", stored.CLASSIFIER_NAME_TAG)
-    assert promote(name, policy=LAX).champion == "1"
+    assert promote(name, gates=LAX).champion == "1"
     assert aliases(client, f"{name}-classifier")["champion"] == 1
 
 
@@ -294,4 +294,4 @@ def test_a_classifier_that_was_renamed_alone_is_told(client, name, evaluate):
     register(**evaluate(GOOD), name=name)
     client.rename_registered_model(f"{name}-classifier", f"{name}-other")
     with pytest.raises(UsageError, match=f"{name}-classifier version 1, was deleted or renamed"):
-        promote(name, policy=LAX)
+        promote(name, gates=LAX)

@@ -107,7 +107,7 @@ def test_a_synthetic_file_may_say_how_it_was_made():
     assert judged(resolved(CANONICAL_CHECKS, ValidateConfig()), table) == {"image_without_private_metadata": ("a",)}
 
 
-def test_a_threshold_comes_from_the_policy():
+def test_a_threshold_comes_from_the_configuration():
     table = with_table_columns(table_of([SOUND]))
     assert judged(resolved(CANONICAL_CHECKS, ValidateConfig(min_side=257)), table) == {"image_large_enough": ("sound",)}
 

@@ -39,8 +39,8 @@ def test_ingest_then_validate(phantoms, tmp_path):
     assert checked.exit_code == 0, checked.output
     assert "passed" in checked.stdout
     assert (tmp_path / "report.html").exists()
-    (tmp_path / "policy.yaml").write_text("severities: {licence_present: error}\n")
-    strict = run("validate", tmp_path / "data", "--policy", tmp_path / "policy.yaml", "--json")
+    (tmp_path / "checks.yaml").write_text("severities: {licence_present: error}\n")
+    strict = run("validate", tmp_path / "data", "--checks", tmp_path / "checks.yaml", "--json")
     assert strict.exit_code == 1
     answer = json.loads(strict.stdout)
     assert answer["passed"] is False
@@ -70,16 +70,16 @@ def test_columns_are_named_on_the_command_line(phantoms, tmp_path):
     assert set(table["licence"]) == {"CC0-1.0"}
 
 
-def test_the_printed_policy_is_the_default_and_can_be_given_back(phantoms, tmp_path):
-    printed = run("validate", "--print-policy")
+def test_the_printed_file_is_the_default_and_can_be_given_back(phantoms, tmp_path):
+    printed = run("validate", "--print-checks")
     assert printed.exit_code == 0
-    (tmp_path / "policy.yaml").write_text(printed.stdout)
+    (tmp_path / "checks.yaml").write_text(printed.stdout)
     run("ingest", "--format", "image_folder", "--source", phantoms, "--output", tmp_path / "data", "--json")
     plain = run("validate", tmp_path / "data", "--json")
-    same = run("validate", tmp_path / "data", "--json", "--policy", tmp_path / "policy.yaml")
+    same = run("validate", tmp_path / "data", "--json", "--checks", tmp_path / "checks.yaml")
     assert json.loads(plain.stdout)["findings"] == json.loads(same.stdout)["findings"] != []
     one_off = run(
-        "validate", tmp_path / "data", "--json", "--policy", tmp_path / "policy.yaml",
+        "validate", tmp_path / "data", "--json", "--checks", tmp_path / "checks.yaml",
         "--set", "severities={licence_present: off}",
     )  # fmt: skip
     names = [{one["check"] for one in json.loads(answer.stdout)["findings"]} for answer in (same, one_off)]
@@ -103,16 +103,16 @@ def leaking(tmp_path):
     return tmp_path / "leaking"
 
 
-@pytest.mark.parametrize("where", ["command line", "policy file"])
+@pytest.mark.parametrize("where", ["command line", "checks file"])
 def test_the_way_out_of_a_near_duplicate_works_as_the_message_spells_it(leaking, tmp_path, where):
     failed = run("validate", leaking, "--json")
     assert failed.exit_code == 1
     found = {item["check"]: item for item in json.loads(failed.stdout)["findings"]}["near_duplicate_across_splits"]
     assert found["severity"] == "error"
     assert len(found["message"].split()) < 25
-    flag, policy = re.search(r"--set (\S+), or in the policy file (severities: \{.*?\})", found["remedy"]).groups()
-    (tmp_path / "policy.yaml").write_text(policy)
-    asked = ["--set", flag] if where == "command line" else ["--policy", tmp_path / "policy.yaml"]
+    flag, lines = re.search(r"--set (\S+), or in the checks file (severities: \{.*?\})", found["remedy"]).groups()
+    (tmp_path / "checks.yaml").write_text(lines)
+    asked = ["--set", flag] if where == "command line" else ["--checks", tmp_path / "checks.yaml"]
     severities = {item["check"]: item["severity"]
                   for item in json.loads(run("validate", leaking, "--json", *asked).stdout)["findings"]}  # fmt: skip
     assert severities["near_duplicate_across_splits"] == "warning"
@@ -131,9 +131,9 @@ def test_what_is_absent_is_counted_in_plain_words(leaking):
 
 
 def test_a_check_of_a_format_is_set_by_its_dotted_name(leaking, tmp_path):
-    (tmp_path / "policy.yaml").write_text("severities: {ham10000.age: warning, ham10000: {sex: off}}")
+    (tmp_path / "checks.yaml").write_text("severities: {ham10000.age: warning, ham10000: {sex: off}}")
     answer = run(
-        "validate", leaking, "--json", "--policy", tmp_path / "policy.yaml", "--set", "severities.ham10000.age=off"
+        "validate", leaking, "--json", "--checks", tmp_path / "checks.yaml", "--set", "severities.ham10000.age=off"
     )
     assert answer.exit_code == 1, answer.exception
     wrong = run("validate", leaking, "--set", "severities.ham10000.agee=off").exception

@@ -100,7 +100,7 @@ def test_every_check_has_a_case():
 def test_what_is_too_small_is_said(name):
     rows, parts = CASES[name]
     assert found(rows)[name] == parts
-    assert name not in found(rows, SMALL.model_copy(update={"severities": {name: "off"}}))
+    assert name not in found(rows, SMALL.changed(severities={name: "off"}))
 
 
 def test_a_group_that_misses_the_test_split_has_no_interval():
@@ -110,6 +110,6 @@ def test_a_group_that_misses_the_test_split_has_no_interval():
 
 def test_synthetic_images_alone_need_no_test_split():
     rows = table(drop=[number for number in range(32) if number % 4 > 1]).assign(synthetic=True)
-    assert found(rows, SMALL.model_copy(update={"min_train_per_class": 9})) == {
+    assert found(rows, SMALL.changed(min_train_per_class=9)) == {
         "class_large_enough_to_learn": ("mel: 8 training images", "nv: 8 training images")
     }

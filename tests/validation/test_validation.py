@@ -196,7 +196,7 @@ def test_the_report_shows_the_images_and_escapes_what_it_quotes(checked):
     assert (ages["severity"], ages["rows"], ages["values"]) == ("error", ["S11"], ["150"])
 
 
-def test_real_images_stay_out_where_the_policy_says_so(tmp_path):
+def test_real_images_stay_out_where_the_configuration_says_so(tmp_path):
     uri = publish(tmp_path / "data", faulty())
     validate(ValidateConfig(allow_real_images=False), uri, str(tmp_path / "page.html"))
     html = (tmp_path / "page.html").read_text()
@@ -221,8 +221,8 @@ def test_severities_can_be_changed(tmp_path):
     samples = [sound(number) for number in range(40)]
     samples[0] = replace(samples[0], age=150.0, licence=None)
     uri = publish(tmp_path / "data", samples)
-    policy = {"age_in_range": "off", "licence_present": "error"} | NO_SIZES
-    result = validate(ValidateConfig(severities=policy), uri)
+    severities = {"age_in_range": "off", "licence_present": "error"} | NO_SIZES
+    result = validate(ValidateConfig(severities=severities), uri)
     assert [(finding.check, finding.severity) for finding in result.findings] == [("licence_present", "error")]
     with pytest.raises(UsageError, match="unknown check 'age'"):
         parse_config(ValidateConfig, {"severities": {"age": "off"}})

@@ -17,7 +17,7 @@ class VisionLanguageConfig(StageConfig):
     """Configuration of the vision-language writer.
 
     With ``url`` the images go to an OpenAI-compatible endpoint, without it to a local transformers model. Limits hold
-    for one run of the command; each shard of a sharded job is a run.
+    for one run of the command; each part of a job is a run.
 
     Attributes:
         model: The endpoint's name of the model; without ``url`` a folder, an s3:// prefix or a name on the hub.

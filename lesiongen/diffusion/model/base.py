@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
 from lesiongen.diffusion.model.folder import local_model, model_version, publish, read_manifest
+from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.errors import UsageError
 from lesiongen.records.model import MODEL_NAME, BaseReference
 from lesiongen.storage import Storage, open_storage
@@ -42,27 +43,28 @@ def prepared_base(config: FinetuneConfig, dataset_uri: str, place: Storage) -> I
     Raises:
         UsageError: There is no such base, or it is an adapter.
     """
-    built = config.base == TINY_BASE
-    if built:
-        _build(config, dataset_uri, place)
-    with local_model(place.uri if built else config.base, config.base_revision) as folder:
+    uri, revision, tiny = config.base_model.base, config.base_model.base_revision, config.base_model.tiny
+    if tiny is not None:
+        _build(tiny, dataset_uri, place)
+    with local_model(uri if tiny is None else place.uri, revision) as folder:
         manifest = read_manifest(folder)
         if manifest is not None and manifest.method == "lora":
-            raise UsageError(f"{config.base} is an adapter; give the model that it was trained from as the base")
-        yield Base(folder, _reference(config, folder), built)
+            raise UsageError(f"{uri} is an adapter; give the model that it was trained from as the base")
+        yield Base(folder, _reference(config, folder), built=tiny is not None)
 
 
 def base_version(config: FinetuneConfig) -> str:
     """Identifies the base before anything is trained; a tiny base by the configuration it is built from."""
-    if config.base == TINY_BASE:
-        return config.base_model.model_dump_json()
-    if config.base.startswith("s3://") and open_storage(config.base).exists(MODEL_NAME):
-        return hashlib.sha256(open_storage(config.base).read_bytes(MODEL_NAME)).hexdigest()
-    with local_model(config.base, config.base_revision) as folder:
+    uri, tiny = config.base_model.base, config.base_model.tiny
+    if tiny is not None:
+        return tiny.model_dump_json()
+    if uri.startswith("s3://") and open_storage(uri).exists(MODEL_NAME):
+        return hashlib.sha256(open_storage(uri).read_bytes(MODEL_NAME)).hexdigest()
+    with local_model(uri, config.base_model.base_revision) as folder:
         return model_version(folder)
 
 
-def _build(config: FinetuneConfig, dataset_uri: str, place: Storage) -> None:
+def _build(config: TinyBaseConfig, dataset_uri: str, place: Storage) -> None:
     from lesiongen.diffusion.tiny.build import build_base_model
 
     if place.exists(MODEL_NAME):
@@ -70,12 +72,12 @@ def _build(config: FinetuneConfig, dataset_uri: str, place: Storage) -> None:
         return
     logger.info("The base model 'tiny' is built from the run's own training images: nothing is pretrained.")
     with temporary_folder("base") as folder:
-        build_base_model(config.base_model, dataset_uri, folder)
+        build_base_model(config, dataset_uri, folder)
         publish(folder, place.uri)
 
 
 def _reference(config: FinetuneConfig, folder: Path) -> BaseReference:
-    uri, revision = config.base, config.base_revision
+    uri, revision = config.base_model.base, config.base_model.base_revision
     if uri != TINY_BASE and not uri.startswith("s3://"):
         if Path(uri).is_dir():
             uri = str(Path(uri).resolve())

@@ -39,7 +39,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     with learner.averaged() as denoiser:
         denoiser.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        write = family.save_adapter if config.method == "lora" else family.save_pipeline
+        write = family.save_adapter if config.adaptation.method == "lora" else family.save_pipeline
         write(denoiser, folder)
     (folder / "losses.json").write_text(
         json.dumps({"losses": history.losses, "held_out": history.held_out}), encoding="utf-8"
@@ -49,10 +49,10 @@ def save_model(
     return write_manifest(
         folder,
         family=family.name,
-        method=config.method,
+        method=config.adaptation.method,
         base=base.reference,
         prediction=family.prediction,
-        image_size=config.image_size,
+        image_size=config.data.image_size,
         original_side=original_side,
         training=Training(
             config=config.model_dump(mode="json"),
@@ -75,7 +75,7 @@ def loss_curve(history: History, config: FinetuneConfig) -> Image.Image:
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="mean squared error", yscale="log")
-    training = "training" if config.snr_gamma is None else "training, timesteps weighted"
+    training = "training" if config.optimisation.snr_gamma is None else "training, timesteps weighted"
     known = [(step, loss) for step, loss in enumerate(history.losses, start=1) if loss is not None]
     if known:
         steps, losses = zip(*known, strict=True)

@@ -1,7 +1,7 @@
 """What a sampling run is told."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -37,14 +37,16 @@ class PlanEntry(StageConfig):
         count: How many images.
         where: What the training images are whose captions are used, ``{"measured_tone": "dark"}``.
         guidance_scale: In the place of the run's.
-        steps: In the place of the run's.
+        num_inference_steps: In the place of the run's.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"steps": "num_inference_steps"}
 
     diagnosis: Annotated[str, must_be("a text (in quotes, where YAML takes it for something else)")]
     count: Annotated[int, Field(ge=0), must_be("a whole number, 0 or more")]
     where: Where = Field(default_factory=dict)
     guidance_scale: Scales | None = None
-    steps: StepCounts | None = None
+    num_inference_steps: StepCounts | None = None
 
 
 Plan = dict[str, int] | tuple[PlanEntry, ...] | Literal["balance"]
@@ -56,6 +58,8 @@ class SampleConfig(StageConfig):
     The reference method draws guidance from {3, 5, 7.5, 10}; what a classifier learns from synthetic images peaks
     near 2 (Sariyildiz et al. 2023), so 2 is the default here.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"steps": "num_inference_steps", "precision": "mixed_precision"}
 
     name: DerivedName | None = None
     """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
@@ -72,11 +76,11 @@ class SampleConfig(StageConfig):
     share, and what the plan asks for by name. A synthetic image carries its prompt."""
     guidance_scale: Scales = 2.0
     """1: no guidance, at half the cost. Of several, each image draws one."""
-    steps: StepCounts = 20
+    num_inference_steps: StepCounts = 20
     """Denoising steps. Of several, each image draws one."""
     scheduler: Literal["dpmsolver++", "ddim"] = "dpmsolver++"
     negative_prompt: str = ""
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    mixed_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """``auto``: bf16 where the GPU or the CPU's matrix units (AMX) have it, else fp16 on a GPU and fp32 on a CPU."""
     lora_scale: float = Field(default=1.0, ge=0)
     """How strongly an adapter changes its base; 0 is the base itself."""

@@ -218,7 +218,9 @@ def _request(
         asked = () if config.plan == BALANCE else entry.where
         prompt = shared.prompt(caption, image_id, entry.diagnosis, asked)
     guidance = _drawn(config.guidance_scale if entry.guidance_scale is None else entry.guidance_scale, random)
-    steps = _drawn(config.steps if entry.steps is None else entry.steps, random)
+    steps = _drawn(
+        config.num_inference_steps if entry.num_inference_steps is None else entry.num_inference_steps, random
+    )
     return Request(index, entry.diagnosis, prompt, guidance, steps, image_id)
 
 

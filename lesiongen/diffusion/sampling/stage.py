@@ -116,7 +116,9 @@ def _generator(config: SampleConfig, model_uri: str) -> "Generator":
     from lesiongen.diffusion.sampling.generator import load_generator
 
     use_own_cores()
-    generator = load_generator(model_uri, lora_scale=config.lora_scale, precision=config.precision, base=config.base)
+    generator = load_generator(
+        model_uri, lora_scale=config.lora_scale, precision=config.mixed_precision, base=config.base
+    )
     generator.set_scheduler(config.scheduler)
     return generator
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.config import FinetuneConfig, Lora, Optimisation
 from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.training.memory_layout import channels_last
 from lesiongen.diffusion.training.precision import HALF
@@ -20,13 +20,13 @@ __all__ = ["Learner", "learning_rate"]
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def learning_rate(config: FinetuneConfig, step: int) -> float:
+def learning_rate(config: Optimisation, step: int) -> float:
     """Learning rate of a step (0, 1, ...): linear warm-up, then constant or half a cosine down to 0."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
+    if config.lr_scheduler == "constant":
         return config.learning_rate
-    done = (step - config.warmup_steps) / (config.steps - config.warmup_steps)
+    done = (step - config.warmup_steps) / (config.max_train_steps - config.warmup_steps)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -42,25 +42,25 @@ class Learner:
     def __init__(self, config: FinetuneConfig, family: ModelFamily, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
         denoiser = family.denoiser()
-        if config.method == "lora":
-            _add_adapter(denoiser, config, HALF.get(accelerator.mixed_precision))
+        if isinstance(config.adaptation, Lora):
+            _add_adapter(denoiser, config.adaptation, config.seed, HALF.get(accelerator.mixed_precision))
         else:
             denoiser.requires_grad_(True)
-        if config.gradient_checkpointing:
+        if config.optimisation.gradient_checkpointing:
             denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
         channels_last(denoiser)
         denoiser.train()
-        if config.compile:
+        if config.optimisation.compile:
             denoiser.compile()  # in place: the names of the weights stay
         optimizer = torch.optim.AdamW(
             [parameter for parameter in denoiser.parameters() if parameter.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
+            lr=config.optimisation.learning_rate,
+            weight_decay=config.optimisation.weight_decay,
             fused=True,
         )
         self.denoiser, self.optimizer = accelerator.prepare(denoiser, optimizer)
         self.weights = {name: value for name, value in self.plain.named_parameters() if value.requires_grad}
-        self.average = _average(config, list(self.weights.values()))
+        self.average = _average(config.optimisation, list(self.weights.values()))
 
     @property
     def plain(self) -> torch.nn.Module:
@@ -79,8 +79,8 @@ class Learner:
             loss: Of all images of the step, those of other processes included.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step)
-        norm = self.accelerator.clip_grad_norm_(list(self.weights.values()), self.config.max_grad_norm)
+            group["lr"] = learning_rate(self.config.optimisation, step)
+        norm = self.accelerator.clip_grad_norm_(list(self.weights.values()), self.config.optimisation.max_grad_norm)
         finite = bool(torch.isfinite(norm) & torch.isfinite(loss))  # at once: each answer is waited for
         if finite:
             self.optimizer.step()
@@ -143,7 +143,7 @@ class Learner:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
 
-def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.dtype | None) -> None:
+def _add_adapter(denoiser: torch.nn.Module, config: Lora, seed: int, half: torch.dtype | None) -> None:
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
@@ -151,12 +151,12 @@ def _add_adapter(denoiser: torch.nn.Module, config: FinetuneConfig, half: torch.
         channels_last(denoiser, half)  # frozen, so half precision loses nothing; what is trained stays in fp32
     adapter = LoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha or config.rank,
+        lora_alpha=config.lora_alpha or config.rank,
         init_lora_weights="gaussian",
         target_modules=list(config.target_modules),
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(config.seed, "adapter"))
+        torch.manual_seed(derive_seed(seed, "adapter"))
         try:
             denoiser.add_adapter(adapter)  # type: ignore[operator]
         except ValueError as error:  # peft's, of names that are not there and of layers that it cannot adapt
@@ -171,7 +171,7 @@ def _lower(scaler: torch.amp.GradScaler) -> None:
     scaler.update(state["scale"] * state["backoff_factor"])
 
 
-def _average(config: FinetuneConfig, weights: list[torch.nn.Parameter]) -> Any:
+def _average(config: Optimisation, weights: list[torch.nn.Parameter]) -> Any:
     from diffusers.training_utils import EMAModel
 
     return EMAModel(weights, decay=config.ema_decay, foreach=True) if config.ema else None

@@ -84,8 +84,8 @@ class Trainer:
         self.accelerator, self.run, self.pictures = accelerator, run, pictures
         self.checkpoints = CheckpointWriter(checkpoints)
         self.learner = Learner(config, family, accelerator)
-        self.order = DataOrder(config.seed, training.weights(config.balance, config.balance_by))
-        self.orientations = Orientations(config.flip, config.rotations)
+        self.order = DataOrder(config.seed, training.weights(config.data.class_balance_power, config.data.balance_by))
+        self.orientations = Orientations(config.data.flip, config.data.rotations)
         self.timesteps: int = family.noise_schedule.config.num_train_timesteps
         self.history = History()
         self._started = self._logged = (time.monotonic(), 0)
@@ -94,7 +94,7 @@ class Trainer:
         """Takes up the state of a checkpoint."""
         self.learner.load(saved.tensors, saved.state["learner"])
         self.history = History.of(saved)
-        if saved.step < self.config.steps:
+        if saved.step < self.config.optimisation.max_train_steps:
             logger.info("Resuming from the checkpoint of step %d", saved.step)
 
     def train(self, stop: StopRequest) -> History:
@@ -106,7 +106,7 @@ class Trainer:
             StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
-        steps, done = self.config.steps, self.history.step
+        steps, done = self.config.optimisation.max_train_steps, self.history.step
         try:
             with self.checkpoints, progress("Fine-tuning", total=steps, unit="steps", done=done) as bar:
                 while self.history.step < steps:
@@ -136,10 +136,10 @@ class Trainer:
 
     def _passes(self) -> list[range]:
         """This process's places in a step's global batch: whole passes where they divide, else a share of each."""
-        config, rank, world = self.config, self.accelerator.process_index, self.accelerator.num_processes
-        size = config.batch_size
-        if config.accumulation % world == 0:
-            return [range(start * size, (start + 1) * size) for start in range(rank, config.accumulation, world)]
+        config, rank, world = self.config.optimisation, self.accelerator.process_index, self.accelerator.num_processes
+        size, passes = config.batch_size, config.gradient_accumulation_steps
+        if passes % world == 0:
+            return [range(start * size, (start + 1) * size) for start in range(rank, passes, world)]
         share = size // world
         starts = range(rank * share, config.images_per_step, size)
         return [range(start, start + share) for start in starts]
@@ -153,10 +153,10 @@ class Trainer:
         cache = self.held_out
         if cache is None:
             raise ValueError("there are no held-out images")
-        total = 0.0
+        total, size = 0.0, self.config.optimisation.batch_size
         with torch.inference_mode(), self.learner.averaged() as denoiser, self.accelerator.autocast():
-            for start in range(0, len(cache), self.config.batch_size):
-                rows = np.arange(start, min(start + self.config.batch_size, len(cache)))
+            for start in range(0, len(cache), size):
+                rows = np.arange(start, min(start + size, len(cache)))
                 total += float(self._held_out_losses(cache, denoiser, rows).sum())
         return total / len(cache) if math.isfinite(total) else None
 
@@ -174,18 +174,18 @@ class Trainer:
 
     def _loss(self, step: int, places: range) -> torch.Tensor:
         config = self.config
-        images = self.order.indices(step * config.images_per_step + places.start, len(places))
+        images = self.order.indices(step * config.optimisation.images_per_step + places.start, len(places))
         draws = draw(
             config.seed, step, places, self.training.shape,
-            timesteps=self.timesteps, orientations=len(self.orientations), caption_dropout=config.caption_dropout,
+            timesteps=self.timesteps, orientations=len(self.orientations), caption_dropout=config.data.caption_dropout,
         )  # fmt: skip
         latents = self.training.latents(images, draws.orientations, draws.posterior)
         conditioning = self.training.conditioning(images, draws.dropped)
         prediction, wanted = self._predict(self.learner.denoiser, latents, draws.noise, draws.timesteps, conditioning)
         losses = loss_per_image(prediction, wanted)
-        if config.snr_gamma is not None:
+        if config.optimisation.snr_gamma is not None:
             snr = signal_to_noise(self.family.noise_schedule, draws.timesteps.to(losses.device))
-            losses = losses * min_snr_weights(snr, config.snr_gamma, self.family.prediction)
+            losses = losses * min_snr_weights(snr, config.optimisation.snr_gamma, self.family.prediction)
         return losses.mean()
 
     def _predict(
@@ -211,7 +211,7 @@ class Trainer:
         history.skipped += 1
         history.skipped_in_a_row += 1
         logger.warning("Step %d: its loss or gradient is not finite; the step is left out", history.step)
-        if history.skipped_in_a_row >= self.config.max_nonfinite:
+        if history.skipped_in_a_row >= self.config.runtime.max_nonfinite:
             raise Diverged(
                 f"Training diverged: loss or gradient was not finite for {history.skipped_in_a_row} steps in a row, "
                 f"up to step {history.step}",
@@ -220,18 +220,19 @@ class Trainer:
 
     def _after_step(self, bar: Progress, stop: StopRequest) -> None:
         config, history = self.config, self.history
-        last, stopping = history.step == config.steps, self._stopping(stop)
-        if last or history.step % config.validation_every == 0:
+        steps = config.optimisation.max_train_steps
+        last, stopping = history.step == steps, self._stopping(stop)
+        if last or history.step % config.validation.validation_every == 0:
             self._validate()
-        if last or history.step % config.log_every == 0:
+        if last or history.step % config.runtime.log_every == 0:
             self._log_metrics()
         bar.advance(1, note=self._note())
-        if last or stopping or history.step % config.checkpoint_every == 0:
+        if last or stopping or history.step % config.runtime.checkpoint_every == 0:
             self.save()
         if stopping and not last:
             self.checkpoints.wait()
             raise Interrupted(
-                f"Stopped by {stop.requested or 'another process'} after step {history.step} of {config.steps}; "
+                f"Stopped by {stop.requested or 'another process'} after step {history.step} of {steps}; "
                 f"the state is saved in {self.checkpoints.store.storage.uri}",
                 hint="Run the same command again to resume from there.",
             )
@@ -261,7 +262,8 @@ class Trainer:
 
     def _note(self) -> str:
         then, step = self._started
-        rate = (self.history.step - step) * self.config.images_per_step / max(time.monotonic() - then, 1e-9)
+        images = (self.history.step - step) * self.config.optimisation.images_per_step
+        rate = images / max(time.monotonic() - then, 1e-9)
         loss = self.history.losses[-1]
         return f"{'loss not finite' if loss is None else f'loss {loss:.4f}'} · {rate:.1f} images/s"
 
@@ -278,8 +280,8 @@ class Trainer:
         self._logged = (now, step)
         recent = [loss for loss in self.history.losses[logged:] if loss is not None]
         metrics = {
-            "learning_rate": learning_rate(self.config, step - 1),
-            "images_per_second": (step - logged) * self.config.images_per_step / max(now - then, 1e-9),
+            "learning_rate": learning_rate(self.config.optimisation, step - 1),
+            "images_per_second": (step - logged) * self.config.optimisation.images_per_step / max(now - then, 1e-9),
             "skipped_steps": float(self.history.skipped),
         }
         if recent:

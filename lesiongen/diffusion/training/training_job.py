@@ -58,7 +58,7 @@ class TrainingJob(BaseModel):
 def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Trainer:
     """Builds the trainer of a job, in the state of a checkpoint where there is one."""
     config = job.config
-    family = family_of(job.base, config.prediction)
+    family = family_of(job.base, config.optimisation.prediction_type)
     trainer = Trainer(
         config,
         family,
@@ -77,8 +77,8 @@ def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Tra
 
 def checkpoints_of(job: TrainingJob) -> CheckpointStore:
     """Returns the checkpoints of a job."""
-    config = job.config
-    return CheckpointStore(open_storage(job.checkpoints), config.keep_checkpoints, config.storage_patience)
+    runtime = job.config.runtime
+    return CheckpointStore(open_storage(job.checkpoints), runtime.keep_checkpoints, runtime.storage_patience)
 
 
 def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) -> None:
@@ -88,12 +88,12 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
         Interrupted: A stop was requested; the state is saved.
         LesionGenError: Training diverged, or a process failed.
     """
-    launched = Job(__name__, job.model_dump_json(), job.config.processes)
+    launched = Job(__name__, job.model_dump_json(), job.config.runtime.processes)
     launcher.run(launched, lambda: stop.requested is not None)
 
 
 def _accelerator(config: FinetuneConfig) -> Accelerator:
-    precision = training_precision(config.precision)
+    precision = training_precision(config.optimisation.mixed_precision)
     # accelerate keeps the first precision of a process for ever; another run may want another.
     AcceleratorState._reset_state(reset_partial_state=False)
     return Accelerator(
@@ -104,7 +104,7 @@ def _accelerator(config: FinetuneConfig) -> Accelerator:
             # Or the gradients are packed anew after the first step of every start, and three processes or more add
             # them up in another order than before: a resumed training would differ by rounding.
             DistributedDataParallelKwargs(find_unused_parameters=True),
-            InitProcessGroupKwargs(timeout=timedelta(seconds=config.storage_patience + _UPLOAD_SECONDS)),
+            InitProcessGroupKwargs(timeout=timedelta(seconds=config.runtime.storage_patience + _UPLOAD_SECONDS)),
         ],
     )
 
@@ -116,9 +116,9 @@ def _train(specification: str) -> None:
         use_own_cores()
         run = joined_run(job.run_id if rank == 0 else None)
         trainer = trainer_of(job, run, checkpoints_of(job).newest())
-        joined = trainer.accelerator.num_processes
-        if joined != job.config.processes:
-            raise LesionGenError(f"{joined} of {job.config.processes} processes found each other")
+        joined, processes = trainer.accelerator.num_processes, job.config.runtime.processes
+        if joined != processes:
+            raise LesionGenError(f"{joined} of {processes} processes found each other")
         _check_steps(trainer)
         trainer.train(stop)
         trainer.accelerator.end_training()  # nothing is on its way any more: the threads of the group are joined

@@ -34,11 +34,12 @@ class ValidationPictures:
         self, config: FinetuneConfig, family: ModelFamily, prompts: tuple[tuple[str, str], ...], run: StageRun
     ) -> None:
         self._family, self._run = family, run
+        steps, guidance_scale = config.validation.num_inference_steps, config.validation.validation_guidance_scale
         self._requests = [
-            Request(index, diagnosis, caption, guidance_scale=config.picture_guidance, steps=config.picture_steps)
+            Request(index, diagnosis, caption, guidance_scale=guidance_scale, steps=steps)
             for index, (diagnosis, caption) in enumerate(prompts)
         ]
-        self._settings = SampleConfig(seed=config.seed, image_size=config.image_size)
+        self._settings = SampleConfig(seed=config.seed, image_size=config.data.image_size)
 
     @property
     def wanted(self) -> bool:

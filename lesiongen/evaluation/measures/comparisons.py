@@ -24,7 +24,7 @@ def compare_conditions(
     resamples: Resamples,
     *,
     permutations: int,
-    alpha: float,
+    significance_level: float,
     seed: int,
 ) -> tuple[Comparison, ...]:
     """Compares balanced accuracies over `FAMILY`: paired permutation tests with Holm's correction.
@@ -35,7 +35,7 @@ def compare_conditions(
         classes: Number of classes.
         resamples: Resamples of the test lesions, for the interval of the difference.
         permutations: Permutations of each test.
-        alpha: Significance level of the corrected p-value.
+        significance_level: Of the corrected p-value.
         seed: Seed of the permutations.
     """
     results = []
@@ -60,7 +60,7 @@ def compare_conditions(
         )
     corrected = holm([1.0 if result.p_value is None else result.p_value for result in results])
     return tuple(
-        result.changed(p_holm=p, significant=p < alpha, family=len(FAMILY))
+        result.changed(p_holm=p, significant=p < significance_level, family=len(FAMILY))
         for result, p in zip(results, corrected, strict=True)
     )
 

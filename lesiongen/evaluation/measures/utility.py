@@ -41,23 +41,23 @@ class Outcome:
 
 
 def train_conditions(config: EvaluateConfig, material: Material) -> dict[Condition, Outcome]:
-    """Trains `config.seeds` classifiers in every condition, with the same steps, batch and schedule in each.
+    """Trains `config.n_seeds` classifiers in every condition, with the same steps, batch and schedule in each.
 
     The state of each classifier is picked on the validation images; the test images are only predicted.
     """
     mixtures: dict[Condition, Mixture] = {
         "real": Mixture(material.train),
         "synthetic": Mixture(material.synthetic),
-        "both": Mixture(material.train, material.synthetic, config.mix, config.mix_until),
+        "both": Mixture(material.train, material.synthetic, config.synthetic_fraction, config.synthetic_until),
     }
     budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
     outcomes: dict[Condition, Outcome] = {}
-    total = len(mixtures) * config.seeds * config.steps
+    total = len(mixtures) * config.n_seeds * config.steps
     with progress("Training classifiers", total=total, unit="steps") as bar:
         for name, mixture in mixtures.items():
             runs, probabilities = [], []
-            for seed in range(config.seeds):
-                note = f"{name}, classifier {seed + 1} of {config.seeds}"
+            for seed in range(config.n_seeds):
+                note = f"{name}, classifier {seed + 1} of {config.n_seeds}"
                 run = train_classifier(
                     mixture, material.validation, material.classes, budget, seed, partial(bar.advance, note=note)
                 )

@@ -20,20 +20,21 @@ def describe_protocol(config: EvaluateConfig) -> Protocol:
         selection="The best of the checked states by balanced accuracy on the real validation split is kept.",
         test="Only the real test split is tested on; its lesions and patients are in no other split.",
         both=MixProtocol(
-            synthetic_share=config.mix,
-            until=config.mix_until,
+            synthetic_share=config.synthetic_fraction,
+            until=config.synthetic_until,
             meaning=(
-                f"In the condition both, {config.mix:.0%} of each batch is synthetic during the first "
-                f"{config.mix_until:.0%} of the steps; the rest of the batches is real."
+                f"In the condition both, {config.synthetic_fraction:.0%} of each batch is synthetic during the first "
+                f"{config.synthetic_until:.0%} of the steps; the rest of the batches is real."
             ),
         ),
         intervals=(
-            f"Intervals are {config.confidence:.0%} percentile intervals over {config.bootstrap:,} resamples of the "
-            f"test lesions, of the mean over the classifiers ({config.seeds})."
+            f"Intervals are {config.confidence:.0%} percentile intervals over {config.n_bootstrap:,} resamples of the "
+            f"test lesions, of the mean over the classifiers ({config.n_seeds})."
         ),
         tests=(
-            f"Tests are two-sided paired permutation tests over the test lesions, {config.permutations:,} permutations "
-            "each, on predictions averaged over the classifiers, with Holm's correction over a family declared "
-            f"beforehand; below {config.alpha:g} a difference counts as significant."
+            "Tests are two-sided paired permutation tests over the test lesions, "
+            f"{config.n_permutations:,} permutations each, on predictions averaged over the classifiers, with Holm's "
+            "correction over a family declared "
+            f"beforehand; below {config.significance_level:g} a difference counts as significant."
         ),
     )

@@ -1,4 +1,4 @@
-"""The policy: names, defaults, and the page that documents them."""
+"""The named checks: names, defaults, and the page that documents them."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 
 from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
-from lesiongen.validation import ALL_CHECKS, CHECK_NAMES, ValidateConfig, default_policy
+from lesiongen.validation import ALL_CHECKS, CHECK_NAMES, ValidateConfig, default_checks
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "validation.md"
 
@@ -31,7 +31,7 @@ def test_a_misspelt_check_is_refused_with_the_nearest_name(name, meant):
 
 
 def test_a_misspelt_field_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError, match=r"unknown field 'min_sides' of a policy; did you mean min_side\?"):
+    with pytest.raises(UsageError, match=r"unknown field 'min_sides' of the checks; did you mean min_side\?"):
         parse_config(ValidateConfig, {"min_sides": 3})
 
 
@@ -40,11 +40,11 @@ def test_an_unknown_severity_is_refused():
         parse_config(ValidateConfig, {"severities": {"licence_present": "fatal"}})
 
 
-def test_the_default_policy_reads_back_as_the_defaults():
-    values = yaml.safe_load(default_policy())
+def test_the_default_checks_reads_back_as_the_defaults():
+    values = yaml.safe_load(default_checks())
     read = parse_config(ValidateConfig, values)
     assert read.severities == {check.name: check.severity for check in ALL_CHECKS}
-    assert read.model_copy(update={"severities": {}}) == ValidateConfig()
+    assert read.changed(severities={}) == ValidateConfig()
     assert set(values) == set(ValidateConfig.model_fields)
 
 
