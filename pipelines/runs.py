@@ -50,7 +50,7 @@ class RunRequest(BaseModel, ABC):
     seed: int = 0
     preset: str = "tiny"
     config: dict[str, dict[str, Any]] = {}
-    """Fields that differ from the preset's, nested, by the name that a stage's configuration has in the table of steps."""
+    """Fields that differ from the preset's, nested, by the name that a configuration has in the table of steps."""
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
     allow_real_images: bool = True

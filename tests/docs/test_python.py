@@ -43,6 +43,11 @@ def test_the_stages_that_take_minutes_are_called_as_they_are_defined(folder, mon
         monkeypatch.setattr(lesiongen, name, stage)
     run(TRAIN)
     config, dataset, output = stages["finetune"].call_args.args
-    assert (config.preset, config.steps, dataset, output) == ("tiny", 500, "data/captioned", "models/lesions")
+    assert (config.preset, config.optimisation.max_train_steps, dataset, output) == (
+        "tiny",
+        500,
+        "data/captioned",
+        "models/lesions",
+    )
     assert stages["sample"].call_args.kwargs == {"dataset": "data/captioned"}
-    assert stages["evaluate"].call_args.args[0].seeds == 3
+    assert stages["evaluate"].call_args.args[0].n_seeds == 3
