@@ -11,7 +11,7 @@ import pytest
 from lesiongen.captions.tokenizers import load_tokenizers
 from lesiongen.captions.vision_language import VisionLanguageConfig
 from lesiongen.concepts.tokenizer import build_tokenizer
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.model.folder import local_model, publish, write_manifest
 from lesiongen.errors import DataError, LesionGenError, UsageError
 from lesiongen.model_files import model_files

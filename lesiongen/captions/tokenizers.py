@@ -12,10 +12,11 @@ __all__ = ["load_tokenizers", "token_budget"]
 UNBOUNDED = 100_000
 """transformers writes 10**30 where a tokenizer has no limit."""
 
-FIRST, FURTHER = "tokenizer", "tokenizer_2"
-"""Folders of a pipeline's tokenizers; one with two text encoders, as Stable Diffusion XL, has both."""
+_FIRST = "tokenizer"
+_PARTS = (_FIRST, "tokenizer_2", "tokenizer_3")
+"""Folders of a pipeline's tokenizers: Stable Diffusion XL has two, Stable Diffusion 3 two or three."""
 _WANTED = [
-    *(f"{part}/*.{suffix}" for part in (FIRST, FURTHER) for suffix in ("json", "txt")),
+    *(f"{part}/*.{suffix}" for part in _PARTS for suffix in ("json", "txt")),
     *("config.json", "tokenizer*.json", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json"),
     "added_tokens.json",
 ]
@@ -24,8 +25,8 @@ _WANTED = [
 def load_tokenizers(name: str) -> tuple[Any, ...]:
     """Loads the tokenizers of a base model: ``tiny``, a folder, an s3:// prefix or a hub name.
 
-    Of a diffusers pipeline these are ``tokenizer`` and, where the pipeline has two text encoders, ``tokenizer_2``;
-    anything else is a tokenizer itself.
+    Of a diffusers pipeline these are ``tokenizer`` and, where the pipeline has further text encoders, ``tokenizer_2``
+    and ``tokenizer_3``; anything else is a tokenizer itself.
 
     Raises:
         UsageError: The tokenizer does not exist, or requires custom code, which is never run.
@@ -41,9 +42,9 @@ def load_tokenizers(name: str) -> tuple[Any, ...]:
 
 def _from_folder(folder: Path, name: str) -> tuple[Any, ...]:
     """Loads the tokenizers of a pipeline, or that which the folder itself is."""
-    parts = [part for part in (FIRST, FURTHER) if (folder / part).is_dir()]
+    parts = [part for part in _PARTS if (folder / part).is_dir()]
     try:
-        return tuple(_load(folder / part) for part in (parts if FIRST in parts else [""]))
+        return tuple(_load(folder / part) for part in (parts if _FIRST in parts else [""]))
     except Exception as error:  # the libraries raise nearly anything at files that are damaged or foreign
         raise _not_loaded(name, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
 

@@ -13,6 +13,7 @@ from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import check_captions
 from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
@@ -83,7 +84,8 @@ def finetune(
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DataError: An image has no caption, or the dataset no training images.
-        UsageError: The base is no model, or the output holds another training's model.
+        UsageError: The base is no model, its family lacks what the configuration asks for, or the output holds another
+            training's model.
         StorageError: Dataset, base or checkpoints cannot be reached, or the output not be written; no checkpoint is
             lost.
         Diverged: Training came to nothing.
@@ -128,6 +130,7 @@ def _finetune(
     ):
         if not resume:
             store.clear()
+        _check_family(config, base)
         job = _job(config, dataset, base, caches, place.uri, run, stop)
         with stop.deferred():
             if config.runtime.processes > 1:
@@ -142,6 +145,13 @@ def _finetune(
         logger.info("Published %s (%s)", model.uri, model.version[:12])
         _report(run, config, trainer.history, model)
     return _result(model, trainer.history, resumed_from, place.uri)
+
+
+def _check_family(config: FinetuneConfig, base: Base) -> None:
+    """Refuses what the base's family does not have, before anything is encoded."""
+    family = family_of(base.folder, config.prediction)
+    family.check_image_size(config.image_size)
+    family.noise_process.loss_weights(config.snr_gamma)
 
 
 def _found_again(config: FinetuneConfig, model: ModelReference, saved: Checkpoint, checkpoints: str) -> FinetuneResult:

@@ -120,6 +120,58 @@ def build_xl_pipeline(folder: Path) -> Path:
     return folder
 
 
+def _sd3_vae():
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16), latent_channels=16, norm_num_groups=4, layers_per_block=1, sample_size=SIZE,
+        mid_block_add_attention=False, use_quant_conv=False, use_post_quant_conv=False,
+        scaling_factor=1.5305, shift_factor=0.0609,
+    )  # fmt: skip
+
+
+def _transformer():
+    from diffusers import SD3Transformer2DModel
+
+    return SD3Transformer2DModel(
+        sample_size=SIZE // 2, patch_size=2, in_channels=16, out_channels=16, num_layers=2, attention_head_dim=8,
+        num_attention_heads=2, joint_attention_dim=40, caption_projection_dim=16, pooled_projection_dim=32,
+        pos_embed_max_size=8, dual_attention_layers=(0,), qk_norm="rms_norm",
+    )  # fmt: skip
+
+
+def _t5():
+    """T5's encoder, wider than both CLIP encoders together, and its tokenizer of single letters."""
+    from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+
+    pieces = ["<pad>", "</s>", "<unk>", *"\u2581abcdefghijklmnopqrstuvwxyz,"]
+    tokenizer = T5TokenizerFast(vocab=[(piece, 0.0) for piece in pieces], extra_ids=0, model_max_length=512)
+    config = T5Config(
+        vocab_size=len(pieces), d_model=40, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        feed_forward_proj="gated-gelu", decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    return T5EncoderModel(config), tokenizer
+
+
+def build_sd3_pipeline(folder: Path, *, t5: bool = True, shift: float = 3.0) -> Path:
+    from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+    from transformers import CLIPTextModelWithProjection
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tokenizer = _tokenizer()
+        clip = [CLIPTextModelWithProjection(_text_config(tokenizer)) for _ in range(2)]
+        text_encoder_3, tokenizer_3 = _t5() if t5 else (None, None)
+        pipeline = StableDiffusion3Pipeline(
+            transformer=_transformer(), vae=_sd3_vae(), scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
+            text_encoder=clip[0], tokenizer=tokenizer, text_encoder_2=clip[1], tokenizer_2=tokenizer,
+            text_encoder_3=text_encoder_3, tokenizer_3=tokenizer_3,
+        )  # fmt: skip
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
 def png(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     buffer = BytesIO()
@@ -152,6 +204,16 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_xl_pipeline(tmp_path_factory.mktemp("base") / "xl")
+
+
+@pytest.fixture(scope="session")
+def sd3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_sd3_pipeline(tmp_path_factory.mktemp("base") / "sd3")
+
+
+@pytest.fixture(scope="session")
+def sd3_without_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_sd3_pipeline(tmp_path_factory.mktemp("base") / "sd3-without-t5", t5=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of, hub_files
 from lesiongen.diffusion.model.base import base_version, prepared_base
-from lesiongen.diffusion.model.folder import HUB_FILES, local_model, read_manifest
+from lesiongen.diffusion.model.folder import local_model, read_manifest
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.storage import open_storage
 
@@ -48,7 +48,7 @@ def test_all_that_a_family_needs_is_fetched_from_the_hub_and_nothing_else(family
         "safety_checker/model.safetensors",
         "text_encoder/model.fp16.safetensors",
     ]
-    assert list(filter_repo_objects([*held, *other], allow_patterns=HUB_FILES)) == held
+    assert list(filter_repo_objects([*held, *other], allow_patterns=hub_files())) == held
 
 
 def test_a_base_that_is_nowhere_says_what_to_do(hub_cache):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import Orientations, cached, orient
 from lesiongen.diffusion.latents.cache_place import CachePlace
 from lesiongen.errors import DataError

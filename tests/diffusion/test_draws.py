@@ -4,7 +4,7 @@ import torch
 from lesiongen.diffusion.training.draws import DataOrder, draw
 
 SHAPE = (4, 4, 4)
-SETTINGS = {"timesteps": 1000, "orientations": 2, "caption_dropout": 0.3}
+SETTINGS = {"orientations": 2, "caption_dropout": 0.3}
 
 
 def test_an_image_draws_the_same_alone_as_in_its_batch():
@@ -12,7 +12,7 @@ def test_an_image_draws_the_same_alone_as_in_its_batch():
     alone = draw(7, 3, [5], SHAPE, **SETTINGS)
     assert torch.equal(together.noise[5], alone.noise[0])
     assert torch.equal(together.posterior[5], alone.posterior[0])
-    assert together.timesteps[5] == alone.timesteps[0]
+    assert together.uniform[5] == alone.uniform[0]
     assert together.orientations[5] == alone.orientations[0]
     assert together.dropped[5] == alone.dropped[0]
 
@@ -34,9 +34,9 @@ def test_the_draws_have_their_distributions():
     assert abs(float(drawn.noise.mean())) < 0.01
     assert abs(float(drawn.noise.std()) - 1) < 0.01
     assert abs(float((drawn.noise * drawn.posterior).mean())) < 0.01
-    assert abs(float(drawn.timesteps.double().mean()) - 499.5) < 15
-    assert drawn.timesteps.min() >= 0
-    assert drawn.timesteps.max() <= 999
+    assert abs(float(drawn.uniform.mean()) - 0.5) < 0.015
+    assert drawn.uniform.min() >= 0
+    assert drawn.uniform.max() < 1
     assert abs(drawn.orientations.mean() - 0.5) < 0.03
     assert abs(drawn.dropped.mean() - 0.3) < 0.03
 

@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 
 from .conftest import build_pipeline
 

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.training.learner import Learner
 
 LOSS = torch.tensor(0.5)

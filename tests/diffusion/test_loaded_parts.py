@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from lesiongen.diffusion.families.stable_diffusion import load_part
+from lesiongen.diffusion.families.parts import load_part
 from lesiongen.errors import DataError
 
 KINDS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.training.memory_layout import channels_last
 
 MAPS = Path("/proc/self/maps")

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
 from lesiongen.diffusion import finetune, sample
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.sampling.plan import Request

@@ -7,7 +7,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.training.validation_pictures import ValidationPictures
 from lesiongen.tracking import StageRun
@@ -53,9 +53,9 @@ def test_pictures_are_drawn_as_the_run_trains(config, velocity_folder, monkeypat
 
 
 def test_the_rest_of_the_schedule_stays(velocity_folder):
-    before, after = (family_of(velocity_folder, prediction) for prediction in (None, "epsilon"))
-    assert dict(after.noise_schedule.config) == dict(before.noise_schedule.config) | {"prediction_type": "epsilon"}
-    torch.testing.assert_close(after.noise_schedule.alphas_cumprod, before.noise_schedule.alphas_cumprod)
+    before, after = (family_of(velocity_folder, prediction).noise_process.schedule for prediction in (None, "epsilon"))
+    assert dict(after.config) == dict(before.config) | {"prediction_type": "epsilon"}
+    torch.testing.assert_close(after.alphas_cumprod, before.alphas_cumprod)
 
 
 def test_another_prediction_than_the_base_s_is_warned_of_once(velocity_folder, caplog):

@@ -222,7 +222,7 @@ def _adapter(folder, pipeline_folder, base_version):
     import torch
     from peft import LoraConfig
 
-    from lesiongen.diffusion.families.family import family_of
+    from lesiongen.diffusion.families.supported import family_of
 
     family = family_of(pipeline_folder)
     unet = family.denoiser()

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.training import training_job
 from lesiongen.diffusion.training.learner import Learner
 from lesiongen.diffusion.training.trainer import Trainer

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.diffusion import finetune, sample
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import Orientations, cached
 from lesiongen.diffusion.latents.cache_place import CachePlace
 from lesiongen.diffusion.model.folder import read_manifest

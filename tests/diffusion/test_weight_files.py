@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lesiongen.diffusion import finetune
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.families.weight_files import plain_name, variant_of
 from lesiongen.diffusion.model.folder import local_model
 from lesiongen.diffusion.sampling.generator import Generator, load_generator

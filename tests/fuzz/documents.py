@@ -155,7 +155,7 @@ INDEX = {
 
 def models(rng: random.Random, folder: Path) -> Callable[[], object]:
     """Makes a model folder of changed documents and a damaged head of weights; it is opened as far as its weights."""
-    from lesiongen.diffusion.families.family import family_of
+    from lesiongen.diffusion.families.supported import family_of
     from lesiongen.diffusion.model.folder import local_model, read_manifest
 
     place = folder / "model"

@@ -1,26 +1,22 @@
 """Model families: all that differs between kinds of text-to-image models, behind one small interface."""
 
 import json
-import logging
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from lesiongen import limits
-from lesiongen.damage import told_as_damage
+from lesiongen.diffusion.families import adapter
 from lesiongen.diffusion.families.model_index import UNUSED_PARTS, read_index
+from lesiongen.diffusion.families.noise_process import NoiseProcess
+from lesiongen.diffusion.families.parts import check_part, load_part, load_tokenizer, without_dropout
 from lesiongen.diffusion.families.weight_files import plain_name, variant_of
-from lesiongen.errors import DataError, UsageError
+from lesiongen.diffusion.training.memory_layout import channels_last
 
-__all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "family_of", "register_family"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily"]
 
 Conditioning = Mapping[str, torch.Tensor]
 """What the denoiser is told besides the noisy latent: one tensor [n, ...] per name."""
@@ -29,61 +25,70 @@ ImageEncoder = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Pixels [n, 3, size, size] in [-1, 1] to the posterior's mean and standard deviation [n, c, h, w]."""
 
 _PLAIN_FILES = {".json", ".safetensors", ".txt"}
-_FAMILIES: dict[str, type["ModelFamily"]] = {}
 
 
 class ModelFamily(ABC):
-    """One kind of model, in a local diffusers pipeline folder.
+    """One kind of text-to-image model, in a local diffusers pipeline folder.
+
+    A new family is one file with a subclass, and its name in ``supported.FAMILIES``. The subclass names the folder's
+    parts and the classes of diffusers and transformers that they are loaded as, its noise process, how captions are
+    encoded and how the denoiser is called. Latents are those of an ``AutoencoderKL``. Trainer, generator, checkpoints,
+    adapters and downloads then work as they are.
 
     Every part is loaded when asked for and belongs to the caller, who drops it to free its memory. Only
     safetensors are read, and no code from the folder.
 
     Args:
         folder: The pipeline folder.
-        prediction: ``epsilon`` or ``v_prediction``; None: what the folder's scheduler says.
+        prediction_type: What the denoiser predicts, in training and drawing; None: what the folder's scheduler says.
 
-    Training and drawing both go by ``prediction``.
+    Raises:
+        UsageError: The folder is not a pipeline, or its noise process is not the family's.
+        DataError: A part is missing, or a file of it is damaged.
     """
 
     name: ClassVar[str]
     pipeline_class: ClassVar[str]
     """``_class_name`` in model_index.json."""
     denoiser_part: ClassVar[str]
-    """Subfolder of the denoiser."""
-    caption_parts: ClassVar[tuple[str, ...]]
-    """Subfolders that a caption's encoding depends on."""
-    image_parts: ClassVar[tuple[str, ...]]
+    """Subfolder of the denoiser, and its name in the pipeline and in an adapter."""
+    tokenizer_parts: ClassVar[tuple[str, ...]]
+    """Subfolders of the tokenizers, in the order of their text encoders."""
+    text_encoder_parts: ClassVar[tuple[str, ...]]
+    """Subfolders of the text encoders."""
+    image_parts: ClassVar[tuple[str, ...]] = ("vae",)
     """Subfolders that an image's encoding depends on."""
+    optional_parts: ClassVar[tuple[str, ...]] = ()
+    """Subfolders that a pipeline may lack; model_index.json then names no class for them."""
+    noise_process_type: ClassVar[type[NoiseProcess]]
+    """How noise is added, what of it is predicted, and with which samplers it is removed."""
 
-    def __init__(self, folder: Path, prediction: str | None = None) -> None:
-        from diffusers import DDPMScheduler
-
+    def __init__(self, folder: Path, prediction_type: str | None = None) -> None:
         self.folder = folder
-        with told_as_damage(folder / "scheduler", OSError):
-            described = DDPMScheduler.load_config(folder, subfolder="scheduler", local_files_only=True)
-            steps = described.get("num_train_timesteps", 1000)
-            if not 0 < steps <= limits.MAX_TIMESTEPS:  # the schedule has several numbers for each
-                raise ValueError(f"num_train_timesteps = {steps:,} is not within 1 and {limits.MAX_TIMESTEPS:,}")
-            self.noise_schedule = DDPMScheduler.from_config(described)
-        said: str = self.noise_schedule.config.prediction_type
-        self.prediction = prediction or said
-        if self.prediction != said:
-            _warn_of_other_prediction(folder, said, self.prediction)
-            self.noise_schedule = DDPMScheduler.from_config(self.noise_schedule.config, prediction_type=self.prediction)
-        if self.prediction not in ("epsilon", "v_prediction"):
-            raise UsageError(f"{folder}: scheduler predicts {self.prediction!r}, not epsilon or v_prediction")
+        self.encoder_parts = self._encoder_parts()
+        """Subfolders that a caption's or an image's encoding depends on."""
+        for part in ("scheduler", *self.encoder_parts, self.denoiser_part):
+            check_part(folder / part)
+        self.noise_process = self.noise_process_type(folder, prediction_type)
+
+    @staticmethod
+    @abstractmethod
+    def pipeline_type() -> Any:
+        """Returns diffusers' pipeline."""
+
+    @staticmethod
+    @abstractmethod
+    def denoiser_type() -> Any:
+        """Returns diffusers' class of the denoiser."""
+
+    @staticmethod
+    @abstractmethod
+    def text_types() -> dict[str, Any]:
+        """Returns transformers' class of each tokenizer and each text encoder, by its part."""
 
     @abstractmethod
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
-        """Loads what turns captions into conditioning."""
-
-    @abstractmethod
-    def image_encoder(self, device: torch.device) -> ImageEncoder:
-        """Loads the VAE's encoder, in fp32: in fp16 it overflows."""
-
-    @abstractmethod
-    def denoiser(self) -> torch.nn.Module:
-        """Loads the denoiser, in fp32."""
+        """Loads what turns captions into conditioning, as the pipeline itself does; the empty caption included."""
 
     @abstractmethod
     def predict(
@@ -95,21 +100,20 @@ class ModelFamily(ABC):
     ) -> torch.Tensor:
         """Returns the denoiser's prediction [n, c, h, w]."""
 
-    @abstractmethod
-    def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
-        """Writes the denoiser's LoRA adapter in diffusers' own format."""
+    def pipeline_options(self) -> dict[str, Any]:
+        """Returns what the pipeline is made of besides its parts; mostly nothing."""
+        return {}
 
-    @abstractmethod
-    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
-        """Loads the whole diffusers pipeline, for drawing.
+    def check_image_size(self, image_size: int) -> None:
+        """Refuses images that the denoiser cannot be given; most take every multiple of 8.
 
         Args:
-            denoiser: In the place of the folder's own, which is then not loaded.
-        """
+            image_size: Side in pixels.
 
-    @abstractmethod
-    def decode(self, vae: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:
-        """Returns the pixels of latents as the denoiser made them, [n, 3, size, size] in [-1, 1], in fp32."""
+        Raises:
+            UsageError: The denoiser cannot be given such images.
+        """
+        return
 
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
         """Returns what the denoiser is told of images' sizes, one row for each; most families are told nothing.
@@ -129,15 +133,103 @@ class ModelFamily(ABC):
         """
         return {}
 
+    @classmethod
+    def hub_files(cls) -> list[str]:
+        """Returns patterns of the files of a hub repository that belong to the family.
+
+        The names are exact: a repository also holds pickles, other precisions and a safety checker.
+        """
+        weights = dict.fromkeys(cls.text_encoder_parts, "model")
+        weights |= dict.fromkeys((cls.denoiser_part, *cls.image_parts), "diffusion_pytorch_model")
+        return [
+            "model_index.json",
+            *(f"{part}/*.json" for part in ("scheduler", *cls.tokenizer_parts, *weights)),
+            *(f"{part}/*.txt" for part in cls.tokenizer_parts),
+            *(f"{part}/{name}.safetensors" for part, name in weights.items()),
+            *(f"{part}/{name}-*-of-*.safetensors" for part, name in weights.items()),
+        ]
+
+    def denoiser(self) -> torch.nn.Module:
+        """Loads the denoiser, in fp32, its dropout off."""
+        return without_dropout(load_part(self.denoiser_type(), self.folder / self.denoiser_part))
+
+    def load_text_parts(self, parts: Sequence[str]) -> dict[str, Any]:
+        """Loads those of the tokenizers or text encoders that the folder has, by their part."""
+        types = self.text_types()
+        return {
+            part: (load_tokenizer if part in self.tokenizer_parts else load_part)(types[part], self.folder / part)
+            for part in parts
+            if part in self.encoder_parts
+        }
+
+    def image_encoder(self, device: torch.device) -> ImageEncoder:
+        """Loads the VAE's encoder, in fp32: in fp16 it overflows.
+
+        Mean and deviation come shifted and scaled as the denoiser expects its latents.
+        """
+        from diffusers import AutoencoderKL
+
+        vae = load_part(AutoencoderKL, self.folder / "vae").to(device).eval()
+        vae.decoder = None  # most of its memory, and only needed to draw
+        channels_last(vae)
+        scale = vae.config.scaling_factor
+        shift = vae.config.shift_factor or 0.0
+
+        @torch.inference_mode()
+        def encode(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            posterior = vae.encode(pixels.to(device)).latent_dist
+            return (posterior.mean - shift) * scale, posterior.std * scale
+
+        return encode
+
+    @torch.inference_mode()
+    def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Returns the pixels of latents as the denoiser made them, [n, 3, size, size] in [-1, 1], in fp32.
+
+        They are decoded one by one: a batch would need its multiple of memory, and falls out of a CPU's cache.
+        """
+        latents = (latents.float() / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)).to(vae.dtype)
+        return torch.cat([vae.decode(latent[None], return_dict=False)[0].float() for latent in latents])
+
+    def save_adapter(self, denoiser: torch.nn.Module, output: Path) -> None:
+        """Writes the denoiser's LoRA adapter in diffusers' own format."""
+        adapter.save_adapter(self.pipeline_type(), self.denoiser_part, denoiser, output)
+
+    def load_adapter(self, pipeline: Any, folder: Path, scale: float) -> None:
+        """Merges an adapter that :meth:`save_adapter` wrote, times a scale, into the denoiser of a pipeline."""
+        adapter.load_adapter(self.denoiser_part, getattr(pipeline, self.denoiser_part), folder, scale)
+
+    def load_pipeline(self, denoiser: torch.nn.Module | None = None) -> Any:
+        """Loads the whole diffusers pipeline, in fp32, with the default sampler of the noise process.
+
+        Its parts are loaded one by one as the classes that the family is made of. diffusers' own loader would take
+        the classes, and modules to import, from the folder.
+
+        Args:
+            denoiser: In the place of the folder's own, which is then not loaded.
+
+        Raises:
+            UsageError: A part has no safetensors weights.
+        """
+        from diffusers import AutoencoderKL
+
+        if denoiser is None:
+            denoiser = load_part(self.denoiser_type(), self.folder / self.denoiser_part)
+        parts = {"vae": load_part(AutoencoderKL, self.folder / "vae"), self.denoiser_part: denoiser}
+        parts |= dict.fromkeys(self.optional_parts) | self.load_text_parts(
+            (*self.text_encoder_parts, *self.tokenizer_parts)
+        )
+        return self.pipeline_type()(**parts, scheduler=self.noise_process.sampler(), **self.pipeline_options())
+
     def save_pipeline(self, denoiser: torch.nn.Module, output: Path) -> None:
         """Writes the whole pipeline with this denoiser in the place of the folder's own."""
         output.mkdir(parents=True, exist_ok=True)
-        for part in (*self.caption_parts, *self.image_parts):
+        for part in self.encoder_parts:
             _copy_plain(self.folder / part, output / part)
-        self.noise_schedule.save_pretrained(output / "scheduler")
+        self.noise_process.save(output / "scheduler")
         denoiser.save_pretrained(output / self.denoiser_part, safe_serialization=True)  # type: ignore[operator]
         index = read_index(self.folder)
-        index["scheduler"] = ["diffusers", type(self.noise_schedule).__name__]
+        index["scheduler"] = ["diffusers", type(self.noise_process.schedule).__name__]
         for part in UNUSED_PARTS:
             if part in index:
                 index[part] = [None, None]
@@ -145,58 +237,14 @@ class ModelFamily(ABC):
             index["requires_safety_checker"] = False
         (output / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
+    def _encoder_parts(self) -> tuple[str, ...]:
+        index = read_index(self.folder)
+        absent = {part for part in self.optional_parts if index.get(part, [None, None]) == [None, None]}
+        return tuple(part for part in (*self._caption_parts(), *self.image_parts) if part not in absent)
 
-def register_family(family: type[ModelFamily]) -> type[ModelFamily]:
-    """Makes a family known to :func:`family_of`."""
-    _FAMILIES[family.pipeline_class] = family
-    return family
-
-
-def family_of(folder: Path, prediction: str | None = None) -> ModelFamily:
-    """Opens a diffusers pipeline folder as the family that it belongs to.
-
-    Raises:
-        UsageError: It is not a pipeline folder, its family is unknown, or it requires custom code.
-        DataError: A part is missing, or a file of it is damaged.
-    """
-    from lesiongen.diffusion.families import (
-        stable_diffusion,  # noqa: F401  they register themselves
-        stable_diffusion_xl,  # noqa: F401  they register themselves
-    )
-
-    name = read_index(folder)["_class_name"]
-    if name not in _FAMILIES:
-        known = ", ".join(sorted(_FAMILIES))
-        raise UsageError(f"{folder} holds a {name}, which is not supported", hint=f"Supported: {known}.")
-    family = _FAMILIES[name]
-    for part in ("scheduler", *family.caption_parts, *family.image_parts, family.denoiser_part):
-        _check_part(folder / part)
-    return family(folder, prediction)
-
-
-def _check_part(folder: Path) -> None:
-    """Looks at configurations and at the heads of weights: what is wrong is told before anything is encoded."""
-    hint = "Copy or download the model again."
-    configurations = sorted(folder.glob("*config.json"))
-    if not configurations:
-        raise DataError(f"{folder} is missing, or holds no configuration: the model is not whole", hint=hint)
-    try:
-        for path in configurations:
-            json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, "pt"):
-                pass  # opening it compares its size with what its head says
-    except (OSError, ValueError, RecursionError, SafetensorError) as error:
-        raise DataError(f"{path} is damaged: {error}", hint=hint) from error
-
-
-@cache
-def _warn_of_other_prediction(folder: Path, said: str, prediction: str) -> None:
-    """Warns once in a process, however often the folder is opened."""
-    logger.warning(
-        "The base %s was trained to predict %s, and is used to predict %s; prediction=null trains as the base was",
-        folder, said, prediction,
-    )  # fmt: skip
+    def _caption_parts(self) -> Iterator[str]:
+        for pair in zip(self.tokenizer_parts, self.text_encoder_parts, strict=True):
+            yield from pair
 
 
 def _copy_plain(source: Path, target: Path) -> None:

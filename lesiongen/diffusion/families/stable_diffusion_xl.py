@@ -5,26 +5,43 @@ from typing import Any, ClassVar
 
 import torch
 
-from lesiongen.diffusion.families.family import CaptionEncoder, Conditioning, register_family
+from lesiongen.diffusion.families.caption_tokens import caption_tokens, warn_of_cut_captions
+from lesiongen.diffusion.families.family import CaptionEncoder, Conditioning
 from lesiongen.diffusion.families.model_index import read_index
-from lesiongen.diffusion.families.stable_diffusion import (
-    StableDiffusion,
-    load_part,
-    load_tokenizer,
-    warn_of_cut_captions,
-)
+from lesiongen.diffusion.families.stable_diffusion import StableDiffusion
 
 __all__ = ["StableDiffusionXL"]
 
 
-@register_family
 class StableDiffusionXL(StableDiffusion):
     """Stable Diffusion XL's base model; the refiner is no part of it."""
 
     name = "stable-diffusion-xl"
     pipeline_class = "StableDiffusionXLPipeline"
-    caption_parts = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
     tokenizer_parts: ClassVar[tuple[str, ...]] = ("tokenizer", "tokenizer_2")
+    text_encoder_parts: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
+
+    @staticmethod
+    def pipeline_type() -> Any:
+        """Returns diffusers' pipeline."""
+        from diffusers import StableDiffusionXLPipeline
+
+        return StableDiffusionXLPipeline
+
+    @staticmethod
+    def text_types() -> dict[str, Any]:
+        """Returns transformers' class of each tokenizer and each text encoder, by its part."""
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+        return {
+            "tokenizer": CLIPTokenizer, "text_encoder": CLIPTextModel,
+            "tokenizer_2": CLIPTokenizer, "text_encoder_2": CLIPTextModelWithProjection,
+        }  # fmt: skip
+
+    def pipeline_options(self) -> dict[str, Any]:
+        """Returns what the pipeline is made of besides its parts."""
+        # Images are marked in their metadata, not by a watermark in their pixels.
+        return {"add_watermarker": False, "force_zeros_for_empty_prompt": self._zeros_for_no_prompt()}
 
     def caption_encoder(self, device: torch.device) -> CaptionEncoder:
         """Loads both tokenizers and text encoders.
@@ -33,16 +50,15 @@ class StableDiffusionXL(StableDiffusion):
         ``pooled`` [n, width of the second], the projection of its whole text. An empty caption is zeros where the
         pipeline takes zeros for no prompt, as the published base does.
         """
-        tokenizers = [load_tokenizer(self.folder / part) for part in self.tokenizer_parts]
-        kinds = self.text_encoder_types()
-        encoders = [load_part(kind, self.folder / part).to(device).eval() for part, kind in kinds.items()]
+        tokenizers = list(self.load_text_parts(self.tokenizer_parts).values())
+        encoders = [encoder.to(device).eval() for encoder in self.load_text_parts(self.text_encoder_parts).values()]
         zeros = self._zeros_for_no_prompt()
 
         @torch.inference_mode()
         def encode(captions: Sequence[str]) -> Conditioning:
             warn_of_cut_captions(tokenizers[0], captions)
             outputs = [
-                encoder(_tokens(tokenizer, captions).to(device), output_hidden_states=True)
+                encoder(caption_tokens(tokenizer, captions).to(device), output_hidden_states=True)
                 for tokenizer, encoder in zip(tokenizers, encoders, strict=True)
             ]
             text = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
@@ -84,34 +100,3 @@ class StableDiffusionXL(StableDiffusion):
             noisy, timesteps, conditioning["text"], added_cond_kwargs=added, return_dict=False
         )[0]
         return prediction
-
-    @staticmethod
-    def pipeline_type() -> Any:
-        """Returns diffusers' pipeline."""
-        from diffusers import StableDiffusionXLPipeline
-
-        return StableDiffusionXLPipeline
-
-    @staticmethod
-    def text_encoder_types() -> dict[str, Any]:
-        """Returns the class of each text encoder, by its part."""
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
-        return {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-
-    def pipeline_options(self) -> dict[str, Any]:
-        """Returns what the pipeline is made of besides its parts."""
-        # Images are marked in their metadata, not by a watermark in their pixels.
-        return {"add_watermarker": False, "force_zeros_for_empty_prompt": self._zeros_for_no_prompt()}
-
-
-def _tokens(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:
-    encoded = tokenizer(
-        list(captions),
-        padding="max_length",
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_tensors="pt",
-    )
-    ids: torch.Tensor = encoded.input_ids
-    return ids

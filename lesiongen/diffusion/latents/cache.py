@@ -200,7 +200,7 @@ def _key(
         "orientations": [orientations.flip, orientations.rotations],
         # It says what an empty caption becomes.
         "index": hashlib.sha256((family.folder / "model_index.json").read_bytes()).hexdigest(),
-        "encoders": [folder_digest(family.folder / part) for part in (*family.caption_parts, *family.image_parts)],
+        "encoders": [folder_digest(family.folder / part) for part in family.encoder_parts],
     }
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import LatentCache, Orientations, cached
 from lesiongen.diffusion.latents.cache_place import CachePlace
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request

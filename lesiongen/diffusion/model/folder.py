@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from lesiongen.diffusion.families.supported import hub_files
 from lesiongen.diffusion.families.weight_files import refuse_single_file
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_files import DATA_SUFFIXES, model_files
@@ -24,7 +25,6 @@ from lesiongen.references import ModelReference
 from lesiongen.storage import Creation, Storage, claimed, json_digest, open_storage
 
 __all__ = [
-    "HUB_FILES",
     "check_files",
     "folder_digest",
     "local_model",
@@ -36,18 +36,6 @@ __all__ = [
 ]
 
 _LIBRARIES = ("accelerate", "diffusers", "lesiongen", "peft", "torch", "transformers")
-_TEXT_ENCODERS, _TOKENIZERS = ("text_encoder", "text_encoder_2"), ("tokenizer", "tokenizer_2")
-_PARTS = ("scheduler", *_TEXT_ENCODERS, *_TOKENIZERS, "unet", "vae")
-# Exact names: a hub repository also holds pickles, other precisions and a safety checker.
-HUB_FILES = [
-    "model_index.json",
-    *(f"{part}/*.json" for part in _PARTS),
-    *(f"{part}/*.txt" for part in _TOKENIZERS),
-    *(f"{part}/model.safetensors" for part in _TEXT_ENCODERS),
-    *(f"{part}/model-*-of-*.safetensors" for part in _TEXT_ENCODERS),
-    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
-    *(f"{part}/diffusion_pytorch_model-*-of-*.safetensors" for part in ("unet", "vae")),
-]
 
 
 def write_manifest(
@@ -190,7 +178,7 @@ def local_model(uri: str, revision: str | None = None) -> Iterator[Path]:
         DataError: A file is missing or damaged.
     """
     refuse_single_file(uri)
-    with model_files(uri, revision, HUB_FILES) as folder:
+    with model_files(uri, revision, hub_files()) as folder:
         yield _checked(folder, uri)
 
 

@@ -51,7 +51,7 @@ def save_model(
         family=family.name,
         method=config.adaptation.method,
         base=base.reference,
-        prediction=family.prediction,
+        prediction=family.noise_process.prediction_type,
         image_size=config.data.image_size,
         original_side=original_side,
         training=Training(

@@ -78,7 +78,9 @@ class SampleConfig(StageConfig):
     """1: no guidance, at half the cost. Of several, each image draws one."""
     num_inference_steps: StepCounts = 20
     """Denoising steps. Of several, each image draws one."""
-    scheduler: Literal["dpmsolver++", "ddim"] = "dpmsolver++"
+    scheduler: str | None = None
+    """Sampler: ``dpmsolver++`` or ``ddim`` of Stable Diffusion 1.x, 2.x and XL, ``euler`` of Stable Diffusion 3; None:
+    the first of its family."""
     negative_prompt: str = ""
     mixed_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """``auto``: bf16 where the GPU or the CPU's matrix units (AMX) have it, else fp16 on a GPU and fp32 on a CPU."""

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from lesiongen.diffusion.families.family import ModelFamily, family_of
+from lesiongen.diffusion.families.family import ModelFamily
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.model.folder import local_model, model_version, read_manifest
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.plan import Request
@@ -43,6 +44,7 @@ class Generator:
         self.family, self.pipeline, self.version = family, pipeline, version
         self.image_size, self.original_side = image_size, original_side
         self.precision = "fp32"
+        self.scheduler = family.noise_process.sampler_name(None)
 
     def prepare(self, precision: str = "fp32") -> "Generator":
         """Brings the pipeline to a precision, and to the device and the memory layout in which it draws fastest.
@@ -59,28 +61,30 @@ class Generator:
         self.pipeline.set_progress_bar_config(disable=True)
         for name, part in self.pipeline.components.items():
             if isinstance(part, torch.nn.Module):
-                channels_last(part, None if name == "vae" else half)
+                channels_last(part, None if name == "vae" else half, unchanged=_overflowing(part, half))
         if half is not None:
             _take_and_give_fp32(getattr(self.pipeline, self.family.denoiser_part), half)
         if torch.cuda.is_available():
             self.pipeline.to("cuda")
         return self
 
-    def set_scheduler(self, name: str) -> None:
-        """Chooses how the noise is taken out; prediction and noise schedule stay those of the training."""
-        from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+    def set_scheduler(self, name: str | None) -> None:
+        """Chooses how the noise is removed; what is predicted and the noise schedule stay those of the training.
 
-        trained = self.pipeline.scheduler.config
-        if name == "ddim":
-            self.pipeline.scheduler = DDIMScheduler.from_config(trained, timestep_spacing="trailing", clip_sample=False)
-            return
-        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-            trained, algorithm_type="dpmsolver++", timestep_spacing="trailing", final_sigmas_type="zero"
-        )
+        Args:
+            name: One of the noise process's samplers; None: its default.
+
+        Raises:
+            UsageError: It has no sampler of this name.
+        """
+        self.scheduler = self.family.noise_process.sampler_name(name)
+        self.pipeline.scheduler = self.family.noise_process.sampler(name)
 
     def draw(self, batch: Sequence[Request], config: SampleConfig) -> list[Image.Image]:
         """Draws images that share guidance and steps; one drawn alone is the one drawn in a batch, up to rounding."""
         size = config.image_size or self.image_size
+        if size is not None:
+            self.family.check_image_size(size)
         # On the CPU whatever the device: the same seed then gives the same noise everywhere.
         streams = [torch.Generator().manual_seed(derive_seed(config.seed, "image", item.index)) for item in batch]
         drawn = self.pipeline(
@@ -130,27 +134,31 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
             generator = _generator(folder, version, manifest)
         else:
             generator = _on_base(uri, version, manifest, base)
-            # Into the U-Net alone: the pipeline's own method warns of every text encoder that has no adapter.
-            denoiser = generator.pipeline.unet
-            weights = "pytorch_lora_weights.safetensors"
-            denoiser.load_lora_adapter(
-                folder, prefix="unet", weight_name=weights, use_safetensors=True, local_files_only=True
-            )
-            denoiser.fuse_lora(lora_scale=lora_scale)
+            generator.family.load_adapter(generator.pipeline, folder, lora_scale)
     return generator.prepare(drawing_precision(precision))
+
+
+def _overflowing(part: torch.nn.Module, half: torch.dtype | None) -> Sequence[str]:
+    """Names the layers that overflow in fp16, as transformers names them for T5."""
+    return (getattr(part, "_keep_in_fp32_modules", None) or ()) if half is torch.float16 else ()
 
 
 def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
     """Lets a denoiser of half precision work between latents and predictions in fp32."""
 
-    def narrow(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        latents, *others = arguments
-        return latents.to(half), *others
+    def narrowed(value: Any) -> Any:
+        # Latents and embeddings; a text encoder may have stayed in fp32. Timesteps are no weights' business.
+        return value.to(half) if isinstance(value, torch.Tensor) and value.ndim > 1 else value
+
+    def narrow(
+        _: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tuple(map(narrowed, arguments)), {name: narrowed(value) for name, value in named.items()}
 
     def widen(_: torch.nn.Module, arguments: tuple[Any, ...], prediction: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         return (prediction[0].float(),)
 
-    denoiser.register_forward_pre_hook(narrow)
+    denoiser.register_forward_pre_hook(narrow, with_kwargs=True)
     denoiser.register_forward_hook(widen)
 
 

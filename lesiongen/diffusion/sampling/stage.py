@@ -286,7 +286,7 @@ def _provenance(request: Request, config: SampleConfig, model_uri: str, generato
         index=request.index,
         guidance_scale=request.guidance_scale,
         steps=request.steps,
-        scheduler=config.scheduler,
+        scheduler=generator.scheduler,
         lora_scale=config.lora_scale,
         precision=generator.precision,
     )

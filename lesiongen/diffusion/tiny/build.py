@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset
-from lesiongen.diffusion.families.stable_diffusion import without_bars
+from lesiongen.diffusion.families.parts import without_bars
 from lesiongen.diffusion.model.folder import publish, write_manifest
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.diffusion.tiny.text_training import fit_text_encoder

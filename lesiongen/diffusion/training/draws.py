@@ -21,8 +21,8 @@ class Draws:
     """Noise to add, [n, c, h, w]."""
     posterior: torch.Tensor
     """Noise that samples the latent from the posterior, [n, c, h, w]."""
-    timesteps: torch.Tensor
-    """[n], in [0, number of timesteps)."""
+    uniform: torch.Tensor
+    """[n], in [0, 1): the noise process makes the timesteps of them."""
     orientations: NDArray[np.int64]
     """[n], in [0, number of orientations)."""
     dropped: NDArray[np.bool_]
@@ -35,7 +35,6 @@ def draw(
     positions: Sequence[int],
     shape: tuple[int, int, int],
     *,
-    timesteps: int,
     orientations: int,
     caption_dropout: float,
 ) -> Draws:
@@ -49,7 +48,6 @@ def draw(
         step: Index of the optimizer step.
         positions: Places in the step's global batch.
         shape: Shape (c, h, w) of a latent.
-        timesteps: Number of timesteps of the noise schedule.
         orientations: Number of orientations of an image.
         caption_dropout: Probability of leaving the caption out.
     """
@@ -64,7 +62,7 @@ def draw(
     return Draws(
         noise=normal[:, 0],
         posterior=normal[:, 1],
-        timesteps=torch.from_numpy((uniform[:, 0] * timesteps).astype(np.int64)),
+        uniform=torch.from_numpy(uniform[:, 0]),
         orientations=(uniform[:, 1] * orientations).astype(np.int64),
         dropped=uniform[:, 2] < caption_dropout,
     )

@@ -18,7 +18,7 @@ from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.latents.cache import LatentCache, Orientations
 from lesiongen.diffusion.training.draws import DataOrder, draw
 from lesiongen.diffusion.training.learner import Learner, learning_rate
-from lesiongen.diffusion.training.objective import loss_per_image, min_snr_weights, signal_to_noise, target
+from lesiongen.diffusion.training.objective import loss_per_image
 from lesiongen.diffusion.training.stopping import StopRequest
 from lesiongen.diffusion.training.validation_pictures import ValidationPictures
 from lesiongen.errors import Diverged, Interrupted
@@ -86,7 +86,7 @@ class Trainer:
         self.learner = Learner(config, family, accelerator)
         self.order = DataOrder(config.seed, training.weights(config.data.class_balance_power, config.data.balance_by))
         self.orientations = Orientations(config.data.flip, config.data.rotations)
-        self.timesteps: int = family.noise_schedule.config.num_train_timesteps
+        self._loss_weights = family.noise_process.loss_weights(config.optimisation.snr_gamma)
         self.history = History()
         self._started = self._logged = (time.monotonic(), 0)
 
@@ -147,7 +147,7 @@ class Trainer:
     def held_out_loss(self) -> float | None:
         """Mean squared error on the held-out images, at timesteps and with noise that never change.
 
-        Their timesteps spread evenly over the schedule; the weights are those that would be published. None
+        Their timesteps stand for those of the training; the weights are those that would be published. None
         where it is not finite.
         """
         cache = self.held_out
@@ -165,9 +165,9 @@ class Trainer:
     ) -> torch.Tensor:
         draws = draw(
             derive_seed(self.config.seed, "held out"), 0, rows.tolist(), cache.shape,
-            timesteps=self.timesteps, orientations=1, caption_dropout=0.0,
+            orientations=1, caption_dropout=0.0,
         )  # fmt: skip
-        timesteps = torch.from_numpy(((rows + 0.5) / len(cache) * self.timesteps).astype(np.int64))
+        timesteps = self.family.noise_process.timesteps(torch.from_numpy((rows + 0.5) / len(cache)))
         latents = cache.latents(rows, draws.orientations, noise=None)
         prediction, wanted = self._predict(denoiser, latents, draws.noise, timesteps, cache.conditioning(rows))
         return loss_per_image(prediction, wanted)
@@ -177,15 +177,15 @@ class Trainer:
         images = self.order.indices(step * config.optimisation.images_per_step + places.start, len(places))
         draws = draw(
             config.seed, step, places, self.training.shape,
-            timesteps=self.timesteps, orientations=len(self.orientations), caption_dropout=config.data.caption_dropout,
+            orientations=len(self.orientations), caption_dropout=config.data.caption_dropout,
         )  # fmt: skip
+        timesteps = self.family.noise_process.timesteps(draws.uniform)
         latents = self.training.latents(images, draws.orientations, draws.posterior)
         conditioning = self.training.conditioning(images, draws.dropped)
-        prediction, wanted = self._predict(self.learner.denoiser, latents, draws.noise, draws.timesteps, conditioning)
+        prediction, wanted = self._predict(self.learner.denoiser, latents, draws.noise, timesteps, conditioning)
         losses = loss_per_image(prediction, wanted)
-        if config.optimisation.snr_gamma is not None:
-            snr = signal_to_noise(self.family.noise_schedule, draws.timesteps.to(losses.device))
-            losses = losses * min_snr_weights(snr, config.optimisation.snr_gamma, self.family.prediction)
+        if self._loss_weights is not None:
+            losses = losses * self._loss_weights(timesteps.to(losses.device))
         return losses.mean()
 
     def _predict(
@@ -196,12 +196,12 @@ class Trainer:
         timesteps: torch.Tensor,
         conditioning: dict[str, torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        device, schedule = self.accelerator.device, self.family.noise_schedule
+        device, process = self.accelerator.device, self.family.noise_process
         latents, noise, timesteps = latents.to(device), noise.to(device), timesteps.to(device)
-        noisy = schedule.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        noisy = process.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
         told = {name: values.to(device) for name, values in conditioning.items()}
         prediction = self.family.predict(denoiser, noisy, timesteps, told)
-        return prediction, target(self.family.prediction, schedule, latents, noise, timesteps)
+        return prediction, process.target(latents, noise, timesteps)
 
     def _guard(self, finite: bool) -> None:
         history = self.history

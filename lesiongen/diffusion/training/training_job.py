@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
-from lesiongen.diffusion.families.family import family_of
+from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import LatentCache
 from lesiongen.diffusion.training.precision import training_precision
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request
