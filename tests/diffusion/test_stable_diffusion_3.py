@@ -108,6 +108,7 @@ def test_what_is_predicted_is_what_the_pipeline_uses(sd3_folder):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_is_trained_published_and_drawn_with(settings, request, dataset_uri, tmp_path, method, folder):
@@ -129,6 +130,7 @@ def test_it_is_trained_published_and_drawn_with(settings, request, dataset_uri, 
     assert SyntheticProvenance.model_validate_json(record).scheduler == "euler"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_weights_of_a_resumed_run_are_those_of_one_never_stopped(
     settings, dataset_uri, tmp_path, monkeypatch, method
@@ -155,6 +157,7 @@ def test_the_weights_of_a_resumed_run_are_those_of_one_never_stopped(
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_training_lowers_the_held_out_loss(settings, dataset_uri, tmp_path):
     config = settings.model_copy(
         update={"steps": 60, "ema": False, "learning_rate": 1e-2, "validation_every": 60, "schedule": "constant"}

@@ -80,6 +80,7 @@ def test_what_is_trained_on_half_precision_is_a_plain_pipeline(config, pipeline_
 
 SD = ["model.diffusion_model.time_embed.0.weight", "first_stage_model.decoder.conv_in.bias", "cond_stage_model.x"]
 XL = ["model.diffusion_model.time_embed.0.weight", "conditioner.embedders.1.model.x"]
+SD3 = ["model.diffusion_model.joint_blocks.0.context_block.attn.proj.bias", "first_stage_model.decoder.conv_in.bias"]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ XL = ["model.diffusion_model.time_embed.0.weight", "conditioner.embedders.1.mode
     [
         (SD, "is a checkpoint in a single file, not a pipeline folder", "StableDiffusionPipeline"),
         (XL, "is a checkpoint in a single file, not a pipeline folder", "StableDiffusionXLPipeline"),
+        (SD3, "is a checkpoint in a single file, not a pipeline folder", "StableDiffusion3Pipeline"),
         (["lora_unet_x.lora_down.weight"], r"is an adapter \(LoRA\) in a single file", None),
         (["conv_in.weight"], "holds a part of a model, or another kind of model", None),
     ],

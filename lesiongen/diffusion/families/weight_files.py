@@ -13,7 +13,11 @@ _WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\
 _VARIANTS = ("fp16", "bf16")
 _PICKLED = {".bin", ".ckpt", ".pt", ".pth"}
 # What a checkpoint of the original layout, as CompVis and Stability AI publish it, names its parts.
-_XL, _ORIGINAL, _ADAPTER = "conditioner.embedders.1.", ("model.diffusion_model.", "first_stage_model."), "lora"
+_ORIGINAL, _ADAPTER = ("model.diffusion_model.", "first_stage_model."), "lora"
+_PIPELINES = {
+    "conditioner.embedders.1.": "StableDiffusionXLPipeline",
+    "model.diffusion_model.joint_blocks.": "StableDiffusion3Pipeline",
+}
 
 
 def variant_of(folder: Path) -> str | None:
@@ -57,12 +61,15 @@ def refuse_single_file(name: str) -> None:
         hint = "Give the whole model that it was trained from. Only adapters written by finetune are loaded."
         raise UsageError(f"{name} is an adapter (LoRA) in a single file, not a whole model", hint=hint)
     if any(tensor.startswith(_ORIGINAL) for tensor in tensors):
-        xl = any(tensor.startswith(_XL) for tensor in tensors)
         raise UsageError(
-            f"{name} is a checkpoint in a single file, not a pipeline folder",
-            hint=_conversion("StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline"),
+            f"{name} is a checkpoint in a single file, not a pipeline folder", hint=_conversion(_pipeline_of(tensors))
         )
     raise UsageError(f"{name} holds a part of a model, or another kind of model", hint="Give the pipeline's folder.")
+
+
+def _pipeline_of(tensors: list[str]) -> str:
+    found = (name for part, name in _PIPELINES.items() if any(tensor.startswith(part) for tensor in tensors))
+    return next(found, "StableDiffusionPipeline")
 
 
 def _tensors(path: Path) -> list[str]:
