@@ -44,7 +44,8 @@ class DiscreteDiffusion(NoiseProcess):
 
     def timesteps(self, uniform: torch.Tensor) -> torch.Tensor:
         """Returns timesteps [n] in [0, number of timesteps), all equally likely."""
-        return (uniform * self.schedule.config.num_train_timesteps).long()
+        timesteps: torch.Tensor = (uniform * self.schedule.config.num_train_timesteps).long()
+        return timesteps
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Returns the noisy latents [n, c, h, w] (Ho et al. 2020, equation 4)."""

@@ -61,7 +61,7 @@ class FlowMatching(NoiseProcess):
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Returns (1 - sigma) latents + sigma noise, [n, c, h, w] (Esser et al. 2024, equation 13)."""
-        sigma = (timesteps / self.schedule.config.num_train_timesteps).view(-1, 1, 1, 1)
+        sigma: torch.Tensor = (timesteps / self.schedule.config.num_train_timesteps).view(-1, 1, 1, 1)
         return (1 - sigma) * latents + sigma * noise
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,10 @@ class NoiseProcess(ABC):
 
     The trainer and the generator know of it only what is declared here.
 
+    Args:
+        folder: The pipeline folder.
+        prediction_type: What the denoiser predicts; None: what the folder's scheduler says.
+
     Attributes:
         schedule: diffusers' scheduler of the training, which is saved with the model.
         prediction_type: What the denoiser predicts, in diffusers' words.
@@ -32,6 +36,9 @@ class NoiseProcess(ABC):
     schedule: Any
     prediction_type: str
     sampler_names: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def __init__(self, folder: Path, prediction_type: str | None = None) -> None: ...
 
     @abstractmethod
     def timesteps(self, uniform: torch.Tensor) -> torch.Tensor:
