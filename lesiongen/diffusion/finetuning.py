@@ -149,9 +149,9 @@ def _finetune(
 
 def _check_family(config: FinetuneConfig, base: Base) -> None:
     """Refuses what the base's family does not have, before anything is encoded."""
-    family = family_of(base.folder, config.prediction)
-    family.check_image_size(config.image_size)
-    family.noise_process.loss_weights(config.snr_gamma)
+    family = family_of(base.folder, config.optimisation.prediction_type)
+    family.check_image_size(config.data.image_size)
+    family.noise_process.loss_weights(config.optimisation.snr_gamma)
 
 
 def _found_again(config: FinetuneConfig, model: ModelReference, saved: Checkpoint, checkpoints: str) -> FinetuneResult:
