@@ -20,11 +20,18 @@ from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, e
 from lesiongen.diffusion.model.base import Base, base_version, prepared_base
 from lesiongen.diffusion.model.folder import publish, published
 from lesiongen.diffusion.model.save import loss_curve, save_model
+from lesiongen.diffusion.training.launching import encoding_seen_by, require_reachable, training_seen_by
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request
 from lesiongen.diffusion.training.trainer import History, Trainer
-from lesiongen.diffusion.training.training_job import TrainingJob, train_in_processes, trainer_of
+from lesiongen.diffusion.training.training_job import (
+    Material,
+    TrainingJob,
+    material_of,
+    train_in_processes,
+    trainer_of,
+)
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.launch import LocalLauncher
+from lesiongen.launch import Launcher, LocalLauncher
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.model import ModelManifest
 from lesiongen.references import ModelReference
@@ -66,6 +73,7 @@ def finetune(
     *,
     checkpoints: str | None = None,
     resume: bool = True,
+    launcher: Launcher | None = None,
 ) -> FinetuneResult:
     """Trains a generator on the ``train`` split of a captioned dataset and publishes it.
 
@@ -80,6 +88,8 @@ def finetune(
         output: A new folder or ``s3://`` prefix for the model.
         checkpoints: Where checkpoints and a built base are kept; None: beside the output.
         resume: Whether to go on from a checkpoint, where there is one.
+        launcher: Runs the training in other processes, perhaps on other hosts; None: it runs in this one, or in
+            ``config.runtime.processes`` of this host.
 
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
@@ -95,11 +105,16 @@ def finetune(
         raise _taken(output)
     for storage in (root, target):
         storage.require_writable()
+    if launcher is None and config.runtime.processes > 1:
+        launcher = LocalLauncher()
+    if launcher is not None:
+        require_reachable(launcher, config, dataset_uri, root.uri)
     dataset = Dataset.open(dataset_uri)
     fingerprint = _fingerprint(config, dataset)
     place = root.child(fingerprint)
     with claimed(target), claimed(place):
-        return _finetune(config, dataset, output, root, fingerprint, shared=checkpoints is not None, resume=resume)
+        shared = checkpoints is not None or (launcher is not None and not launcher.shares_files)
+        return _finetune(config, dataset, output, root, fingerprint, launcher, shared=shared, resume=resume)
 
 
 def _finetune(
@@ -108,6 +123,7 @@ def _finetune(
     output: str,
     root: Storage,
     fingerprint: str,
+    launcher: Launcher | None,
     *,
     shared: bool,
     resume: bool,
@@ -131,14 +147,14 @@ def _finetune(
         if not resume:
             store.clear()
         _check_family(config, base)
-        job = _job(config, dataset, base, caches, place.uri, run, stop)
-        with stop.deferred():
-            if config.runtime.processes > 1:
+        job = _job(config, dataset, base, caches, place.uri, run, launcher, stop)
+        with stop.deferred(), material_of(job) as material:
+            if launcher is not None:
                 del saved
-                train_in_processes(job, LocalLauncher(), stop)
-                trainer = _finished(job, run, store)
+                train_in_processes(training_seen_by(launcher, job, base, caches), launcher, stop)
+                trainer = _finished(job, material, run, store)
             else:
-                trainer = trainer_of(job, run, saved)
+                trainer = trainer_of(job, material, run, saved)
                 del saved  # as large as the model and its optimizer
                 trainer.train(stop)
         model = _published(config, base, trainer, dataset, fingerprint, output)
@@ -175,7 +191,7 @@ def _result(model: ModelReference, history: History, resumed_from: int | None, c
     )
 
 
-def _finished(job: TrainingJob, run: StageRun, store: CheckpointStore) -> Trainer:
+def _finished(job: TrainingJob, material: Material, run: StageRun, store: CheckpointStore) -> Trainer:
     """Returns what several processes have learnt, from the checkpoint of their last step."""
     last = store.newest()
     steps = job.config.optimisation.max_train_steps
@@ -186,7 +202,7 @@ def _finished(job: TrainingJob, run: StageRun, store: CheckpointStore) -> Traine
             f"there is {found}",
             hint="Run the same command again: it resumes from there.",
         )
-    return trainer_of(job, run, last)
+    return trainer_of(job, material, run, last)
 
 
 def _taken(output: str) -> UsageError:
@@ -227,6 +243,7 @@ def _job(
     caches: CachePlace,
     checkpoints: str,
     run: StageRun,
+    launcher: Launcher | None,
     stop: StopRequest,
 ) -> TrainingJob:
     """Encodes the images and captions, and writes down where everything lies."""
@@ -238,25 +255,25 @@ def _job(
         logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
     encoding = EncodingJob(
         dataset=dataset.uri,
-        base=base.folder,
+        base=str(base.folder),
         prediction=config.optimisation.prediction_type,
         image_size=config.data.image_size,
         flip=config.data.flip,
         rotations=config.data.rotations,
         held_out=chosen.tolist() if count else (),
-        folder=caches.folder,
+        folder=str(caches.folder),
         shared=caches.shared.uri if caches.shared is not None else None,
     )
     device = device_here()
-    if config.runtime.processes > 1 and device.type == "cuda":
+    if launcher is not None and (device.type == "cuda" or not launcher.shares_files):
         # Or this process, which only waits, would hold a CUDA context on the device that one of the others trains on.
-        encode_in_a_process(encoding, LocalLauncher(), stop)
-    training, held_out = encoded(encoding, device)
+        encode_in_a_process(encoding_seen_by(launcher, encoding, base), launcher, stop)
+    training, held_out = encoded(encoding, base.folder, caches, device)
     return TrainingJob(
         config=config,
-        base=base.folder,
-        training=training.folder,
-        held_out=held_out.folder if held_out else None,
+        base=str(base.folder),
+        training=str(training.folder),
+        held_out=str(held_out.folder) if held_out else None,
         prompts=_prompts(dataset, chosen, config.validation.num_validation_images),
         checkpoints=checkpoints,
         run_id=run.run_id,

@@ -2,6 +2,6 @@
 
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.local import LocalLauncher
-from lesiongen.launch.worker import run_as_process, worker
+from lesiongen.launch.worker import ERRORS, error_of, run_as_process, worker
 
-__all__ = ["Job", "Launcher", "LocalLauncher", "run_as_process", "worker"]
+__all__ = ["ERRORS", "Job", "Launcher", "LocalLauncher", "error_of", "run_as_process", "worker"]

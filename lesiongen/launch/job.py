@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = ["Job", "Launcher"]
 
@@ -11,21 +12,32 @@ __all__ = ["Job", "Launcher"]
 class Job:
     """A module that several processes run, each as ``python -m module specification``.
 
+    It names no file of this host but by an address in the specification, so that it can run on another.
+
     Attributes:
         module: Its main part calls `lesiongen.launch.run_as_process`, and that what it does `lesiongen.launch.worker`.
         specification: What it is to do, as text; every process gets the same.
-        processes: How many.
-        threads: How many each computes in; None: the cores are shared among them.
+        processes: How many on each node.
+        nodes: How many hosts share the job.
+        threads: How many each process computes in; None: the cores of a node are shared among its processes.
     """
 
     module: str
     specification: str
     processes: int
+    nodes: int = 1
     threads: int | None = None
 
 
 class Launcher(ABC):
-    """Runs a job to its end; a launcher for a cluster implements the same."""
+    """Runs a job to its end, here or on a cluster.
+
+    A launcher starts the processes of each node by torchrun or as torchrun would, and sets in their environment
+    `lesiongen.launch.worker.ERRORS`, the address where they leave their errors: `error_of` makes errors of them again.
+    """
+
+    shares_files: ClassVar[bool]
+    """Whether the processes see the files of this host; if not, they get addresses on S3 or a hub only."""
 
     @abstractmethod
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
@@ -38,4 +50,5 @@ class Launcher(ABC):
         Raises:
             LesionGenError: A process failed; its own error is raised here, or one that names its log.
             Interrupted: The processes were asked to stop and have saved their state.
+            UsageError: The launcher cannot run such a job.
         """

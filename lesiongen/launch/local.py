@@ -9,27 +9,32 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import joblib
 import psutil
 
-from lesiongen.errors import Interrupted, LesionGenError
+from lesiongen.errors import Interrupted, LesionGenError, UsageError
 from lesiongen.launch.job import Job, Launcher
-from lesiongen.launch.worker import FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark
+from lesiongen.launch.worker import ERRORS, FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark, tail
 from lesiongen.safe_path import safe_variables
+from lesiongen.storage import open_storage
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["LocalLauncher"]
 
 POLL_SECONDS = 0.2
-TAIL_LINES = 20
 
 
 class LocalLauncher(Launcher):
     """Runs the processes of a job on this host, the cores shared among them."""
 
+    shares_files: ClassVar[bool] = True
+
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Starts torchrun and waits for it; see `Launcher.run`."""
+        if job.nodes > 1:
+            raise UsageError(f"nodes = {job.nodes}: this host is one node", hint="Raise processes instead.")
         with temporary_folder("job") as folder:
             # In a session of its own: Ctrl-C in a terminal must reach the processes once, through us.
             agent = subprocess.Popen(_command(job), env=_environment(job, folder), start_new_session=True)
@@ -49,9 +54,10 @@ def _command(job: Job) -> list[str]:
 def _environment(job: Job, folder: Path) -> dict[str, str]:
     threads = job.threads or max(joblib.cpu_count() // job.processes, 1)
     level = logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel())
-    own = {FOLDER: str(folder), LAUNCHER: launcher_mark(), LEVEL: level, "OMP_NUM_THREADS": str(threads)}
     # torchrun says on standard error how it starts; what matters is in the processes' own words.
-    return {**os.environ, **safe_variables(), **own, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    own = {"OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR", LEVEL: level}
+    place = {FOLDER: str(folder), ERRORS: str(folder), LAUNCHER: launcher_mark()}
+    return {**os.environ, **safe_variables(), **own, **place}
 
 
 def _wait(agent: "subprocess.Popen[bytes]", folder: Path, stop_requested: Callable[[], bool]) -> None:
@@ -88,10 +94,8 @@ def _signal(folder: Path, number: signal.Signals) -> bool:
 
 
 def _error(folder: Path, code: int, *, stopping: bool) -> LesionGenError:
-    if left := error_of(folder, stopping=stopping):
+    if left := error_of(open_storage(folder), stopping=stopping):
         return left
-    for path in sorted(folder.glob("failure-*.txt")):
-        return LesionGenError(f"A process of the job failed:\n{_tail(path)}")
     number = -code if code < 0 else code - 128
     if stopping and number == signal.SIGTERM:  # it came before the process could answer it
         return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
@@ -102,12 +106,9 @@ def _error(folder: Path, code: int, *, stopping: bool) -> LesionGenError:
             "Run the same command again to resume.",
         )
     how = f"by {signal.Signals(number).name}" if number in set(signal.Signals) else f"with exit code {code}"
-    said = "".join(f"\n{_tail(path)}" for path in sorted(folder.glob("log-*.txt")))
+    logs = (path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("log-*.txt")))
+    said = "".join(f"\n{tail(log)}" for log in logs)
     return LesionGenError(
         f"A process of the job ended {how}, and left no error.{said}",
         hint="Run the same command again to resume.",
     )
-
-
-def _tail(path: Path) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:])

@@ -1,6 +1,5 @@
 """The inside of a launched process: its log, its errors, and its end when nobody waits for it any more."""
 
-import json
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,16 +17,22 @@ import psutil
 from lesiongen import errors
 from lesiongen.errors import Interrupted, LesionGenError, disk_error
 from lesiongen.outlets import guard_streams, log_to, show_traceback
+from lesiongen.storage import Storage, as_json, open_storage
 
-__all__ = ["FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "run_as_process", "worker"]
+__all__ = ["ERRORS", "FOLDER", "LAUNCHER", "LEVEL", "error_of", "launcher_mark", "run_as_process", "tail", "worker"]
 
+logger = logging.getLogger(__name__)
+
+ERRORS = "LESIONGEN_JOB_ERRORS"
+"""Address, a folder or an ``s3://`` prefix, where the processes of a job leave their errors."""
 FOLDER = "LESIONGEN_JOB_FOLDER"
-"""Names the folder where the processes of a job leave their pids, logs and errors."""
+"""Folder of their own host where they leave their pids and logs; absent where the launcher is on another."""
 LEVEL = "LESIONGEN_JOB_LOG_LEVEL"
 """How much the processes log: as much as their launcher."""
 LAUNCHER = "LESIONGEN_JOB_LAUNCHER"
-"""Pid and start of the process that waits for the job."""
+"""Pid and start of the process of this host that waits for the job; absent where it is on another."""
 POLL_SECONDS = 1.0
+TAIL_LINES = 20
 CLOCK_SECONDS = 60.0
 """How far the host's clock may be corrected between the start of a launcher and that of its processes."""
 
@@ -58,32 +64,39 @@ def run_as_process(work: Callable[[str], None]) -> NoReturn:
 def worker() -> Iterator[int]:
     """Surrounds the work of one process of a job, and gives its number; 0 is the first.
 
-    A LesionGenError is left behind for the launcher to raise. Processes but the first write to a log of their own.
-    The process ends when its launcher was killed: a job that nobody waits for would go on in secret.
+    A LesionGenError is left behind for the launcher to raise. Of several processes on the launcher's own host all but
+    the first write to a log of their own, and each ends when the launcher was killed: a job that nobody waits for would
+    go on in secret.
 
     Raises:
         SystemExit: The work failed; the error's own exit code, or 1.
     """
-    rank, folder = int(os.environ["RANK"]), Path(os.environ[FOLDER])
+    rank, place = int(os.environ["RANK"]), open_storage(os.environ[ERRORS])
     guard_streams()
     log_to(sys.stderr, os.environ.get(LEVEL, "INFO"))
+    if folder := os.environ.get(FOLDER):
+        _belong_to_launcher(Path(folder), rank)
+    try:
+        yield rank
+    except LesionGenError as error:
+        _leave_error(place, rank, error)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if of_disk := disk_error(error):
+            _leave_error(place, rank, of_disk)
+            sys.exit(of_disk.exit_code)
+        _leave(place, f"failure-{rank}.txt", traceback.format_exc())
+        raise
+
+
+def _belong_to_launcher(folder: Path, rank: int) -> None:
+    """Lets the launcher of this host find the process and its log, and ends the process with the launcher."""
     (folder / f"pid-{rank}").write_text(str(os.getpid()))
     threading.Thread(target=_end_with, args=(os.environ[LAUNCHER],), daemon=True).start()
     if rank:
         log = os.open(folder / f"log-{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(log, stream)
-    try:
-        yield rank
-    except LesionGenError as error:
-        _leave_error(folder / f"error-{rank}.json", error)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if of_disk := disk_error(error):
-            _leave_error(folder / f"error-{rank}.json", of_disk)
-            sys.exit(of_disk.exit_code)
-        _leave(folder / f"failure-{rank}.txt", traceback.format_exc())
-        raise
 
 
 def launcher_mark() -> str:
@@ -91,31 +104,40 @@ def launcher_mark() -> str:
     return f"{os.getpid()} {psutil.Process().create_time()}"
 
 
-def error_of(folder: Path, *, stopping: bool) -> LesionGenError | None:
+def error_of(place: Storage, *, stopping: bool) -> LesionGenError | None:
     """Returns the first error that a process of the job left behind, as what it was.
 
     Args:
-        folder: The job's.
+        place: The storage that `ERRORS` names.
         stopping: Whether the processes were asked to stop; else one that says so was only ended after another failed.
     """
-    for path in sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    left = [place.read_json(item.key) for item in place.list("error-") if item.key.endswith(".json")]
+    for content in sorted(left, key=itemgetter("time")):
         error: LesionGenError = getattr(errors, content["kind"])(content["message"], hint=content["hint"])
         if stopping or not isinstance(error, Interrupted):
             return error
+    for item in place.list("failure-"):
+        return LesionGenError(f"A process of the job failed:\n{tail(place.read_text(item.key))}")
     return None
 
 
-def _leave_error(path: Path, error: LesionGenError) -> None:
+def tail(text: str) -> str:
+    """Returns the last lines of a log."""
+    return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def _leave_error(place: Storage, rank: int, error: LesionGenError) -> None:
     # An error of another module is raised as the kind of ours that it is derived from.
     kind = next(each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__)
-    _leave(path, json.dumps({"kind": kind, "message": str(error.args[0]), "hint": error.hint}))
+    content = {"kind": kind, "message": str(error.args[0]), "hint": error.hint, "time": time.time()}
+    _leave(place, f"error-{rank}.json", as_json(content))
 
 
-def _leave(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _leave(place: Storage, key: str, text: str) -> None:
+    try:
+        place.write_text(key, text)
+    except LesionGenError as error:  # the storage cannot be reached, which may be the very error
+        logger.error("%s cannot be written: %s\n%s", key, error, text)
 
 
 def _end_with(launcher: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,20 @@ from lesiongen.diffusion.latents import encoding_job
 from lesiongen.diffusion.training import training_job
 from lesiongen.diffusion.training.stopping import StopRequest
 from lesiongen.errors import Interrupted, LesionGenError, StorageError, UsageError
-from lesiongen.launch import Job, LocalLauncher, local
+from lesiongen.launch import LocalLauncher, local
+
+
+class Watching(LocalLauncher):
+    """Has the processes of a training write into the folder of `watched`."""
+
+    def run(self, job, stop_requested):
+        super().run(replace(job, module="tests.diffusion.watched_job"), stop_requested)
 
 
 @pytest.fixture
 def watched(tmp_path, monkeypatch):
-    """Has the processes of a training write into the folder that it gives."""
-
-    class Watching(LocalLauncher):
-        def run(self, job, stop_requested):
-            super().run(Job("tests.diffusion.watched_job", job.specification, job.processes), stop_requested)
-
     folder = tmp_path / "watched"
     folder.mkdir()
-    monkeypatch.setattr(finetuning, "LocalLauncher", Watching)
     monkeypatch.setenv("WATCHED_FOLDER", str(folder))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
     return folder
@@ -69,7 +70,8 @@ def test_two_processes_follow_the_losses_of_one(config, dataset_uri, tmp_path, m
 def test_processes_share_the_images_of_a_step_and_one_of_them_saves(
     config, dataset_uri, tmp_path, watched, split, places
 ):
-    finetune(config.changed(processes=2, max_train_steps=2, **split), dataset_uri, str(tmp_path / "out"))
+    settings = config.changed(processes=2, max_train_steps=2, **split)
+    finetune(settings, dataset_uri, str(tmp_path / "out"), launcher=Watching())
     ranks = _told(watched, "rank")
     assert (ranks["0"]["places"], ranks["1"]["places"]) == places
     for told in ranks.values():
@@ -78,14 +80,13 @@ def test_processes_share_the_images_of_a_step_and_one_of_them_saves(
     assert [path.name for path in watched.glob("saved-by-*")] == ["saved-by-0"]
 
 
-def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri, tmp_path, monkeypatch):
+def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri, tmp_path):
     class Alone(LocalLauncher):
         def run(self, job, stop_requested):
-            super().run(Job(job.module, job.specification, 1), stop_requested)
+            super().run(replace(job, processes=1), stop_requested)
 
-    monkeypatch.setattr(finetuning, "LocalLauncher", Alone)
     with pytest.raises(Exception, match="1 of 2 processes found each other"):
-        finetune(config.changed(processes=2), dataset_uri, str(tmp_path / "out"))
+        finetune(config.changed(processes=2), dataset_uri, str(tmp_path / "out"), launcher=Alone())
 
 
 def test_the_process_that_waits_does_not_touch_the_gpu(config, dataset_uri, tmp_path, monkeypatch):
@@ -114,7 +115,7 @@ def test_no_process_ends_before_the_state_is_saved(config, dataset_uri, tmp_path
     threading.Thread(target=stop_once_it_trains, daemon=True).start()
     settings = config.changed(processes=2, max_train_steps=100_000)
     with pytest.raises(Interrupted, match="the state is saved in"):
-        finetune(settings, dataset_uri, str(tmp_path / "out"))
+        finetune(settings, dataset_uri, str(tmp_path / "out"), launcher=Watching())
     assert _told(watched, "ended") == {"0": {"saved before": True}, "1": {"saved before": True}}
     assert "ChildFailedError" not in capfd.readouterr().err
 
@@ -142,7 +143,7 @@ def test_processes_that_found_different_checkpoints_do_not_train(config, dataset
     monkeypatch.setenv("WATCHED_BLIND", "1")
     both = settings.changed(processes=2)
     with pytest.raises(StorageError, match=r"checkpoints of different steps in .*: \[3, 0\]"):
-        finetune(both, dataset_uri, str(tmp_path / "out"), checkpoints=str(place))
+        finetune(both, dataset_uri, str(tmp_path / "out"), checkpoints=str(place), launcher=Watching())
     assert not list(watched.glob("rank-*")), "a step was taken"
 
 
@@ -158,7 +159,7 @@ def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypa
 
     monkeypatch.setattr(training_job, "worker", reached)
     job = training_job.TrainingJob(
-        config=config, base=tmp_path, training=tmp_path, held_out=None, checkpoints=str(tmp_path)
+        config=config, base=str(tmp_path), training=str(tmp_path), held_out=None, checkpoints=str(tmp_path)
     )
     with pytest.raises(LesionGenError, match="that is all"):
         training_job._train(job.model_dump_json())
@@ -198,8 +199,8 @@ def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_pat
             jobs.append(job)
 
     job = encoding_job.EncodingJob(
-        dataset="d", base=tmp_path, prediction=None, image_size=16, flip=True, rotations=False, held_out=(),
-        folder=tmp_path, shared=None,
+        dataset="d", base="b", prediction=None, image_size=16, flip=True, rotations=False, held_out=(),
+        folder=None, shared=None,
     )  # fmt: skip
     encoding_job.encode_in_a_process(job, Noting(), StopRequest())
     assert [job.threads for job in jobs] == [torch.get_num_threads()]

@@ -15,10 +15,19 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.storage import LocalStorage, Storage, as_json, claimed, file_digest, in_parallel, local_path
+from lesiongen.storage import (
+    LocalStorage,
+    Storage,
+    as_json,
+    claimed,
+    file_digest,
+    in_parallel,
+    local_path,
+    open_storage,
+)
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["FINISHED", "CachePlace", "cache_place"]
+__all__ = ["FINISHED", "CachePlace", "cache_place", "entry_at"]
 
 logger = logging.getLogger(__name__)
 MANIFEST = "_cache.json"
@@ -86,6 +95,20 @@ class CachePlace:
             shutil.rmtree(building, ignore_errors=True)
         return folder
 
+    def share(self, key: str) -> str:
+        """Returns the address of a finished entry in the shared storage; it is put there if it is not there yet.
+
+        Raises:
+            StorageError: It cannot be put there.
+        """
+        if self.shared is None:
+            raise ValueError("there is no shared storage")
+        place = self.shared.child(key)
+        if not place.exists(MANIFEST):
+            folder = self.folder / key
+            _upload(place, folder, (folder / MANIFEST).read_text(encoding="utf-8"))
+        return place.uri
+
     def _beside(self, folder: Path) -> Path:
         return folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
 
@@ -119,11 +142,7 @@ class CachePlace:
             return
         place = self.shared.child(key)
         try:
-            with claimed(place) as claim:
-                place.delete(MANIFEST)  # first: what is overwritten must not look whole
-                place.upload_folder(folder, description="Keeping what is encoded")
-                claim.check(ask=True)
-                place.write_text(MANIFEST, manifest)
+            _upload(place, folder, manifest)
         except UsageError as error:
             logger.info("What is encoded is kept by another run: %s", error)
         except StorageError as error:
@@ -152,6 +171,33 @@ def cache_place(shared: Storage | None) -> Iterator[CachePlace]:
     else:
         with temporary_folder("cache") as folder:
             yield CachePlace(folder, shared)
+
+
+@contextmanager
+def entry_at(address: str) -> Iterator[Path]:
+    """Gives the folder of a finished entry: a folder of this host as it is, what is on S3 fetched and compared.
+
+    Raises:
+        StorageError: It cannot be fetched, or is damaged.
+    """
+    place = open_storage(address)
+    if isinstance(place, LocalStorage):
+        yield place.root
+        return
+    with temporary_folder("cache") as folder:
+        place.download_folder(folder, description="Fetching what is encoded")
+        if fault := _fault(folder):
+            raise StorageError(f"{address} is damaged: {fault}", hint="Start the training again: it encodes anew.")
+        yield folder
+
+
+def _upload(place: Storage, folder: Path, manifest: str) -> None:
+    with claimed(place) as claim:
+        place.delete(MANIFEST)  # first: what is overwritten must not look whole
+        files = [path for path in folder.iterdir() if path.name != MANIFEST]
+        in_parallel(lambda path: place.upload_file(path, path.name), files, "Keeping what is encoded")
+        claim.check(ask=True)
+        place.write_text(MANIFEST, manifest)
 
 
 def _described(folder: Path) -> dict[str, _File]:

@@ -1,5 +1,7 @@
 """Encoding what a training reads, here or in a process of its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -8,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import LatentCache, Orientations, cached
-from lesiongen.diffusion.latents.cache_place import CachePlace
+from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
+from lesiongen.diffusion.model.base import base_at
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request
 from lesiongen.launch import Job, Launcher, run_as_process, worker
 from lesiongen.parallel import use_own_cores
@@ -22,26 +25,28 @@ class EncodingJob(BaseModel):
 
     Attributes:
         dataset: A captioned dataset.
-        base: Folder of the base model, whose encoders are used.
+        base: Address of the base model, whose encoders are used.
+        base_revision: Commit of the hub repository, where it is one.
         prediction: As the training's configuration says.
         image_size: Side of the square images, in pixels.
         flip: Whether training images are encoded mirrored too.
         rotations: Whether they are encoded turned by quarters too.
         held_out: Rows of the validation split that are encoded too, as they are.
-        folder: Where what is encoded is read from.
-        shared: Storage that keeps it for others; None: nowhere.
+        folder: Folder of this host that what is encoded is read from; None: the process's own.
+        shared: Address of the storage that keeps it for others; None: nowhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
-    base: Path
+    base: str
+    base_revision: str | None = None
     prediction: str | None
     image_size: int
     flip: bool
     rotations: bool
     held_out: tuple[int, ...]
-    folder: Path
+    folder: str | None
     shared: str | None
 
 
@@ -50,13 +55,20 @@ def device_here() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def encoded(job: EncodingJob, device: torch.device) -> tuple[LatentCache, LatentCache | None]:
+def encoded(
+    job: EncodingJob, base: Path, place: CachePlace, device: torch.device
+) -> tuple[LatentCache, LatentCache | None]:
     """Encodes the training images and the held-out ones, if any, or finds them encoded.
 
     The device is not touched where all is there already.
+
+    Args:
+        job: What to encode.
+        base: Folder of the base model.
+        place: Where what is encoded is kept.
+        device: Where the encoders run.
     """
-    dataset, family = Dataset.open(job.dataset), family_of(job.base, job.prediction)
-    place = CachePlace(job.folder, open_storage(job.shared) if job.shared else None)
+    dataset, family = Dataset.open(job.dataset), family_of(base, job.prediction)
 
     def encode(split: str, orientations: Orientations, rows: list[int] | None = None) -> LatentCache:
         return cached(
@@ -84,9 +96,20 @@ def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest)
 
 
 def _encode(specification: str) -> None:
-    with worker(), stop_request():
+    job = EncodingJob.model_validate_json(specification)
+    with worker(), stop_request(), base_at(job.base, job.base_revision) as base, _place(job) as place:
         use_own_cores()
-        encoded(EncodingJob.model_validate_json(specification), device_here())
+        encoded(job, base, place, device_here())
+
+
+@contextmanager
+def _place(job: EncodingJob) -> Iterator[CachePlace]:
+    shared = open_storage(job.shared) if job.shared else None
+    if job.folder is not None:
+        yield CachePlace(Path(job.folder), shared)
+    else:
+        with cache_place(shared) as place:
+            yield place
 
 
 if __name__ == "__main__":

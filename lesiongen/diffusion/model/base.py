@@ -16,7 +16,7 @@ from lesiongen.records.model import MODEL_NAME, BaseReference
 from lesiongen.storage import Storage, open_storage
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["Base", "base_version", "prepared_base"]
+__all__ = ["Base", "base_at", "base_version", "prepared_base"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ class Base:
     """A base model in a local folder."""
 
     folder: Path
+    address: str
+    """Where another host finds it; a folder of this one is not found there."""
     reference: BaseReference
     built: bool
     """Whether it was built from the run's own training images."""
@@ -50,7 +52,23 @@ def prepared_base(config: FinetuneConfig, dataset_uri: str, place: Storage) -> I
         manifest = read_manifest(folder)
         if manifest is not None and manifest.method == "lora":
             raise UsageError(f"{uri} is an adapter; give the model that it was trained from as the base")
-        yield Base(folder, _reference(config, folder), built=tiny is not None)
+        reference = _reference(config, folder)
+        yield Base(folder, reference.uri if tiny is None else place.uri, reference, built=tiny is not None)
+
+
+@contextmanager
+def base_at(address: str, revision: str | None) -> Iterator[Path]:
+    """Gives a base that `prepared_base` has looked at: a folder of this host as it is, another one fetched.
+
+    Raises:
+        UsageError: There is no model.
+        DataError: A file that was fetched is damaged.
+    """
+    if Path(address).is_dir():
+        yield Path(address)
+    else:
+        with local_model(address, revision) as folder:
+            yield folder
 
 
 def base_version(config: FinetuneConfig) -> str:

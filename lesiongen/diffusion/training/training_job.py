@@ -1,5 +1,8 @@
 """Training itself: what it reads lies ready in folders, so that one process or several can do it alike."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import LatentCache
+from lesiongen.diffusion.latents.cache_place import entry_at
+from lesiongen.diffusion.model.base import base_at
 from lesiongen.diffusion.training.precision import training_precision
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request
 from lesiongen.diffusion.training.trainer import Trainer
@@ -23,20 +28,21 @@ from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
 
-__all__ = ["TrainingJob", "checkpoints_of", "train_in_processes", "trainer_of"]
+__all__ = ["Material", "TrainingJob", "checkpoints_of", "material_of", "train_in_processes", "trainer_of"]
 
 _UPLOAD_SECONDS = 3600.0
 """How long the other processes wait for the first one to write a checkpoint, besides its patience."""
 
 
 class TrainingJob(BaseModel):
-    """All that a process needs to train: places, no objects.
+    """All that a process needs to train, on this host or another: addresses, no objects.
 
     Attributes:
         config: The run's configuration.
-        base: Folder of the base model.
-        training: Folder of the encoded training images.
-        held_out: Folder of the encoded held-out images, where there are any.
+        base: Address of the base model.
+        base_revision: Commit of the hub repository, where it is one.
+        training: Address of the encoded training images.
+        held_out: Address of the encoded held-out images, where there are any.
         prompts: (diagnosis, caption) of each picture that is drawn as training goes on.
         checkpoints: Where checkpoints go; the newest one is what training goes on from.
         run_id: MLflow run that the first process logs to.
@@ -46,24 +52,49 @@ class TrainingJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     config: FinetuneConfig
-    base: Path
-    training: Path
-    held_out: Path | None
+    base: str
+    base_revision: str | None = None
+    training: str
+    held_out: str | None
     prompts: tuple[tuple[str, str], ...] = ()
     checkpoints: str
     run_id: str | None = None
     pipeline_run: str | None = None
 
 
-def trainer_of(job: TrainingJob, run: StageRun, saved: Checkpoint | None) -> Trainer:
+@dataclass(frozen=True)
+class Material:
+    """What a training reads, as folders of the host that it runs on."""
+
+    base: Path
+    training: Path
+    held_out: Path | None
+
+
+@contextmanager
+def material_of(job: TrainingJob) -> Iterator[Material]:
+    """Gives what a job reads; what lies elsewhere is fetched.
+
+    Raises:
+        StorageError: It cannot be fetched.
+    """
+    with ExitStack() as held:
+        yield Material(
+            base=held.enter_context(base_at(job.base, job.base_revision)),
+            training=held.enter_context(entry_at(job.training)),
+            held_out=held.enter_context(entry_at(job.held_out)) if job.held_out else None,
+        )
+
+
+def trainer_of(job: TrainingJob, material: Material, run: StageRun, saved: Checkpoint | None) -> Trainer:
     """Builds the trainer of a job, in the state of a checkpoint where there is one."""
     config = job.config
-    family = family_of(job.base, config.optimisation.prediction_type)
+    family = family_of(material.base, config.optimisation.prediction_type)
     trainer = Trainer(
         config,
         family,
-        LatentCache(job.training),
-        LatentCache(job.held_out) if job.held_out else None,
+        LatentCache(material.training),
+        LatentCache(material.held_out) if material.held_out else None,
         _accelerator(config),
         checkpoints_of(job),
         run,
@@ -112,10 +143,10 @@ def _accelerator(config: FinetuneConfig) -> Accelerator:
 def _train(specification: str) -> None:
     job = TrainingJob.model_validate_json(specification)
     # The signals first: once its number is known a process may get one, and must not end by it.
-    with stop_request() as stop, stop.deferred(), worker() as rank:
+    with stop_request() as stop, stop.deferred(), worker() as rank, material_of(job) as material:
         use_own_cores()
         run = joined_run(job.run_id if rank == 0 else None)
-        trainer = trainer_of(job, run, checkpoints_of(job).newest())
+        trainer = trainer_of(job, material, run, checkpoints_of(job).newest())
         joined, processes = trainer.accelerator.num_processes, job.config.runtime.processes
         if joined != processes:
             raise LesionGenError(f"{joined} of {processes} processes found each other")
