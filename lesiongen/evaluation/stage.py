@@ -1,21 +1,24 @@
 """The stage: trains, tests, compares, and writes evaluation.json, report.html, the pictures and the classifier."""
 
 import hashlib
-import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
-from lesiongen.evaluation.assessment import Assessment, assess
+from lesiongen.evaluation.assessment import assess
+from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.small import save_classifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import load_material
-from lesiongen.evaluation.measures.utility import train_conditions
+from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
@@ -27,7 +30,7 @@ from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["EvaluationResult", "evaluate"]
 
-RESULT, REPORT, DRIFT, NEAREST = "evaluation.json", "report.html", "drift.html", "nearest.json"
+RESULT, REPORT = "evaluation.json", "report.html"
 PICTURES = "pictures"
 
 
@@ -85,10 +88,9 @@ def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: 
     material = load_material(config, real, synthetic)
     outcomes = train_conditions(config, material)
     dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
-    assessment = assess(config, material, outcomes, dated, folder / DRIFT)
-    evaluation = assessment.evaluation
+    evaluation, pictures = assess(config, material, outcomes, dated, folder)
     best = outcomes[evaluation.best_condition]
-    _write(folder, assessment)
+    _write(folder, evaluation, pictures)
     save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
     whole = evaluation.changed(files=_digests(folder))
     (folder / RESULT).write_text(whole.text(), encoding="utf-8")
@@ -136,7 +138,7 @@ def _report(run: StageRun, storage: Storage) -> EvaluationResult:
         if name.startswith(f"{PICTURES}/"):
             with storage.fetch(name) as path:
                 run.log_picture(path, path.name)
-        elif name in (REPORT, DRIFT, NEAREST):
+        elif "/" not in name:
             with storage.fetch(name) as path:
                 run.log_file(path)
     run.log_text(data.decode(), RESULT)
@@ -146,24 +148,7 @@ def _report(run: StageRun, storage: Storage) -> EvaluationResult:
 
 def headline(evaluation: EvaluationRecord) -> dict[str, float]:
     """Returns the numbers that stand for the whole; those that are not known are left out."""
-    metrics: dict[str, float | None] = {}
-    for condition, scores in evaluation.utility.items():
-        metrics[f"balanced_accuracy_{condition}"] = scores.balanced_accuracy.mean
-        metrics[f"accuracy_{condition}"] = scores.accuracy.mean
-        metrics[f"worst_group_recall_{condition}"] = scores.worst_group.recall if scores.worst_group else None
-    for comparison in evaluation.comparisons:
-        name = comparison.name.replace(" ", "_")
-        metrics[f"difference_{name}"] = comparison.difference
-        metrics[f"p_holm_{name}"] = comparison.p_holm
-    distances = evaluation.fidelity.synthetic
-    metrics |= {
-        "memorisation_share_above": evaluation.memorisation.share_above,
-        "class_agreement": evaluation.class_agreement.agreement,
-        "drift_share": evaluation.drift.share_drifted,
-        "kid": distances.kid,
-        "frechet_distance": distances.frechet_distance,
-        "coverage": distances.coverage,
-    }
+    metrics = {name: value for measure in all_measures() for name, value in measure.headline(evaluation).items()}
     return {name: value for name, value in metrics.items() if value is not None}
 
 
@@ -179,16 +164,11 @@ def _about_classifier(evaluation: EvaluationRecord, seed: int) -> dict[str, Any]
     }
 
 
-def _write(folder: Path, assessment: Assessment) -> None:
+def _write(folder: Path, evaluation: EvaluationRecord, pictures: Mapping[str, Image.Image]) -> None:
     (folder / PICTURES).mkdir()
-    for name, picture in assessment.pictures.items():
+    for name, picture in pictures.items():
         picture.save(folder / PICTURES / f"{name}.png")
-    nearest = json.dumps(
-        [pair.model_dump() for pair in assessment.nearest], indent=1, ensure_ascii=False, allow_nan=False
-    )
-    (folder / NEAREST).write_text(nearest + "\n", encoding="utf-8")
-    page = build_page(assessment.evaluation, assessment.pictures)
-    (folder / REPORT).write_text(render(page), encoding="utf-8")
+    (folder / REPORT).write_text(render(build_page(evaluation, pictures)), encoding="utf-8")
 
 
 def _digests(folder: Path) -> dict[str, str]:

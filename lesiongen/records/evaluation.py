@@ -279,6 +279,8 @@ class EvaluationRecord(Record):
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()
     memorisation: Memorisation = Memorisation()
+    further: dict[str, JsonValue] = {}
+    """Entries of measures that this record has no field for, by name."""
     files: dict[str, str] = {}
     """SHA-256 of every other file of the evaluation."""
 

@@ -4,7 +4,8 @@ from scipy.ndimage import gaussian_filter
 
 from lesiongen.evaluation.measures.agreement import class_agreement
 from lesiongen.evaluation.measures.fidelity import compare_features, fidelity, manifold_scores
-from lesiongen.evaluation.measures.memorisation import find_copies, nearest_training_images
+from lesiongen.evaluation.measures.memorisation import find_copies
+from lesiongen.evaluation.neighbours import nearest_training_images
 from lesiongen.records.evaluation import Agreement, ClassDistance
 
 

@@ -1,6 +1,7 @@
 """Drift of measured properties between the real training images and the synthetic ones, by evidently."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,54 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.images import LabelledImages
-from lesiongen.records.evaluation import Drift, DriftedColumn
+from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.records.evaluation import Drift, DriftedColumn, EvaluationRecord
+from lesiongen.records.text import number
+from lesiongen.reporting import Section, Table, Text
 
-__all__ = ["measure_drift", "properties"]
+__all__ = ["REPORT", "PropertyDrift", "measure_drift", "properties"]
+
+REPORT = "drift.html"
+"""evidently's own page."""
 
 CATEGORICAL = ("diagnosis", "measured_tone", "predicted_diagnosis")
 NUMERIC_METHOD, CATEGORICAL_METHOD, THRESHOLD = "wasserstein", "jensenshannon", 0.1
 """Effect sizes, not p-values: a drift is as large for 200 images as for 20,000."""
 DECIMALS = 12
+
+
+class PropertyDrift(Measure):
+    """How far measured properties of the synthetic images are from those of the real ones."""
+
+    place = 60
+
+    def measure(self, evidence: Evidence) -> Mapping[str, object]:
+        """Returns ``drift``, and writes `REPORT`."""
+        material, (train, synthetic) = evidence.material, evidence.chances
+        real = properties(material.train, train, material.classes)
+        drawn = properties(material.synthetic, synthetic, material.classes)
+        return {"drift": measure_drift(real, drawn, evidence.folder / REPORT)}
+
+    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+        """Returns the section on drift."""
+        found = evaluation.drift
+        rows = [
+            (entry.column.replace("_", " "), entry.method, entry.distance, entry.drifted) for entry in found.columns
+        ]
+        text = (
+            f"Properties of the synthetic images against those of the real training images, by {found.tool}; from a "
+            f"distance of {number(found.threshold, 'g')} on, a property counts as drifted. Its own report is "
+            "drift.html of the evaluation."
+        )
+        missing = f" Not measured on both sides: {', '.join(found.absent)}." if found.absent else ""
+        table = Table(("property", "distance by", "distance", "drifted"), rows)
+        return [Section("Drift", [Text(text + missing), table])]
+
+    def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:
+        """Returns the share of properties that drifted."""
+        return {"drift_share": evaluation.drift.share_drifted}
 
 
 def properties(images: LabelledImages, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> pd.DataFrame:

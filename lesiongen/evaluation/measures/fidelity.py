@@ -1,6 +1,7 @@
 """How far the synthetic images are from the real ones, in the features of a named network."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,17 +11,75 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from lesiongen.records.evaluation import ClassDistance, FeatureDistances, Fidelity
+from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.records.evaluation import ClassDistance, EvaluationRecord, FeatureDistances, Fidelity
+from lesiongen.reporting import Block, Section, Table, Text
 from lesiongen.seeds import derive_seed
 
-__all__ = ["compare_features", "fidelity", "manifold_scores"]
+__all__ = ["FeatureFidelity", "compare_features", "fidelity", "manifold_scores"]
 
 Features = NDArray[np.float32]
 NEIGHBOURS = 5
+DISTANCES = ("images", "n", "n training", "KID", "Fréchet distance", "precision", "recall", "density", "coverage")
 MAX_ROWS = 5000
 KID_SUBSETS, KID_SUBSET_SIZE = 50, 200
 MIN_ROWS = 2 * NEIGHBOURS
 """Fewer images than this, and no distance between distributions is worth printing."""
+
+
+class FeatureFidelity(Measure):
+    """How far the synthetic images are from the real ones in the features of the classifier of real images."""
+
+    place = 40
+
+    def measure(self, evidence: Evidence) -> Mapping[str, object]:
+        """Returns ``fidelity``."""
+        material = evidence.material
+        found = fidelity(
+            evidence.features(material.train.images),
+            evidence.features(material.synthetic.images),
+            evidence.features(evidence.held_out),
+            (material.train.labels, material.synthetic.labels),
+            material.classes,
+            extractor=f"penultimate features of {evidence.judge}",
+            seed=derive_seed(evidence.config.seed, "fidelity"),
+        )
+        return {"fidelity": found}
+
+    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+        """Returns the section on fidelity."""
+        found = evaluation.fidelity
+        rows = [
+            (
+                label,
+                scores.n_fake,
+                scores.n_real,
+                scores.kid,
+                scores.frechet_distance,
+                scores.precision,
+                scores.recall,
+                scores.density,
+                scores.coverage,
+            )
+            for label, scores in (("synthetic", found.synthetic), ("held-out real", found.held_out_real))
+        ]
+        per_class = [(name, entry.n_synthetic, entry.n_real, entry.kid) for name, entry in found.per_class.items()]
+        blocks: list[Block] = [
+            Text(
+                f"Distances to the real training images in the {found.extractor}. They depend on that network and on "
+                "the numbers of images and are not comparable with values in papers; the held-out "
+                "real images give the scale."
+            ),
+            Table(DISTANCES, rows),
+            Table(("class", "synthetic", "real", "KID"), per_class, "By diagnosis"),
+        ]
+        return [Section("Fidelity", blocks)]
+
+    def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:
+        """Returns KID, the Fréchet distance and coverage of the synthetic images."""
+        found = evaluation.fidelity.synthetic
+        return {"kid": found.kid, "frechet_distance": found.frechet_distance, "coverage": found.coverage}
 
 
 def fidelity(

@@ -1,78 +1,87 @@
 """Near copies of training images among the synthetic ones, by a threshold that real images have set."""
 
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.imaging import nearest
-from lesiongen.records.evaluation import Memorisation, NearestPair
+from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.evaluation.neighbours import METHOD, Neighbours
+from lesiongen.evaluation.report.figures import nearest_pairs_picture, similarity_picture
+from lesiongen.records.evaluation import EvaluationRecord, Memorisation, NearestPair
+from lesiongen.records.text import number
+from lesiongen.reporting import Block, Callout, Picture, Section, Table, Text
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
-__all__ = ["Neighbours", "copy_threshold", "find_copies", "nearest_pairs", "nearest_training_images"]
+__all__ = ["NEAREST", "NearCopies", "find_copies", "nearest_pairs"]
 
-THUMBNAIL = 16
-COMPONENTS = 64
-ROWS_PER_COMPONENT = 4
+NEAREST = "nearest.json"
+"""The file that names the nearest training image of every synthetic image."""
 SHOWN = 12
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest training image of each query: its row, and the similarity in [-1, 1]."""
+class NearCopies(Measure):
+    """The share of synthetic images nearer to a training image than held-out real images are."""
 
-    rows: NDArray[np.int64]
-    similarity: NDArray[np.float32]
+    place = 30
 
+    def measure(self, evidence: Evidence) -> Mapping[str, object]:
+        """Returns ``memorisation``, and writes `NEAREST`."""
+        synthetic, held_out = evidence.neighbours
+        material = evidence.material
+        ids = (material.synthetic.table["image_id"].tolist(), material.train.table["image_id"].tolist())
+        found = find_copies(synthetic, held_out, ids, evidence.config.copy_percentile)
+        pairs = nearest_pairs(synthetic, ids, found.threshold or math.inf)
+        listed = json.dumps([pair.model_dump() for pair in pairs], indent=1, ensure_ascii=False, allow_nan=False)
+        (evidence.folder / NEAREST).write_text(listed + "\n", encoding="utf-8")
+        return {"memorisation": found}
 
-class _Descriptor:
-    """Whitened principal components of 16-pixel colour thumbnails.
+    def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+        """Draws the nearest pairs and the similarities."""
+        synthetic, held_out = evidence.neighbours
+        material, threshold = evidence.material, evaluation.memorisation.threshold
+        return {
+            "nearest_pairs": nearest_pairs_picture(
+                material.synthetic, material.train, synthetic, shown=SHOWN, real=evidence.config.allow_real_images
+            ),
+            "similarity": similarity_picture(synthetic, held_out, threshold),
+        }
 
-    Plain correlation of thumbnails is high for any two lesions on pale skin and higher still when one is blurred;
-    whitening weighs all directions of variation alike, so that only images that agree in detail come close.
-    """
+    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+        """Returns the section on near copies."""
+        found = evaluation.memorisation
+        rows = [(pair.synthetic, pair.train, pair.similarity, pair.above) for pair in found.nearest_pairs]
+        text = (
+            f"Similarity is {found.method}. The threshold {number(found.threshold)} is the "
+            f"{number(found.percentile, 'g')}th percentile of the similarities of {found.n_held_out} held-out real "
+            f"images to their nearest training image, so that {number(found.expected_share, '.0%')} above it are "
+            f"expected without any copying; {found.n_above} of {found.n_synthetic} synthetic images are."
+        )
+        blocks: list[Block] = [Text(text)]
+        if not found.calibrated:
+            blocks.append(
+                Callout("warning", f"Too few held-out images for a firm threshold: fewer than {MIN_HELD_OUT_IMAGES}.")
+            )
+        blocks += [
+            Picture(
+                pictures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."
+            ),
+            Picture(pictures["similarity"], "Similarities to the nearest training image"),
+            Table(
+                ("synthetic image", "training image", "similarity", "above threshold"),
+                rows,
+                "The nearest pairs; nearest.json of the evaluation names that of every synthetic image",
+            ),
+        ]
+        return [Section("Near copies of training images", blocks)]
 
-    def __init__(self, train: NDArray[np.uint8]) -> None:
-        flat = _thumbnails(train)
-        self.mean = flat.mean(axis=0)
-        _, scale, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
-        kept = max(2, min(COMPONENTS, len(train) // ROWS_PER_COMPONENT))
-        self.directions = directions[:kept].T / np.maximum(scale[:kept], 1e-6)
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray((_thumbnails(images) - self.mean) @ self.directions, dtype=np.float32)
-
-
-def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    size = (THUMBNAIL, THUMBNAIL)
-    small = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images]
-    return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255.0
-
-
-def nearest_training_images(train: NDArray[np.uint8], *queries: NDArray[np.uint8]) -> list[Neighbours]:
-    """Finds the nearest training image of every query over the eight turns and mirrorings of the query.
-
-    Args:
-        train: [n, size, size, 3].
-        queries: Sets of images [m, size, size, 3].
-    """
-    describe = _Descriptor(train)
-    references = describe(train)
-    return [_nearest_turned(describe, references, images) for images in queries]
-
-
-def _nearest_turned(describe: _Descriptor, references: NDArray[np.float32], images: NDArray[np.uint8]) -> Neighbours:
-    turned = [np.rot90(side, turn, axes=(1, 2)) for side in (images, images[:, :, ::-1]) for turn in range(4)]
-    found = [nearest(describe(view), references) for view in turned]
-    rows, similarity = (np.stack(part) for part in zip(*found, strict=True))
-    best, each = similarity.argmax(axis=0), np.arange(len(images))
-    return Neighbours(rows[best, each], similarity[best, each])
-
-
-def copy_threshold(held_out: Neighbours, percentile: float) -> float:
-    """Returns the similarity that a percentile of the held-out real images stays below."""
-    return float(np.percentile(held_out.similarity, percentile))
+    def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:
+        """Returns the share of near copies."""
+        return {"memorisation_share_above": evaluation.memorisation.share_above}
 
 
 def find_copies(
@@ -92,15 +101,12 @@ def find_copies(
         ids: Image ids of the synthetic and of the training images.
         percentile: The threshold is this percentile of the held-out similarities.
     """
-    threshold = copy_threshold(held_out, percentile)
+    threshold = float(np.percentile(held_out.similarity, percentile))
     above = synthetic.similarity > threshold
     pairs = nearest_pairs(synthetic, ids, threshold)
     order = np.argsort(-synthetic.similarity, kind="stable")[:SHOWN]
     return Memorisation(
-        method=(
-            f"correlation of up to {COMPONENTS} whitened principal components of {THUMBNAIL}-pixel colour "
-            "thumbnails, best of eight turns and mirrorings"
-        ),
+        method=METHOD,
         threshold=threshold,
         percentile=percentile,
         expected_share=1 - percentile / 100,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesiongen.evaluation.images import LabelledImages, pictures
 from lesiongen.evaluation.material import Material
-from lesiongen.evaluation.measures.memorisation import Neighbours
+from lesiongen.evaluation.neighbours import Neighbours
 from lesiongen.imaging import contact_sheet
 from lesiongen.records.evaluation import ClassRecall, Condition, ConditionScores
 from lesiongen.reporting import figure_picture
@@ -112,7 +112,7 @@ def calibration_picture(
     return figure_picture(figure)
 
 
-def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: float) -> Image.Image:
+def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: float | None) -> Image.Image:
     """Draws how near the synthetic and the held-out real images come to the training images."""
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     axes = figure.subplots()
@@ -124,7 +124,8 @@ def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: f
     ):
         weights = np.full(len(values), 1 / len(values))
         axes.hist(values, edges, weights=weights, alpha=0.6, color=colour, label=label)
-    axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", label="threshold")
+    if threshold is not None:
+        axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", label="threshold")
     axes.set(xlabel="similarity to the nearest training image", ylabel="share of images")
     axes.legend(frameon=False)
     return figure_picture(figure)

@@ -1,0 +1,78 @@
+"""What measures look at: the images, the trained classifiers, and what several measures need of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesiongen.evaluation.classifier.conditions import Outcome
+from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.images import LabelledImages
+from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.neighbours import Neighbours, nearest_training_images
+from lesiongen.records.evaluation import Condition
+from lesiongen.seeds import derive_seed
+
+__all__ = ["Evidence"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What measures look at; what several of them need is computed when it is first asked for, and once.
+
+    Attributes:
+        config: The settings of the evaluation.
+        material: The images.
+        outcomes: The trained classifiers of each condition.
+        folder: Where the files of the evaluation are put together; a measure may write its own.
+    """
+
+    config: EvaluateConfig
+    material: Material
+    outcomes: Mapping[Condition, Outcome]
+    folder: Path
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """Resamples of the test lesions, the same for every measure."""
+        config = self.config
+        return Resamples(
+            self.material.test.lesions, config.n_bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
+        )
+
+    @cached_property
+    def held_out(self) -> NDArray[np.uint8]:
+        """Real images that no training has seen, [n, size, size, 3]: the validation images, then the test images."""
+        return np.concatenate([self.material.validation.images, self.material.test.images])
+
+    @cached_property
+    def neighbours(self) -> tuple[Neighbours, Neighbours]:
+        """The training images nearest to the synthetic images and to the held-out real ones."""
+        material = self.material
+        synthetic, held_out = nearest_training_images(material.train.images, material.synthetic.images, self.held_out)
+        return synthetic, held_out
+
+    @property
+    def judge(self) -> str:
+        """The best classifier of real images, in words; it sees the images of `chances` and `features`."""
+        seed = self.outcomes["real"].best_seed
+        return f"the classifier trained on real images (seed {seed}, {self.config.image_size} pixels)"
+
+    @cached_property
+    def chances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Its probabilities [n, classes] of the training and of the synthetic images."""
+        model = self.outcomes["real"].best.model
+        train, synthetic = (model.probabilities(images.images) for images in self._compared)
+        return train, synthetic
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns its penultimate features [n, width] of images [n, size, size, 3]."""
+        return self.outcomes["real"].best.model.embed(images)
+
+    @property
+    def _compared(self) -> tuple[LabelledImages, LabelledImages]:
+        return self.material.train, self.material.synthetic

@@ -1,0 +1,17 @@
+"""Numbers with their intervals, as the page writes them."""
+
+from lesiongen.records.evaluation import ClassRecall, Comparison, Score, SubgroupScore
+
+__all__ = ["bounds_of", "with_interval"]
+
+
+def with_interval(value: float | None, bounds: Score | ClassRecall | SubgroupScore) -> str | None:
+    """Returns a number and its interval, None where there is no number."""
+    return None if value is None else f"{value:.3f} ({bounds_of(bounds, joint='–')})"
+
+
+def bounds_of(bounds: Score | ClassRecall | SubgroupScore | Comparison, joint: str = " to ") -> str:
+    """Returns an interval, or that there is none."""
+    if bounds.low is None or bounds.high is None:
+        return "no interval"
+    return f"{bounds.low:.3f}{joint}{bounds.high:.3f}"

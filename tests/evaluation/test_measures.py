@@ -1,0 +1,55 @@
+"""A measure is one file in the folder ``measures``: it is taken, stored, logged and shown; nothing else names it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lesiongen.evaluation import EvaluateConfig, evaluate, measures
+from lesiongen.evaluation.measures.measure import all_measures
+from lesiongen.records.evaluation import read_evaluation
+
+MEASURE = """
+from lesiongen.evaluation.measures.measure import Measure
+from lesiongen.reporting import Facts, Section
+
+
+class Brightness(Measure):
+    place = 70
+
+    def measure(self, evidence):
+        return {"brightness": {"synthetic": float(evidence.material.synthetic.images.mean())}}
+
+    def sections(self, evaluation, pictures):
+        return [Section("Brightness", [Facts(evaluation.further["brightness"])])]
+
+    def headline(self, evaluation):
+        return evaluation.further["brightness"]
+"""
+
+
+def test_the_sections_are_in_one_order() -> None:
+    assert [type(each).__name__ for each in all_measures()] == [
+        "RecognisedDiagnoses", "Utility", "NearCopies", "FeatureFidelity", "StatedConfidence", "PropertyDrift",
+    ]  # fmt: skip
+
+
+def test_a_measure_is_one_file(
+    real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "measures").mkdir()
+    (tmp_path / "measures" / "brightness.py").write_text(MEASURE)
+    monkeypatch.setattr(measures, "__path__", [*measures.__path__, str(tmp_path / "measures")])
+    config = EvaluateConfig(**small_config.model_dump() | {"n_seeds": 1, "steps": 2, "checks": 1})
+    try:
+        result = evaluate(config, real, synthetic, str(tmp_path / "out"))
+    finally:
+        sys.modules.pop("lesiongen.evaluation.measures.brightness", None)
+    stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())["further"]["brightness"]["synthetic"]
+    assert 50 < stored < 250
+    assert read_evaluation((tmp_path / "out" / "evaluation.json").read_bytes(), "it").further == {
+        "brightness": {"synthetic": stored}
+    }
+    assert result.reference.metrics["synthetic"] == stored
+    assert "Brightness" in Path(result.report).read_text()
