@@ -12,7 +12,6 @@ from pathlib import Path
 from harness import machine, processor_seconds, table, versions
 
 from lesiongen.ingestion import IngestConfig, ingest
-from lesiongen.ingestion.config import FormatName
 from lesiongen.validation import Severity, ValidateConfig, ValidationResult, validate
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -24,7 +23,7 @@ class Collection:
 
     name: str
     folder: str
-    format: FormatName
+    format: str
     keep_official_split: bool = False
 
 

@@ -26,11 +26,11 @@ def datasets_command(
     """
     from lesiongen.errors import UsageError
     from lesiongen.ingestion.config import formats_like
-    from lesiongen.ingestion.formats import FORMATS
+    from lesiongen.ingestion.formats import FORMATS, reader_class
 
     if name is not None and name not in FORMATS:
         raise UsageError(f"Unknown format {name!r}", hint=f"Formats are {', '.join(formats_like(name))}.")
-    shown = {key: reader for key, reader in FORMATS.items() if name in (None, key)}
+    shown = {key: reader_class(key) for key in FORMATS if name in (None, key)}
     if as_json:
         print_json([_facts(key, reader) for key, reader in shown.items()])
     elif name is None:

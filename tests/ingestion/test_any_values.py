@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lesiongen.errors import DataError
 from lesiongen.ingestion import IngestConfig
-from lesiongen.ingestion.formats import FORMATS
+from lesiongen.ingestion.formats import reader_class
 from lesiongen.ingestion.rows import Rejection, Row
 
 from . import miniatures
@@ -53,7 +53,7 @@ def test_every_row_is_photographs_or_a_reason(tmp_path_factory, name, data):
     )
     rows = [row | changes for changes in changed]
     miniatures.write_csv(folder / TABLES[name], list(row), rows)
-    reader = FORMATS[name](IngestConfig(format=name))
+    reader = reader_class(name)(IngestConfig(format=name))
     found = [item for item in reader.read(miniatures.opened(folder)) if not isinstance(item, Rejection) or item.row]
     assert len(found) == len(rows) * (2 if name == "derm7pt" else 1)
     for item in found:
@@ -79,7 +79,7 @@ def test_a_damaged_workbook_is_refused_in_words(tmp_path_factory, data):
     cut = data.draw(st.one_of(st.none(), st.integers(0, len(damaged.getvalue()))))
     path.write_bytes(damaged.getvalue()[:cut])
     try:
-        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(miniatures.opened(folder)))
+        list(reader_class("skincap")(IngestConfig(format="skincap")).read(miniatures.opened(folder)))
     except DataError as error:
         assert "skincap_v240715.xlsx" in str(error)
 
@@ -88,4 +88,4 @@ def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypat
     source = miniatures.skincap(tmp_path / "s", "xlsx")
     monkeypatch.setattr("lesiongen.limits.MAX_WORKBOOK_BYTES", 1000)
     with pytest.raises(DataError, match="unpacks to .* bytes, more than the 1,000 allowed"):
-        list(FORMATS["skincap"](IngestConfig(format="skincap")).read(miniatures.opened(source)))
+        list(reader_class("skincap")(IngestConfig(format="skincap")).read(miniatures.opened(source)))
