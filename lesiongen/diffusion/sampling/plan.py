@@ -154,7 +154,7 @@ def _known(entry: PlanEntry, table: pd.DataFrame | None) -> PlanEntry:
     known = set(DIAGNOSES) if table is None else set(table["diagnosis"])
     name = entry.diagnosis if entry.diagnosis in known else resolve_diagnosis(entry.diagnosis)
     if name in known:
-        return entry.model_copy(update={"diagnosis": name})
+        return entry.changed(diagnosis=name)
     near = "".join(f"Did you mean {match}? " for match in get_close_matches(entry.diagnosis, known, n=1))
     raise UsageError(
         f"plan: no training images of the diagnosis {entry.diagnosis!r}",
