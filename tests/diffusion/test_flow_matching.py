@@ -89,7 +89,7 @@ def test_min_snr_weights_are_refused(process):
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_another_prediction_is_refused(sd3_folder, prediction):
-    with pytest.raises(UsageError, match=f"prediction = {prediction}: .* is trained by flow matching"):
+    with pytest.raises(UsageError, match=f"prediction_type = {prediction}: .* is trained by flow matching"):
         FlowMatching(sd3_folder, prediction)
     assert FlowMatching(sd3_folder, "flow_prediction").prediction_type == FlowMatching(sd3_folder).prediction_type
 

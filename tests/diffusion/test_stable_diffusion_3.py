@@ -29,7 +29,7 @@ FOLDERS = ["sd3_folder", "sd3_without_t5"]
 
 @pytest.fixture
 def settings(config, sd3_folder):
-    return config.model_copy(update={"base": str(sd3_folder), "snr_gamma": None})
+    return config.changed(base=str(sd3_folder), snr_gamma=None)
 
 
 def _weights(folder):
@@ -113,15 +113,15 @@ def test_what_is_predicted_is_what_the_pipeline_uses(sd3_folder):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_is_trained_published_and_drawn_with(settings, request, dataset_uri, tmp_path, method, folder):
     base = str(request.getfixturevalue(folder))
-    trained = settings.model_copy(update={"base": base, "method": method})
+    trained = settings.changed(base=base, method=method)
     result = finetune(trained, dataset_uri, str(tmp_path / "model"))
     manifest = read_manifest(tmp_path / "model")
     assert (manifest.family, manifest.method) == ("stable-diffusion-3", method)
     assert manifest.prediction == "flow_prediction"
     assert result.held_out_loss is not None
-    drawing = SampleConfig(per_class=1, steps=2, precision="fp32")
+    drawing = SampleConfig(per_class=1, num_inference_steps=2, mixed_precision="fp32")
     drawn = sample(drawing, str(tmp_path / "model"), str(tmp_path / "drawn"), dataset=dataset_uri)
-    sized = drawing.model_copy(update={"image_size": SIZE})
+    sized = drawing.changed(image_size=SIZE)
     before = sample(sized, base, str(tmp_path / "base"), dataset=dataset_uri)
     first, second = _pixels(drawn.dataset.uri), _pixels(before.dataset.uri)
     assert first.keys() == second.keys()
@@ -137,7 +137,7 @@ def test_the_weights_of_a_resumed_run_are_those_of_one_never_stopped(
 ):
     from lesiongen.diffusion.training.trainer import Trainer
 
-    config = settings.model_copy(update={"method": method})
+    config = settings.changed(method=method)
     whole = finetune(config, dataset_uri, str(tmp_path / "whole"))
     after = Trainer._after_step
 
@@ -159,10 +159,10 @@ def test_the_weights_of_a_resumed_run_are_those_of_one_never_stopped(
 
 @pytest.mark.slow
 def test_training_lowers_the_held_out_loss(settings, dataset_uri, tmp_path):
-    config = settings.model_copy(
-        update={"steps": 60, "ema": False, "learning_rate": 1e-2, "validation_every": 60, "schedule": "constant"}
+    config = settings.changed(
+        max_train_steps=60, ema=False, learning_rate=1e-2, validation_every=60, lr_scheduler="constant"
     )
-    hardly = config.model_copy(update={"steps": 2, "learning_rate": 1e-9})
+    hardly = config.changed(max_train_steps=2, learning_rate=1e-9)
     start = finetune(hardly, dataset_uri, str(tmp_path / "start"))
     end = finetune(config, dataset_uri, str(tmp_path / "end"))
     assert end.held_out_loss < 0.95 * start.held_out_loss
@@ -170,7 +170,7 @@ def test_training_lowers_the_held_out_loss(settings, dataset_uri, tmp_path):
 
 def test_an_adapter_loads_into_its_base_with_diffusers(settings, sd3_folder, dataset_uri, tmp_path):
     """Merged by our loader it changes the denoiser as diffusers itself changes it."""
-    finetune(settings.model_copy(update={"method": "lora"}), dataset_uri, str(tmp_path / "model"))
+    finetune(settings.changed(method="lora", rank=2), dataset_uri, str(tmp_path / "model"))
     pipeline = StableDiffusion3Pipeline.from_pretrained(sd3_folder)
     pipeline.load_lora_weights(tmp_path / "model", weight_name="pytorch_lora_weights.safetensors")
     assert pipeline.get_active_adapters() == ["default_0"]
@@ -191,7 +191,7 @@ def test_an_adapter_loads_into_its_base_with_diffusers(settings, sd3_folder, dat
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_whole_model_is_a_pipeline_of_diffusers(settings, request, dataset_uri, tmp_path, folder):
     finetune(
-        settings.model_copy(update={"base": str(request.getfixturevalue(folder)), "steps": 2}),
+        settings.changed(base=str(request.getfixturevalue(folder)), max_train_steps=2),
         dataset_uri, str(tmp_path / "model"),
     )  # fmt: skip
     pipeline = _diffusers_pipeline(tmp_path / "model")
@@ -261,7 +261,7 @@ def test_captions_that_a_text_encoder_cuts_are_warned_of(sd3_folder, caplog, cap
     ("changes", "said"),
     [
         ({"snr_gamma": 5.0}, r"snr_gamma = 5\.0: flow matching has no min-SNR weights"),
-        ({"prediction": "epsilon"}, "prediction = epsilon"),
+        ({"prediction_type": "epsilon"}, "prediction_type = epsilon"),
         ({"image_size": 40}, "image_size = 40: .* takes a multiple of 4, up to 32"),
     ],
 )
@@ -270,11 +270,11 @@ def test_what_the_family_does_not_have_is_refused_before_anything_is_encoded(
 ):
     monkeypatch.setattr("lesiongen.diffusion.finetuning.encoded", lambda *_: pytest.fail("encoded"))
     with pytest.raises(UsageError, match=said):
-        finetune(settings.model_copy(update=changes), dataset_uri, str(tmp_path / "model"))
+        finetune(settings.changed(**changes), dataset_uri, str(tmp_path / "model"))
 
 
 def test_a_sampler_that_the_family_does_not_have_is_refused(sd3_folder, dataset_uri, tmp_path):
-    drawing = SampleConfig(per_class=1, steps=2, image_size=SIZE, scheduler="ddim")
+    drawing = SampleConfig(per_class=1, num_inference_steps=2, image_size=SIZE, scheduler="ddim")
     with pytest.raises(UsageError, match="scheduler = ddim: unknown sampler") as caught:
         sample(drawing, str(sd3_folder), str(tmp_path / "drawn"), dataset=dataset_uri)
     assert caught.value.hint == "Available: euler."

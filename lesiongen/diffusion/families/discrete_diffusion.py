@@ -112,6 +112,6 @@ def min_snr_weights(snr: torch.Tensor, gamma: float, prediction_type: str) -> to
 def _warn_of_other_prediction(folder: Path, declared: str, prediction_type: str) -> None:
     """Warns once in a process, however often the folder is opened."""
     logger.warning(
-        "The base %s was trained to predict %s, and is used to predict %s; prediction=null trains as the base was",
+        "The base %s was trained to predict %s, and is used to predict %s; prediction_type=null trains as the base was",
         folder, declared, prediction_type,
     )  # fmt: skip

@@ -37,8 +37,8 @@ class FlowMatching(NoiseProcess):
 
         if prediction_type not in (None, self.prediction_type):
             raise UsageError(
-                f"prediction = {prediction_type}: {folder} is trained by flow matching, which does not predict it",
-                hint="Set prediction=null.",
+                f"prediction_type = {prediction_type}: {folder} is trained by flow matching, which does not predict it",
+                hint="Set prediction_type=null.",
             )
         if (declared := scheduler_type(folder)) is not FlowMatchEulerDiscreteScheduler:
             raise UsageError(
