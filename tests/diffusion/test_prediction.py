@@ -67,5 +67,5 @@ def test_another_prediction_than_the_base_s_is_warned_of_once(velocity_folder, c
             family_of(velocity_folder, "epsilon")
     assert [record.getMessage() for record in caplog.records] == [
         f"The base {velocity_folder} was trained to predict v_prediction, and is used to predict epsilon; "
-        "prediction=null trains as the base was"
+        "prediction_type=null trains as the base was"
     ]
