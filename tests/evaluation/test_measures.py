@@ -1,6 +1,7 @@
 """A measure is one file in the folder ``measures``: it is taken, stored, logged and shown; nothing else names it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,23 +11,8 @@ from lesiongen.evaluation import EvaluateConfig, evaluate, measures
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.records.evaluation import read_evaluation
 
-MEASURE = """
-from lesiongen.evaluation.measures.measure import Measure
-from lesiongen.reporting import Facts, Section
-
-
-class Brightness(Measure):
-    place = 70
-
-    def measure(self, evidence):
-        return {"brightness": {"synthetic": float(evidence.material.synthetic.images.mean())}}
-
-    def sections(self, evaluation, pictures):
-        return [Section("Brightness", [Facts(evaluation.further["brightness"])])]
-
-    def headline(self, evaluation):
-        return evaluation.further["brightness"]
-"""
+PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "extend.md"
+MEASURE = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
 
 
 def test_the_sections_are_in_one_order() -> None:
@@ -46,10 +32,10 @@ def test_a_measure_is_one_file(
         result = evaluate(config, real, synthetic, str(tmp_path / "out"))
     finally:
         sys.modules.pop("lesiongen.evaluation.measures.brightness", None)
-    stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())["further"]["brightness"]["synthetic"]
+    stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())["further"]["brightness"]["mean_brightness"]
     assert 50 < stored < 250
     assert read_evaluation((tmp_path / "out" / "evaluation.json").read_bytes(), "it").further == {
-        "brightness": {"synthetic": stored}
+        "brightness": {"mean_brightness": stored}
     }
-    assert result.reference.metrics["synthetic"] == stored
+    assert result.reference.metrics["mean_brightness"] == stored
     assert "Brightness" in Path(result.report).read_text()
