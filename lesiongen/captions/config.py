@@ -1,4 +1,4 @@
-"""What the caption stage can be told."""
+"""Configuration of the caption stage."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is told."""
+"""Configuration of fine-tuning, in parts."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self

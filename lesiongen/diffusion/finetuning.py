@@ -78,7 +78,7 @@ def finetune(
     """Trains a generator on the ``train`` split of a captioned dataset and publishes it.
 
     The ``validation`` split only measures the held-out loss; ``test`` is never read. A run is known by its
-    configuration, dataset, base and version of this code: started again with the same, it goes on from its newest
+    configuration, dataset, base and version of this code: started again with the same, it resumes from its newest
     checkpoint, and on a CPU ends with the very weights of a run that was never stopped. Where it has ended already,
     what it published is found again.
 
@@ -87,7 +87,7 @@ def finetune(
         dataset_uri: A captioned dataset.
         output: A new folder or ``s3://`` prefix for the model.
         checkpoints: Where checkpoints and a built base are kept; None: beside the output.
-        resume: Whether to go on from a checkpoint, where there is one.
+        resume: Whether to resume from a checkpoint, where there is one.
         launcher: Runs the training in other processes, perhaps on other hosts; None: it runs in this one, or in
             ``config.runtime.processes`` of this host.
 

@@ -1,4 +1,4 @@
-"""What the vision-language writer can be told."""
+"""Configuration of the vision-language writer."""
 
 from typing import Literal
 from urllib.parse import urlsplit

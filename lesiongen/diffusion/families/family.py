@@ -19,7 +19,7 @@ from lesiongen.diffusion.training.memory_layout import channels_last
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily"]
 
 Conditioning = Mapping[str, torch.Tensor]
-"""What the denoiser is told besides the noisy latent: one tensor [n, ...] per name."""
+"""Inputs of the denoiser besides the noisy latent: one tensor [n, ...] per name."""
 CaptionEncoder = Callable[[Sequence[str]], Conditioning]
 ImageEncoder = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Pixels [n, 3, size, size] in [-1, 1] to the posterior's mean and standard deviation [n, c, h, w]."""
@@ -116,7 +116,7 @@ class ModelFamily(ABC):
         return
 
     def size_conditioning(self, sides: Sequence[int], image_size: int) -> Conditioning:
-        """Returns what the denoiser is told of images' sizes, one row for each; most families are told nothing.
+        """Returns the sizes of images as inputs of the denoiser, one row for each; most families have none.
 
         Args:
             sides: Side of each image's centre square before it is resized, in pixels.

@@ -1,4 +1,4 @@
-"""The Stable Diffusion XL family: two text encoders, and a U-Net that is told sizes (Podell et al. 2023)."""
+"""The Stable Diffusion XL family: two text encoders, and a U-Net with sizes as inputs (Podell et al. 2023)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar

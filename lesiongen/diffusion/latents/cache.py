@@ -95,7 +95,7 @@ class LatentCache:
     def conditioning(
         self, images: NDArray[np.int64], dropped: NDArray[np.bool_] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Returns what the denoiser is told: caption embeddings, the empty caption's where ``dropped``, and sizes."""
+        """Returns the inputs of the denoiser: caption embeddings, the empty caption's where ``dropped``, and sizes."""
         rows = self.caption_of[images]
         if dropped is not None:
             rows = np.where(dropped, 0, rows)

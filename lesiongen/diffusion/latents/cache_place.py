@@ -187,7 +187,9 @@ def entry_at(address: str) -> Iterator[Path]:
     with temporary_folder("cache") as folder:
         place.download_folder(folder, description="Fetching what is encoded")
         if fault := _fault(folder):
-            raise StorageError(f"{address} is damaged: {fault}", hint="Start the training again: it encodes anew.")
+            raise StorageError(
+                f"{address} is damaged: {fault}", hint="Start the training again: it encodes the images again."
+            )
         yield folder
 
 

@@ -1,4 +1,4 @@
-"""What a sampling run is told."""
+"""Configuration of sampling, and the plan of what to draw."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal

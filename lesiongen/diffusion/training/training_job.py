@@ -44,7 +44,7 @@ class TrainingJob(BaseModel):
         training: Address of the encoded training images.
         held_out: Address of the encoded held-out images, where there are any.
         prompts: (diagnosis, caption) of each picture that is drawn as training goes on.
-        checkpoints: Where checkpoints go; the newest one is what training goes on from.
+        checkpoints: Where checkpoints go; the newest one is what training resumes from.
         run_id: MLflow run that the first process logs to.
         pipeline_run: Pipeline run that it belongs to.
     """
