@@ -22,6 +22,11 @@ def test_a_wrong_value_is_told_without_a_list_of_fields():
     assert "fields" not in refusal(CaptionConfig, writers=["measure"])
 
 
+@pytest.mark.parametrize("value", [["ham10000"], {"ham10000": 1}, 7])
+def test_a_format_that_is_no_text_is_refused(value):
+    assert "unknown format; formats are" in refusal(IngestConfig, format=value)
+
+
 def test_a_missing_field_is_named_alone():
     assert refusal(IngestConfig, seed=1) == "IngestConfig: format is missing"
 

@@ -1,6 +1,6 @@
 """Everything that is measured once the classifiers are trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -9,10 +9,10 @@ from lesiongen.evaluation.classifier.conditions import Outcome
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.material import Material
-from lesiongen.evaluation.measures.measure import all_measures
+from lesiongen.evaluation.measures.measure import Measure, all_measures
 from lesiongen.evaluation.measures.subgroups import absent_columns
 from lesiongen.evaluation.report.protocol import describe_protocol
-from lesiongen.records.evaluation import Condition, EvaluationRecord
+from lesiongen.records.evaluation import MEASURED, Condition, EvaluationRecord
 
 __all__ = ["assess"]
 
@@ -37,8 +37,8 @@ def assess(
         The whole of evaluation.json but its ``files``, and the pictures by name.
     """
     evidence, measures = Evidence(config, material, outcomes, folder), all_measures()
-    entries = {name: entry for measure in measures for name, entry in measure.measure(evidence).items()}
-    known = {name: entry for name, entry in entries.items() if name in EvaluationRecord.model_fields}
+    entries = _entries(measures, evidence)
+    known = {name: entry for name, entry in entries.items() if name in MEASURED}
     evaluation = asked.changed(
         classes=material.classes,
         protocol=describe_protocol(config),
@@ -51,6 +51,21 @@ def assess(
     for measure in measures:
         pictures |= measure.pictures(evidence, evaluation)
     return evaluation, pictures
+
+
+def _entries(measures: Sequence[Measure], evidence: Evidence) -> dict[str, object]:
+    """Takes the measures, and refuses an entry that is not theirs or that two of them claim.
+
+    Raises:
+        ValueError: A measure returns such an entry.
+    """
+    entries: dict[str, object] = {}
+    for measure in measures:
+        for name, entry in measure.measure(evidence).items():
+            if name in entries or name in EvaluationRecord.model_fields.keys() - MEASURED:
+                raise ValueError(f"{type(measure).__name__} returns the entry {name}, which is not its own")
+            entries[name] = entry
+    return entries
 
 
 def _absent_notes(config: EvaluateConfig, material: Material) -> list[str]:

@@ -64,13 +64,13 @@ class Evidence:
 
     @cached_property
     def chances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Its probabilities [n, classes] of the training and of the synthetic images."""
+        """Probabilities of the judge for the training and for the synthetic images, each [n, classes]."""
         model = self.outcomes["real"].best.model
         train, synthetic = (model.probabilities(images.images) for images in self._compared)
         return train, synthetic
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Returns its penultimate features [n, width] of images [n, size, size, 3]."""
+        """Returns the judge's penultimate features [n, width] of images [n, size, size, 3]."""
         return self.outcomes["real"].best.model.embed(images)
 
     @property

@@ -59,7 +59,7 @@ class IngestConfig(StageConfig):
     @field_validator("format", mode="before")
     @classmethod
     def _is_known(cls, value: object) -> object:
-        if value not in FORMATS:
+        if not isinstance(value, str) or value not in FORMATS:
             raise ValueError(f"unknown format; formats are {', '.join(formats_like(str(value)))}")
         return value
 

@@ -1,4 +1,4 @@
-"""What is launched, and what launches it."""
+"""Jobs of several processes, and launchers of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,15 +17,13 @@ class Job:
     Attributes:
         module: Its main part calls `lesiongen.launch.run_as_process`, and that what it does `lesiongen.launch.worker`.
         specification: What it is to do, as text; every process gets the same.
-        processes: How many on each node.
-        nodes: How many hosts share the job.
+        processes: How many in all; a launcher that has several nodes spreads them evenly.
         threads: How many each process computes in; None: the cores of a node are shared among its processes.
     """
 
     module: str
     specification: str
     processes: int
-    nodes: int = 1
     threads: int | None = None
 
 
@@ -34,6 +32,7 @@ class Launcher(ABC):
 
     A launcher starts the processes of each node by torchrun or as torchrun would, and sets in their environment
     `lesiongen.launch.worker.ERRORS`, the address where they leave their errors: `error_of` makes errors of them again.
+    The address is a new one for every run of a job, or an earlier error would be taken for this one's.
     """
 
     shares_files: ClassVar[bool]
@@ -42,6 +41,8 @@ class Launcher(ABC):
     @abstractmethod
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Starts the processes, which find each other as torch.distributed's ``env://`` says, and waits for them.
+
+        When it is left by an exception, no process runs any more.
 
         Args:
             job: What to run.

@@ -14,7 +14,7 @@ from typing import ClassVar
 import joblib
 import psutil
 
-from lesiongen.errors import Interrupted, LesionGenError, UsageError
+from lesiongen.errors import Interrupted, LesionGenError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.worker import ERRORS, FOLDER, LAUNCHER, LEVEL, error_of, launcher_mark, tail
 from lesiongen.safe_path import safe_variables
@@ -33,8 +33,6 @@ class LocalLauncher(Launcher):
 
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Starts torchrun and waits for it; see `Launcher.run`."""
-        if job.nodes > 1:
-            raise UsageError(f"nodes = {job.nodes}: this host is one node", hint="Raise processes instead.")
         with temporary_folder("job") as folder:
             # In a session of its own: Ctrl-C in a terminal must reach the processes once, through us.
             agent = subprocess.Popen(_command(job), env=_environment(job, folder), start_new_session=True)

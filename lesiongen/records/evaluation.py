@@ -10,6 +10,7 @@ from lesiongen.errors import DataError
 from lesiongen.records.base import Count, Number, Record
 
 __all__ = [
+    "MEASURED",
     "Agreement",
     "Calibration",
     "ClassAgreement",
@@ -257,6 +258,12 @@ class Contamination(Record):
 
     validation: Count = None
     test: Count = None
+
+
+MEASURED = frozenset(
+    {"utility", "best_condition", "comparisons", "fidelity", "class_agreement", "drift", "memorisation"}
+)
+"""The fields of `EvaluationRecord` that measures fill."""
 
 
 class EvaluationRecord(Record):

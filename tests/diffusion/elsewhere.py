@@ -1,6 +1,7 @@
 """A launcher as for another host: its processes have torchrun's variables, an address for their errors, and no more."""
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -18,14 +19,21 @@ class Elsewhere(Launcher):
 
     Args:
         host: Stands for the other host.
-        errors: ``s3://`` prefix of the processes' errors.
+        errors: ``s3://`` prefix, below which each job has a place for its errors.
         before: Called with each job before it starts.
+        after: Called with each job that ended well.
     """
 
     shares_files: ClassVar[bool] = False
 
-    def __init__(self, host: Path, errors: str, before: Callable[[Job], None] = lambda job: None) -> None:
-        self.host, self.errors, self.before = host, errors, before
+    def __init__(
+        self,
+        host: Path,
+        errors: str,
+        before: Callable[[Job], None] = lambda job: None,
+        after: Callable[[Job], None] = lambda job: None,
+    ) -> None:
+        self.host, self.errors, self.before, self.after = host, errors, before, after
 
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         self.before(job)
@@ -33,10 +41,14 @@ class Elsewhere(Launcher):
         own = {"HOME": str(self.host), "TMPDIR": str(self.host), "PYTHONPATH": str(Path(__file__).parents[2])}
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.processes}"]
         others = {name: value for name, value in os.environ.items() if name != "LESIONGEN_CACHE"}
-        environment = {**others, **own, ERRORS: self.errors, "OMP_NUM_THREADS": str(job.threads or 1)}
+        errors = f"{self.errors}/{secrets.token_hex(4)}"
+        environment = {**others, **own, ERRORS: errors, "OMP_NUM_THREADS": str(job.threads or 1)}
         command = [*torchrun, "--module", job.module, job.specification]
         with subprocess.Popen(command, env=environment, cwd=self.host, stderr=subprocess.DEVNULL) as agent:
             while agent.poll() is None:
                 time.sleep(0.1)
+                if stop_requested():
+                    agent.terminate()
         if agent.returncode:
-            raise error_of(open_storage(self.errors), stopping=stop_requested()) or LesionGenError("it left no error")
+            raise error_of(open_storage(errors), stopping=stop_requested()) or LesionGenError("it left no error")
+        self.after(job)

@@ -23,6 +23,8 @@ from lesiongen.launch import worker
 with worker() as rank:
     if sys.argv[1] == "fail" and rank == 1:
         raise DataError("row 7 is wrong", hint="Correct it.")
+    if sys.argv[1] == "fail again" and rank == 0:
+        raise DataError("row 8 is wrong", hint="Correct it.")
 """
 
 
@@ -88,3 +90,5 @@ def test_a_launcher_is_a_class(tmp_path, monkeypatch):
     launcher.run(Job("a_job", "work", processes=2), lambda: False)
     with pytest.raises(DataError, match="row 7 is wrong"):
         launcher.run(Job("a_job", "fail", processes=2), lambda: False)
+    with pytest.raises(DataError, match="row 8 is wrong"):
+        launcher.run(Job("a_job", "fail again", processes=2), lambda: False)

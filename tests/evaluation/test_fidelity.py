@@ -57,7 +57,8 @@ def test_turned_and_brightened_copies_are_found_and_strangers_are_not() -> None:
     strangers = gaussian_filter(blobs(170, 2), (0, 1, 1, 0))
     synthetic, reference = nearest_training_images(train, np.concatenate([copies, strangers]), held_out)
     ids = [f"made{k}" for k in range(200)], [f"real{k}" for k in range(300)]
-    found = find_copies(synthetic, reference, ids, 99.0)
+    found, pairs = find_copies(synthetic, reference, ids, 99.0)
+    assert (len(pairs), sum(pair.above for pair in pairs)) == (200, found.n_above)
     assert synthetic.rows[:30].tolist() == list(range(30))
     assert (synthetic.similarity[:30] > found.threshold).all()
     assert (synthetic.similarity[30:] > found.threshold).mean() < 0.05

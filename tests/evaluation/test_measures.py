@@ -4,11 +4,15 @@ import json
 import re
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from lesiongen.evaluation import EvaluateConfig, evaluate, measures
+from lesiongen.evaluation.assessment import _entries
+from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import all_measures
+from lesiongen.evaluation.measures.utility import Utility
 from lesiongen.records.evaluation import read_evaluation
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "extend.md"
@@ -39,3 +43,17 @@ def test_a_measure_is_one_file(
     }
     assert result.reference.metrics["mean_brightness"] == stored
     assert "Brightness" in Path(result.report).read_text()
+
+
+@pytest.mark.parametrize("entry", ["drift", "counts"])
+def test_a_measure_returns_only_entries_of_its_own(entry: str) -> None:
+    class First(Utility):
+        def measure(self, evidence: Evidence) -> dict[str, object]:
+            return {"drift": None}
+
+    class Second(Utility):
+        def measure(self, evidence: Evidence) -> dict[str, object]:
+            return {entry: None}
+
+    with pytest.raises(ValueError, match=f"Second returns the entry {entry}, which is not its own"):
+        _entries([First(), Second()], MagicMock(spec=Evidence))

@@ -85,14 +85,16 @@ def encoded(
 def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest) -> None:
     """Encodes in a process that then ends, and gives back all that its CUDA context holds.
 
-    It computes in as many threads as this process would: on a CPU their number changes an encoding's last digits.
+    On this host it computes in as many threads as this process would: on a CPU their number changes an encoding's last
+    digits.
 
     Raises:
         Interrupted: A stop was requested.
         LesionGenError: The process failed.
     """
-    launched = Job(__name__, job.model_dump_json(), 1, threads=torch.get_num_threads())
-    launcher.run(launched, lambda: stop.requested is not None)
+    threads = torch.get_num_threads() if launcher.shares_files else None
+    with stop.deferred():
+        launcher.run(Job(__name__, job.model_dump_json(), 1, threads=threads), lambda: stop.requested is not None)
 
 
 def _encode(specification: str) -> None:

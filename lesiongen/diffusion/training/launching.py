@@ -9,6 +9,7 @@ from lesiongen.diffusion.model.base import Base
 from lesiongen.diffusion.training.training_job import TrainingJob
 from lesiongen.errors import UsageError
 from lesiongen.launch import Launcher
+from lesiongen.storage import normal_address
 
 __all__ = ["encoding_seen_by", "require_reachable", "training_seen_by"]
 
@@ -23,12 +24,13 @@ def require_reachable(launcher: Launcher, config: FinetuneConfig, dataset: str, 
     """
     if launcher.shares_files:
         return
-    folders = {"dataset": dataset, "checkpoints": checkpoints}
+    places = {"dataset": dataset, "checkpoints": checkpoints}
     if config.base_model.tiny is None:
-        folders["base"] = config.base_model.base
-    for what, address in folders.items():
-        here = not address.startswith("s3://") and (what != "base" or Path(address).is_dir())
-        if here:
+        places["base"] = config.base_model.base
+    for what, address in places.items():
+        place = normal_address(address)
+        on_a_hub = what == "base" and not Path(place).is_dir()
+        if not (place.startswith("s3://") or on_a_hub):
             raise UsageError(f"{what} = {address} is a folder of this host; the training runs on others", hint=_ON_S3)
 
 

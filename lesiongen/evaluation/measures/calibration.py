@@ -19,7 +19,7 @@ class StatedConfidence(Measure):
     place = 50
 
     def measure(self, evidence: Evidence) -> Mapping[str, object]:
-        """Returns nothing of its own."""
+        """Returns no entry: `Utility` stores the calibration with the scores."""
         return {}
 
     def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:

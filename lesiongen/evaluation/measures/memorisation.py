@@ -1,7 +1,6 @@
 """Near copies of training images among the synthetic ones, by a threshold that real images have set."""
 
 import json
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,8 +33,7 @@ class NearCopies(Measure):
         synthetic, held_out = evidence.neighbours
         material = evidence.material
         ids = (material.synthetic.table["image_id"].tolist(), material.train.table["image_id"].tolist())
-        found = find_copies(synthetic, held_out, ids, evidence.config.copy_percentile)
-        pairs = nearest_pairs(synthetic, ids, found.threshold or math.inf)
+        found, pairs = find_copies(synthetic, held_out, ids, evidence.config.copy_percentile)
         listed = json.dumps([pair.model_dump() for pair in pairs], indent=1, ensure_ascii=False, allow_nan=False)
         (evidence.folder / NEAREST).write_text(listed + "\n", encoding="utf-8")
         return {"memorisation": found}
@@ -89,7 +87,7 @@ def find_copies(
     held_out: Neighbours,
     ids: tuple[list[str], list[str]],
     percentile: float,
-) -> Memorisation:
+) -> tuple[Memorisation, list[NearestPair]]:
     """Marks the synthetic images that are nearer to a training image than held-out real images are.
 
     Held-out images share no lesion with the training images (the split sees to it), so their similarities show what
@@ -100,12 +98,15 @@ def find_copies(
         held_out: Neighbours of the held-out real images.
         ids: Image ids of the synthetic and of the training images.
         percentile: The threshold is this percentile of the held-out similarities.
+
+    Returns:
+        What was found, and the nearest training image of every synthetic image, in their order.
     """
     threshold = float(np.percentile(held_out.similarity, percentile))
     above = synthetic.similarity > threshold
     pairs = nearest_pairs(synthetic, ids, threshold)
     order = np.argsort(-synthetic.similarity, kind="stable")[:SHOWN]
-    return Memorisation(
+    found = Memorisation(
         method=METHOD,
         threshold=threshold,
         percentile=percentile,
@@ -119,6 +120,7 @@ def find_copies(
         held_out_quantiles=_quantiles(held_out.similarity),
         nearest_pairs=tuple(pairs[k] for k in order.tolist()),
     )
+    return found, pairs
 
 
 def nearest_pairs(synthetic: Neighbours, ids: tuple[list[str], list[str]], threshold: float) -> list[NearestPair]:
