@@ -112,7 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.stage:
         config = SampleConfig(plan={"mel": given.count}, captions="reference", image_size=given.size,
-                              steps=given.steps, batch_size=given.batch)  # fmt: skip
+                              num_inference_steps=given.steps, batch_size=given.batch)  # fmt: skip
         sample(config, *given.stage)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
         return

@@ -47,16 +47,15 @@ def lesiongen(job: dict[str, Any], notes: dict[str, float]) -> None:
 
 def encoding(job: dict[str, Any], notes: dict[str, float]) -> None:
     """Encodes the images and captions as a training of this project does before its first step."""
+    from lesiongen.diffusion.latents.cache_place import CachePlace
     from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encoded
 
-    started = time.perf_counter()
-    encoded(
-        EncodingJob(
-            dataset=job["dataset"], base=job["model"], prediction=None, image_size=job["size"], flip=True,
-            rotations=False, held_out=(), folder=f"{job['output']}/latents", shared=None,
-        ),
-        device_here(),
+    started, folder = time.perf_counter(), Path(job["output"]) / "latents"
+    encoding_job = EncodingJob(
+        dataset=job["dataset"], base=job["model"], prediction=None, image_size=job["size"], flip=True,
+        rotations=False, held_out=(), folder=str(folder), shared=None,
     )  # fmt: skip
+    encoded(encoding_job, Path(job["model"]), CachePlace(folder), device_here())
     notes["encoding"] = time.perf_counter() - started
 
 
