@@ -45,10 +45,12 @@ class Elsewhere(Launcher):
         environment = {**others, **own, ERRORS: errors, "OMP_NUM_THREADS": str(job.threads or 1)}
         command = [*torchrun, "--module", job.module, job.specification]
         with subprocess.Popen(command, env=environment, cwd=self.host, stderr=subprocess.DEVNULL) as agent:
+            asked = False
             while agent.poll() is None:
                 time.sleep(0.1)
-                if stop_requested():
-                    agent.terminate()
+                if stop_requested() and not asked:
+                    asked = True
+                    agent.terminate()  # torchrun passes it on, and waits for half a minute
         if agent.returncode:
             raise error_of(open_storage(errors), stopping=stop_requested()) or LesionGenError("it left no error")
         self.after(job)

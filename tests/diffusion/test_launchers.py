@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -76,13 +77,18 @@ def test_an_error_on_another_host_comes_back_as_itself(there, s3_root, tmp_path)
 def test_a_stop_reaches_another_host(there, s3_root, tmp_path):
     settings, dataset, checkpoints = there
 
-    def stop_soon(job):
-        if job.module.endswith("training_job"):
-            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    def stop_once_it_has_fetched():
+        while not list((tmp_path / "host").rglob("mean.npy")):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    launcher = Elsewhere(tmp_path / "host", f"{s3_root}/errors", stop_soon)
+    def watch(job):
+        if job.module.endswith("training_job"):
+            threading.Thread(target=stop_once_it_has_fetched, daemon=True).start()
+
+    launcher = Elsewhere(tmp_path / "host", f"{s3_root}/errors", watch)
     endless = settings.changed(max_train_steps=100_000)
-    with pytest.raises(Interrupted, match="Stopped"):
+    with pytest.raises(Interrupted, match="the state is saved in s3://"):
         finetune(endless, dataset, str(tmp_path / "out"), checkpoints=checkpoints, launcher=launcher)
 
 
