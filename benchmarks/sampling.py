@@ -21,13 +21,13 @@ import torch
 from harness import machine, paired, spread, table, versions
 from reduced_model import WIDTHS, build_model
 
+from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.sampling.plan import Request
 from lesiongen.diffusion.sampling.stage import sample
 from lesiongen.diffusion.tiny.build import build_base_model
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
-from lesiongen.diffusion.training.precision import HALF, drawing_precision
 
 PROMPT = "melanoma, dark brown, irregular border"
 

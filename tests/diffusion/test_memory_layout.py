@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lesiongen.diffusion.families.supported import family_of
-from lesiongen.diffusion.training.memory_layout import channels_last
+from lesiongen.diffusion.memory_layout import channels_last
 
 MAPS = Path("/proc/self/maps")
 

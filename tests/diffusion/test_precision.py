@@ -11,11 +11,11 @@ from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
 from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.families.supported import family_of
+from lesiongen.diffusion.precision import drawing_precision, training_precision
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.sampling.plan import Request
 from lesiongen.diffusion.training import training_job
-from lesiongen.diffusion.training.precision import drawing_precision, training_precision
 from lesiongen.tracking import StageRun
 
 from .conftest import SIZE

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from lesiongen.errors import StorageError
 from lesiongen.patience import outlast
-from lesiongen.storage import Storage
+from lesiongen.storage import Storage, file_digest
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["Checkpoint", "CheckpointStore", "Tensors"]
@@ -171,7 +171,7 @@ def _write(values: Mapping[str, torch.Tensor], path: Path) -> None:
 
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(stream)
 
 
 def _compare(name: str, found: str, listed: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from lesiongen.diffusion.families.model_index import UNUSED_PARTS, read_index
 from lesiongen.diffusion.families.noise_process import NoiseProcess
 from lesiongen.diffusion.families.parts import check_part, load_part, load_tokenizer, without_dropout
 from lesiongen.diffusion.families.weight_files import plain_name, variant_of
-from lesiongen.diffusion.training.memory_layout import channels_last
+from lesiongen.diffusion.memory_layout import channels_last
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily"]
 

@@ -22,7 +22,7 @@ from lesiongen.records.model import (
     read_model,
 )
 from lesiongen.references import ModelReference
-from lesiongen.storage import Creation, Storage, claimed, json_digest, open_storage
+from lesiongen.storage import Creation, Storage, claimed, file_digest, json_digest, open_storage
 
 __all__ = [
     "check_files",
@@ -203,5 +203,5 @@ def _files(folder: Path) -> list[Path]:
 
 def _digest(path: Path) -> FileDigest:
     with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = file_digest(stream)
     return FileDigest(size=path.stat().st_size, sha256=sha256)

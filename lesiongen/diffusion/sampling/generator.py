@@ -10,11 +10,11 @@ from PIL import Image
 
 from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.families.supported import family_of
+from lesiongen.diffusion.memory_layout import channels_last
 from lesiongen.diffusion.model.folder import local_model, model_version, read_manifest
+from lesiongen.diffusion.precision import HALF, drawing_precision
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.plan import Request
-from lesiongen.diffusion.training.memory_layout import channels_last
-from lesiongen.diffusion.training.precision import HALF, drawing_precision
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.records.model import BaseReference, ModelManifest
 from lesiongen.seeds import derive_seed

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from lesiongen.diffusion.config import FinetuneConfig, Lora, Optimisation
 from lesiongen.diffusion.families.family import ModelFamily
-from lesiongen.diffusion.training.memory_layout import channels_last
-from lesiongen.diffusion.training.precision import HALF
+from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.diffusion.precision import HALF
 from lesiongen.errors import UsageError
 from lesiongen.seeds import derive_seed
 
