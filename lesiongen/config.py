@@ -1,6 +1,6 @@
 """Typed configuration of the stages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -62,7 +62,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
         UsageError: A field is unknown or its value is refused; the message names the field and the value. Of an unknown
             field it says which there are.
     """
-    _require_unicode(kind, values)
+    _require_unicode(name or kind.__name__, values)
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -83,8 +83,8 @@ def parse_yaml(text: str, name: str) -> Any:
     Raises:
         UsageError: It is not YAML, or holds more values than allowed, its aliases followed.
 
-    >>> parse_yaml("steps: 100", "The file")
-    {'steps': 100}
+    >>> parse_yaml("max_train_steps: 100", "The file")
+    {'max_train_steps': 100}
     """
     import yaml
 
@@ -105,11 +105,28 @@ def parse_yaml(text: str, name: str) -> Any:
     raise UsageError(f"{name} holds more than {limits.MAX_YAML_VALUES:,} values (MAX_YAML_VALUES)")
 
 
-def _require_unicode(kind: type[BaseModel], values: Mapping[str, Any]) -> None:
+def _require_unicode(name: str, values: Mapping[str, Any]) -> None:
     """Refuses a text of the command line that is not in the encoding of the locale: no file could hold it."""
-    for field, value in values.items():
-        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise UsageError(f"{kind.__name__}: {field} = {ascii(value)} is not UTF-8", hint="Write it in UTF-8.")
+    for place, text in _texts(values):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            field = f"{place} = " if place else "field "
+            raise UsageError(f"{name}: {field}{ascii(text)} is not UTF-8", hint="Write it in UTF-8.")
+
+
+def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the texts within plain values, names of fields included, each with its dotted place."""
+    if isinstance(value, str):
+        yield place, value
+        return
+    inner: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Mapping):
+        for name in value:
+            yield from _texts(name, place)
+        inner = value.items()
+    elif isinstance(value, Sequence):
+        inner = enumerate(value)
+    for name, each in inner:
+        yield from _texts(each, f"{place}.{name}" if place else str(name))
 
 
 def _shown(value: object) -> str:
@@ -117,19 +134,20 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
-def unknown_field(name: str, known: Iterable[str], renamed: Mapping[str, str]) -> tuple[str, str | None]:
+def unknown_field(path: Sequence[str], known: Iterable[str], renamed: Mapping[str, str]) -> tuple[str, str | None]:
     """Returns what is said of an unknown field: the problem, and the known fields where it has no new name.
 
     Args:
-        name: The field.
+        path: The field, behind the names of those that it is within.
         known: The fields that there are.
         renamed: Names of earlier releases, and what each is called now.
     """
+    name, shown = path[-1], ".".join(path)
     if name in renamed:
-        return f"unknown field {name}; it is now called {renamed[name]}", None
+        return f"unknown field {shown}; it is now called {renamed[name]}", None
     near = get_close_matches(name, known := sorted(known), n=1)
     first = f"Did you mean {near[0]}? " if near else ""
-    return f"unknown field {name}", f"{first}Known fields: {', '.join(known)}."
+    return f"unknown field {shown}", f"{first}Known fields: {', '.join(known)}."
 
 
 def _problem(kind: type[BaseModel], item: Any) -> str:
@@ -151,12 +169,15 @@ def _unknown(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[str,
     """Returns what is said of an unknown field, and the fields that there are beside it, the one most like it first."""
     path, holder = _walk(kind, location[:-1])
     name, holder = str(location[-1]), holder or kind
-    problem, hint = unknown_field(name, holder.model_fields, getattr(holder, "renamed", {}))
-    new = getattr(holder, "renamed", {}).get(name, name)
-    for part, field in holder.model_fields.items():
-        if any(new in model.model_fields for model in models_of(field.annotation)):
-            hint = f"Write it within {part}."
-    return problem.replace(name, ".".join((*path, name)), 1), hint
+    # What is a part today was no part in earlier releases: their names are those of the whole.
+    renamed = getattr(holder, "renamed", {}) or (getattr(kind, "renamed", {}) if len(path) == 1 else {})
+    problem, hint = unknown_field((*path, name), holder.model_fields, renamed)
+    if (new := renamed.get(name, name)) not in holder.model_fields:
+        for place, model in (((), kind), (path, holder)):
+            for part, field in model.model_fields.items():
+                if any(new in each.model_fields for each in models_of(field.annotation)):
+                    hint = f"Write it within {'.'.join((*place, part))}."
+    return problem, hint
 
 
 def _walk(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:

@@ -54,3 +54,36 @@ def test_of_fields_that_do_not_fit_together_only_our_words_are_told():
 def test_a_text_in_another_encoding_is_refused():
     with pytest.raises(UsageError, match=r"name = 'W\\udcfcrz' is not UTF-8"):
         parse_config(FinetuneConfig, {"name": b"W\xfcrz".decode("utf-8", "surrogateescape")})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"base_model": {"base": "\udcff"}}, r"base_model.base = '\udcff' is not UTF-8"),
+        (
+            {"adaptation": {"method": "lora", "target_modules": ["to_q", "\udcff"]}},
+            r"adaptation.target_modules.1 = '\udcff' is not UTF-8",
+        ),
+        ({"data": {"\udcff": 1}}, r"data = '\udcff' is not UTF-8"),
+        ({"\udcff": 1}, r"field '\udcff' is not UTF-8"),
+    ],
+)
+def test_a_text_in_another_encoding_is_refused_wherever_it_is(values, message):
+    assert refusal(FinetuneConfig, **values) == f"FinetuneConfig: {message}\nWrite it in UTF-8."
+
+
+def test_a_short_unknown_name_is_told_whole():
+    assert refusal(FinetuneConfig, adaptation={"method": "lora", "n": 1}).startswith(
+        "FinetuneConfig: unknown field adaptation.n\n"
+    )
+
+
+def test_an_old_name_within_a_part_is_refused_with_the_new_one():
+    assert (
+        refusal(FinetuneConfig, optimisation={"steps": 1})
+        == "FinetuneConfig: unknown field optimisation.steps; it is now called max_train_steps"
+    )
+    message = refusal(FinetuneConfig, data={"alpha": 1})
+    assert message.endswith("unknown field data.alpha; it is now called lora_alpha\nWrite it within adaptation.")
+    message = refusal(FinetuneConfig, base_model={"vae_steps": 1})
+    assert message.endswith("unknown field base_model.vae_steps\nWrite it within base_model.tiny_base.")

@@ -124,7 +124,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 
 
 def set_values(pairs: list[str] | None) -> dict[str, Any]:
-    """Parses ``--set field=value`` pairs; values are read as YAML, so ``steps=200`` is a number.
+    """Parses ``--set field=value`` pairs; values are read as YAML, so ``max_train_steps=200`` is a number.
 
     A field within a field is written with a dot: ``vision_language.timeout=30``.
 

@@ -1,6 +1,6 @@
 """Configurations in parts whose fields are named alone on the command line: each name belongs to one part."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, model_validator
@@ -45,11 +45,21 @@ def in_parts(kind: type[StageConfig], values: Mapping[str, Any]) -> dict[str, An
     nested: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            problem, hint = unknown_field(name, known, kind.renamed)
-            raise UsageError(f"{kind.__name__}: {problem}", hint=hint)
+            raise _not_a_field(kind, name, known, parts)
         place = nested.setdefault(places[name], {}) if name in places else nested
         place[name] = value
     return nested
+
+
+def _not_a_field(
+    kind: type[StageConfig], name: str, known: Iterable[str], parts: Mapping[str, tuple[type[ConfigPart], ...]]
+) -> UsageError:
+    if name in parts and name not in kind.renamed:
+        fields = dict.fromkeys(field for each in parts[name] for field in each.model_fields)
+        problem, hint = f"{name} is a part, not a field", f"Name its fields alone: {', '.join(sorted(fields))}."
+    else:
+        problem, hint = unknown_field((name,), known, kind.renamed)
+    return UsageError(f"{kind.__name__}: {problem}", hint=hint)
 
 
 def with_changes(kind: type[BaseModel], values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

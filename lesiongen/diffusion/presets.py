@@ -1,4 +1,4 @@
-"""Whole configurations with a name."""
+"""Presets of fine-tuning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -147,5 +147,5 @@ def preset(name: str, /, **overrides: Any) -> FinetuneConfig:
         UsageError: There is no such preset or field, or a value is refused.
     """
     if name not in PRESETS:
-        raise UsageError(f"There is no preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")
+        raise UsageError(f"unknown preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")
     return PRESETS[name]().changed(**overrides)

@@ -31,7 +31,12 @@ def test_a_model_is_trained_with_a_preset_changed_by_flags(run, dataset_uri, pip
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--preset", "huge"), "no preset 'huge'"), (("--set", "rnak=2"), "rnak"), (("--set", "rank"), "field=value")],
+    [
+        (("--preset", "huge"), "unknown preset 'huge'"),
+        (("--set", "rnak=2"), "rnak"),
+        (("--set", "rank"), "field=value"),
+        (("--base", "\udcff"), r"base_model.base = '\udcff' is not UTF-8"),
+    ],
 )
 def test_wrong_use_is_named(run, dataset_uri, tmp_path, arguments, message):
     done = run(dataset_uri, "--output", tmp_path / "model", *arguments)

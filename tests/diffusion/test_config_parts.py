@@ -30,7 +30,8 @@ def test_a_field_named_alone_is_put_into_its_part(part, field):
 
 
 def test_a_part_is_not_named_on_the_command_line():
-    with pytest.raises(UsageError, match="unknown field optimisation"):
+    message = "FinetuneConfig: optimisation is a part, not a field\nName its fields alone: batch_size, compile, "
+    with pytest.raises(UsageError, match=message):
         in_parts(FinetuneConfig, {"optimisation": {"max_train_steps": 3}})
 
 

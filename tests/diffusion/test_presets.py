@@ -49,7 +49,7 @@ def test_overrides_are_checked():
         preset("reference_lora", rank=0)
     with pytest.raises(UsageError, match="unknown field rnak\nDid you mean rank?"):
         preset("reference_lora", rnak=8)
-    with pytest.raises(UsageError, match="no preset 'huge'"):
+    with pytest.raises(UsageError, match="unknown preset 'huge'"):
         preset("huge")
 
 

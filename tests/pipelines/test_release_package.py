@@ -205,7 +205,7 @@ def test_no_secret_and_no_path_of_this_machine_is_in_the_package(folder: Path, c
 @pytest.mark.parametrize(
     ("name", "settings", "file", "words"),
     [
-        ("release", {"preset": "huge"}, "p.yaml", "no preset 'huge'"),
+        ("release", {"preset": "huge"}, "p.yaml", "unknown preset 'huge'"),
         ("nightly", {}, "p.yaml", "no pipeline 'nightly'"),
         ("release", {}, "p.json", "is not named .yaml"),
     ],

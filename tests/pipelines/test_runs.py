@@ -88,7 +88,7 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
         ({"config": {"ingest": {"limits": 3}}}, "IngestConfig: unknown field limits"),
         ({"config": {"sample": {"per_class": -1}}}, "SampleConfig: per_class"),
         ({"format": "tiff"}, "IngestConfig: format"),
-        ({"preset": "huge"}, "no preset 'huge'"),
+        ({"preset": "huge"}, "unknown preset 'huge'"),
         ({"root": "gs://bucket/prefix"}, "gs://bucket/prefix"),
         ({"root": "s3:///prefix"}, "names no bucket"),
         ({"config": {"evaluate": {"name": "a b"}}}, "EvaluateConfig: name"),
