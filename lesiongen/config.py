@@ -18,6 +18,8 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names of earlier releases, and what each is called now."""
+    replaced_by: ClassVar[Mapping[str, str]] = {}
+    """By field, the field that takes its place: a change of the second drops the first's value."""
 
     def changed(self, **values: Any) -> Self:
         """Returns the configuration with other values in some fields.
@@ -25,7 +27,8 @@ class StageConfig(BaseModel):
         Raises:
             UsageError: A field is unknown or its value is refused.
         """
-        return parse_config(type(self), {**dict(self), **values})
+        kept = {name: value for name, value in self if self.replaced_by.get(name) not in values}
+        return parse_config(type(self), {**kept, **values})
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

@@ -83,5 +83,5 @@ def preset(name: str) -> Preset:
         UsageError: There is no such preset.
     """
     if name not in PRESETS:
-        raise UsageError(f"There is no preset {name!r}.", hint=f"Presets: {', '.join(PRESETS)}.")
+        raise UsageError(f"unknown preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")
     return {**{spec.section: {} for spec in CONFIGURED}, **PRESETS[name]()}

@@ -70,7 +70,8 @@ def with_changes(kind: type[BaseModel], values: Mapping[str, Any], changes: Mapp
         values: Its plain values.
         changes: Plain values that differ.
     """
-    merged = {**values, **changes}
+    replaced = {name for name, other in getattr(kind, "replaced_by", {}).items() if other in changes}
+    merged = {name: value for name, value in values.items() if name not in replaced} | dict(changes)
     for name, kinds in _parts(kind).items():
         before, change = values.get(name), changes.get(name)
         if isinstance(before, Mapping) and isinstance(change, Mapping):

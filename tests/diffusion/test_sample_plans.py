@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 from lesiongen.cli.app import app
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset
+from lesiongen.diffusion.families.sampler_names import SAMPLERS
+from lesiongen.diffusion.families.supported import FAMILIES
 from lesiongen.diffusion.sampling.config import PlanEntry, SampleConfig
 from lesiongen.diffusion.sampling.plan import batches, requests
 from lesiongen.errors import DataError, UsageError
@@ -28,6 +30,47 @@ def test_a_plan_says_how_many_of_what(dataset_uri):
     assert [item.index for item in chosen] == [0, 1, 2, 3]
     balanced = [item.diagnosis for item in requests(SampleConfig(plan="balance"), dataset)]
     assert balanced == ["df"] * 4 + ["mel"] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"plan": {"mel": 1}, "per_class": 9}, "per_class = 9 has no effect with a plan"),
+        ({"plan": "balance", "per_class": 9}, "per_class = 9 has no effect with a plan"),
+        ({"balance_by": ["sex"]}, r"balance_by = \('sex',\) has no effect without plan = balance"),
+        ({"plan": {"mel": 1}, "balance_by": ["sex"]}, r"balance_by = .* has no effect without plan = balance"),
+        (
+            {"captions": "reference", "min_patients_per_prompt": 9},
+            "min_patients_per_prompt = 9 has no effect with captions = reference",
+        ),
+        (
+            {"negative_prompt": "blurred", "guidance_scale": 1},
+            "negative_prompt = 'blurred' has no effect with guidance_scale = 1",
+        ),
+        (
+            {"negative_prompt": "blurred", "plan": [{"diagnosis": "mel", "count": 1, "guidance_scale": 1}]},
+            "negative_prompt = 'blurred' has no effect with guidance_scale = 1",
+        ),
+        (
+            {"scheduler": "eulr"},
+            r"scheduler = 'eulr': unknown sampler; samplers are dpmsolver\+\+, ddim, euler$",
+        ),
+    ],
+)
+def test_what_has_no_effect_or_is_unknown_is_refused(values, message):
+    with pytest.raises(UsageError, match=f"^SampleConfig: {message}"):
+        parse_config(SampleConfig, values)
+
+
+def test_a_negative_prompt_has_an_effect_where_one_entry_is_guided():
+    plan = [{"diagnosis": "mel", "count": 1, "guidance_scale": [1, 3]}, {"diagnosis": "nv", "count": 1}]
+    config = parse_config(SampleConfig, {"negative_prompt": "blurred", "guidance_scale": 1, "plan": plan})
+    assert parse_config(SampleConfig, config.model_dump(mode="json")) == config
+
+
+def test_every_sampler_of_a_family_can_be_asked_for():
+    names = {name for family in FAMILIES for name in family.noise_process_type.sampler_names}
+    assert names == set(SAMPLERS)
 
 
 def test_reference_prompts_need_no_dataset():

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from lesiongen.captions.tokenizers import load_tokenizers, token_budget
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion import finetune, sample
+from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.families.supported import family_of, hub_files
 from lesiongen.diffusion.model.folder import read_manifest
 from lesiongen.diffusion.sampling.config import SampleConfig
@@ -273,11 +274,20 @@ def test_what_the_family_does_not_have_is_refused_before_anything_is_encoded(
         finetune(settings.changed(**changes), dataset_uri, str(tmp_path / "model"))
 
 
-def test_a_sampler_that_the_family_does_not_have_is_refused(sd3_folder, dataset_uri, tmp_path):
-    drawing = SampleConfig(per_class=1, num_inference_steps=2, image_size=SIZE, scheduler="ddim")
-    with pytest.raises(UsageError, match="scheduler = ddim: unknown sampler") as caught:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scheduler": "ddim"}, "scheduler = ddim: unknown sampler .*\nAvailable: euler."),
+        ({"image_size": 40}, "image_size = 40"),
+    ],
+)
+def test_what_the_family_cannot_draw_is_refused_before_the_pipeline_is_loaded(
+    sd3_folder, dataset_uri, tmp_path, monkeypatch, changes, said
+):
+    monkeypatch.setattr(ModelFamily, "load_pipeline", lambda *_: pytest.fail("loaded"))
+    drawing = SampleConfig(per_class=1, num_inference_steps=2, **{"image_size": SIZE, **changes})
+    with pytest.raises(UsageError, match=said):
         sample(drawing, str(sd3_folder), str(tmp_path / "drawn"), dataset=dataset_uri)
-    assert caught.value.hint == "Available: euler."
 
 
 def test_a_picture_that_is_not_whole_patches_is_refused(sd3_folder):

@@ -46,6 +46,12 @@ def test_the_preset_fills_what_was_not_changed(source: Path) -> None:
     assert (arguments["source"], arguments["seed"]) == (str(source.resolve()), 5)
 
 
+def test_a_plan_takes_the_place_of_the_presets_images_of_each_class(source: Path) -> None:
+    changed = {"sample": {"plan": "balance", "batch_size": 4}}
+    request = ReleaseRequest(source=str(source), format="image_folder", preset="demo", config=changed)
+    assert request.arguments()["sample_config"] == {"plan": "balance", "batch_size": 4}
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_survives_the_way_through_the_package(name: str) -> None:
     carried = parse_config(FinetuneConfig, preset(name)["finetune"])

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from lesiongen.diffusion.families import sampler_names
 from lesiongen.diffusion.families.noise_process import LossWeights, NoiseProcess, read_schedule
 from lesiongen.errors import UsageError
 
@@ -28,7 +29,7 @@ class DiscreteDiffusion(NoiseProcess):
         DataError: The scheduler's configuration is damaged.
     """
 
-    sampler_names: ClassVar[tuple[str, ...]] = ("dpmsolver++", "ddim")
+    sampler_names: ClassVar[tuple[str, ...]] = sampler_names.DISCRETE_DIFFUSION
 
     def __init__(self, folder: Path, prediction_type: str | None = None) -> None:
         from diffusers import DDPMScheduler

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from lesiongen.diffusion.families import sampler_names
 from lesiongen.diffusion.families.model_index import scheduler_type
 from lesiongen.diffusion.families.noise_process import LossWeights, NoiseProcess, read_schedule
 from lesiongen.errors import UsageError
@@ -29,7 +30,7 @@ class FlowMatching(NoiseProcess):
         DataError: The scheduler's configuration is damaged.
     """
 
-    sampler_names: ClassVar[tuple[str, ...]] = ("euler",)
+    sampler_names: ClassVar[tuple[str, ...]] = sampler_names.FLOW_MATCHING
     prediction_type = "flow_prediction"
 
     def __init__(self, folder: Path, prediction_type: str | None = None) -> None:

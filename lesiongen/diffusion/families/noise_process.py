@@ -30,7 +30,7 @@ class NoiseProcess(ABC):
     Attributes:
         schedule: diffusers' scheduler of the training, which is saved with the model.
         prediction_type: What the denoiser predicts, in diffusers' words.
-        sampler_names: Names of the samplers; the first is the default.
+        sampler_names: Names of the samplers, as `sampler_names` lists them; the first is the default.
     """
 
     schedule: Any

@@ -1,12 +1,13 @@
 """Configuration of sampling, and the plan of what to draw."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from lesiongen.config import StageConfig, must_be, parse_config
 from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
+from lesiongen.diffusion.families.sampler_names import SAMPLERS
 from lesiongen.errors import UsageError
 from lesiongen.names import DerivedName
 
@@ -60,6 +61,7 @@ class SampleConfig(StageConfig):
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"steps": "num_inference_steps", "precision": "mixed_precision"}
+    replaced_by: ClassVar[Mapping[str, str]] = {"per_class": "plan"}
 
     name: DerivedName | None = None
     """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
@@ -101,6 +103,33 @@ class SampleConfig(StageConfig):
     @classmethod
     def _plan(cls, plan: Any) -> Plan | None:
         return None if plan is None else parse_plan(plan)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _known_sampler(cls, name: str | None) -> str | None:
+        if name is not None and name not in SAMPLERS:
+            raise ValueError(f"unknown sampler; samplers are {', '.join(SAMPLERS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        without_effect = {
+            "per_class": "with a plan" if self.plan is not None else None,
+            "balance_by": "without plan = balance" if self.plan != BALANCE else None,
+            "min_patients_per_prompt": "with captions = reference" if self.captions == "reference" else None,
+            "negative_prompt": "with guidance_scale = 1" if not self._is_guided() else None,
+        }
+        for name, why in without_effect.items():
+            value = getattr(self, name)
+            if why is not None and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name} = {value!r} has no effect {why}: leave it out")
+        return self
+
+    def _is_guided(self) -> bool:
+        """Tells whether any image may be drawn with guidance."""
+        entries = self.plan if isinstance(self.plan, tuple) else ()
+        scales = [entry.guidance_scale or self.guidance_scale for entry in entries] or [self.guidance_scale]
+        return any(scale > 1 for each in scales for scale in (each if isinstance(each, tuple) else (each,)))
 
 
 def parse_plan(plan: Any, source: str = "plan") -> Plan:

@@ -109,7 +109,15 @@ class Generator:
         return self.family.size_arguments(self.original_side, size)
 
 
-def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto", base: str | None = None) -> Generator:
+def load_generator(
+    uri: str,
+    *,
+    lora_scale: float = 1.0,
+    precision: str = "auto",
+    base: str | None = None,
+    scheduler: str | None = None,
+    image_size: int | None = None,
+) -> Generator:
     """Loads a whole pipeline, or a LoRA adapter on its base, from a folder, an ``s3://`` prefix or the hub.
 
     Args:
@@ -117,10 +125,12 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
         lora_scale: How strongly an adapter changes its base.
         precision: ``fp32``, ``fp16``, ``bf16``, or ``auto`` for what is fastest here.
         base: Where the base of an adapter is; by default where it was when the adapter was trained.
+        scheduler: The sampler; None: the first of the noise process.
+        image_size: Side of the images that will be drawn; None: that of the model's training.
 
     Raises:
         UsageError: The model is missing or of a kind that cannot be sampled, a scale or a base was given for a model
-            that is not an adapter, or an adapter's base cannot be read.
+            that is not an adapter, an adapter's base cannot be read, or the family lacks the sampler or the size.
         DataError: A file is damaged, or the base is not the one that the adapter was trained on.
     """
     with local_model(uri) as folder:
@@ -131,9 +141,9 @@ def load_generator(uri: str, *, lora_scale: float = 1.0, precision: str = "auto"
                 raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
             if base is not None:
                 raise UsageError(f"base = {base}: {uri} is a whole model, not an adapter", hint="Leave the base out.")
-            generator = _generator(folder, version, manifest)
+            generator = _generator(folder, version, manifest, scheduler, image_size)
         else:
-            generator = _on_base(uri, version, manifest, base)
+            generator = _on_base(uri, version, manifest, base, scheduler, image_size)
             generator.family.load_adapter(generator.pipeline, folder, lora_scale)
     return generator.prepare(drawing_precision(precision))
 
@@ -162,7 +172,9 @@ def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
     denoiser.register_forward_hook(widen)
 
 
-def _on_base(uri: str, version: str, manifest: ModelManifest, place: str | None) -> Generator:
+def _on_base(
+    uri: str, version: str, manifest: ModelManifest, place: str | None, scheduler: str | None, image_size: int | None
+) -> Generator:
     base = manifest.base
     if base is None:
         raise DataError(f"{uri} holds an adapter, but its manifest names no base")
@@ -174,7 +186,7 @@ def _on_base(uri: str, version: str, manifest: ModelManifest, place: str | None)
                 f"{found[:12]}",
                 hint=f"Bring the base model back to that version, or give a place that holds it: {_OTHER_PLACE}",
             )
-        return _generator(folder, version, manifest)
+        return _generator(folder, version, manifest, scheduler, image_size)
 
 
 @contextmanager
@@ -197,10 +209,16 @@ def _base_folder(uri: str, base: BaseReference, place: str | None) -> Iterator[P
 _OTHER_PLACE = "lesiongen sample --base PLACE (a folder, an s3:// prefix or a hub id)."
 
 
-def _generator(folder: Path, version: str, manifest: ModelManifest | None) -> Generator:
-    """Loads a pipeline, to draw as the manifest says that the model was trained."""
+def _generator(
+    folder: Path, version: str, manifest: ModelManifest | None, scheduler: str | None, image_size: int | None
+) -> Generator:
+    """Loads a pipeline, to draw as the manifest says that the model was trained; what it lacks is refused before."""
     family = family_of(folder, manifest.prediction if manifest else None)
-    pipeline = family.load_pipeline()
-    if manifest is None:
-        return Generator(family, pipeline, version)
-    return Generator(family, pipeline, version, manifest.image_size, manifest.original_side)
+    family.noise_process.sampler_name(scheduler)
+    trained = manifest.image_size if manifest else None
+    if (size := image_size or trained) is not None:
+        family.check_image_size(size)
+    original_side = manifest.original_side if manifest else None
+    generator = Generator(family, family.load_pipeline(), version, trained, original_side)
+    generator.set_scheduler(scheduler)
+    return generator

@@ -116,11 +116,14 @@ def _generator(config: SampleConfig, model_uri: str) -> "Generator":
     from lesiongen.diffusion.sampling.generator import load_generator
 
     use_own_cores()
-    generator = load_generator(
-        model_uri, lora_scale=config.lora_scale, precision=config.mixed_precision, base=config.base
+    return load_generator(
+        model_uri,
+        lora_scale=config.lora_scale,
+        precision=config.mixed_precision,
+        base=config.base,
+        scheduler=config.scheduler,
+        image_size=config.image_size,
     )
-    generator.set_scheduler(config.scheduler)
-    return generator
 
 
 def _publish(

@@ -1,0 +1,13 @@
+"""Names of the samplers of each noise process; the first is its default.
+
+They stand apart from the processes, which need torch: a configuration is read without it.
+"""
+
+from typing import Final
+
+__all__ = ["DISCRETE_DIFFUSION", "FLOW_MATCHING", "SAMPLERS"]
+
+DISCRETE_DIFFUSION: Final = ("dpmsolver++", "ddim")
+FLOW_MATCHING: Final = ("euler",)
+SAMPLERS: Final = (*DISCRETE_DIFFUSION, *FLOW_MATCHING)
+"""Names of all samplers, whichever process they belong to."""
