@@ -16,10 +16,18 @@ def test_an_adapter_on_no_module_is_refused():
         preset("reference_lora", target_modules=())
 
 
-@pytest.mark.parametrize("names", [("foo",), ("norm1",)])
-def test_modules_that_cannot_be_adapted_are_named(config, dataset_uri, tmp_path, names):
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("norm1",), "target_modules = .*norm1"),
+        (("foo",), "target_modules: unknown layer 'foo' of UNet2DConditionModel"),
+        (("to_q", "typo_q"), "target_modules: unknown layer 'typo_q' of UNet2DConditionModel"),
+        (("to_q", "o_q"), "target_modules: unknown layer 'o_q' of UNet2DConditionModel"),
+    ],
+)
+def test_modules_that_cannot_be_adapted_are_named(config, dataset_uri, tmp_path, names, message):
     settings = config.changed(method="lora", rank=2, target_modules=names)
-    with pytest.raises(UsageError, match=f"target_modules = .*{names[0]}"):
+    with pytest.raises(UsageError, match=message):
         finetune(settings, dataset_uri, str(tmp_path / "model"))
 
 

@@ -1,7 +1,7 @@
 """The denoiser while it learns: its trainable weights, their optimizer and their moving average."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ def learning_rate(config: Optimisation, step: int) -> float:
 
 
 class Learner:
-    """Holds what changes while training, and can write all of it down as named tensors.
+    """The denoiser, its optimizer and its moving average, as one state that is written down as named tensors.
 
     Args:
         config: The run's configuration.
@@ -155,13 +155,22 @@ def _add_adapter(denoiser: torch.nn.Module, config: Lora, seed: int, half: torch
         init_lora_weights="gaussian",
         target_modules=list(config.target_modules),
     )
+    _require_layers(denoiser, config.target_modules)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "adapter"))
         try:
             denoiser.add_adapter(adapter)  # type: ignore[operator]
-        except ValueError as error:  # peft's, of names that are not there and of layers that it cannot adapt
+        except ValueError as error:  # peft's, of layers that it cannot adapt
             raise UsageError(f"target_modules = {list(config.target_modules)}: {error}") from error
     cast_training_params(denoiser, dtype=torch.float32)
+
+
+def _require_layers(denoiser: torch.nn.Module, names: Sequence[str]) -> None:
+    """Refuses a name that is no layer's, nor the end of one's: peft drops it where another name is right."""
+    layers = [f".{name}" for name, _ in denoiser.named_modules()]
+    for name in names:
+        if not any(layer.endswith(f".{name}") for layer in layers):
+            raise UsageError(f"target_modules: unknown layer {name!r} of {type(denoiser).__name__}")
 
 
 def _lower(scaler: torch.amp.GradScaler) -> None:
