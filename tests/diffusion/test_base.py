@@ -111,6 +111,10 @@ def _brackets(path):
     path.write_text("[" * 100_000)
 
 
+def _list(path):
+    path.write_text("[]")
+
+
 def _with(**values):
     return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
@@ -124,6 +128,7 @@ def _with(**values):
         ("scheduler/scheduler_config.json", Path.unlink, "scheduler is missing, or holds no configuration"),
         ("unet", shutil.rmtree, "unet is missing, or holds no configuration"),
         ("vae/config.json", _brackets, "config.json is damaged"),
+        ("unet/config.json", _list, "config.json is damaged: not a JSON object"),
         ("scheduler/scheduler_config.json", _with(num_train_timesteps="x"), "scheduler cannot be loaded"),
         ("scheduler/scheduler_config.json", _with(num_train_timesteps=10**9), "not within 1 and 100,000"),
         ("scheduler/scheduler_config.json", _with(beta_schedule=["linear"]), "scheduler cannot be loaded"),

@@ -14,6 +14,7 @@ from lesiongen.dataset import Dataset
 from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.families.supported import family_of, hub_files
+from lesiongen.diffusion.latents.cache import Orientations, _key
 from lesiongen.diffusion.model.folder import read_manifest
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
@@ -288,6 +289,42 @@ def test_what_the_family_cannot_draw_is_refused_before_the_pipeline_is_loaded(
     drawing = SampleConfig(per_class=1, num_inference_steps=2, **{"image_size": SIZE, **changes})
     with pytest.raises(UsageError, match=said):
         sample(drawing, str(sd3_folder), str(tmp_path / "drawn"), dataset=dataset_uri)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "use"),
+    [
+        ("transformer/config.json", {"pos_embed_max_size": None}, lambda family: family.check_image_size(64)),
+        ("transformer/config.json", {"patch_size": "2"}, lambda family: family.check_image_size(64)),
+        ("vae/config.json", {"block_out_channels": 3}, lambda family: family.check_image_size(64)),
+        ("transformer/config.json", {"joint_attention_dim": None}, lambda family: family.caption_settings()),
+    ],
+)
+def test_a_configuration_without_what_the_family_reads_is_named(sd3_folder, tmp_path, name, changes, use):
+    folder = shutil.copytree(sd3_folder, tmp_path / "damaged")
+    (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | changes))
+    with pytest.raises(DataError, match=f"{name} cannot be loaded: missing or invalid {next(iter(changes))}"):
+        use(family_of(folder))
+
+
+def test_a_text_encoder_without_its_tokenizer_is_named(sd3_folder, tmp_path):
+    folder = shutil.copytree(sd3_folder, tmp_path / "damaged")
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"tokenizer_3": [None, None]}))
+    with pytest.raises(DataError, match="model_index.json names text_encoder_3 without tokenizer_3"):
+        family_of(folder)
+
+
+def test_captions_are_encoded_again_for_another_width_of_text(sd3_folder, dataset_uri, tmp_path):
+    folder = shutil.copytree(sd3_folder, tmp_path / "wider")
+    path = folder / "transformer" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"joint_attention_dim": 2 * config["joint_attention_dim"]}))
+    keys = {
+        _key(Dataset.open(dataset_uri), "train", family_of(each), SIZE, Orientations(flip=True, rotations=False), [0])
+        for each in (sd3_folder, folder)
+    }
+    assert len(keys) == 2
 
 
 def test_a_picture_that_is_not_whole_patches_is_refused(sd3_folder):

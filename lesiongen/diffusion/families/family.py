@@ -15,6 +15,7 @@ from lesiongen.diffusion.families.noise_process import NoiseProcess
 from lesiongen.diffusion.families.parts import check_part, load_part, load_tokenizer, without_dropout
 from lesiongen.diffusion.families.weight_files import plain_name, variant_of
 from lesiongen.diffusion.memory_layout import channels_last
+from lesiongen.errors import DataError
 
 __all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily"]
 
@@ -102,6 +103,10 @@ class ModelFamily(ABC):
 
     def pipeline_options(self) -> dict[str, Any]:
         """Returns what the pipeline is made of besides its parts; mostly nothing."""
+        return {}
+
+    def caption_settings(self) -> Mapping[str, int]:
+        """Returns what a caption's encoding depends on besides the encoders' files; mostly nothing."""
         return {}
 
     def check_image_size(self, image_size: int) -> None:
@@ -240,6 +245,12 @@ class ModelFamily(ABC):
     def _encoder_parts(self) -> tuple[str, ...]:
         index = read_index(self.folder)
         absent = {part for part in self.optional_parts if index.get(part, [None, None]) == [None, None]}
+        for tokenizer, encoder in zip(self.tokenizer_parts, self.text_encoder_parts, strict=True):
+            if tokenizer in absent and encoder not in absent:
+                raise DataError(
+                    f"{self.folder / 'model_index.json'} names {encoder} without {tokenizer}",
+                    hint="Copy or download the model again.",
+                )
         return tuple(part for part in (*self._caption_parts(), *self.image_parts) if part not in absent)
 
     def _caption_parts(self) -> Iterator[str]:

@@ -29,7 +29,8 @@ def check_part(folder: Path) -> None:
         raise DataError(f"{folder} is missing, or holds no configuration: the model is not whole", hint=hint)
     try:
         for path in configurations:
-            json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                raise ValueError("not a JSON object")
         for path in sorted(folder.glob("*.safetensors")):
             with safe_open(path, "pt"):
                 pass  # opening it compares its size with what its head says

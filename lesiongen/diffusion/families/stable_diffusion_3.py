@@ -1,11 +1,12 @@
 """The Stable Diffusion 3 and 3.5 families: up to three text encoders and a transformer (Esser et al. 2024)."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
+from lesiongen.damage import told_as_damage
 from lesiongen.diffusion.families.caption_tokens import caption_tokens, warn_of_cut_captions
 from lesiongen.diffusion.families.family import CaptionEncoder, Conditioning, ModelFamily
 from lesiongen.diffusion.families.flow_matching import FlowMatching
@@ -13,6 +14,7 @@ from lesiongen.errors import UsageError
 
 __all__ = ["StableDiffusion3"]
 
+_ValueT = TypeVar("_ValueT", int, list[int])
 _T5_TOKENS = 256
 """Tokens that the pipeline gives to T5, by its default of ``max_sequence_length``."""
 
@@ -64,7 +66,7 @@ class StableDiffusion3(ModelFamily):
         encoders = {
             part: encoder.to(device).eval() for part, encoder in self.load_text_parts(self.text_encoder_parts).items()
         }
-        width = self._config(self.denoiser_part)["joint_attention_dim"]
+        width = self._width()
 
         def clip(captions: Sequence[str], number: str) -> tuple[torch.Tensor, torch.Tensor]:
             tokens = caption_tokens(
@@ -109,18 +111,31 @@ class StableDiffusion3(ModelFamily):
         )[0]
         return prediction
 
+    def caption_settings(self) -> Mapping[str, int]:
+        """Returns the width that text is filled up to, and the number of T5's tokens."""
+        return {"width": self._width(), "t5_tokens": _T5_TOKENS}
+
     def check_image_size(self, image_size: int) -> None:
         """Refuses images that are not whole patches, or have more of them than there are position embeddings.
 
         Raises:
             UsageError: The transformer cannot be given such images.
+            DataError: A configuration does not say what sizes there are.
         """
-        transformer = self._config(self.denoiser_part)
-        patch = transformer["patch_size"] * 2 ** (len(self._config("vae")["block_out_channels"]) - 1)
-        largest = patch * transformer["pos_embed_max_size"]
+        vae_levels = len(self._declared("vae", "block_out_channels", list))
+        patch = self._declared(self.denoiser_part, "patch_size", int) * 2 ** (vae_levels - 1)
+        largest = patch * self._declared(self.denoiser_part, "pos_embed_max_size", int)
         if image_size % patch or image_size > largest:
             raise UsageError(f"image_size = {image_size}: {self.folder} takes a multiple of {patch}, up to {largest}")
 
-    def _config(self, part: str) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads((self.folder / part / "config.json").read_text(encoding="utf-8"))
-        return config
+    def _width(self) -> int:
+        return self._declared(self.denoiser_part, "joint_attention_dim", int)
+
+    def _declared(self, part: str, name: str, kind: type[_ValueT]) -> _ValueT:
+        """Returns a field of a part's configuration."""
+        path = self.folder / part / "config.json"
+        with told_as_damage(path, OSError):
+            value = json.loads(path.read_text(encoding="utf-8")).get(name)
+            if not isinstance(value, kind) or not value:
+                raise ValueError(f"missing or invalid {name}")
+            return value

@@ -102,16 +102,17 @@ class LatentCache:
         captions = {name: torch.from_numpy(values[rows]) for name, values in self._of_caption.items()}
         return captions | {name: torch.from_numpy(values[images]) for name, values in self._of_image.items()}
 
-    def weights(self, balance: float, by: Sequence[Subgroup] = ()) -> NDArray[np.float64]:
-        """How often to show each image: the count of its cell to the power of ``-balance``.
+    def weights(self, class_balance_power: float, balance_by: Sequence[Subgroup] = ()) -> NDArray[np.float64]:
+        """How often to show each image: the count of its cell to the power of ``-class_balance_power``.
 
         Args:
-            balance: 0: images are seen as often as one another; 1: cells are.
-            by: A cell is a diagnosis in one subgroup of these; images of which it is not known are a subgroup too.
+            class_balance_power: 0: images are seen as often as one another; 1: cells are.
+            balance_by: A cell is a diagnosis in one subgroup of these; images of which it is not known are a subgroup
+                too.
         """
-        cells = pd.DataFrame({name: self._groups[name] for name in ("diagnosis", *by)})
+        cells = pd.DataFrame({name: self._groups[name] for name in ("diagnosis", *balance_by)})
         counts = cells.groupby(list(cells), dropna=False)["diagnosis"].transform("size")
-        return np.asarray(counts.to_numpy(dtype=np.float64) ** -balance)
+        return np.asarray(counts.to_numpy(dtype=np.float64) ** -class_balance_power)
 
 
 def cached(
@@ -191,7 +192,7 @@ def _key(
     dataset: Dataset, split: str, family: ModelFamily, size: int, orientations: Orientations, rows: list[int]
 ) -> str:
     parts = {
-        "format": 6,
+        "format": 7,
         "family": family.name,
         "dataset": dataset.reference().version,
         "split": split,
@@ -201,6 +202,7 @@ def _key(
         # It says what an empty caption becomes.
         "index": hashlib.sha256((family.folder / "model_index.json").read_bytes()).hexdigest(),
         "encoders": [folder_digest(family.folder / part) for part in family.encoder_parts],
+        "captions": dict(family.caption_settings()),
     }
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
