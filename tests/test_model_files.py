@@ -132,7 +132,13 @@ def test_only_data_are_fetched_from_s3(tmp_path, s3_root):
 def test_a_model_that_was_published_with_its_pictures_is_whole_without_them(diffusion_folder, tmp_path, s3_root):
     folder = shutil.copytree(diffusion_folder, tmp_path / "model")
     (folder / "losses.png").write_bytes(b"0")
-    facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 16}
+    facts = {
+        "family": "stable-diffusion",
+        "method": "full",
+        "base": None,
+        "prediction_type": "epsilon",
+        "image_size": 16,
+    }
     write_manifest(folder, training=Training(), **facts)
     publish(folder, f"{s3_root}/model")
     with local_model(f"{s3_root}/model") as fetched:

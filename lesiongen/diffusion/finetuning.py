@@ -13,7 +13,8 @@ from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.config import FinetuneConfig
-from lesiongen.diffusion.families.supported import family_of
+from lesiongen.diffusion.families.family import ModelFamily
+from lesiongen.diffusion.families.supported import family_named, family_of
 from lesiongen.diffusion.latents.cache import check_captions
 from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
@@ -134,7 +135,7 @@ def _finetune(
     if before is not None:
         if saved is None or not _ended_with(before[0], fingerprint, saved, config.optimisation.max_train_steps):
             raise _taken(output)
-        return _found_again(config, before[1], saved, place.uri)
+        return _found_again(config, before, saved, place.uri)
     check_captions(dataset, "train")
     use_own_cores()
     resumed_from = saved.step if saved is not None else None
@@ -159,7 +160,7 @@ def _finetune(
                 trainer.train(stop)
         model = _published(config, base, trainer, dataset, fingerprint, output)
         logger.info("Published %s (%s)", model.uri, model.version[:12])
-        _report(run, config, trainer.history, model)
+        _report(run, config, trainer.history, model, type(trainer.family))
     return _result(model, trainer.history, resumed_from, place.uri)
 
 
@@ -170,11 +171,13 @@ def _check_family(config: FinetuneConfig, base: Base) -> None:
     family.noise_process.loss_weights(config.optimisation.snr_gamma)
 
 
-def _found_again(config: FinetuneConfig, model: ModelReference, saved: Checkpoint, checkpoints: str) -> FinetuneResult:
+def _found_again(
+    config: FinetuneConfig, before: tuple[ModelManifest, ModelReference], saved: Checkpoint, checkpoints: str
+) -> FinetuneResult:
     """Tells of a training that has ended already, and was killed perhaps before it could say so."""
-    history = History.of(saved)
+    (manifest, model), history = before, History.of(saved)
     with stage_run("finetune", config.model_dump(mode="json"), _run_id(saved)) as run:
-        _report(run, config, history, model)
+        _report(run, config, history, model, family_named(manifest.family))
     logger.info("This training has ended already: %s (%s)", model.uri, model.version[:12])
     return _result(model, history, saved.step, checkpoints)
 
@@ -216,7 +219,9 @@ def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint, steps
 
 def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
     parts = {
-        "config": config.model_dump(mode="json", exclude=_NOT_OF_THE_WEIGHTS),
+        # The base's version says which base it is, however its place is written.
+        "config": config.model_dump(mode="json", exclude=_NOT_OF_THE_WEIGHTS | {"base_model"}),
+        "tiny": config.base_model.tiny is not None,
         "dataset": dataset.reference().version,
         "base": base_version(config),
         "code": [__version__, TRAINING_FORMAT],
@@ -300,6 +305,9 @@ def _published(
         return publish(folder, output)
 
 
-def _report(run: StageRun, config: FinetuneConfig, history: History, model: ModelReference) -> None:
-    run.log_picture(loss_curve(history, config), "losses.png")
+def _report(
+    run: StageRun, config: FinetuneConfig, history: History, model: ModelReference, family: type[ModelFamily]
+) -> None:
+    density = family.noise_process_type.timestep_density
+    run.log_picture(loss_curve(history, config, density), "losses.png")
     run.set_tags({"model_uri": model.uri, "model_version": model.version})

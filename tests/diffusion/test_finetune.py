@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import logging
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -200,7 +201,9 @@ def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     anew = finetune(config, dataset_uri, str(tmp_path / "anew"), checkpoints=place, resume=False)
     assert (first.resumed_from, again.resumed_from, anew.resumed_from) == (None, 6, None)
     assert first.model.version == again.model.version == anew.model.version
-    # Another configuration is another run.
+    # Another spelling of the base's place is the same run, another configuration is another.
+    respelt = config.changed(base=os.path.relpath(config.base_model.base))
+    assert finetune(respelt, dataset_uri, str(tmp_path / "respelt"), checkpoints=place).resumed_from == 6
     other = config.changed(learning_rate=2e-3)
     assert finetune(other, dataset_uri, str(tmp_path / "other"), checkpoints=place).resumed_from is None
 

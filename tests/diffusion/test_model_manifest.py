@@ -10,7 +10,13 @@ from lesiongen.records.model import MODEL_NAME, Training
 
 def test_no_bit_of_the_manifest_passes_for_another(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"weights")
-    facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 64}
+    facts = {
+        "family": "stable-diffusion",
+        "method": "full",
+        "base": None,
+        "prediction_type": "epsilon",
+        "image_size": 64,
+    }
     training = Training(held_out_loss=0.25, config={"name": "Größe"})
     right = write_manifest(tmp_path, **facts, training=training)
     path, draw, damaged = tmp_path / MODEL_NAME, random.Random(3), 0

@@ -234,8 +234,8 @@ def _adapter(folder, pipeline_folder, base_version):
     folder.mkdir()
     family.save_adapter(unet, folder)
     write_manifest(
-        folder, family="stable-diffusion", method="lora", prediction="epsilon", image_size=SIZE, training=Training(),
-        base=BaseReference(uri=str(pipeline_folder), version=base_version),
+        folder, family="stable-diffusion", method="lora", prediction_type="epsilon", image_size=SIZE,
+        training=Training(), base=BaseReference(uri=str(pipeline_folder), version=base_version),
     )  # fmt: skip
     return str(folder)
 

@@ -73,7 +73,13 @@ def write_folder(root: str, folder: Path) -> None:
 
 def write_model(root: str, folder: Path) -> None:
     write_folder(root, folder)
-    facts = {"family": "stable-diffusion", "method": "full", "base": None, "prediction": "epsilon", "image_size": 64}
+    facts = {
+        "family": "stable-diffusion",
+        "method": "full",
+        "base": None,
+        "prediction_type": "epsilon",
+        "image_size": 64,
+    }
     write_manifest(folder / "model", **facts, training=Training())
 
 

@@ -29,6 +29,7 @@ class DiscreteDiffusion(NoiseProcess):
         DataError: The scheduler's configuration is damaged.
     """
 
+    timestep_density = "alike"
     sampler_names: ClassVar[tuple[str, ...]] = sampler_names.DISCRETE_DIFFUSION
 
     def __init__(self, folder: Path, prediction_type: str | None = None) -> None:

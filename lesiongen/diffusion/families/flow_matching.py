@@ -30,6 +30,7 @@ class FlowMatching(NoiseProcess):
         DataError: The scheduler's configuration is damaged.
     """
 
+    timestep_density = "logit-normal"
     sampler_names: ClassVar[tuple[str, ...]] = sampler_names.FLOW_MATCHING
     prediction_type = "flow_prediction"
 

@@ -30,11 +30,13 @@ class NoiseProcess(ABC):
     Attributes:
         schedule: diffusers' scheduler of the training, which is saved with the model.
         prediction_type: What the denoiser predicts, in diffusers' words.
+        timestep_density: How the timesteps of the training are spread, in words that follow "timesteps".
         sampler_names: Names of the samplers, as `sampler_names` lists them; the first is the default.
     """
 
     schedule: Any
     prediction_type: str
+    timestep_density: ClassVar[str]
     sampler_names: ClassVar[tuple[str, ...]]
 
     @abstractmethod

@@ -9,7 +9,7 @@ from lesiongen.diffusion.families.stable_diffusion_3 import StableDiffusion3
 from lesiongen.diffusion.families.stable_diffusion_xl import StableDiffusionXL
 from lesiongen.errors import UsageError
 
-__all__ = ["FAMILIES", "family_of", "hub_files"]
+__all__ = ["FAMILIES", "family_named", "family_of", "hub_files"]
 
 FAMILIES: tuple[type[ModelFamily], ...] = (StableDiffusion, StableDiffusionXL, StableDiffusion3)
 
@@ -28,6 +28,11 @@ def family_of(folder: Path, prediction_type: str | None = None) -> ModelFamily:
             f"{folder} holds a {name}, which is not supported", hint=f"Supported: {', '.join(sorted(known))}."
         )
     return known[name](folder, prediction_type)
+
+
+def family_named(name: str) -> type[ModelFamily]:
+    """Returns the family of this name, as a model's manifest holds it."""
+    return {family.name: family for family in FAMILIES}[name]
 
 
 def hub_files() -> list[str]:

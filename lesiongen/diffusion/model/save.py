@@ -1,4 +1,4 @@
-"""What a finished training leaves behind: a model folder with its losses and its origin."""
+"""The model folder of a finished training, with its losses and its origin."""
 
 import json
 from pathlib import Path
@@ -44,14 +44,14 @@ def save_model(
     (folder / "losses.json").write_text(
         json.dumps({"losses": history.losses, "held_out": history.held_out}), encoding="utf-8"
     )
-    loss_curve(history, config).save(folder / "losses.png")
+    loss_curve(history, config, family.noise_process.timestep_density).save(folder / "losses.png")
     reference = dataset.reference()
     return write_manifest(
         folder,
         family=family.name,
         method=config.adaptation.method,
         base=base.reference,
-        prediction=family.noise_process.prediction_type,
+        prediction_type=family.noise_process.prediction_type,
         image_size=config.data.image_size,
         original_side=original_side,
         training=Training(
@@ -66,10 +66,15 @@ def save_model(
     )
 
 
-def loss_curve(history: History, config: FinetuneConfig) -> Image.Image:
+def loss_curve(history: History, config: FinetuneConfig, timestep_density: str) -> Image.Image:
     """Draws the training loss (each step, and its running mean) and the held-out loss.
 
     Where timesteps are weighted in training the legend says so: the two curves then differ by more than the images.
+
+    Args:
+        history: The losses.
+        config: The training's configuration.
+        timestep_density: How the held-out loss spreads its timesteps, as the noise process says it.
     """
     from matplotlib.figure import Figure
 
@@ -84,7 +89,8 @@ def loss_curve(history: History, config: FinetuneConfig) -> Image.Image:
     held_out = [(step, loss) for step, loss in history.held_out if loss is not None]
     if held_out:
         steps, losses = zip(*held_out, strict=True)
-        axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label="held-out images, timesteps alike")
+        label = f"held-out images, timesteps {timestep_density}"
+        axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label=label)
     axes.legend(frameon=False)
     return figure_picture(figure)
 

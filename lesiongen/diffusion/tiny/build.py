@@ -66,7 +66,7 @@ def build_base_model(config: TinyBaseConfig, dataset_uri: str | None, output: st
         family="stable-diffusion",
         method="base",
         base=None,
-        prediction="v_prediction",
+        prediction_type="v_prediction",
         image_size=config.image_size,
         training=training,
     )
