@@ -224,8 +224,8 @@ class FinetuneConfig(StageConfig):
         passes, images = self.optimisation.gradient_accumulation_steps, self.optimisation.batch_size
         if passes % self.runtime.processes and images % self.runtime.processes:
             raise ValueError(
-                f"processes = {self.runtime.processes} share neither gradient_accumulation_steps = {passes} passes "
-                f"nor batch_size = {images} images evenly"
+                f"processes = {self.runtime.processes} must divide gradient_accumulation_steps = {passes} "
+                f"or batch_size = {images}"
             )
         return self
 

@@ -54,11 +54,10 @@ def in_parts(kind: type[StageConfig], values: Mapping[str, Any]) -> dict[str, An
 def _not_a_field(
     kind: type[StageConfig], name: str, known: Iterable[str], parts: Mapping[str, tuple[type[ConfigPart], ...]]
 ) -> UsageError:
+    problem, hint = unknown_field((name,), known, kind.renamed)
     if name in parts and name not in kind.renamed:
         fields = dict.fromkeys(field for each in parts[name] for field in each.model_fields)
         problem, hint = f"{name} is a part, not a field", f"Name its fields alone: {', '.join(sorted(fields))}."
-    else:
-        problem, hint = unknown_field((name,), known, kind.renamed)
     return UsageError(f"{kind.__name__}: {problem}", hint=hint)
 
 

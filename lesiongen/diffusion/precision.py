@@ -30,7 +30,7 @@ def drawing_precision(requested: str) -> str:
     if requested in ("auto", "bf16") and _has_matrix_units():
         return "bf16"
     if requested in HALF:
-        logger.warning("This CPU is slower in %s than in fp32: fp32 it is", requested)
+        logger.warning("This CPU is slower in %s than in fp32; using fp32", requested)
     return "fp32"
 
 

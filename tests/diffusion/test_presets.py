@@ -59,7 +59,7 @@ def test_overrides_are_checked():
         ({"base": "tiny"}, "method must be 'full'"),
         ({"base": "tiny", "method": "full", "image_size": 32}, "tiny_base.image_size = 64 differs"),
         ({"warmup_steps": 5, "max_train_steps": 5}, "warmup_steps = 5 leaves nothing"),
-        ({"processes": 3}, "processes = 3 share neither"),
+        ({"processes": 3}, "processes = 3 must divide gradient_accumulation_steps = "),
     ],
 )
 def test_combinations_that_cannot_work_are_refused(values, message):

@@ -186,7 +186,7 @@ def test_stopped_in_the_middle_processes_end_where_they_would_have(config, datas
 
 
 def test_a_step_that_cannot_be_shared_is_refused(config):
-    with pytest.raises(UsageError, match="processes = 2 share neither gradient_accumulation_steps = 1"):
+    with pytest.raises(UsageError, match="processes = 2 must divide gradient_accumulation_steps = 1"):
         config.changed(processes=2, batch_size=3, gradient_accumulation_steps=1)
 
 

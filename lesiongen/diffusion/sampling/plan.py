@@ -124,7 +124,7 @@ def _warn_of_undrawn(dataset: Dataset, table: pd.DataFrame) -> None:
 
 
 def _lacking(config: SampleConfig, table: pd.DataFrame) -> list[PlanEntry]:
-    """What every diagnosis, in every subgroup that occurs with it, lacks to be as large as the largest."""
+    """Returns what every diagnosis, in every subgroup that occurs with it, lacks to be as large as the largest."""
     keys = ["diagnosis", *config.balance_by]
     groups = subgroups_of(table).assign(diagnosis=table["diagnosis"])
     counts = groups.dropna(subset=keys).groupby(keys).size()

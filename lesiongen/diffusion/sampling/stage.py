@@ -300,7 +300,7 @@ def _name(source: Dataset | None) -> str:
 
 
 def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict[str, Any]:
-    """What the dataset's origin says besides the version of the model."""
+    """Returns what the dataset's origin says besides the version of the model."""
     return {
         "stage": "sample",
         # Where the base lies changes nothing: it is of the version that the model's own version names.

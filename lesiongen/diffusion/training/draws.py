@@ -15,7 +15,7 @@ __all__ = ["DataOrder", "Draws", "draw"]
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for n images of a step."""
+    """Random draws for n images of a step."""
 
     noise: torch.Tensor
     """Noise to add, [n, c, h, w]."""
