@@ -106,7 +106,7 @@ class Learner:
             self.plain.train()
 
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
-        """All tensors that resuming needs, by group and name."""
+        """Returns all tensors that resuming needs, by group and name."""
         moments = {
             f"{name}/{moment}": self.optimizer.state[weight][moment]
             for name, weight in self.weights.items()
@@ -119,7 +119,7 @@ class Learner:
         return groups
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs besides the tensors."""
+        """Returns what resuming needs besides the tensors."""
         scaler = self.accelerator.scaler
         return {
             "average_steps": self.average.optimization_step if self.average is not None else 0,
