@@ -14,8 +14,6 @@ from pipelines.definition import find_pipeline
 from pipelines.settings import CompileSettings
 from pipelines.stages import Resources
 
-GOLDEN = Path(__file__).with_name("release.yaml")
-REGENERATE = "lesiongen pipeline compile release --output tests/pipelines/release.yaml"
 STEPS = (*find_pipeline("release").stages, "require-passed", "finish")
 GPU = "nvidia.com/gpu"
 
@@ -67,14 +65,6 @@ def test_the_package_is_ascii_small_and_strictly_a_pipeline_spec(
     assert message.schema_version == "2.1.0"
     assert message.pipeline_info.name == "lesiongen-release"
     assert message.sdk_version == "kfp-2.17.0"
-
-
-def test_the_default_package_is_the_stored_one(tmp_path: Path) -> None:
-    stored, path = GOLDEN.read_bytes(), compile_pipeline("release", CompileSettings(), tmp_path / "release.yaml")
-    assert stored.isascii()
-    # Not compared as text: the comment at the head lists fields in an order that changes from run to run.
-    compiled, expected = (list(yaml.safe_load_all(content)) for content in (path.read_bytes(), stored))
-    assert compiled == expected, f"the package has changed; where that is meant, run: {REGENERATE}"
 
 
 def test_the_inputs_are_those_that_the_documentation_names(spec: dict[str, Any]) -> None:
