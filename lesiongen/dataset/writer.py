@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, samples_as_table
 from lesiongen.dataset.shard_reading import footer_digest
-from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.storage import (
     Creation,
     Storage,
@@ -98,8 +98,15 @@ class _ShardFile:
             self._flush()
             self._wait()
         finally:
-            self._writer.close()
+            # On the thread that writes: after an interrupt it may be in the middle of a group.
+            self._executors[0].submit(self._writer.close).result()
         return _ClosedShard(self.path, self.rows, self._executors[1].submit(_digests, self.path))
+
+    def abandon(self) -> None:
+        """Closes the file as it is, behind the group that is being written; what waits is dropped."""
+        if self._written:
+            self._written.cancel()
+        self._executors[0].submit(self._writer.close)
 
 
 @dataclass
@@ -184,11 +191,11 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            with suppress(StorageError) if kind else nullcontext():
-                self._close_all()
             if kind is None:
+                self._close_all()
                 self._publish()
         finally:
+            self._abandon()
             self._held.close()
 
     def add(self, sample: Sample) -> None:
@@ -241,6 +248,12 @@ class DatasetWriter:
         with temporary_space():
             for split in list(self._open):
                 self._close(split)
+
+    def _abandon(self) -> None:
+        """Drops what was not published: it is neither written out nor hashed."""
+        for shard in self._open.values():
+            shard.abandon()
+        self._hashing.shutdown(wait=False, cancel_futures=True)
 
     def _refuse_another(self, *, unless_alike: bool) -> None:
         """Refuses an output that holds a dataset; one that was made in the same way may be this very one."""
