@@ -17,6 +17,8 @@ _EXECUTING = re.compile(r"Executing task '([\w-]+)'")
 _FINISHED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 _CACHED = re.compile(r"Task ([\w-]+) cache hit")
 _ERROR = re.compile(re.escape(ERROR_PREFIX).replace(re.escape("{stage}"), r"([\w-]+)") + "(.*)")
+_SEPARATOR = re.compile(r"\s*-{10,}\s*")
+"""What the runner writes between the outputs of steps."""
 _INDENT = "    "
 _TAIL_LINES = 25
 
@@ -63,6 +65,8 @@ class StepLog:
         if not line:
             return
         self._file.write(line + "\n")
+        if _SEPARATOR.fullmatch(line):
+            return
         if found := _EXECUTING.search(line):
             self._begin(found[1])
         elif found := _FINISHED.search(line):

@@ -87,3 +87,11 @@ def test_a_step_that_cannot_even_start_is_not_silent(log: StepLog) -> None:
 def test_a_step_that_is_used_again_is_named(log: StepLog, screen: io.StringIO) -> None:
     log.write("12:00:00.001 - INFO - Task ingest cache hit (key=abc); skipping execution.\n")
     assert screen.getvalue() == "ingest: done before, used again\n"
+
+
+def test_a_row_of_dashes_is_not_a_line_of_the_step(log: StepLog, screen: io.StringIO) -> None:
+    _begin(log, "ingest")
+    log.write(f"    Step ingest started\n    {'-' * 80}\n    read 200 images\n{'-' * 80}\n    - a list\n")
+    _end(log, "ingest", "SUCCESS")
+    words = ["ingest ...", "    read 200 images", "    - a list", "ingest: done in 0 s"]
+    assert screen.getvalue().splitlines() == words
