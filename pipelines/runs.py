@@ -194,7 +194,8 @@ class RunFolder:
     def request(self) -> RunRequest:
         """Returns what was asked for when the run was made."""
         content: dict[str, Any] = json.loads(self._request.read_text(encoding="utf-8"))
-        return parse_config(find_pipeline(content.get("pipeline", "")).request, content)
+        # Requests of earlier releases name no pipeline: there was one.
+        return parse_config(find_pipeline(content.get("pipeline", "release")).request, content)
 
     def artifact(self, stage: str, output: str) -> Path | None:
         """Returns the newest file that a step wrote as one of its outputs, None where there is none."""

@@ -155,6 +155,28 @@ def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source
         RunFolder.find(tmp_path, "other")
 
 
+def test_a_run_of_an_earlier_release_is_resumed_as_a_release(tmp_path: Path, source: Path) -> None:
+    created = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic", seed=3))
+    path = created.path / "request.json"
+    content = json.loads(path.read_text())
+    del content["pipeline"]
+    path.write_text(json.dumps(content))
+    assert created.request() == ReleaseRequest(source=str(source), format="isic", seed=3)
+
+
+def test_of_a_run_of_an_earlier_release_old_names_are_refused_with_the_new(tmp_path: Path, source: Path) -> None:
+    created = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic"))
+    path = created.path / "request.json"
+    content = json.loads(path.read_text())
+    del content["pipeline"]
+    path.write_text(json.dumps(content | {"config": {"policy": {"min_seeds": 3}}}))
+    with pytest.raises(UsageError, match="names policy; it is now called gates"):
+        created.request().arguments()
+    path.write_text(json.dumps(content | {"config": {"finetune": {"steps": 3}}}))
+    with pytest.raises(UsageError, match="unknown field steps; it is now called max_train_steps"):
+        check_arguments(created.request().arguments())
+
+
 def test_the_newest_output_of_a_step_counts(tmp_path: Path, source: Path) -> None:
     folder = RunFolder.create(tmp_path, ReleaseRequest(source=str(source), format="isic"))
     assert folder.artifact("ingest", "dataset") is None
