@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from lesiongen.dataset import Dataset
 from lesiongen.errors import LesionGenError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to
@@ -31,7 +30,6 @@ __all__ = [
     "publish_result",
     "step",
     "uri_of",
-    "uris_in_order",
 ]
 
 IMAGE = "lesiongen:local"
@@ -103,16 +101,6 @@ def uri_of(artifact: Any) -> str:
         UsageError: The artifact holds no reference.
     """
     return read_reference(artifact.path).uri
-
-
-def uris_in_order(artifacts: Sequence[Any], names: Sequence[str]) -> list[str]:
-    """Returns where datasets are stored, in the order in which ``names`` has theirs: runners collect in any order.
-
-    Raises:
-        UsageError: An artifact holds no reference.
-    """
-    opened = [Dataset.open(uri_of(artifact)) for artifact in artifacts]
-    return [dataset.uri for dataset in sorted(opened, key=lambda dataset: names.index(dataset.manifest.name))]
 
 
 def publish(reference: BaseModel, artifact: Any, **details: str) -> None:

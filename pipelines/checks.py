@@ -32,8 +32,9 @@ def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False
     for spec in CONFIGURED:
         if spec.argument_name not in arguments:
             continue
-        kind, values = spec.config_of(name, arguments[spec.argument_name])
-        for given in _given(arguments) if spec.name == "ingest" else [{}]:
+        for called, given in _ingests(arguments) if spec.name == "ingest" else [(name, {})]:
+            kind, values = spec.config_of(called, arguments[spec.argument_name])
+            # As the step does: a field of the configuration wins.
             configs[spec.name] = parse_config(kind, given | values)
     models = {field: model for stage, config in configs.items() for field, model in _models(stage, config).items()}
     for field, model in models.items():
@@ -41,11 +42,20 @@ def check_arguments(arguments: Mapping[str, Any], *, in_containers: bool = False
             _check_model(field, model)
 
 
-def _given(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns what ``ingest`` is given beside its configuration, for each collection that is read."""
+def _ingests(arguments: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the name and the other fields that ``ingest`` is given, for each collection that is read.
+
+    Raises:
+        UsageError: The configuration that several collections share holds what each has of its own.
+    """
     if "format" in arguments:
-        return [{"format": arguments["format"]}]
-    return [{"format": one["format"], "name": one["dataset"]} for one in arguments["collections"]]
+        return [(arguments["name"], {"format": arguments["format"]})]
+    for field in ("name", "format"):
+        if field in arguments["ingest_config"]:
+            raise UsageError(f"ingest.{field} belongs to each collection", hint="Give it with the collection.")
+    if "seed" in arguments["ingest_config"]:
+        raise UsageError("ingest.seed belongs to the whole run", hint="Give it as seed.")
+    return [(one["dataset"], {"format": one["format"]}) for one in arguments["collections"]]
 
 
 def _models(stage: str, config: Any) -> dict[str, str | None]:

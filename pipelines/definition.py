@@ -48,7 +48,7 @@ class Pipeline:
 
     @property
     def configured(self) -> tuple[StageSpec, ...]:
-        """Its stages that have a configuration."""
+        """The stages that have a configuration, in order."""
         return tuple(STEPS[stage] for stage in self.stages if STEPS[stage].config)
 
     def arguments(self, configs: Preset) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kfp import dsl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from lesiongen.dataset import Dataset
 from lesiongen.merging import PAGE_NAME
@@ -87,13 +87,16 @@ class MergeRequest(RunRequest):
     """What a run of the merge pipeline is asked for with."""
 
     pipeline: Literal["merge"] = "merge"
-    collections: tuple[Collection, ...] = Field(min_length=2)
+    collections: tuple[Collection, ...]
     name: Name = "merged"
     root: str = "s3://lesiongen/merge"
 
     @field_validator("collections")
     @classmethod
-    def _each_once(cls, collections: tuple[Collection, ...]) -> tuple[Collection, ...]:
+    def _several_and_each_once(cls, collections: tuple[Collection, ...]) -> tuple[Collection, ...]:
+        # Not `min_length`: of a wrong collection it would say too that there are too few.
+        if len(collections) < 2:
+            raise ValueError("collections must hold at least two")
         names = [one.dataset for one in collections]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two collections have the name {twice}")

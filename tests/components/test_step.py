@@ -111,3 +111,9 @@ def test_step_does_not_swallow_anything(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as ended, step("caption"):
         raise UsageError("no")
     assert ended.value.code == 2
+
+
+def test_the_steps_that_read_no_dataset_load_none() -> None:
+    program = "import sys, components.step; print(sorted({'pyarrow', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

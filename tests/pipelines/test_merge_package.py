@@ -87,7 +87,10 @@ def test_a_run_is_found_again_as_one_of_its_pipeline(tmp_path: Path, asked: dict
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"collections": []}, "MergeRequest: collections"),
+        ({"collections": []}, "MergeRequest: collections must hold at least two"),
+        ({"config": {"ingest": {"name": "x"}}}, "ingest.name belongs to each collection"),
+        ({"config": {"ingest": {"format": "isic"}}}, "ingest.format belongs to each collection"),
+        ({"config": {"ingest": {"seed": 3}}}, "ingest.seed belongs to the whole run"),
         ({"config": {"finetune": {"steps": 3}}}, "names finetune"),
         ({"config": {"merge": {"duplicate": "keep"}}}, "MergeConfig: unknown field duplicate"),
         ({"config": {"merge": {"name": "a b"}}}, "MergeConfig: name"),
@@ -104,3 +107,10 @@ def test_a_collection_that_is_wrong_is_refused(asked: dict[str, Any]) -> None:
     for words, change in wrong.items():
         with pytest.raises(UsageError, match=words):
             check_arguments(parse_config(MergeRequest, {**asked, "collections": [own, other | change]}).arguments())
+
+
+def test_of_a_wrong_collection_nothing_else_is_said(asked: dict[str, Any]) -> None:
+    own, other = asked["collections"]
+    with pytest.raises(UsageError) as refused:
+        parse_config(MergeRequest, {**asked, "collections": [own, other | {"licence": "CC0"}]})
+    assert str(refused.value).splitlines()[0] == "MergeRequest: unknown field collections.1.licence"
