@@ -67,11 +67,13 @@ def load_gates(path: str | Path) -> Gates:
         UsageError: The file is absent, is no mapping, or holds an unknown field or a wrong value.
     """
     try:
-        values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The gates {path}")
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The gates file {path}")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The gates {path} cannot be read: {error}") from error
+        raise UsageError(f"The gates file {path} cannot be read: {error}") from error
     if not isinstance(values, Mapping):
-        raise UsageError(f"The gates {path} must map limits to values.", hint="For example: max_accuracy_drop: 0.02")
+        raise UsageError(
+            f"The gates file {path} must map limits to values.", hint="For example: max_accuracy_drop: 0.02"
+        )
     return parse_config(Gates, values)
 
 

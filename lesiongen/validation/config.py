@@ -23,7 +23,7 @@ class ValidateConfig(Thresholds):
         unknown = [name for name in values if name not in cls.model_fields] if isinstance(values, dict) else []
         if unknown:
             raise ValueError(
-                f"unknown field {unknown[0]!r} of the checks{nearest(str(unknown[0]), list(cls.model_fields))}"
+                f"unknown field {unknown[0]} of a checks file{nearest(str(unknown[0]), list(cls.model_fields))}"
             )
         return values
 

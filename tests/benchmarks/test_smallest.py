@@ -1,6 +1,7 @@
 """The benchmarks run, at their smallest size: what they print then says nothing of speed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,6 @@ def printed(name, arguments, folder):
         ("training", f"{LEAST} --images 2 --rank 2 --steps 3 --warm 1 --pairs 1", "| floor |"),
         ("sampling", f"{LEAST} --steps 2 --count 1 --pairs 1 --stages 1", "MiB for 4:"),
         ("checkpoints", f"{LEAST} --rank 2 --steps 4 --warm 1 --pairs 1 --methods lora", "| lora |"),
-        ("publish", "--images 20 --rounds 1 --aws=", "A query of all metadata reads"),
     ],
 )
 def test_a_benchmark_runs(tmp_path, name, arguments, words):
@@ -51,6 +51,16 @@ def test_the_image_checks_are_compared_with_bare_decoding(tmp_path):
     text = printed("validation", f"--data {tmp_path} --images 4 --pairs 1", tmp_path)
     assert text.count("| 600 x 450, like HAM10000 |") == 2
     assert "Starting the processes: " in text
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_query_of_all_metadata_reads_less_than_the_dataset(tmp_path):
+    text = printed("publish", "--images 20 --rounds 1 --aws=", tmp_path)
+    found = re.search(r"A query of all metadata reads ([\d,]+) of ([\d,]+) bytes", text)
+    assert found, text
+    asked, whole = (int(number.replace(",", "")) for number in found.groups())
+    assert 0 < asked < whole
 
 
 def test_every_benchmark_is_run_by_a_test():

@@ -1,4 +1,4 @@
-"""Documents of JSON and YAML: concepts, the manifests of datasets and models, configurations, plans and policies."""
+"""Documents of JSON and YAML: concepts, manifests of datasets and models, configurations, plans, checks and gates."""
 
 import hashlib
 import json

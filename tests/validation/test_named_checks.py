@@ -31,7 +31,7 @@ def test_a_misspelt_check_is_refused_with_the_nearest_name(name, meant):
 
 
 def test_a_misspelt_field_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError, match=r"unknown field 'min_sides' of the checks; did you mean min_side\?"):
+    with pytest.raises(UsageError, match=r"unknown field min_sides of a checks file; did you mean min_side\?"):
         parse_config(ValidateConfig, {"min_sides": 3})
 
 
