@@ -1,5 +1,7 @@
 """``lesiongen pipeline run``: what the flags ask for."""
 
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -100,3 +102,50 @@ def test_a_run_without_a_format_names_the_one_that_the_source_is_in(tmp_path):
     with pytest.raises(UsageError, match="--source is missing"):
         app(["pipeline", "run", "--home", str(tmp_path / "home")], standalone_mode=False)
     assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture
+def asked_to_merge(tmp_path, monkeypatch):
+    """Gives a function that runs the command for several collections and returns the request that the pipeline gets."""
+    asked = []
+
+    def record(request, **_):
+        asked.append(request)
+        return Summary()
+
+    monkeypatch.setattr(pipelines.local, "run_pipeline", record)
+
+    def run(*collections):
+        flags = [flag for each in collections for flag in ("--collection", each)]
+        result = CliRunner().invoke(app, ["pipeline", "run", "merge", "--home", str(tmp_path), *flags])
+        if result.exception:
+            raise result.exception
+        return asked[-1]
+
+    return run
+
+
+def test_collections_are_taken_apart_at_the_first_equals_sign_and_colon(asked_to_merge):
+    request = asked_to_merge("own=image_folder:s3://bucket/a=b:c", "ham=ham10000:s3://bucket/ham")
+    found = [(one.dataset, one.format, one.source, one.source_revision) for one in request.collections]
+    assert found == [
+        ("own", "image_folder", "s3://bucket/a=b:c", None),
+        ("ham", "ham10000", "s3://bucket/ham", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collections", "message"),
+    [
+        (["own"], "--collection own is not NAME=FORMAT:SOURCE."),
+        (["own=images"], "--collection own=images is not NAME=FORMAT:SOURCE."),
+        (["ham10000:images"], "--collection ham10000:images is not NAME=FORMAT:SOURCE."),
+        ([], "--collection is missing."),
+        (["own=image_folder:a"], "collections must hold at least two"),
+        (["own=image_folder:a", "own=isic:b"], "two collections have the name own"),
+        (["a b=image_folder:a", "own=isic:b"], "collections.0.dataset"),
+    ],
+)
+def test_a_wrong_collection_is_refused(asked_to_merge, collections, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        asked_to_merge(*collections)
