@@ -242,7 +242,7 @@ def test_wrapped_archives_may_not_fill_the_disk_either(make_ham, tmp_path, monke
     check = check_expansion
     monkeypatch.setattr(limits, "UNQUESTIONED_BYTES", 1000)
     monkeypatch.setattr(
-        "lesiongen.ingestion.sources.source.check_expansion", lambda *of: (taken.append(of[1]), check(*of))
+        "lesiongen.ingestion.sources.archive_opening.check_expansion", lambda *of: (taken.append(of[1]), check(*of))
     )
     with pytest.raises(DataError, match="more than 100 times its size"):
         ingest(HAM, str(source), str(tmp_path / "out"))

@@ -12,9 +12,10 @@ from lesiongen.ingestion.readers import fields
 from lesiongen.ingestion.readers.isic_tables import JoinedRow, check_readable
 from lesiongen.ingestion.readers.isic_values import image_type, licence
 from lesiongen.ingestion.rows import NO_TABLE_DIAGNOSES, NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
+from lesiongen.ingestion.sources.archive_opening import ARCHIVES
 from lesiongen.ingestion.sources.hdf5_images import NEEDS_H5PY, has_h5py, open_hdf5_images
 from lesiongen.ingestion.sources.images import NO_ROW, SUFFIXES, ImageIndex
-from lesiongen.ingestion.sources.source import ARCHIVES, Source
+from lesiongen.ingestion.sources.source import Source
 from lesiongen.ingestion.tables.reading import TableRow, read_table, table_header
 
 __all__ = ["Isic2024Reader"]

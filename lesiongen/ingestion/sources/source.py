@@ -1,64 +1,46 @@
 """Where a collection lies: a folder, an ``s3://`` prefix, or a zip or tar archive in either."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
-import tempfile
-import zlib
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lesiongen import limits
-from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
-from lesiongen.ingestion.sources.archives import (
-    ArchiveStorage,
-    ReadOnlyStorage,
-    TarStorage,
-    ZipStorage,
-    check_expansion,
+from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.ingestion.sources.archive_opening import (
+    ARCHIVES,
+    ArchiveSpace,
+    archive_within,
+    ending_of,
+    opened_archive,
 )
+from lesiongen.ingestion.sources.archives import ReadOnlyStorage
 from lesiongen.ingestion.sources.file_names import composed, is_system_file, readable_path
 from lesiongen.ingestion.sources.folder import SourceFolder
 from lesiongen.ingestion.sources.hdf5_images import Hdf5Images
-from lesiongen.progress import progress
 from lesiongen.storage import (
-    CHUNK,
     Storage,
     StoredObject,
     check_reachable,
     open_storage,
     readable,
-    temporary_space,
 )
 
-__all__ = ["ARCHIVES", "NOT_READ", "Source", "name_of", "open_source"]
+__all__ = ["NOT_READ", "Source", "name_of", "open_source"]
 
-_COMPRESSED: dict[str, Callable[[Any], Any]] = {
-    ".tar.gz": gzip.open,
-    ".tgz": gzip.open,
-    ".tar.bz2": bz2.open,
-    ".tar.xz": lzma.open,
-}
-ARCHIVES = (".zip", ".tar", *_COMPRESSED)
-"""Endings of the archives that can be read."""
 _OTHER_ARCHIVES = (".7z", ".rar")
 NOT_READ = f"archives of this format are not read ({', '.join(ARCHIVES)} are): unpack it"
 """What to do with an archive in another format."""
-# bz2 says OSError.
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError)
-_READ_AHEAD = 8 << 20
 
 
 def name_of(source: str) -> str:
     """Returns the name of a source: the last part of its address, without the ending of an archive."""
     address = source.rstrip("/") if "://" in source else readable_path(Path(os.path.abspath(source)).as_posix())
     name = address.rpartition("/")[2]
-    return name[: len(name) - len(_ending(name))] or "dataset"
+    return name[: len(name) - len(ending_of(name))] or "dataset"
 
 
 class Source(ReadOnlyStorage):
@@ -74,7 +56,7 @@ class Source(ReadOnlyStorage):
         space: What temporary files it may take; by default by what its archives have.
     """
 
-    def __init__(self, place: Storage, held: ExitStack, space: "_Space | None" = None) -> None:
+    def __init__(self, place: Storage, held: ExitStack, space: ArchiveSpace | None = None) -> None:
         super().__init__(place.uri)
         self._place = place
         self._listing = [*_users_own(place.checked_list())]
@@ -94,7 +76,7 @@ class Source(ReadOnlyStorage):
         """Keys of photographs in formats that are not read, in whose place another file of the name was taken."""
         archives = [item for item in self._listing if item.key.lower().endswith((*ARCHIVES, *_OTHER_ARCHIVES))]
         self.closed |= {item.key: _why_closed(item.key) for item in archives}
-        self._space = space or _Space(place.uri, sum(item.size for item in archives))
+        self._space = space or ArchiveSpace(place.uri, sum(item.size for item in archives))
 
     @property
     def other_archives(self) -> list[str]:
@@ -117,7 +99,7 @@ class Source(ReadOnlyStorage):
         found: dict[str, list[StoredObject]] = {}
         folders = {str(folder): "a folder" for item in self._listing for folder in PurePosixPath(item.key).parents}
         for key in [key for key in self.closed if key.lower().endswith(ARCHIVES)]:
-            folder = key[: -len(_ending(key))]
+            folder = key[: -len(ending_of(key))]
             if folder in folders:
                 self.closed[key] = f"{folders[folder]} of its name lies beside it"
             elif len(found) == limits.MAX_ARCHIVES:
@@ -158,7 +140,7 @@ class Source(ReadOnlyStorage):
         try:
             with ExitStack() as opening:
                 top = PurePosixPath(folder).name
-                archive = _archive_within(self._place, key, opening, space=self._space, top=top)
+                archive = archive_within(self._place, key, opening, space=self._space, top=top)
                 self._held.push(opening.pop_all())
         except (DataError, UsageError) as error:
             self._space.taken = taken  # its files are gone
@@ -249,7 +231,7 @@ def open_source(source: str) -> Iterator[Source]:
         StorageError: It may not be read.
         DataError: The archive is damaged, or holds what has no place in a collection.
     """
-    suffix = _ending(source)
+    suffix = ending_of(source)
     local = Path(source) if "://" not in source else None
     if local is not None:
         check_reachable(local)
@@ -265,13 +247,9 @@ def open_source(source: str) -> Iterator[Source]:
             )
         file = held.enter_context(readable(local) if local else _remote(source))
         uri = readable_path(source)
-        whole = _Space(uri, file.seek(0, io.SEEK_END))
-        place, space = _unwrapped(_archive(uri, suffix, file, held, space=whole), held, whole)
+        whole = ArchiveSpace(uri, file.seek(0, io.SEEK_END))
+        place, space = _unwrapped(opened_archive(uri, suffix, file, held, space=whole), held, whole)
         yield Source(place, held, space)
-
-
-def _ending(name: str) -> str:
-    return next((ending for ending in ARCHIVES if name.lower().endswith(ending)), "")
 
 
 def _folder(source: str, local: Path | None) -> Storage:
@@ -294,112 +272,13 @@ def _remote(source: str) -> BinaryIO:
     return open_storage(parent).open(name)
 
 
-def _unwrapped(place: Storage, held: ExitStack, space: "_Space | None" = None) -> tuple[Storage, "_Space | None"]:
+def _unwrapped(
+    place: Storage, held: ExitStack, space: ArchiveSpace | None = None
+) -> tuple[Storage, ArchiveSpace | None]:
     """Returns the archive that is all a folder or an archive holds, in place of that."""
     items = list(islice(_users_own(place.list()), 2))
     whole = not isinstance(place, SourceFolder) or not place.unreadable
-    if not whole or len(items) != 1 or not _ending(items[0].key):
+    if not whole or len(items) != 1 or not ending_of(items[0].key):
         return place, space
-    space = space or _Space(place.uri, items[0].size)
-    return _archive_within(place, items[0].key, held, space=space), space
-
-
-def _archive_within(
-    place: Storage, key: str, held: ExitStack, *, space: "_Space", top: str | None = None
-) -> ArchiveStorage:
-    if isinstance(place, ArchiveStorage):
-        file = held.enter_context(_unpacked(place, key, space))
-    else:
-        file = held.enter_context(_readable(place, key))
-    return _archive(f"{place.uri}/{key}", _ending(key), file, held, space=space, top=top)
-
-
-def _readable(place: Storage, key: str) -> BinaryIO:
-    try:
-        return place.open(key)
-    except Unreachable:
-        raise
-    except StorageError as error:
-        raise DataError(str(error.args[0])) from error
-
-
-class _Space:
-    """What the archives of a source may take of the disk for temporary files, all together.
-
-    Args:
-        uri: The source.
-        stored: Bytes of its archives as they lie there.
-    """
-
-    def __init__(self, uri: str, stored: int) -> None:
-        self._uri = uri
-        self._stored = stored
-        self.taken = 0
-        """Bytes that they take now."""
-
-    def write(self, pieces: Iterable[bytes], target: BinaryIO, name: str, *, total: int | None = None) -> None:
-        """Writes to a temporary file, with progress towards a total of bytes where it is known.
-
-        Raises:
-            DataError: It would be more than `check_expansion` allows.
-            StorageError: The disk of temporary files is full.
-        """
-        uri = self._uri if self._uri.endswith(name) else f"{self._uri} (lastly {name})"
-        with progress(f"Unpacking {name}", total=total, unit="bytes") as bar:
-            for piece in pieces:
-                self.taken += len(piece)
-                check_expansion(uri, self.taken, self._stored)
-                with temporary_space():
-                    target.write(piece)
-                bar.advance(len(piece))
-        with temporary_space():
-            target.seek(0)
-
-
-def _archive(
-    source: str, suffix: str, file: BinaryIO, held: ExitStack, *, space: _Space, top: str | None = None
-) -> ArchiveStorage:
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    if suffix == ".zip":
-        return ZipStorage(source, file, size, top=top)
-    if suffix != ".tar":
-        file = held.enter_context(_inflated(source, suffix, file, space))
-    return TarStorage(source, file, size, top=top)
-
-
-def _temporary_file() -> BinaryIO:
-    with temporary_space():
-        return tempfile.TemporaryFile(prefix="lesiongen-")
-
-
-@contextmanager
-def _unpacked(archive: ArchiveStorage, key: str, space: _Space) -> Iterator[BinaryIO]:
-    """Copies a member to a temporary file: what lies compressed can only be read from its start."""
-    with _temporary_file() as target:
-        space.write(archive.pieces(key), target, PurePosixPath(key).name, total=archive.size(key))
-        yield target
-
-
-@contextmanager
-def _inflated(source: str, suffix: str, file: BinaryIO, space: _Space) -> Iterator[BinaryIO]:
-    ahead = io.BufferedReader(file, _READ_AHEAD)  # type: ignore[type-var]
-    with _temporary_file() as target:
-        try:
-            space.write(_pieces(source, _COMPRESSED[suffix](ahead)), target, Path(source).name)
-        finally:
-            ahead.detach()
-        yield target
-
-
-def _pieces(source: str, stream: BinaryIO) -> Iterator[bytes]:
-    read = 0
-    while True:
-        try:
-            piece = stream.read(CHUNK)
-        except _DAMAGE as error:
-            raise DataError(f"{source} is damaged after {read:,} bytes: {error}", hint="Fetch it again.") from error
-        if not piece:
-            return
-        read += len(piece)
-        yield piece
+    space = space or ArchiveSpace(place.uri, items[0].size)
+    return archive_within(place, items[0].key, held, space=space), space
