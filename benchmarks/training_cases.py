@@ -52,7 +52,7 @@ def encoding(job: dict[str, Any], notes: dict[str, float]) -> None:
 
     started, folder = time.perf_counter(), Path(job["output"]) / "latents"
     encoding_job = EncodingJob(
-        dataset=job["dataset"], base=job["model"], prediction=None, image_size=job["size"], flip=True,
+        dataset=job["dataset"], base=job["model"], prediction_type=None, image_size=job["size"], flip=True,
         rotations=False, held_out=(), folder=str(folder), shared=None,
     )  # fmt: skip
     encoded(encoding_job, Path(job["model"]), CachePlace(folder), device_here())

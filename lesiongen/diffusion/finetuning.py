@@ -261,7 +261,7 @@ def _job(
     encoding = EncodingJob(
         dataset=dataset.uri,
         base=str(base.folder),
-        prediction=config.optimisation.prediction_type,
+        prediction_type=config.optimisation.prediction_type,
         image_size=config.data.image_size,
         flip=config.data.flip,
         rotations=config.data.rotations,

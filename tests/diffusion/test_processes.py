@@ -199,7 +199,7 @@ def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_pat
             jobs.append(job)
 
     job = encoding_job.EncodingJob(
-        dataset="d", base="b", prediction=None, image_size=16, flip=True, rotations=False, held_out=(),
+        dataset="d", base="b", prediction_type=None, image_size=16, flip=True, rotations=False, held_out=(),
         folder=None, shared=None,
     )  # fmt: skip
     encoding_job.encode_in_a_process(job, Noting(), StopRequest())

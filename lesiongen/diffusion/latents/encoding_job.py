@@ -27,7 +27,7 @@ class EncodingJob(BaseModel):
         dataset: A captioned dataset.
         base: Address of the base model, whose encoders are used.
         base_revision: Commit of the hub repository, where it is one.
-        prediction: As the training's configuration says.
+        prediction_type: As the training's configuration says.
         image_size: Side of the square images, in pixels.
         flip: Whether training images are encoded mirrored too.
         rotations: Whether they are encoded turned by quarters too.
@@ -41,7 +41,7 @@ class EncodingJob(BaseModel):
     dataset: str
     base: str
     base_revision: str | None = None
-    prediction: str | None
+    prediction_type: str | None
     image_size: int
     flip: bool
     rotations: bool
@@ -68,7 +68,7 @@ def encoded(
         place: Where what is encoded is kept.
         device: Where the encoders run.
     """
-    dataset, family = Dataset.open(job.dataset), family_of(base, job.prediction)
+    dataset, family = Dataset.open(job.dataset), family_of(base, job.prediction_type)
 
     def encode(split: str, orientations: Orientations, rows: list[int] | None = None) -> LatentCache:
         return cached(
