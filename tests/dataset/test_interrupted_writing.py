@@ -32,17 +32,24 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_an_interrupt_closes_no_file_that_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, close = pq.ParquetWriter.write_table, pq.ParquetWriter.close
+    wait, waits = writer._ShardFile._wait, threading.Event()
     busy, busy_when_closed = threading.Event(), []
     main = threading.main_thread().ident
     assert main is not None
 
     def slow(self: pq.ParquetWriter, table: pa.Table) -> None:
         busy.set()
-        time.sleep(0.1)  # the main thread waits by now
+        assert waits.wait(60)
+        time.sleep(0.1)  # the main thread is within the wait by now
         signal.pthread_kill(main, signal.SIGINT)
         time.sleep(0.3)
         write(self, table)
         busy.clear()
+
+    def waiting(self: writer._ShardFile) -> None:
+        if self._written:
+            waits.set()
+        wait(self)
 
     def seen(self: pq.ParquetWriter) -> None:
         busy_when_closed.append(busy.is_set())
@@ -50,6 +57,7 @@ def test_an_interrupt_closes_no_file_that_is_being_written(tmp_path: Path, monke
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", slow)
     monkeypatch.setattr(pq.ParquetWriter, "close", seen)
+    monkeypatch.setattr(writer._ShardFile, "_wait", waiting)
     with pytest.raises(KeyboardInterrupt), DatasetWriter(str(tmp_path / "out"), name="x") as dataset:
         dataset.add(rows(1)[0])
     assert busy_when_closed

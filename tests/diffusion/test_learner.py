@@ -35,7 +35,9 @@ def test_an_update_is_that_of_plain_adamw(config, pipeline_folder, accelerator):
     learner = Learner(config.changed(ema=False, warmup_steps=0), family, accelerator("no"))
     plain = family.denoiser()
     plain.requires_grad_(True)
-    optimizer = torch.optim.AdamW(plain.parameters(), lr=config.optimisation.learning_rate, weight_decay=0.01, fused=False)
+    optimizer = torch.optim.AdamW(
+        plain.parameters(), lr=config.optimisation.learning_rate, weight_decay=0.01, fused=False
+    )
     for _ in range(2):
         _backward(learner, family)
         grads = {name: weight.grad.clone() for name, weight in learner.weights.items()}
