@@ -287,7 +287,7 @@ class EvaluationRecord(Record):
     drift: Drift = Drift()
     memorisation: Memorisation = Memorisation()
     further: dict[str, JsonValue] = {}
-    """Entries of measures that this record has no field for, by name."""
+    """Entries of measures that this record has no field for, by name; not written where there are none."""
     files: dict[str, str] = {}
     """SHA-256 of every other file of the evaluation."""
 
@@ -302,7 +302,7 @@ class EvaluationRecord(Record):
 
     def text(self) -> str:
         """Returns the document as it is stored."""
-        plain = self.model_dump(mode="json")
+        plain = self.model_dump(mode="json", exclude=None if self.further else {"further"})
         return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
