@@ -52,7 +52,7 @@ def test_it_learns_unbalanced_classes_and_keeps_the_best_checked_step(
 
 
 def test_synthetic_images_fill_their_share_until_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lesiongen.evaluation.classifier.small import training
+    from lesiongen.evaluation.classifier import training
 
     drawn: list[tuple[int, int]] = []
 
