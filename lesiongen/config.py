@@ -186,7 +186,7 @@ def _unknown(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[str,
 def _walk(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
     """Returns the names of a place within a configuration, and the model there; None where there is something else.
 
-    Of a field of several models pydantic's place tells which one was meant: that is no name.
+    For a field of several models, pydantic's location also names the model; that part is skipped.
     """
     path: list[str] = []
     models: list[type[BaseModel]] = [kind]

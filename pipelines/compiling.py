@@ -17,7 +17,7 @@ def compile_pipeline(name: str, settings: CompileSettings, output: str | Path) -
     """Writes a pipeline as the package that Kubeflow Pipelines takes.
 
     Raises:
-        UsageError: There is no such pipeline or preset, the pipeline lacks what the settings are about, or the file is
+        UsageError: The pipeline or preset is unknown, the pipeline lacks what the settings are about, or the file is
             not on this machine or not named .yaml.
         StorageError: The file cannot be written.
     """

@@ -72,7 +72,7 @@ def find_pipeline(name: str) -> Pipeline:
     """Returns a pipeline by its name.
 
     Raises:
-        UsageError: There is no such pipeline.
+        UsageError: The pipeline is unknown.
     """
     if name not in PIPELINES:
         raise UsageError(f"There is no pipeline {name!r}.", hint=f"Pipelines: {', '.join(PIPELINES)}.")

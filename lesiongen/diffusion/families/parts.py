@@ -18,7 +18,7 @@ __all__ = ["check_part", "load_part", "load_tokenizer", "without_bars", "without
 
 
 def check_part(folder: Path) -> None:
-    """Looks at configurations and at the heads of weights: what is wrong is told before anything is encoded.
+    """Checks the configurations and the headers of the weights, before anything is encoded.
 
     Raises:
         DataError: The part is missing or damaged.

@@ -102,7 +102,7 @@ class CachePlace:
             StorageError: It cannot be put there.
         """
         if self.shared is None:
-            raise ValueError("there is no shared storage")
+            raise ValueError("a shared storage is required")
         place = self.shared.child(key)
         if not place.exists(MANIFEST):
             folder = self.folder / key

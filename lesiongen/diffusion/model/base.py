@@ -61,7 +61,7 @@ def base_at(address: str, revision: str | None) -> Iterator[Path]:
     """Gives a base that `prepared_base` has looked at: a folder of this host as it is, another one fetched.
 
     Raises:
-        UsageError: There is no model.
+        UsageError: The model is missing.
         DataError: A file that was fetched is damaged.
     """
     if Path(address).is_dir():

@@ -157,7 +157,7 @@ def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
     """Lets a denoiser of half precision work between latents and predictions in fp32."""
 
     def narrowed(value: Any) -> Any:
-        # Latents and embeddings; a text encoder may have stayed in fp32. Timesteps are no weights' business.
+        # Latents and embeddings; a text encoder may have stayed in fp32. Timesteps keep their type.
         return value.to(half) if isinstance(value, torch.Tensor) and value.ndim > 1 else value
 
     def narrow(

@@ -166,7 +166,7 @@ def _add_adapter(denoiser: torch.nn.Module, config: Lora, seed: int, half: torch
 
 
 def _require_layers(denoiser: torch.nn.Module, names: Sequence[str]) -> None:
-    """Refuses a name that is no layer's, nor the end of one's: peft drops it where another name is right."""
+    """Refuses an unknown layer name; peft ignores it silently if another name matches."""
     layers = [f".{name}" for name, _ in denoiser.named_modules()]
     for name in names:
         if not any(layer.endswith(f".{name}") for layer in layers):

@@ -6,7 +6,7 @@ __all__ = ["bounds_of", "with_interval"]
 
 
 def with_interval(value: float | None, bounds: Score | ClassRecall | SubgroupScore) -> str | None:
-    """Returns a number and its interval, None where there is no number."""
+    """Returns a number and its interval, or None if the number is missing."""
     return None if value is None else f"{value:.3f} ({bounds_of(bounds, joint='–')})"
 
 
