@@ -75,6 +75,7 @@ class _Expert:
     """Keeps what experts contributed to the dataset's own report: entries, recorded absences, their own words."""
 
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        """Returns the concepts that each image's dataset row holds."""
         return [Written(report=self._kept(sample)) for sample in samples]
 
     def _kept(self, sample: Sample) -> Report:
@@ -88,6 +89,7 @@ class _Metadata:
     """Takes age, sex, site and the recorded skin tone from the table."""
 
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        """Returns age, sex, site and recorded skin tone of each image."""
         return [Written(report=self._recorded(sample)) for sample in samples]
 
     def _recorded(self, sample: Sample) -> Report:
@@ -119,6 +121,7 @@ class _Measured:
     """Measures the pixels."""
 
     def write(self, samples: Sequence[Sample], images: Sequence[Image.Image]) -> list[Written]:
+        """Returns what is measured from the pixels of each image."""
         return [self._measure(image) for image in images]
 
     def _measure(self, image: Image.Image) -> Written:

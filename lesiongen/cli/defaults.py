@@ -23,6 +23,7 @@ def with_defaults_of(place: str, **fields: str) -> type[Command]:
 
     class StageCommand(Command):
         def format_options(self, ctx: Any, formatter: Any) -> None:
+            """Writes the options with the defaults of the stage's configuration."""
             defaults = _defaults(place)
             # Copies: an option itself must have no default, or what was left out would win over --set.
             shown = copy(self)

@@ -179,6 +179,7 @@ def with_addresses(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
+        """Runs the command with normalised addresses."""
         command(**{name: _with_address(value) for name, value in values.items()})
 
     return run

@@ -15,6 +15,7 @@ class _NamesVariable:
     """Parses arguments; an error about a value from a variable names the variable and the value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments; an error names the variable that a value came from."""
         try:
             parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         except typer.BadParameter as error:

@@ -95,7 +95,7 @@ def finetune(
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DataError: An image has no caption, or the dataset no training images.
-        UsageError: The base is not a model, its family lacks what the configuration asks for, or the output holds another
+        UsageError: The base is not a model, its family lacks what the configuration asks for, or the output has another
             training's model.
         StorageError: Dataset, base or checkpoints cannot be reached, or the output not be written; no checkpoint is
             lost.
