@@ -38,7 +38,7 @@ def rows_of(method: str, job: dict[str, object], given: argparse.Namespace) -> l
     cost = [one["whole"] - other["whole"] for one, other in zip(more, plain, strict=True)]
     processor = [one["whole_processor"] - other["whole_processor"] for one, other in zip(more, plain, strict=True)]
     step = statistics.median(each["step"] for each in plain)
-    every = preset(PRESETS[method]).checkpoint_every
+    every = preset(PRESETS[method]).runtime.checkpoint_every
     return [
         method, f"{more[0]['size'] / 2**20:.0f}", f"{step:.2f}", spread([each["waiting"] for each in more]),
         spread(cost), spread(processor), f"{statistics.median(cost) / step:.1f}",

@@ -77,17 +77,18 @@ def test_an_error_on_another_host_comes_back_as_itself(there, s3_root, tmp_path)
 def test_a_stop_reaches_another_host(there, s3_root, tmp_path):
     settings, dataset, checkpoints = there
 
-    def stop_once_it_has_fetched():
-        while not list((tmp_path / "host").rglob("mean.npy")):
+    def stop_once_all_train():
+        # A checkpoint is of all processes: one that still starts would end by the signal, and leave nothing.
+        while not any("/step-" in item.key for item in open_storage(checkpoints).list()):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def watch(job):
         if job.module.endswith("training_job"):
-            threading.Thread(target=stop_once_it_has_fetched, daemon=True).start()
+            threading.Thread(target=stop_once_all_train, daemon=True).start()
 
     launcher = Elsewhere(tmp_path / "host", f"{s3_root}/errors", watch)
-    endless = settings.changed(max_train_steps=100_000)
+    endless = settings.changed(max_train_steps=100_000, checkpoint_every=1)
     with pytest.raises(Interrupted, match="the state is saved in s3://"):
         finetune(endless, dataset, str(tmp_path / "out"), checkpoints=checkpoints, launcher=launcher)
 
