@@ -179,6 +179,9 @@ class Runtime(ConfigPart):
     processes: int = Field(default=1, ge=1, le=64)
     """Processes that share each step's images, one for each GPU or share of the cores; they learn what one would."""
     checkpoint_every: int = Field(default=7_500, ge=1)
+    """Steps between two checkpoints."""
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    """Minutes after which a checkpoint is written in between: a pod that is deleted gets no time to save its state."""
     keep_checkpoints: int = Field(default=2, ge=1)
     storage_patience: float = Field(default=300.0, ge=0)
     """Seconds that checkpoints wait for a storage which cannot be reached; training goes on until the next is due."""

@@ -193,6 +193,28 @@ def _nan_loss(trainer):
     return torch.stack([value.sum() for value in trainer.learner.weights.values()]).sum() * torch.nan
 
 
+def test_a_checkpoint_is_written_after_minutes_too(config, dataset_uri, tmp_path, monkeypatch):
+    """A pod that is evicted or cancelled is killed at once: what it had learnt since the last checkpoint is lost."""
+    now = [0.0]
+
+    class Clock:
+        monotonic = staticmethod(lambda: now[0])
+
+    step = trainer_module.Trainer.step
+
+    def three_minutes(self):
+        now[0] += 180.0
+        return step(self)
+
+    monkeypatch.setattr(trainer_module, "time", Clock)
+    monkeypatch.setattr(trainer_module.Trainer, "step", three_minutes)
+    settings = config.changed(max_train_steps=6, checkpoint_every=100, checkpoint_minutes=5.0, keep_checkpoints=9)
+    finetune(settings, dataset_uri, str(tmp_path / "model"), checkpoints=str(tmp_path / "checkpoints"))
+    assert sorted(path.name for path in tmp_path.glob("checkpoints/*/step-*")) == [
+        "step-00000002", "step-00000004", "step-00000006",
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_without_resume_it_begins_anew(config, dataset_uri, tmp_path):
     place = str(tmp_path / "checkpoints")

@@ -89,6 +89,7 @@ class Trainer:
         self._loss_weights = family.noise_process.loss_weights(config.optimisation.snr_gamma)
         self.history = History()
         self._started = self._logged = (time.monotonic(), 0)
+        self._saved = time.monotonic()
 
     def resume(self, saved: Checkpoint) -> None:
         """Takes up the state of a checkpoint."""
@@ -106,6 +107,7 @@ class Trainer:
             StorageError: A checkpoint could not be written.
         """
         self._started = self._logged = (time.monotonic(), self.history.step)
+        self._saved = time.monotonic()
         steps, done = self.config.optimisation.max_train_steps, self.history.step
         try:
             with self.checkpoints, progress("Fine-tuning", total=steps, unit="steps", done=done) as bar:
@@ -227,7 +229,7 @@ class Trainer:
         if last or history.step % config.runtime.log_every == 0:
             self._log_metrics()
         bar.advance(1, note=self._note())
-        if last or stopping or history.step % config.runtime.checkpoint_every == 0:
+        if last or stopping or self._checkpoint_is_due():
             self.save()
         if stopping and not last:
             self.checkpoints.wait()
@@ -236,6 +238,12 @@ class Trainer:
                 f"the state is saved in {self.checkpoints.store.storage.uri}",
                 hint="Run the same command again to resume from there.",
             )
+
+    def _checkpoint_is_due(self) -> bool:
+        """Whether enough steps or minutes have passed; of several processes the first alone saves, by its own clock."""
+        runtime = self.config.runtime
+        minutes = (time.monotonic() - self._saved) / 60
+        return self.history.step % runtime.checkpoint_every == 0 or minutes >= runtime.checkpoint_minutes
 
     def _stopping(self, stop: StopRequest) -> bool:
         """Whether any process was asked to stop: all of them have to save and end at the same step."""
@@ -269,6 +277,7 @@ class Trainer:
 
     def save(self) -> None:
         """Begins to write a checkpoint of this very state; of several processes, all in it, the first does."""
+        self._saved = time.monotonic()
         if not self.accelerator.is_main_process:
             return
         state = {"learner": self.learner.state(), "history": asdict(self.history)}
