@@ -9,7 +9,18 @@ from urllib.parse import urlsplit
 from lesiongen.errors import UsageError
 from lesiongen.redaction import redact
 
-__all__ = ["is_server_address", "mlflow_proxy_hint", "s3_proxy_hint", "tracking_address", "without_proxy"]
+__all__ = [
+    "is_server_address",
+    "mlflow_proxy_hint",
+    "s3_proxy_hint",
+    "tracking_address",
+    "tracking_variable",
+    "without_proxy",
+]
+
+_TRACKING = ("MLFLOW_TRACKING_URI", "LESIONGEN_MLFLOW_URI")
+"""The first that is set is taken. The second is for pods: Kubeflow's MLflow plugin sets the first, and must not find it
+set."""
 
 _NAMES = ("no_proxy", "NO_PROXY")
 """Programs read one or the other; most of them look at the one in lower case first."""
@@ -34,29 +45,35 @@ def is_server_address(address: str) -> bool:
     return parts.scheme in ("http", "https") and port != 0 and bool(_HOST.fullmatch(parts.hostname or ""))
 
 
+def tracking_variable() -> str | None:
+    """Returns the name of the variable that names the MLflow server; None where nothing is tracked."""
+    return next((name for name in _TRACKING if os.environ.get(name)), None)
+
+
 def tracking_address() -> str:
     """Returns the address of the MLflow server that the environment names; asks it nothing.
 
     Raises:
-        UsageError: ``MLFLOW_TRACKING_URI`` is not set, or is not the address of a server.
+        UsageError: No variable names one, or it is not the address of a server.
     """
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    if not address:
+    variable = tracking_variable()
+    if variable is None:
         raise UsageError(
             "No MLflow server is named.",
             hint="Start the local servers (lesiongen up), or set MLFLOW_TRACKING_URI.",
         )
+    address = os.environ[variable]
     if is_server_address(address):
         return address
     kind = re.split("[+:]", address)[0].lower()
     if kind in _DATABRICKS:
         raise UsageError(
-            f"MLFLOW_TRACKING_URI = {redact(address)!r}: Databricks is not supported",
+            f"{variable} = {redact(address)!r}: Databricks is not supported",
             hint="Set the address of an MLflow server, or start the local one: lesiongen up.",
         )
     what = "a database" if kind in _DATABASES else "not the address of a server"
     raise UsageError(
-        f"MLFLOW_TRACKING_URI = {redact(address)!r} is {what}",
+        f"{variable} = {redact(address)!r} is {what}",
         hint="Write https://host:port or http://host:port, for example http://127.0.0.1:5000. "
         "Folders and databases need a server in front: mlflow server, or lesiongen up.",
     )

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["CHECKSUMS", "endpoint_of", "s3_client"]
 
 CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
-_ENDPOINTS, _REGIONS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), ("AWS_REGION", "AWS_DEFAULT_REGION")
-# What boto3 reads from the environment: a change of any of them asks for another client.
+# The first that is set is taken. The names of our own are for pods, where the variables of AWS belong to Kubeflow's
+# launcher too: it would take them for its own artifact store.
+_ENDPOINTS = ("LESIONGEN_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_REGIONS = ("LESIONGEN_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+_KEYS = ("LESIONGEN_S3_ACCESS_KEY_ID", "LESIONGEN_S3_SECRET_ACCESS_KEY")
+_TOKEN = "LESIONGEN_S3_SESSION_TOKEN"  # noqa: S105 - the name of a variable
+# What a client depends on: a change of any of them asks for another one.
 _VARIABLES = (
-    *_ENDPOINTS, *_REGIONS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", CHECKSUMS,
+    *_ENDPOINTS, *_REGIONS, *_KEYS, _TOKEN, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", CHECKSUMS,
     "AWS_RESPONSE_CHECKSUM_VALIDATION", "LESIONGEN_S3_TIMEOUT", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY",
     "https_proxy", "NO_PROXY", "no_proxy", "AWS_REQUEST_PAYER",
 )  # fmt: skip
@@ -65,7 +70,8 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
     )
     # A session of its own, as boto3's default session keeps the keys that it first saw. It looks for keys, tokens
     # and profiles where every AWS program does.
-    session = boto3.session.Session()
+    key, secret, token = _own_keys(values)
+    session = boto3.session.Session(key, secret, token)
     if credentials := session.get_credentials():  # of a profile or a role too, which no variable holds
         known = credentials.get_frozen_credentials()
         register_secret(known.secret_key)
@@ -80,6 +86,17 @@ def _client_for(variables: tuple[tuple[str, str | None], ...]) -> "S3Client":
     if _pays(values.get(PAYER)):
         client.meta.events.register("provide-client-params.s3", _add_payer)
     return client
+
+
+def _own_keys(values: Mapping[str, str | None]) -> tuple[str | None, str | None, str | None]:
+    """Returns key, secret and token of the variables of our own; None where they are not set."""
+    key, secret = (values.get(name) or None for name in _KEYS)
+    if key is None and secret is None:
+        return None, None, None
+    if key is None or secret is None:
+        there, absent = _KEYS if secret is None else _KEYS[::-1]
+        raise UsageError(f"{there} is set, and {absent} is not", hint="Set both, or neither.")
+    return key, secret, values.get(_TOKEN) or None
 
 
 def _endpoint(values: Mapping[str, str | None]) -> str | None:

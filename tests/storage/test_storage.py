@@ -6,6 +6,7 @@ import boto3
 import pytest
 
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.redaction import redact
 from lesiongen.storage import StoredObject, file_digest, open_storage, unique_prefix
 from lesiongen.storage.s3 import s3_client
 
@@ -233,6 +234,26 @@ def test_a_profile_gives_keys_and_region(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StorageError, match=r"credentials cannot be used .*nobody"):
         open_storage("s3://lesiongen/x").read_bytes("a")
+
+
+def test_variables_of_our_own_go_before_those_of_aws(monkeypatch):
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:7"), ("REGION", "eu-west-3")):
+        monkeypatch.setenv(f"LESIONGEN_S3_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the artifact store")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "its secret")
+    assert keys_of(s3_client())[0] == "of the artifact store"
+    monkeypatch.setenv("LESIONGEN_S3_ACCESS_KEY_ID", "ours")
+    with pytest.raises(UsageError, match="_ACCESS_KEY_ID is set, and LESIONGEN_S3_SECRET_ACCESS_KEY is not"):
+        s3_client()
+    monkeypatch.setenv("LESIONGEN_S3_SECRET_ACCESS_KEY", "Hx7pQ2w9sK4d")
+    assert keys_of(s3_client()) == ("ours", "Hx7pQ2w9sK4d", None)
+    assert s3_client().meta.endpoint_url == "http://127.0.0.1:7"
+    assert s3_client().meta.region_name == "eu-west-3"
+    assert redact("Hx7pQ2w9sK4d") == "***"
+    monkeypatch.setenv("LESIONGEN_S3_ENDPOINT_URL", "minio:9000")
+    with pytest.raises(UsageError, match="LESIONGEN_S3_ENDPOINT_URL = 'minio:9000' is not the address of a server"):
+        s3_client()
 
 
 def test_a_source_that_is_missing_is_named_not_the_target(root, tmp_path):
