@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from lesiongen.errors import LesionGenError, disk_error
 from lesiongen.interruption import Requests, interruptible
@@ -24,6 +24,7 @@ __all__ = [
     "ERROR_PREFIX",
     "IMAGE",
     "STARTED",
+    "as_metadata",
     "copy_report",
     "log_final_status",
     "publish",
@@ -106,7 +107,7 @@ def uri_of(artifact: Any) -> str:
 def publish(reference: BaseModel, artifact: Any, **details: str) -> None:
     """Writes a reference into an output artifact, and shows it as the artifact's metadata."""
     write_reference(reference, artifact.path)
-    artifact.metadata.update(reference.model_dump(mode="json") | details)
+    artifact.metadata.update(as_metadata(reference.model_dump(mode="json") | details))
 
 
 def publish_result(result: Any, artifact: Any) -> None:
@@ -114,20 +115,33 @@ def publish_result(result: Any, artifact: Any) -> None:
     text = json.dumps(to_jsonable_python(result), indent=2)
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
     Path(artifact.path).write_text(text + "\n", encoding="utf-8")
-    artifact.metadata.update(json.loads(text))
+    artifact.metadata.update(as_metadata(result))
+
+
+def as_metadata(values: object) -> dict[str, Any]:
+    """Returns values as Kubeflow's launcher keeps them: it fails on a null or NaN, and makes a boolean a number."""
+    plain: dict[str, Any] = json.loads(to_json(values, inf_nan_mode="null"))
+    kept = {name: value for name, value in plain.items() if value is not None}
+    return {name: int(value) if isinstance(value, bool) else value for name, value in kept.items()}
 
 
 def copy_report(prefix: str, artifact: Any, *, page: str = "report.html", **details: bool) -> None:
     """Copies the HTML page that a stage wrote under ``prefix`` into an output artifact, for Kubeflow's own view."""
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
     Path(artifact.path).write_bytes(open_storage(prefix).read_bytes(page))
-    artifact.metadata.update({"uri": f"{prefix}/{page}", **details})
+    artifact.metadata.update(as_metadata({"uri": f"{prefix}/{page}", **details}))
 
 
-def log_final_status(name: str, status: Any) -> None:
-    """Logs how a pipeline ended, and closes its run in MLflow."""
+def log_final_status(name: str, last: str, status: Any) -> None:
+    """Logs how a pipeline ended, and closes its run in MLflow.
+
+    Args:
+        name: The name that the pipeline was called with.
+        last: Its last stage; see `lesiongen.tracking.finish_pipeline_run`.
+        status: What Kubeflow Pipelines says of the end.
+    """
     logger.info("The pipeline for %s ended: %s", name, status.state)
     if status.error_message:
         logger.info("%s", status.error_message)
     if run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
-        finish_pipeline_run(run, succeeded=status.state == "SUCCEEDED")
+        finish_pipeline_run(run, status.state, last=last, name=name)

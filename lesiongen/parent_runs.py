@@ -3,11 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["KIND_TAG", "NESTED_TAG", "OWNER_TAG", "PARENT_TAG", "parent_run", "parent_runs", "united"]
+__all__ = [
+    "KIND_TAG",
+    "NESTED_TAG",
+    "OWNER_TAG",
+    "PARENT_TAG",
+    "STAGE_TAG",
+    "close_left_open",
+    "parent_run",
+    "parent_runs",
+    "stage_ended_well",
+    "united",
+]
 
 PARENT_TAG = "lesiongen.pipeline_run"
 NESTED_TAG = "mlflow.parentRunId"
 KIND_TAG = "lesiongen.kind"
+STAGE_TAG = "lesiongen.stage"
 OWNER_TAG = "lesiongen.owner"
 """Says which process a run is open in."""
 
@@ -53,6 +65,20 @@ def united(client: Any, experiment: str, pipeline_run: str) -> str | None:
         for run_id in surplus:
             _delete(client, run_id)
     return None
+
+
+def stage_ended_well(client: Any, experiment: str, pipeline_run: str, stage: str, name: str) -> bool:
+    """Tells whether the newest run of a stage with this ``name`` among its parameters has finished."""
+    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{STAGE_TAG}` = '{stage}' and params.name = '{name}'"
+    found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1)
+    return any(run.info.status == "FINISHED" for run in found)
+
+
+def close_left_open(client: Any, experiment: str, pipeline_run: str) -> None:
+    """Closes the runs of stages whose processes were killed, once all steps of their pipeline run have ended."""
+    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{KIND_TAG}` = 'stage' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment], query):
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _delete(client: Any, run_id: str) -> None:

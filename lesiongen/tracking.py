@@ -1,8 +1,9 @@
 """MLflow runs: one for a pipeline run, one nested in it for every stage; nothing at all without a tracking server.
 
 A stage opens its own run, so that the command line, a pipeline step and a library call are tracked alike. MLflow
-is imported only when ``MLFLOW_TRACKING_URI`` is set. ``LESIONGEN_EXPERIMENT`` names the experiment and
-``LESIONGEN_PIPELINE_RUN`` the pipeline run that a stage belongs to.
+is imported only when ``MLFLOW_TRACKING_URI`` or ``LESIONGEN_MLFLOW_URI`` is set. ``LESIONGEN_EXPERIMENT`` names the
+experiment and ``LESIONGEN_PIPELINE_RUN`` the pipeline run that a stage belongs to. Where whoever started the process
+has opened a run for it (``MLFLOW_RUN_ID``, as Kubeflow's MLflow plugin does), the stage logs into that one.
 """
 
 import json
@@ -16,10 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lesiongen import __version__
-from lesiongen.endpoints import mlflow_proxy_hint, tracking_address
+from lesiongen.endpoints import mlflow_proxy_hint, tracking_address, tracking_variable
 from lesiongen.errors import Interrupted, ServiceError, UsageError
 from lesiongen.owner import Owner, this_process
-from lesiongen.parent_runs import KIND_TAG, NESTED_TAG, OWNER_TAG, PARENT_TAG, parent_run, united
+from lesiongen.parent_runs import (
+    KIND_TAG,
+    NESTED_TAG,
+    OWNER_TAG,
+    PARENT_TAG,
+    STAGE_TAG,
+    close_left_open,
+    parent_run,
+    stage_ended_well,
+    united,
+)
 from lesiongen.redaction import names_secret, redact, shown
 from lesiongen.temporary import temporary_folder
 
@@ -39,6 +50,10 @@ __all__ = [
 logger = logging.getLogger(__name__)
 PIPELINE_OWNER = "LESIONGEN_PIPELINE_OWNER"
 """The variable that says which process the pipeline run is open in that a stage belongs to."""
+GIVEN_RUN, GIVEN_EXPERIMENT = "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"
+"""MLflow's own variables, by which whoever starts a process gives it a run."""
+_SUCCEEDED, _FAILED, _CANCELED = ("SUCCEEDED", "COMPLETE", "CACHED"), ("FAILED",), ("CANCELED",)
+"""States of a pipeline that the exit handler gets: the first from ``kfp.local`` alone, the others from the backend."""
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
 QUIET_SECONDS = 60.0
@@ -140,6 +155,13 @@ class _TrackedRun(StageRun):
             self.client.set_terminated(self.run_id, status)
 
 
+class _GivenRun(_TrackedRun):
+    """A run that whoever started this process has opened, and will close."""
+
+    def end(self, status: str) -> None:
+        """Does nothing."""
+
+
 @contextmanager
 def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = None) -> Iterator[StageRun]:
     """Opens the run of a stage: FINISHED at the end, FAILED on an error, KILLED when interrupted.
@@ -152,16 +174,16 @@ def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = Non
         run_id: A run to go on with, as a resumed stage does; a new one is opened where it no longer exists.
 
     Yields:
-        The run, or one that does nothing where ``MLFLOW_TRACKING_URI`` is not set.
+        The run, or one that does nothing where no tracking server is named.
 
     Raises:
         ServiceError: The MLflow server does not answer, or refuses.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
+    if tracking_variable() is None:
         yield StageRun()
         return
     client = mlflow_client()
-    run = _TrackedRun(client, _reopened(client, run_id) or _opened(client, stage))
+    run = _given_run(client, stage) or _TrackedRun(client, _reopened(client, run_id) or _opened(client, stage))
     _close_abandoned(client)
     run.log_params(params)
     try:
@@ -180,25 +202,46 @@ def joined_run(run_id: str | None) -> StageRun:
     return StageRun() if run_id is None else _TrackedRun(mlflow_client(), run_id)
 
 
-def finish_pipeline_run(pipeline_run: str, *, succeeded: bool) -> None:
-    """Closes the run of a whole pipeline run, which no single stage can know to be over."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
+def finish_pipeline_run(pipeline_run: str, state: str, *, last: str, name: str) -> None:
+    """Closes the run of a whole pipeline run, which no single stage can know to be over, and what its stages left open.
+
+    Nothing is closed where the runs belong to whoever started this process.
+
+    Args:
+        pipeline_run: What the pipeline run is known by.
+        state: How it ended, as Kubeflow Pipelines says it. Before 2.17 it says RUNNING after a loop: then the last
+            stage's own run decides.
+        last: The stage that runs when all others have succeeded, and is never cached.
+        name: The ``name`` that the last stage was called with.
+
+    Raises:
+        ServiceError: The MLflow server does not answer, or refuses.
+    """
+    if tracking_variable() is None or os.environ.get(GIVEN_RUN):
         return
     client = mlflow_client()
     experiment = _experiment(client)
     parent = _parent(client, experiment, pipeline_run)
     with service_errors():
         oldest = united(client, experiment, pipeline_run) or parent
-        client.set_terminated(oldest, "FINISHED" if succeeded else "FAILED")
+        if state in _SUCCEEDED or (
+            state not in (*_FAILED, *_CANCELED) and stage_ended_well(client, experiment, pipeline_run, last, name)
+        ):
+            status = "FINISHED"
+        else:
+            status = "KILLED" if state in _CANCELED else "FAILED"
+        close_left_open(client, experiment, pipeline_run)
+        client.set_terminated(oldest, status)
 
 
 def mlflow_client() -> Any:
     """Returns an ``MlflowClient`` for the named server, with telemetry off and waits that end within a minute.
 
     Raises:
-        UsageError: ``MLFLOW_TRACKING_URI`` is not set, or is not the address of a server.
+        UsageError: No variable names one, or it is not the address of a server.
     """
     address = tracking_address()
+    _use_own_login()
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
     # MLflow's own defaults try for four minutes before they say that nobody is there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -220,18 +263,38 @@ def service_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        server = os.environ.get("MLFLOW_TRACKING_URI", "")
+        variable = tracking_variable() or "MLFLOW_TRACKING_URI"
+        server = os.environ.get(variable, "")
         text = redact(str(error))
         if "Max retries exceeded" in text or "timed out" in text or "Connection" in text:
-            hint = mlflow_proxy_hint(server) or "Start it (lesiongen up), or correct MLFLOW_TRACKING_URI."
+            hint = mlflow_proxy_hint(server) or f"Start it (lesiongen up), or correct {variable}."
             raise ServiceError(f"The MLflow server at {server} does not answer.", hint=hint) from error
         proxy = mlflow_proxy_hint(server)  # its own answers look like the server's
         raise ServiceError(f"The MLflow server at {server} refuses: {text}", hint=proxy) from error
 
 
+def _use_own_login() -> None:
+    """Hands the login of ``LESIONGEN_MLFLOW_URI`` to MLflow's client, which reads it from variables of its own."""
+    if tracking_variable() == "LESIONGEN_MLFLOW_URI":
+        for name in ("USERNAME", "PASSWORD"):
+            if value := os.environ.get(f"LESIONGEN_MLFLOW_{name}"):
+                os.environ[f"MLFLOW_TRACKING_{name}"] = value
+
+
+def _given_run(client: Any, stage: str) -> _GivenRun | None:
+    run_id = os.environ.get(GIVEN_RUN)
+    if not run_id:
+        return None
+    run = _GivenRun(client, run_id)
+    pipeline_run = os.environ.get("LESIONGEN_PIPELINE_RUN")
+    belongs = {PARENT_TAG: pipeline_run} if pipeline_run else {}
+    run.set_tags({KIND_TAG: "stage", STAGE_TAG: stage, "lesiongen.version": __version__, **belongs})
+    return run
+
+
 def _opened(client: Any, stage: str) -> str:
     experiment = _experiment(client)
-    tags = {KIND_TAG: "stage", "lesiongen.stage": stage, **_common_tags(_owner_mark())}
+    tags = {KIND_TAG: "stage", STAGE_TAG: stage, **_common_tags(_owner_mark())}
     pipeline_run = os.environ.get("LESIONGEN_PIPELINE_RUN")
     if pipeline_run:
         tags |= {PARENT_TAG: pipeline_run, NESTED_TAG: _parent(client, experiment, pipeline_run)}
@@ -259,14 +322,12 @@ def _reopened(client: Any, run_id: str | None) -> str | None:
     return run_id
 
 
-def _experiment_name() -> str:
-    return os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
-
-
 def _experiment(client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
-    name = _experiment_name()
+    if given := os.environ.get(GIVEN_EXPERIMENT):
+        return given
+    name = os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
     with service_errors():
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -289,11 +350,8 @@ def _parent(client: Any, experiment: str, pipeline_run: str) -> str:
 def _close_abandoned(client: Any) -> None:
     """Closes the runs whose processes were killed on this machine; of other machines' nothing is known here."""
     with suppress(ServiceError), service_errors():  # the stage that begins needs none of it
-        experiment = client.get_experiment_by_name(_experiment_name())
-        if experiment is None:
-            return
         query = f"attributes.status = 'RUNNING' and tags.`{OWNER_TAG}` LIKE '%'"
-        for run in client.search_runs([experiment.experiment_id], query, max_results=MOST_OPEN_RUNS):
+        for run in client.search_runs([_experiment(client)], query, max_results=MOST_OPEN_RUNS):
             owner = _parsed_owner(run.data.tags[OWNER_TAG])
             if owner is not None and owner.lives() is False:
                 logger.info("Closing the run %s, whose process was killed (%s)", run.info.run_id, owner)

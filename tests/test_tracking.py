@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,8 +106,77 @@ def test_stages_of_one_pipeline_run_nest_in_one_parent(server, monkeypatch):
     assert parent.info.run_name == "release-nested"
     assert parent.data.tags["lesiongen.pipeline_run"] == "release-nested"
     assert parent.info.status == "RUNNING"
-    finish_pipeline_run("release-nested", succeeded=True)
+    finish_pipeline_run("release-nested", "SUCCEEDED", last="promote", name="lesions")
     assert server.get_run(parent.info.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("SUCCEEDED", "FINISHED"), ("COMPLETE", "FINISHED"), ("CACHED", "FINISHED"), ("FAILED", "FAILED"),
+        ("CANCELED", "KILLED"), ("RUNNING", "FAILED"),
+    ],
+)  # fmt: skip
+def test_a_pipeline_run_ends_as_kubeflow_says(server, monkeypatch, state, status):
+    pipeline_run = f"release-{state.lower()}"
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", pipeline_run)
+    with stage_run("ingest", {}):
+        pass
+    killed = stage_run("finetune", {})
+    left_open = killed.__enter__()
+    finish_pipeline_run(pipeline_run, state, last="promote", name="lesions")
+    [parent] = parent_runs.parent_runs(server, tracking._experiment(server), pipeline_run)
+    assert server.get_run(parent).info.status == status
+    assert server.get_run(left_open.run_id).info.status == "KILLED"
+
+
+@pytest.mark.parametrize(("ends", "status"), [(["FAILED", "FINISHED"], "FINISHED"), (["FINISHED", "FAILED"], "FAILED")])
+def test_where_kubeflow_does_not_know_the_last_stage_s_newest_run_decides(server, monkeypatch, ends, status):
+    pipeline_run = f"merge-{status.lower()}"
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", pipeline_run)
+    for end in ends:
+        with suppress(ValueError), stage_run("require-passed", {"name": "merged"}):
+            if end == "FAILED":
+                raise ValueError("not passed")
+        time.sleep(0.01)  # times are in milliseconds
+    with stage_run("require-passed", {"name": "other"}):
+        pass
+    finish_pipeline_run(pipeline_run, "RUNNING", last="require-passed", name="merged")
+    [parent] = parent_runs.parent_runs(server, tracking._experiment(server), pipeline_run)
+    assert server.get_run(parent).info.status == status
+
+
+def test_a_run_that_the_process_was_given_is_logged_into_and_left_open(server, monkeypatch):
+    given = server.create_run(server.create_experiment("of Kubeflow"), run_name="finetune")
+    monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given.info.experiment_id)
+    monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-given")
+    for _ in range(2):  # the second is another try of the step
+        with stage_run("finetune", {"seed": 1}, run_id="0" * 32) as run:
+            run.log_metrics({"loss": 0.5})
+    finish_pipeline_run("release-given", "FAILED", last="promote", name="lesions")
+    logged = server.get_run(given.info.run_id)
+    assert run.run_id == given.info.run_id
+    assert (logged.info.status, logged.data.params, logged.data.metrics) == ("RUNNING", {"seed": "1"}, {"loss": 0.5})
+    assert logged.data.tags["lesiongen.stage"] == "finetune"
+    assert len(server.search_runs([given.info.experiment_id])) == 1
+
+
+def test_the_server_of_a_pod_is_named_by_a_variable_of_our_own_unless_kubeflow_names_one(server, monkeypatch):
+    address, user, password = (os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("URI", "USERNAME", "PASSWORD"))
+    for name in ("URI", "USERNAME", "PASSWORD"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}")
+    monkeypatch.setenv("LESIONGEN_MLFLOW_URI", address)
+    monkeypatch.setenv("LESIONGEN_MLFLOW_USERNAME", user)
+    monkeypatch.setenv("LESIONGEN_MLFLOW_PASSWORD", password)
+    with stage_run("ingest", {}) as run:
+        pass
+    assert server.get_run(run.run_id).info.status == "FINISHED"
+    monkeypatch.setenv("LESIONGEN_MLFLOW_URI", "mlflow.example")
+    with pytest.raises(UsageError, match="LESIONGEN_MLFLOW_URI = 'mlflow.example' is not the address of a server"):
+        mlflow_client()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    mlflow_client()
 
 
 def test_stages_that_start_at_the_same_moment_end_up_in_one_parent(server, monkeypatch):
@@ -167,7 +237,7 @@ def test_a_parent_whose_creation_is_slow_takes_over_the_stages_that_began_meanwh
     assert parent != before, "the slow one began first"
     assert server.get_run(before).info.lifecycle_stage == "deleted"
     assert {server.get_run(run_id).data.tags["mlflow.parentRunId"] for run_id in runs.values()} == {parent}
-    finish_pipeline_run("release-slow", succeeded=True)
+    finish_pipeline_run("release-slow", "COMPLETE", last="promote", name="lesions")
     assert server.get_run(parent).info.status == "FINISHED"
 
 
@@ -325,7 +395,7 @@ def test_an_address_that_is_none_of_a_server_is_refused_before_it_is_used(monkey
     for use in (
         mlflow_client,
         lambda: stage_run("ingest", {}).__enter__(),
-        lambda: finish_pipeline_run("r", succeeded=True),
+        lambda: finish_pipeline_run("r", "COMPLETE", last="promote", name="lesions"),
     ):
         with pytest.raises(UsageError, match=f"MLFLOW_TRACKING_URI = {what}|MLFLOW_TRACKING_URI = .*{what}") as refused:
             use()

@@ -21,7 +21,7 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
 ) -> None:
     """Trains classifiers on real, synthetic and both, tests them on real test images, and writes the report."""
-    from components.step import copy_report, publish, step, uri_of
+    from components.step import as_metadata, copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
@@ -33,5 +33,5 @@ def evaluate(
         prefix = unique_prefix(root, "evaluations", name)
         reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
         publish(reference, evaluation)
-        metrics.metadata.update(reference.metrics)
+        metrics.metadata.update(as_metadata(reference.metrics))
         copy_report(prefix, report)

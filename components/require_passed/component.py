@@ -6,7 +6,7 @@ from components.step import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def require_passed(verdict: dsl.Input[dsl.Artifact]) -> None:
+def require_passed(name: str, verdict: dsl.Input[dsl.Artifact]) -> None:
     """Fails, naming the rows, where the dataset did not pass.
 
     A step of its own: of a step that fails, Kubeflow Pipelines keeps no output, the report least of all.
@@ -17,5 +17,8 @@ def require_passed(verdict: dsl.Input[dsl.Artifact]) -> None:
 
     with step("require-passed"):
         from lesiongen import validation as stage
+        from lesiongen.tracking import stage_run
 
-        stage.require_passed(stage.Verdict.model_validate_json(Path(verdict.path).read_text(encoding="utf-8")))
+        found = stage.Verdict.model_validate_json(Path(verdict.path).read_text(encoding="utf-8"))
+        with stage_run("require-passed", {"name": name}):
+            stage.require_passed(found)

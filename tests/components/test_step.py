@@ -53,6 +53,23 @@ def test_a_result_is_written_as_json(tmp_path: Path) -> None:
     assert json.loads(Path(artifact.path).read_text()) == {"version": "3", "where": "x"} == artifact.metadata
 
 
+def test_metadata_are_what_the_launcher_takes(tmp_path: Path) -> None:
+    """A null at the top level fails the step after it has acted; NaN is no JSON; a boolean comes back as a number."""
+
+    @dataclass(frozen=True)
+    class Result:
+        champion: str | None
+        promoted: bool
+        gap: float
+        inner: dict[str, object]
+
+    artifact = _artifact(tmp_path / "result")
+    publish_result(Result(None, True, float("nan"), {"before": None, "low": float("inf")}), artifact)
+    assert artifact.metadata == {"promoted": 1, "inner": {"before": None, "low": None}}
+    assert type(artifact.metadata["promoted"]) is int
+    assert json.loads(Path(artifact.path).read_text())["champion"] is None
+
+
 def _run(body: str) -> subprocess.CompletedProcess[str]:
     program = f"from components.step import step\nimport lesiongen.errors as e\nwith step('ingest'):\n    {body}\n"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -25,7 +25,7 @@ validate.python_func(
     dataset=SimpleNamespace(path=dataset), report=report, verdict=verdict,
 )
 try:
-    require_passed.python_func(verdict=verdict)
+    require_passed.python_func(name="lesions", verdict=verdict)
 finally:
     print("METADATA", json.dumps(report.metadata))
 """
@@ -52,7 +52,7 @@ def test_an_error_stops_the_pipeline_and_leaves_the_page_as_an_artifact(
     errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR [require-passed]")]
     metadata = json.loads(done.stdout.rpartition("METADATA ")[2])
     assert done.returncode == (1 if severity == "error" else 0), done.stderr
-    assert metadata["passed"] is (severity != "error")
+    assert metadata["passed"] == int(severity != "error")
     assert "licence_present" in (tmp_path / "out" / "report").read_text(encoding="utf-8")
     assert Path(metadata["uri"]).exists(), "the page at its own address, where the artifact is not uploaded"
     assert (Path(metadata["uri"]).parent / "validation_results.json").exists()
