@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from kfp import components, local
 
-from lesiongen.endpoints import tracking_address
+from lesiongen.endpoints import tracking_address, tracking_variable
 from lesiongen.environment import variables_set
 from lesiongen.errors import LesionGenError, UsageError
 from lesiongen.owner import this_process
@@ -85,7 +85,7 @@ def _check_servers(root: str) -> None:
     named = named_servers()
     if not named:
         return
-    if "MLFLOW_TRACKING_URI" not in named:
+    if tracking_variable() is None:
         raise UsageError(
             f"The environment names servers or keys ({', '.join(named)}), but no MLflow server.",
             hint="Set MLFLOW_TRACKING_URI too, or unset these for the embedded servers.",

@@ -48,10 +48,10 @@ def _merge(settings: CompileSettings, preset: Preset) -> Any:
 
         def checked(dataset: Any, name: Any) -> None:
             validated = run("validate", dataset=dataset, config=validate_config, root=root, name=name, **shown)
-            run("require_passed", verdict=validated.outputs["verdict"])
+            run("require_passed", name=name, verdict=validated.outputs["verdict"])
 
-        with dsl.ExitHandler(run("finish", name=name)):
-            with dsl.ParallelFor(collections) as one:
+        with dsl.ExitHandler(run("finish", name=name, last="require-passed")):
+            with dsl.ParallelFor(collections, parallelism=settings.parallelism) as one:
                 ingested = run(
                     "ingest", source=one.source, source_revision=one.source_revision, format=one.format,
                     root=root, name=one.dataset, seed=seed, config=ingest_config,

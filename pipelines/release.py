@@ -10,7 +10,7 @@ from pipelines import PIPELINES
 from pipelines.definition import Pipeline
 from pipelines.presets import Preset
 from pipelines.runs import RunRequest, absolute
-from pipelines.settings import CompileSettings
+from pipelines.settings import MOST_PARTS, CompileSettings
 from pipelines.source import check_source, revision_of
 from pipelines.summary import summarise
 from pipelines.tasks import tasks_of
@@ -51,12 +51,13 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
             count = settings.parts[stage]
             if count == 1:
                 return run(stage, part="", **arguments).after(*after).outputs[output]
-            with dsl.ParallelFor([f"{number}/{count}" for number in range(1, count + 1)]) as part:
+            numbered = [f"{number}/{count}" for number in range(1, count + 1)]
+            with dsl.ParallelFor(numbered, parallelism=settings.parallelism) as part:
                 task = run(stage, part=part, **arguments).after(*after)
             parts = dsl.Collected(task.outputs[output])
             return run(f"join_{stage}s", parts=parts, root=root, name=name).outputs[output]
 
-        with dsl.ExitHandler(run("finish", name=name)):
+        with dsl.ExitHandler(run("finish", name=name, last="promote")):
             where = {"root": root, "name": name}
             # Not an argument of the pipeline: no run may undo it.
             shown = {"allow_real_images": settings.allow_real_images}
@@ -65,7 +66,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
             checked = run("validate", dataset=ingested, config=validate_config, **shown, **where)
-            passed = run("require_passed", verdict=checked.outputs["verdict"])
+            passed = run("require_passed", name=name, verdict=checked.outputs["verdict"])
             dataset = shared(
                 "caption", "captioned", passed, dataset=ingested, seed=seed, config=caption_config, **shown, **where
             )
@@ -91,8 +92,8 @@ class ReleaseRequest(RunRequest):
     name: Name = "lesions"
     root: str = "s3://lesiongen/release"
     source_revision: str | None = None
-    caption_parts: int = Field(default=1, ge=1, le=1000)
-    sample_parts: int = Field(default=1, ge=1, le=1000)
+    caption_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
+    sample_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
 
     @field_validator("source")
     @classmethod

@@ -10,12 +10,10 @@ from kfp import local
 
 from lesiongen.errors import ServiceError, UsageError
 from pipelines.runs import RunFolder
+from pipelines.settings import IMAGE_USER
 from pipelines.stopping import EXECUTOR, EXIT_HANDLER
 
-__all__ = ["IMAGE_USER", "container_runner", "signal_containers"]
-
-IMAGE_USER = 1000
-"""The user that the image runs as."""
+__all__ = ["container_runner", "signal_containers"]
 
 # The container's own first process is a shell, which neither passes a signal on nor ends by one.
 _TERMINATE = (

@@ -1,11 +1,57 @@
 """What is decided when a pipeline is compiled: the image, the resources of every step, retries and time limits."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from components.step import IMAGE
 from pipelines.stages import STEPS, Resources
 
-__all__ = ["CompileSettings"]
+__all__ = ["IMAGE_USER", "MOST_PARTS", "CompileSettings", "Placement", "Toleration"]
+
+IMAGE_USER = 1000
+"""The user that the image runs as."""
+MOST_PARTS = 100
+"""Steps that may share a stage: near 145, what is collected of them no longer fits the command of the next step."""
+
+
+class Toleration(BaseModel):
+    """A taint of nodes that pods tolerate; the fields are those of Kubernetes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoExecute", "NoSchedule", "PreferNoSchedule"] | None = None
+    toleration_seconds: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _as_kubernetes_takes_it(self) -> "Toleration":
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError("value cannot be combined with operator Exists")
+        if self.key is None and self.operator == "Equal":
+            raise ValueError("a toleration without key needs operator: Exists")
+        return self
+
+
+class Placement(BaseModel):
+    """The nodes that pods may run on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node_selector: dict[str, str] = {}
+    """Labels that a node must have."""
+    tolerations: tuple[Toleration, ...] = ()
+
+
+def _with_defaults(resources: Any) -> Any:
+    """Gives the steps that are not named their default resources."""
+    if not isinstance(resources, dict):
+        return resources
+    if unknown := sorted(set(resources) - set(STEPS)):
+        raise ValueError(f"unknown step {', '.join(unknown)}; steps: {', '.join(STEPS)}")
+    return {name: spec.resources for name, spec in STEPS.items()} | resources
 
 
 class CompileSettings(BaseModel):
@@ -22,17 +68,27 @@ class CompileSettings(BaseModel):
     accelerator_count: int = Field(default=1, ge=1)
     cache_ingest: bool = False
     """Whether ``ingest`` may be cached: only where the runs name the revision of their source."""
-    caption_parts: int = Field(default=1, ge=1, le=1000)
+    caption_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
     """Steps that share the captioning of a dataset."""
-    sample_parts: int = Field(default=1, ge=1, le=1000)
+    sample_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
     """Steps that share the drawing of the synthetic images."""
     allow_real_images: bool = True
     """Whether pages and pictures may show images of real patients; without, no stage shows any."""
     retry: bool = True
     """Whether failed steps are tried again, as often as their resources say."""
-    resources: dict[str, Resources] = Field(
-        default_factory=lambda: {name: spec.resources for name, spec in STEPS.items()}
+    resources: Annotated[dict[str, Resources], BeforeValidator(_with_defaults)] = Field(
+        default={}, validate_default=True
     )
+    """What each step asks of the cluster; a step that is not named keeps its default."""
+    parallelism: int | None = Field(default=None, ge=1)
+    """How many steps that share a stage, or collections of a merge, run at once; no limit by default."""
+    placement: Placement = Placement()
+    """The nodes for the pods of every step."""
+    accelerator_placement: Placement = Placement()
+    """In addition, the nodes for the steps that use an accelerator."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Kubernetes Secrets for the image's registry."""
 
     @property
     def parts(self) -> dict[str, int]:

@@ -1,18 +1,19 @@
 """What a finished run has to show, read from what its steps left behind."""
 
 import json
-import os
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lesiongen.endpoints import tracking_address
 from lesiongen.errors import LesionGenError
 from lesiongen.records.base import READING
 from lesiongen.records.decision import Decision
 from lesiongen.redaction import redact
 from lesiongen.references import read_reference
 from lesiongen.storage import open_storage
+from lesiongen.storage.s3_client import endpoint_of
 from pipelines.runs import RunFolder
 
 __all__ = ["RunSummary", "copied", "published_uri", "summarise"]
@@ -83,8 +84,8 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
         dataset_uri=published_uri(folder, folder.request().publisher("caption"), "captioned"),
         model_uri=published_uri(folder, "finetune", "model"),
         synthetic_uri=published_uri(folder, folder.request().publisher("sample"), "synthetic"),
-        mlflow=_server("MLFLOW_TRACKING_URI"),
-        s3=_server("AWS_ENDPOINT_URL_S3") or _server("AWS_ENDPOINT_URL"),
+        mlflow=redact(tracking_address()),
+        s3=redact(endpoint_of() or "") or None,
         name=registered["name"],
         version=str(registered["version"]),
         alias="champion" if decided["champion"] == registered["version"] else "challenger",
@@ -92,10 +93,6 @@ def summarise(folder: RunFolder, home: str | Path) -> RunSummary:
         reasons=tuple(reason.line for reason in decision.reasons),
         home=str(home),
     )
-
-
-def _server(variable: str) -> str | None:
-    return redact(os.environ.get(variable, "")) or None
 
 
 def copied(uri: str, key: str, folder: Path) -> Path:

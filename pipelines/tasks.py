@@ -5,17 +5,24 @@ from typing import Any
 
 from kfp import kubernetes
 
-from pipelines.settings import CompileSettings
+from pipelines.settings import IMAGE_USER, CompileSettings
 from pipelines.stages import STEPS
 
 __all__ = ["configure", "tasks_of"]
 
-_SECRET_KEYS = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
+# No variable of AWS or MLflow: Kubeflow's launcher runs in the step's environment and would take the keys for its own
+# artifact store, and its MLflow plugin sets an address of its own, which must not be there twice.
+_SECRET_KEYS = {
+    "access-key": "LESIONGEN_S3_ACCESS_KEY_ID",
+    "secret-key": "LESIONGEN_S3_SECRET_ACCESS_KEY",
+    "mlflow-username": "LESIONGEN_MLFLOW_USERNAME",
+    "mlflow-password": "LESIONGEN_MLFLOW_PASSWORD",
+}
 _MODEL_KEY = {"api-key": "LESIONGEN_VLM_API_KEY"}
 _SERVICE_KEYS = {
-    "s3-endpoint": "AWS_ENDPOINT_URL",
-    "s3-region": "AWS_REGION",
-    "mlflow-uri": "MLFLOW_TRACKING_URI",
+    "s3-endpoint": "LESIONGEN_S3_ENDPOINT_URL",
+    "s3-region": "LESIONGEN_S3_REGION",
+    "mlflow-uri": "LESIONGEN_MLFLOW_URI",
 }
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, no file of ours
 _RUN_LABEL = "metadata.labels['pipeline/runid']"
@@ -52,7 +59,8 @@ def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, 
     task.set_container_image(settings.image)
     task.set_caching_options(STEPS[stage].cached and (stage != "ingest" or settings.cache_ingest))
     _set_resources(task, stage, settings)
-    kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS)
+    # Optional: without keys the pod's service account is who asks S3.
+    kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS, optional=True)
     if stage == "caption":
         # Optional: few runs ask a model, and a server in the cluster may need no key.
         kubernetes.use_secret_as_env(task, "lesiongen-vision-language", _MODEL_KEY, optional=True)
@@ -60,7 +68,25 @@ def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, 
     kubernetes.use_config_map_as_env(task, config_map_name=services, config_map_key_to_env=_SERVICE_KEYS, optional=True)
     # A field of the pod, not a parameter: the cache key of a step must not see the run that it belongs to.
     kubernetes.use_field_path_as_env(task, env_name="LESIONGEN_PIPELINE_RUN", field_path=_RUN_LABEL)
+    _set_pod(task, stage, settings)
     return task
+
+
+def _set_pod(task: Any, stage: str, settings: CompileSettings) -> None:
+    """Sets who the pod runs as, where it may run and how its image is pulled."""
+    kubernetes.set_security_context(task, run_as_user=IMAGE_USER, run_as_non_root=True)
+    if settings.image_pull_policy:
+        kubernetes.set_image_pull_policy(task, settings.image_pull_policy)
+    if settings.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(settings.image_pull_secrets))
+    placements = [settings.placement]
+    if settings.resources[stage].accelerated:
+        placements.append(settings.accelerator_placement)
+    for placement in placements:
+        for label, value in placement.node_selector.items():
+            kubernetes.add_node_selector(task, label, value)
+        for toleration in placement.tolerations:
+            kubernetes.add_toleration(task, **toleration.model_dump(exclude_none=True))
 
 
 def _set_resources(task: Any, stage: str, settings: CompileSettings) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +12,14 @@ from lesiongen.cli.options import (
     Json,
     given,
     print_json,
+    read_yaml,
     set_values,
     summary,
     with_addresses,
     with_examples,
 )
 from lesiongen.cli.variables import Command
+from lesiongen.errors import UsageError
 from lesiongen.redaction import shown
 
 if TYPE_CHECKING:
@@ -84,12 +87,22 @@ def compile_command(
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file with what has no flag: resources, retry, parallelism, placement, accelerator_placement, "
+            "image_pull_policy, image_pull_secrets.",
+        ),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
 
     Examples:
       lesiongen pipeline compile release --output release.yaml --image registry.example/lesiongen:1.0
+
+      lesiongen pipeline compile release --output release.yaml --settings cluster.yaml
 
       lesiongen pipeline compile merge --output merge.yaml
     """
@@ -107,7 +120,10 @@ def compile_command(
         "sample_parts": sample_parts,
         "allow_real_images": allow_real_images,
     }
-    path = compile_pipeline(name, parse_config(CompileSettings, given(chosen)), output)
+    others = read_yaml(settings) if settings else {}
+    if twice := next((field for field in others if field in chosen), None):
+        raise UsageError(f"{settings}: {twice} is an option of the command", hint=f"Give --{twice.replace('_', '-')}.")
+    path = compile_pipeline(name, parse_config(CompileSettings, {**others, **given(chosen)}), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import pipelines.local
@@ -149,3 +150,35 @@ def test_collections_are_taken_apart_at_the_first_equals_sign_and_colon(asked_to
 def test_a_wrong_collection_is_refused(asked_to_merge, collections, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         asked_to_merge(*collections)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image: x\n", r"image is an option of the command\nGive --image"),
+        ("nodes: {}\n", "unknown field nodes"),
+        ("parallelism: 0\n", "parallelism"),
+        ("[1]\n", "holds no mapping"),
+    ],
+)
+def test_a_wrong_settings_file_of_the_compile_is_refused(tmp_path, content, words):
+    (tmp_path / "cluster.yaml").write_text(content)
+    result = _compiled(tmp_path)
+    assert isinstance(result.exception, UsageError)
+    assert re.search(words, str(result.exception))
+    assert not (tmp_path / "release.yaml").exists()
+
+
+def test_the_compile_takes_what_has_no_flag_from_a_settings_file(tmp_path):
+    (tmp_path / "cluster.yaml").write_text("retry: false\nplacement: {node_selector: {pool: science}}\n")
+    result = _compiled(tmp_path)
+    assert result.exit_code == 0, result.output
+    spec, platforms = yaml.safe_load_all((tmp_path / "release.yaml").read_text())
+    executors = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert {executor["nodeSelector"]["labels"]["pool"] for executor in executors} == {"science"}
+    assert "retryPolicy" not in str(spec)
+
+
+def _compiled(folder):
+    output, settings = str(folder / "release.yaml"), str(folder / "cluster.yaml")
+    return CliRunner().invoke(app, ["pipeline", "compile", "release", "--output", output, "--settings", settings])

@@ -1,5 +1,6 @@
 """The compiled release pipeline, as Kubeflow Pipelines reads it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from pydantic import ValidationError
 
 from lesiongen.errors import UsageError
 from pipelines.compiling import compile_pipeline
@@ -115,10 +117,10 @@ def test_no_step_asks_for_an_accelerator_by_default(tmp_path: Path) -> None:
 
 
 def test_resources_can_be_changed_at_the_compile(tmp_path: Path) -> None:
-    resources = CompileSettings().resources
     larger = {"cpu_request": "8", "cpu_limit": "16", "memory_request": "32G", "memory_limit": "64G"}
-    spec, _ = _compile(tmp_path, resources={**resources, "evaluate": Resources(**larger)})
+    spec, _ = _compile(tmp_path, resources={"evaluate": Resources(**larger)})
     assert _resources(_container(spec, "evaluate")) == (*larger.values(), None)
+    assert _resources(_container(spec, "ingest")) == ("1", "2", "2G", "4G", None), "a step that is not named"
 
 
 @pytest.mark.parametrize("cache_ingest", [False, True])
@@ -162,8 +164,70 @@ def test_credentials_and_addresses_come_from_names_that_are_parameters(kubernete
         assert "services" in services["configMapNameParameter"]["componentInputParameter"]
         names = {entry["envVar"] for entry in (*secret["keyToEnv"], *services["keyToEnv"])}
         assert names == {
-            "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION", "MLFLOW_TRACKING_URI",
+            "LESIONGEN_S3_ACCESS_KEY_ID", "LESIONGEN_S3_SECRET_ACCESS_KEY", "LESIONGEN_S3_ENDPOINT_URL",
+            "LESIONGEN_S3_REGION", "LESIONGEN_MLFLOW_URI", "LESIONGEN_MLFLOW_USERNAME", "LESIONGEN_MLFLOW_PASSWORD",
         }  # fmt: skip
+        assert secret["optional"] is services["optional"] is True
+
+
+@pytest.mark.parametrize("pipeline", ["release", "merge"])
+def test_no_variable_of_a_step_is_one_that_the_launcher_or_kubeflow_s_plugin_reads(pipeline: str) -> None:
+    """AWS_* reach the launcher's own artifact store; a second MLFLOW_TRACKING_URI makes an invalid pod."""
+    text = (Path(__file__).parent / f"{pipeline}.yaml").read_text()
+    assert not re.findall(r"(?:envVar|name): ((?:AWS|MLFLOW)_\w+)", text)
+
+
+def test_every_step_runs_as_the_image_s_user_and_never_as_root(kubernetes: dict[str, Any]) -> None:
+    contexts = [kubernetes[f"exec-{step}"]["securityContext"] for step in STEPS]
+    assert contexts == [{"runAsUser": "1000", "runAsNonRoot": True}] * len(STEPS)
+
+
+def test_nothing_is_in_the_package_that_an_older_backend_cannot_parse(tmp_path: Path) -> None:
+    """A field of 2.17's PipelineConfig makes a server of 2.15 drop all settings for Kubernetes in silence."""
+    path = compile_pipeline("release", CompileSettings(image="i", accelerator=GPU), tmp_path / "release.yaml")
+    _, platforms = yaml.safe_load_all(path.read_text())
+    assert set(platforms["platforms"]["kubernetes"]) == {"deploymentSpec"}
+    assert set(platforms["platforms"]["kubernetes"]["deploymentSpec"]) == {"executors"}
+
+
+def test_where_pods_run_and_how_their_image_is_pulled(tmp_path: Path) -> None:
+    spec, kubernetes = _compile(
+        tmp_path,
+        accelerator=GPU,
+        sample_parts=2,
+        parallelism=1,
+        image_pull_policy="Always",
+        image_pull_secrets=["registry"],
+        placement={"node_selector": {"pool": "science"}},
+        accelerator_placement={
+            "node_selector": {"gpu": "a100"},
+            "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+        },
+    )
+    for step, gpu in (("ingest", False), ("finetune", True), ("sample", True), ("finish", False)):
+        settings = kubernetes[f"exec-{step}"]
+        assert settings["nodeSelector"]["labels"] == {"pool": "science", **({"gpu": "a100"} if gpu else {})}
+        tolerations = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}] if gpu else []
+        assert settings.get("tolerations", []) == tolerations
+        assert settings["imagePullPolicy"] == "Always"
+        assert [secret["secretName"] for secret in settings["imagePullSecret"]] == ["registry"]
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    limits = [task["iteratorPolicy"]["parallelismLimit"] for name, task in tasks.items() if name.startswith("for-loop")]
+    assert limits == [1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sample_parts": 101}, "less than or equal to 100"),
+        ({"resources": {"finetun": {}}}, "unknown step finetun; steps: ingest"),
+        ({"placement": {"tolerations": [{"value": "x"}]}}, "without key needs operator: Exists"),
+        ({"placement": {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}}, "cannot be combined"),
+    ],
+)
+def test_settings_that_no_cluster_takes_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        CompileSettings(**settings)
 
 
 def test_the_key_of_a_vision_language_model_is_optional_and_reaches_caption_alone(kubernetes: dict[str, Any]) -> None:
