@@ -1,6 +1,7 @@
 """What a local run prints: the steps' own lines, without the runner's; everything goes to the run's log file."""
 
 import re
+import threading
 import time
 from pathlib import Path
 from typing import TextIO
@@ -26,6 +27,8 @@ _TAIL_LINES = 25
 class StepLog:
     """A text stream that stands in for standard output while ``kfp.local`` runs a pipeline.
 
+    Steps side by side are run by a thread each, all of which write here.
+
     Args:
         screen: Where the lines for the reader go.
         file: The run's log; takes every line as it came, but for secrets.
@@ -35,22 +38,25 @@ class StepLog:
         self.errors: dict[str, list[str]] = {}
         """The error lines of every step that failed; the last lines of its output where it gave none."""
         self._screen, self._file = screen, file.open("a", encoding="utf-8")
-        self._pending = ""
+        # No line of one thread ends in that of another, and a text file loses what two threads write at once.
+        self._of_thread, self._lock = threading.local(), threading.Lock()
         self._stage, self._speaking = "", False
         self._running: dict[str, list[float]] = {}
         self._tail: list[str] = []
 
     def write(self, text: str) -> int:
         """Takes a piece of output; complete lines are sorted at once."""
-        *lines, self._pending = (self._pending + text).split("\n")
-        for line in lines:
-            self._take(line)
+        *lines, self._of_thread.pending = (getattr(self._of_thread, "pending", "") + text).split("\n")
+        with self._lock:
+            for line in lines:
+                self._take(line)
         return len(text)
 
     def flush(self) -> None:
         """Flushes the screen and the file."""
-        self._screen.flush()
-        self._file.flush()
+        with self._lock:
+            self._screen.flush()
+            self._file.flush()
 
     def isatty(self) -> bool:
         """Returns False: what is written passes through a filter."""

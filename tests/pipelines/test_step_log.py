@@ -1,7 +1,10 @@
 """What a reader sees of a local run."""
 
 import io
+import sys
+import threading
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,30 @@ def test_a_row_of_dashes_is_not_a_line_of_the_step(log: StepLog, screen: io.Stri
     _end(log, "ingest", "SUCCESS")
     words = ["ingest ...", "    read 200 images", "    - a list", "ingest: done in 0 s"]
     assert screen.getvalue().splitlines() == words
+
+
+def test_lines_of_threads_stay_whole_in_the_log(screen: io.StringIO, tmp_path: Path) -> None:
+    """Python's text files lose and mix up what several threads write at once."""
+    before = sys.getswitchinterval()
+    lines = [[f"    {part} of 4: {number} {'█ü' * 40}" for number in range(2000)] for part in range(4)]
+    start = threading.Barrier(4)
+    log = StepLog(screen, tmp_path / "shared.log")
+
+    def write(part: int) -> None:
+        start.wait()
+        for line in lines[part]:
+            log.write(line)  # as print does: the line, then its end
+            log.write("\n")
+
+    threads = [threading.Thread(target=write, args=(part,)) for part in range(4)]
+    try:
+        sys.setswitchinterval(1e-6)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    log.close()
+    written = (tmp_path / "shared.log").read_text(encoding="utf-8").splitlines()
+    assert sorted(written) == sorted(chain(*lines))
