@@ -4,7 +4,7 @@ import json
 import locale
 import sys
 import warnings
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,7 +25,7 @@ from pipelines.definition import Summary, find_pipeline
 from pipelines.runners import container_runner, signal_containers
 from pipelines.runs import RunFolder, RunRequest
 from pipelines.settings import CompileSettings
-from pipelines.step_log import StepLog
+from pipelines.step_log import StepLog, runner_output
 from pipelines.stopping import StopOfRun, signal_processes, stop_of_run
 
 __all__ = ["run_pipeline"]
@@ -120,7 +120,7 @@ def _execute(
     log = StepLog(screen, folder.log)
     failed: RuntimeError | None = None
     try:
-        with redirect_stdout(log), warnings.catch_warnings(), stop.passed_on(signal_steps):
+        with runner_output(log), warnings.catch_warnings(), stop.passed_on(signal_steps):
             # The runner says of every step that resources have no effect here, and that the image is not used.
             warnings.simplefilter("ignore")
             pipeline(**arguments)

@@ -1,15 +1,20 @@
 """What a local run prints: the steps' own lines, without the runner's; everything goes to the run's log file."""
 
+import logging
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TextIO
+
+from kfp.local import logging_utils
 
 from components.step import ERROR_PREFIX, STARTED
 from lesiongen.redaction import shown
 
-__all__ = ["StepLog"]
+__all__ = ["StepLog", "runner_output"]
 
 _NUMBER = re.compile(r"-\d+$")
 """What a pipeline appends to the name of a step that it has several times."""
@@ -47,10 +52,20 @@ class StepLog:
     def write(self, text: str) -> int:
         """Takes a piece of output; complete lines are sorted at once."""
         *lines, self._of_thread.pending = (getattr(self._of_thread, "pending", "") + text).split("\n")
+        indent = getattr(self._of_thread, "indent", "")
         with self._lock:
             for line in lines:
-                self._take(line)
+                self._take(indent + line)
         return len(text)
+
+    @contextmanager
+    def step_output(self) -> Iterator[None]:
+        """Indents what this thread writes, which marks it as the output of a step."""
+        self._of_thread.indent = _INDENT
+        try:
+            yield
+        finally:
+            self._of_thread.indent = ""
 
     def flush(self) -> None:
         """Flushes the screen and the file."""
@@ -114,3 +129,26 @@ class StepLog:
     def _say(self, text: str) -> None:
         self._screen.write(text + "\n")
         self._screen.flush()
+
+
+@contextmanager
+def runner_output(log: StepLog) -> Iterator[None]:
+    """Sends what ``kfp.local`` prints and logs to a `StepLog`, for the length of the block.
+
+    Its own contexts exchange ``print`` and the handlers of the root logger for all threads, and put back what each of
+    them found: after steps side by side, lines are indented twice or not at all, for good. Ours stand in for them.
+    """
+    root, handler = logging.getLogger(), logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s - %(levelname)s - %(message)s"))
+    level, handlers = root.level, root.handlers[:]
+    own = logging_utils.indented_print, logging_utils.local_logger_context
+    logging_utils.indented_print, logging_utils.local_logger_context = log.step_output, nullcontext
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    try:
+        with redirect_stdout(log):
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        logging_utils.indented_print, logging_utils.local_logger_context = own

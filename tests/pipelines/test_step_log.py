@@ -1,6 +1,8 @@
 """What a reader sees of a local run."""
 
+import builtins
 import io
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -8,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from kfp.local import logging_utils
 
-from pipelines.step_log import StepLog
+from pipelines.step_log import StepLog, runner_output
 
 
 @pytest.fixture
@@ -125,3 +128,33 @@ def test_lines_of_threads_stay_whole_in_the_log(screen: io.StringIO, tmp_path: P
     log.close()
     written = (tmp_path / "shared.log").read_text(encoding="utf-8").splitlines()
     assert sorted(written) == sorted(chain(*lines))
+
+
+def test_steps_side_by_side_leave_print_and_the_log_of_this_process_as_they_were(
+    log: StepLog, screen: io.StringIO
+) -> None:
+    """The runner's own contexts end in the order that they began in, and put back each other's."""
+    before = builtins.print, logging.getLogger().handlers[:], logging.getLogger().level
+    entered, first_is_out = threading.Barrier(2), threading.Event()
+
+    def run(stage: str) -> None:
+        with logging_utils.local_logger_context():
+            logging.info("Executing task %r", stage)
+            with logging_utils.indented_print():
+                entered.wait()
+                if stage == "sample":
+                    first_is_out.wait()
+                print(f"Step {stage} started")  # noqa: T201 - as the runner does
+                print(f"ERROR [{stage}] row 3 is empty")  # noqa: T201
+            first_is_out.set()
+
+    with runner_output(log):
+        threads = [threading.Thread(target=run, args=(stage,)) for stage in ("caption", "sample")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        logging.info("Task 'sample' finished with status FAILURE")
+    assert log.errors == {"caption": ["row 3 is empty"], "sample": ["row 3 is empty"]}
+    assert "sample: FAILED" in screen.getvalue()
+    assert (builtins.print, logging.getLogger().handlers, logging.getLogger().level) == before
