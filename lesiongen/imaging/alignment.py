@@ -40,20 +40,31 @@ def align(fixed: Pictures, moving: Pictures, *, steps: int, start: Pictures | No
 def warp(pictures: Pictures, maps: Pictures) -> Pictures:
     """Returns the pictures [n, side, side] under affine maps [n, 6] (see `align`), bilinearly."""
     count, side = len(pictures), pictures.shape[-1]
-    basis = _basis(side)
-    middle, last = np.float32((side - 1) / 2), np.float32(side - 1.001)
-    rows = np.clip((maps[:, :3] @ basis + basis[1]) * side + middle, 0, last)
-    columns = np.clip((maps[:, 3:] @ basis[[0, 2, 1]] + basis[2]) * side + middle, 0, last)
-    top, left = rows.astype(np.intp), columns.astype(np.intp)
-    down, right = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
-    corner = top * side + left + np.arange(count)[:, None] * (side * side)
+    along_y, along_x = _pixel_bases(side)
+    top, down = _pixel_and_rest(maps[:, :3] @ along_y + along_y[1], side)
+    left, right = _pixel_and_rest(maps[:, 3:] @ along_x + along_x[1], side)
+    corner = (top * side + left).astype(np.intp) + np.arange(count)[:, None] * (side * side)
     values = pictures.reshape(-1)
     # Pixels beside and below are taken from the values moved along: adding to the places would copy them three times.
     above, below = (
-        (first := values[offset:].take(corner)) + right * (values[offset + 1 :].take(corner) - first)
-        for offset in (0, side)
+        _between(values[offset:].take(corner), values[offset + 1 :].take(corner), right) for offset in (0, side)
     )
-    return np.asarray(above + down * (below - above), dtype=np.float32).reshape(pictures.shape)
+    return _between(above, below, down).reshape(pictures.shape)
+
+
+def _pixel_and_rest(offsets: Pictures, side: int) -> tuple[Pictures, Pictures]:
+    """Returns the pixel before each place, and how far behind it the place is, by its offset from the middle."""
+    places = np.clip(offsets + np.float32((side - 1) / 2), 0, np.float32(side - 1.001))
+    pixels = np.floor(places)
+    return pixels, places - pixels
+
+
+def _between(first: Pictures, second: Pictures, share: Pictures) -> Pictures:
+    """Returns first + share * (second - first), in the memory of ``second``."""
+    second -= first
+    second *= share
+    second += first
+    return second
 
 
 def blurred(pictures: Pictures, sigma: float) -> Pictures:
@@ -80,6 +91,13 @@ def _basis(side: int) -> Pictures:
 
 
 @functools.cache
+def _pixel_bases(side: int) -> Pictures:
+    """Returns 1, y and x of every pixel, and 1, x and y, [2, 3, pixels], in pixels from the middle."""
+    basis = _basis(side) * np.float32(side)
+    return np.stack([basis, basis[[0, 2, 1]]])
+
+
+@functools.cache
 def _inner_places(side: int) -> Pictures:
     """Returns y and x of the inner pixels, [2, pixels]."""
     return _inner(_basis(side).reshape(3, side, side))[1:]
@@ -95,12 +113,14 @@ def _inner(pictures: Pictures) -> Pictures:
 def _standardised(rows: Pictures) -> tuple[Pictures, Pictures]:
     centred = rows - rows.mean(axis=1, keepdims=True)
     spread = np.sqrt(np.einsum("np,np->n", centred, centred) / rows.shape[1])[:, None] + _DAMPING
-    return centred / spread, spread
+    centred /= spread
+    return centred, spread
 
 
 def _step(target: Pictures, warped: Pictures) -> Pictures:
     values, spread = _standardised(_inner(warped))
-    jacobian = _slopes(warped) * (warped.shape[-1] / spread)[:, None]
+    jacobian = _slopes(warped)
+    jacobian *= (warped.shape[-1] / 2 / spread)[:, None]
     jacobian -= jacobian.mean(axis=2, keepdims=True)
     normal = jacobian @ np.swapaxes(jacobian, 1, 2)
     # A picture without structure says nothing of where it lies: the damping keeps it where it is.
@@ -111,13 +131,14 @@ def _step(target: Pictures, warped: Pictures) -> Pictures:
 
 
 def _slopes(pictures: Pictures) -> Pictures:
-    """Returns how the inner pixels change per pixel with each of the six parameters, [n, 6, pixels]."""
+    """Returns how the inner pixels change over two pixels with each of the six parameters, [n, 6, pixels]."""
     side, rim = pictures.shape[-1], pictures.shape[-1] // 16
     rows, after, before = slice(rim, side - rim), slice(rim + 1, side - rim + 1), slice(rim - 1, side - rim - 1)
-    y, x = _inner_places(side)
-    slopes = np.empty((len(pictures), 6, len(y)), dtype=np.float32)
-    slopes[:, 0] = ((pictures[:, after, rows] - pictures[:, before, rows]) / 2).reshape(len(pictures), len(y))
-    slopes[:, 3] = ((pictures[:, rows, after] - pictures[:, rows, before]) / 2).reshape(len(pictures), len(y))
-    slopes[:, 1], slopes[:, 2] = slopes[:, 0] * y, slopes[:, 0] * x
-    slopes[:, 4], slopes[:, 5] = slopes[:, 3] * x, slopes[:, 3] * y
+    places = _inner_places(side)
+    slopes = np.empty((len(pictures), 6, side - 2 * rim, side - 2 * rim), dtype=np.float32)
+    np.subtract(pictures[:, after, rows], pictures[:, before, rows], out=slopes[:, 0])
+    np.subtract(pictures[:, rows, after], pictures[:, rows, before], out=slopes[:, 3])
+    slopes = slopes.reshape(len(pictures), 6, places.shape[1])
+    np.multiply(slopes[:, :1], places, out=slopes[:, 1:3])
+    np.multiply(slopes[:, 3:4], places[::-1], out=slopes[:, 4:])
     return slopes

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,27 +99,28 @@ def _members(originals: Sequence[int], numbers: _Places, parts: Sequence[int] | 
     return members
 
 
+class _Pictures(NamedTuple):
+    """What is compared of fingerprints: pictures of three sizes [n, side, side], and the spectra of their luminance."""
+
+    spectra: NDArray[np.float16]
+    small: NDArray[np.float16]
+    middle: NDArray[np.uint8]
+    light: NDArray[np.uint8]
+
+
 @dataclass(frozen=True, slots=True)
-class _Pictures:
+class _PictureFiles:
     """What is compared of some of the fingerprints, in files that several processes read."""
 
     folder: Path
 
-    @property
-    def spectra(self) -> NDArray[np.float16]:
-        return self._read("spectra", np.float16, SIDE // 8)
-
-    @property
-    def small(self) -> NDArray[np.float16]:
-        return self._read("small", np.float16, SIDE // 4)
-
-    @property
-    def middle(self) -> NDArray[np.uint8]:
-        return self._read("middle", np.uint8, SIDE // 2)
-
-    @property
-    def light(self) -> NDArray[np.uint8]:
-        return self._read("light", np.uint8, SIDE)
+    def opened(self) -> _Pictures:
+        return _Pictures(
+            self._read("spectra", np.float16, SIDE // 8),
+            self._read("small", np.float16, SIDE // 4),
+            self._read("middle", np.uint8, SIDE // 2),
+            self._read("light", np.uint8, SIDE),
+        )
 
     def _read(self, name: str, kind: type[np.generic], side: int) -> NDArray[Any]:
         return np.memmap(self.folder / name, kind, "r").reshape(-1, side, side)
@@ -128,10 +129,7 @@ class _Pictures:
         """Writes the files, and returns the descriptors."""
         found = []
         with ExitStack() as opened:
-            files = {
-                name: opened.enter_context((self.folder / name).open("wb"))
-                for name in ("spectra", "small", "middle", "light")
-            }
+            files = {name: opened.enter_context((self.folder / name).open("wb")) for name in _Pictures._fields}
             for start in range(0, len(numbers), _CHUNK):
                 packed = pack([prints[number] for number in numbers[start : start + _CHUNK].tolist()])
                 found.append(descriptors(packed))
@@ -154,7 +152,7 @@ def _confirmed(
     if len(numbers) < 2 or len(known) == members.shape[1] == 1:
         return
     with temporary_folder("search") as folder:
-        pictures = _Pictures(folder)
+        pictures = _PictureFiles(folder)
         pairs = nearest_pairs(pictures.write(prints, numbers), members, known)
         chunks = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
         processes = 1 if len(pairs) < MANY_PAIRS else None
@@ -174,13 +172,13 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _compared(pictures: _Pictures, pairs: _Places) -> _Floats:
+def _compared(files: _PictureFiles, pairs: _Places) -> _Floats:
     """Returns how far each pair agrees; 0 for one that is not worth a close look.
 
     In a single thread: with their number the order of sums changes, and with that the last digits.
     """
     with _libraries().limit(limits=1):
-        return _agreements(pictures, pairs)
+        return _agreements(files.opened(), pairs)
 
 
 def _agreements(pictures: _Pictures, pairs: _Places) -> _Floats:

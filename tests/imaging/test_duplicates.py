@@ -171,10 +171,10 @@ def test_parts_are_searched_among_each_other_and_known_ones_not_within(lesions, 
     assert near_duplicates(prints, parts=parts) == everything
     compared, numbers = [], {luminance(pack([each])).tobytes(): number for number, each in enumerate(prints[:60])}
 
-    def noted(pictures, pairs):
-        light = pictures.light.astype(np.float32)
+    def noted(files, pairs):
+        light = files.opened().light.astype(np.float32)
         compared.extend([numbers[light[place].tobytes()] for place in pair] for pair in pairs)
-        return _compared(pictures, pairs)
+        return _compared(files, pairs)
 
     monkeypatch.setattr("lesiongen.imaging.duplicates._compared", noted)
     assert near_duplicates(prints, parts=parts, known=[0, 1, 2]) == everything
