@@ -44,11 +44,12 @@ def clean_all(room: DecodingRoom, files: Sequence[bytes]) -> Cleaned:
     """Cleans image files and examines what is kept of them; one that cannot be used is a result, not an exception."""
     with room.taken(max(map(stored_pixels, files), default=0)):
         pictures = [_cleaned(data) for data in files]
-        found = examine_all(
-            picture.data if picture else data
+        usable = [
+            (picture.data if picture else data, picture is None)
             for data, picture in zip(files, pictures, strict=True)
             if not isinstance(picture, str)
-        )
+        ]
+        found = examine_all((data for data, _ in usable), (plain for _, plain in usable))
     problems = iter(found.columns["decode_problem"])
     return Cleaned(
         [picture if isinstance(picture, str) else next(problems) or picture for picture in pictures], found.of_decoded()

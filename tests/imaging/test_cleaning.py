@@ -244,6 +244,12 @@ def test_files_are_examined_as_they_are_stored(room):
         assert found.examinations.columns[name].tolist() == again.columns[name].tolist()
 
 
+def test_what_a_plain_file_carries_is_not_looked_for_again(room, monkeypatch):
+    plain = [saved(skin(), "JPEG"), saved(skin(), "PNG")]
+    monkeypatch.setattr("lesiongen.imaging.examination.private_metadata", None)
+    assert clean_all(room, plain).examinations.columns["private_metadata"].tolist() == [None, None]
+
+
 def test_a_plain_file_is_not_decoded_to_be_kept(monkeypatch):
     plain = saved(skin(), "JPEG")
     monkeypatch.setattr("lesiongen.imaging.cleaning.decode", None)
