@@ -19,13 +19,13 @@ from lesiongen.concepts import label_only, measure, read_report
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, Part, Sample, derive, join_parts
 from lesiongen.dataset.derived import derived_origin
-from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
 from lesiongen.dataset.writer import is_published
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import decode
 from lesiongen.interruption import kept_when_interrupted
 from lesiongen.names import captioned_name
 from lesiongen.progress import progress
+from lesiongen.records.origin import CaptionOrigin
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import render
 from lesiongen.seeds import derive_seed
@@ -67,9 +67,9 @@ def caption(
     """
     dataset = Dataset.open(dataset_uri)
     rows = part.rows(len(dataset)) if part else range(len(dataset))
-    which = {ORIGIN_KEY: str(part)} if part else {}
+    which = {"part": str(part)} if part else {}
     name = config.name or captioned_name(dataset.manifest.name)
-    origin = {"stage": "caption", "config": config.model_dump(mode="json"), **which, **derived_origin(dataset)}
+    origin = CaptionOrigin(stage="caption", config=config.model_dump(mode="json"), **which, **derived_origin(dataset))
     params = {**config.model_dump(), "name": name, "dataset": dataset.uri, **which}
     target = open_storage(output)
     with claimed(target) as claim, stage_run("caption", params) as run:
@@ -92,7 +92,7 @@ def _publish(
     rows: range,
     journal: Journal,
     name: str,
-    origin: Mapping[str, object],
+    origin: CaptionOrigin,
 ) -> None:
     captioner = Captioner(config)
     writers = _asked(config, dataset, rows)
@@ -121,13 +121,19 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
     datasets = [Dataset.open(part) for part in parts]
     target = open_storage(output)
     with claimed(target) as claim, stage_run("caption", {"parts": list(parts)}) as run:
-        manifest = datasets[0].manifest
-        if not (claim.taken_over and is_published(target, whole_origin(datasets[0]))):
-            config = parse_config(CaptionConfig, manifest.origin["config"])
+        name, origin = datasets[0].manifest.name, _caption_origin(datasets[0])
+        if not (claim.taken_over and is_published(target, origin.whole())):
+            config = parse_config(CaptionConfig, origin.config)
             first, *others = (_counts(dataset) for dataset in datasets)
             documents = partial(_documents, Captioner(config), sum(others, first))
-            join_parts(datasets, output, name=manifest.name, documents=documents)
+            join_parts(datasets, output, name=name, documents=documents)
         return _report(run, Dataset.open(output))
+
+
+def _caption_origin(part: Dataset) -> CaptionOrigin:
+    if isinstance(part.manifest.origin, CaptionOrigin):
+        return part.manifest.origin
+    raise UsageError(f"{part.uri} is not a captioned dataset", hint="Give the parts that caption has written.")
 
 
 def _kept(journal: Journal, rows: range, place: str) -> str:

@@ -82,7 +82,7 @@ def _show(inspection: "Inspection") -> None:
     console.print(f"{manifest.name}: {manifest.rows:,} images{', ' + counted if counted else ''}", markup=False)
     console.print(f"{inspection.uri}, version {manifest.version[:12]}, made {manifest.created}", markup=False)
     console.print(f"licence: {manifest.licence or 'not stated'}", markup=False)
-    for conflict in manifest.origin.get("licence_conflicts", ()):
+    for conflict in inspection.licence_conflicts:
         console.print(f"licence conflict: {conflict}", style="red", markup=False)
     console.print(f"attribution: {manifest.attribution or 'not stated'}", markup=False)
     _table("diagnosis", inspection.images, total=True)

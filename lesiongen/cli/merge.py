@@ -1,8 +1,7 @@
 """``lesiongen merge``: combine datasets."""
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +9,7 @@ from lesiongen.cli.options import ConfigFile, Json, console, given, print_json
 
 if TYPE_CHECKING:
     from lesiongen.dataset import Dataset
+    from lesiongen.records.merge import MergeReport
     from lesiongen.references import DatasetReference
 
 __all__ = ["merge_command"]
@@ -58,13 +58,13 @@ def merge_command(
     if any(part_of(dataset) for dataset in opened):
         if name or duplicates or real_images is not None:
             raise UsageError("--name, --duplicates and --real-images are of no use with the parts of one job")
-        reference, report = _join(opened, output), {}
+        reference, report = _join(opened, output), None
     else:
         chosen = {"name": name, "duplicates": duplicates and duplicates.value, "allow_real_images": real_images}
         result = merge(parse_config(MergeConfig, given(chosen)), datasets, output)
         reference, report = result.dataset, result.report
     if as_json:
-        print_json(reference.model_dump() | ({"merge": report} if report else {}))
+        print_json(reference.model_dump() | ({"merge": report.content()} if report else {}))
         return
     console.print(f"{reference.uri}: {reference.rows:,} images", markup=False)
     if report:
@@ -77,7 +77,7 @@ def _join(parts: list["Dataset"], output: str) -> "DatasetReference":
     from lesiongen.dataset import join_parts
 
     uris = [part.uri for part in parts]
-    stage = parts[0].manifest.origin.get("stage")
+    stage = parts[0].manifest.origin.stage
     if stage == "caption":
         from lesiongen.captions import join_captions
 
@@ -89,23 +89,23 @@ def _join(parts: list["Dataset"], output: str) -> "DatasetReference":
     return join_parts(parts, output, name=parts[0].manifest.name).reference()
 
 
-def _show(report: Mapping[str, Any]) -> None:
-    for source, splits in report["sources"].items():
+def _show(report: "MergeReport") -> None:
+    for source, splits in report.sources.items():
         counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         console.print(f"  {source}: {counts}", markup=False)
-    exact = sum(pair["kind"] == "exact" for pair in report["duplicates"])
-    near = len(report["duplicates"]) - exact
+    exact = sum(pair.kind == "exact" for pair in report.duplicates)
+    near = len(report.duplicates) - exact
     console.print(f"  in several datasets: {exact:,} images exactly, {near:,} nearly", markup=False)
-    if report["dropped"]:
-        console.print(f"  left out: {len(report['dropped']):,} images", markup=False)
-    if report["leaks_kept"]:
-        text = f"  {report['leaks_kept']:,} groups of images are in several splits: a leak"
+    if report.dropped:
+        console.print(f"  left out: {len(report.dropped):,} images", markup=False)
+    if report.leaks_kept:
+        text = f"  {report.leaks_kept:,} groups of images are in several splits: a leak"
         console.print(text, style="red", markup=False)
-    if report["label_conflicts"]:
-        text = f"  {report['label_conflicts']:,} images have another diagnosis in another dataset"
+    if report.label_conflicts:
+        text = f"  {report.label_conflicts:,} images have another diagnosis in another dataset"
         console.print(text, style="yellow", markup=False)
-    if report["overlapping_classes"]:
-        console.print(f"  {report['overlapping_classes']}", style="yellow", markup=False)
-    console.print(f"  licence: {report['licence']}", markup=False)
-    for conflict in report["licence_conflicts"]:
+    if report.overlapping_classes:
+        console.print(f"  {report.overlapping_classes}", style="yellow", markup=False)
+    console.print(f"  licence: {report.licence}", markup=False)
+    for conflict in report.licence_conflicts:
         console.print(f"  licence conflict: {conflict}", style="red", markup=False)

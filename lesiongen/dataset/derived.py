@@ -5,18 +5,19 @@ from typing import Any
 
 import xxhash
 
-from lesiongen.dataset.kept import keep_documents, kept_origin
+from lesiongen.dataset.kept import keep_documents, kept_files
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import UsageError
+from lesiongen.records.origin import CaptionOrigin, OtherOrigin
 
 __all__ = ["derive", "derived_origin"]
 
 
 def derived_origin(dataset: Dataset) -> dict[str, Any]:
-    """Returns what `derive` adds to the origin of a dataset with the same images."""
-    return {"dataset": dataset.uri, "dataset_version": dataset.manifest.version, **kept_origin(dataset)}
+    """Returns the fields that `derive` adds to the origin of a dataset with the same images."""
+    return {"dataset": dataset.uri, "dataset_version": dataset.manifest.version, **kept_files(dataset)}
 
 
 def derive(
@@ -25,7 +26,7 @@ def derive(
     transform: Callable[[Iterator[Sample]], Iterator[Sample]],
     *,
     name: str,
-    origin: Mapping[str, Any],
+    origin: CaptionOrigin | OtherOrigin,
     rows: range | None = None,
     documents: Callable[[Dataset], Mapping[str, str | None]] | None = None,
 ) -> Dataset:
@@ -52,7 +53,7 @@ def derive(
         name=name,
         licence=manifest.licence,
         attribution=manifest.attribution,
-        origin={**origin, **derived_origin(dataset)},
+        origin=origin.changed(**derived_origin(dataset)),
     ) as writer:
         keep_documents(dataset, writer)
         taken: dict[str, bytes] = {}

@@ -118,8 +118,8 @@ def kept_examinations(dataset: "Dataset") -> Iterator[KeptExaminations | None]:
 
 def _most_rows(dataset: "Dataset") -> int:
     """Returns how many rows the document may have: as many as the manifest says, which of a part names the whole's."""
-    stated = dataset.manifest.origin[EXAMINATIONS.key].get("images")
-    return min(stated, limits.MAX_ROWS) if isinstance(stated, int) else 0
+    described = EXAMINATIONS.described(dataset)
+    return min(described.images, limits.MAX_ROWS) if described and described.images else 0
 
 
 def _read(path: Path, most_rows: int) -> KeptExaminations | None:

@@ -1,20 +1,21 @@
 """What was found out about a dataset once, in documents beside its shards for which the manifest vouches."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lesiongen.errors import DataError
+from lesiongen.records.origin import KeptFile
 from lesiongen.storage import file_digest, open_storage, temporary_space
 
 if TYPE_CHECKING:
     from lesiongen.dataset.reader import Dataset
     from lesiongen.dataset.writer import DatasetWriter
 
-__all__ = ["EXAMINATIONS", "KEPT_DOCUMENTS", "NEAR_DUPLICATES", "KeptDocument", "keep_documents", "kept_origin"]
+__all__ = ["EXAMINATIONS", "KEPT_DOCUMENTS", "NEAR_DUPLICATES", "KeptDocument", "keep_documents", "kept_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class KeptDocument:
     def write(self, writer: "DatasetWriter", path: Path, **counts: int) -> None:
         """Has a dataset that is being written keep a file as this document, for which its manifest vouches."""
         with path.open("rb") as stream:
-            writer.origin[self.key] = {**counts, "sha256": file_digest(stream)}
+            described = KeptFile(**counts, sha256=file_digest(stream))
+        writer.origin = writer.origin.changed(**{self.key: described})
         writer.documents[self.name] = path
 
     @contextmanager
@@ -44,20 +46,21 @@ class KeptDocument:
         Raises:
             DataError: It is not the one that was published.
         """
-        if not self.is_kept(dataset):
+        described = self.described(dataset)
+        if described is None:
             yield None
             return
         with open_storage(dataset.uri).fetch(self.name) as path:
             with path.open("rb") as stream:
                 digest = file_digest(stream)
-            if digest != dataset.manifest.origin[self.key].get("sha256"):
+            if digest != described.sha256:
                 raise self.changed(dataset)
             yield path
 
-    def is_kept(self, dataset: "Dataset") -> bool:
-        """Tells whether the document lies beside the shards and the manifest says what it should be."""
-        described = isinstance(dataset.manifest.origin.get(self.key), Mapping)
-        return described and open_storage(dataset.uri).exists(self.name)
+    def described(self, dataset: "Dataset") -> KeptFile | None:
+        """Returns what the manifest says of the document; None where it says nothing, or the document is missing."""
+        described: KeptFile | None = getattr(dataset.manifest.origin, self.key)
+        return described if described and open_storage(dataset.uri).exists(self.name) else None
 
     def changed(self, dataset: "Dataset") -> DataError:
         """Returns the error of a document that is not the one that was published."""
@@ -72,9 +75,10 @@ EXAMINATIONS = KeptDocument("examinations.arrow", "examinations")
 KEPT_DOCUMENTS = (NEAR_DUPLICATES, EXAMINATIONS)
 
 
-def kept_origin(dataset: "Dataset") -> dict[str, Any]:
+def kept_files(dataset: "Dataset") -> dict[str, KeptFile]:
     """Returns what the origin of a dataset with the same images says of the documents that are kept with this one."""
-    return {kept.key: dataset.manifest.origin[kept.key] for kept in KEPT_DOCUMENTS if kept.is_kept(dataset)}
+    described = {kept.key: kept.described(dataset) for kept in KEPT_DOCUMENTS}
+    return {key: file for key, file in described.items() if file is not None}
 
 
 def keep_documents(dataset: "Dataset", writer: "DatasetWriter") -> None:
@@ -91,5 +95,5 @@ def keep_documents(dataset: "Dataset", writer: "DatasetWriter") -> None:
             with temporary_space():
                 own = writer.place_of(kept.name)
                 shutil.copyfile(path, own)
-        writer.origin[kept.key] = dataset.manifest.origin[kept.key]
         writer.documents[kept.name] = own
+    writer.origin = writer.origin.changed(**kept_files(dataset))

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field, field_serializer
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
 from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.records.base import LENIENT
+from lesiongen.records.origin import Origin
 from lesiongen.storage import LocalStorage, Storage, json_digest
 
 __all__ = ["MANIFEST_NAME", "DatasetManifest", "Shard", "read_manifest"]
@@ -44,12 +46,16 @@ class DatasetManifest(BaseModel):
     """UTC, ISO 8601."""
     licence: str | None
     attribution: str | None
-    origin: dict[str, Any]
+    origin: Origin
     """How the dataset was made: the stage, its configuration, and the versions of what it read."""
     rows: int
     splits: dict[str, int]
     classes: dict[str, int]
     shards: tuple[Shard, ...]
+
+    @field_serializer("origin")
+    def _as_stored(self, origin: Origin) -> dict[str, Any]:
+        return origin.content()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -87,7 +93,7 @@ def read_manifest(storage: Storage) -> DatasetManifest:
         )
     content = storage.read_json(MANIFEST_NAME)
     try:
-        manifest = DatasetManifest.model_validate(content)
+        manifest = DatasetManifest.model_validate(content, context=LENIENT)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "its content"

@@ -9,11 +9,9 @@ from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import UsageError
+from lesiongen.records.origin import CaptionOrigin, OtherOrigin, SampleOrigin
 
-__all__ = ["ORIGIN_KEY", "Part", "join_parts", "part_of", "whole_origin"]
-
-ORIGIN_KEY = "part"
-"""Where the manifest of a part says which one it is."""
+__all__ = ["Part", "join_parts", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,10 @@ class Part:
 
 def part_of(dataset: Dataset) -> Part | None:
     """Returns which part of a whole a dataset is, None where it is one by itself."""
-    text = dataset.manifest.origin.get(ORIGIN_KEY)
-    return Part.parse(str(text)) if text else None
+    origin = dataset.manifest.origin
+    if isinstance(origin, CaptionOrigin | SampleOrigin | OtherOrigin) and origin.part:
+        return Part.parse(origin.part)
+    return None
 
 
 def join_parts(
@@ -84,7 +84,7 @@ def join_parts(
         name=name,
         licence=manifest.licence,
         attribution=manifest.attribution,
-        origin=whole_origin(ordered[0]),
+        origin=manifest.origin.whole(),
     ) as writer:
         keep_documents(ordered[0], writer)  # each part has kept those of the whole
         for sample in _samples(ordered):
@@ -97,11 +97,6 @@ def join_parts(
 def _samples(parts: Sequence[Dataset]) -> Iterator[Sample]:
     for part in parts:
         yield from part.samples()
-
-
-def whole_origin(dataset: Dataset) -> dict[str, object]:
-    """Returns how the whole was made that a dataset is a part of."""
-    return {key: value for key, value in dataset.manifest.origin.items() if key != ORIGIN_KEY}
 
 
 def _ordered(parts: Sequence[Dataset]) -> list[Dataset]:
@@ -118,7 +113,7 @@ def _ordered(parts: Sequence[Dataset]) -> list[Dataset]:
         numbered[part.number] = dataset
     ordered = [numbered[number] for number in sorted(numbered)]
     for dataset in ordered[1:]:
-        if whole_origin(dataset) != whole_origin(ordered[0]):
+        if dataset.manifest.origin.whole() != ordered[0].manifest.origin.whole():
             raise UsageError(
                 f"{dataset.uri} and {ordered[0].uri} are not of one job: they were made from other data or otherwise",
                 hint="Give the parts that one configuration made of one dataset.",

@@ -2,14 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +17,7 @@ from lesiongen.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, re
 from lesiongen.dataset.schema import SCHEMA, SPLITS, Sample, samples_as_table
 from lesiongen.dataset.shard_reading import footer_digest
 from lesiongen.errors import DataError, UsageError
+from lesiongen.records.origin import Origin, OtherOrigin
 from lesiongen.storage import (
     Creation,
     Storage,
@@ -45,7 +45,7 @@ def taken(storage: Storage) -> UsageError:
     )
 
 
-def is_published(storage: Storage, origin: Mapping[str, Any]) -> bool:
+def is_published(storage: Storage, origin: Origin) -> bool:
     """Tells whether a place holds a dataset that was made in exactly this way, perhaps by a call that was killed."""
     return storage.exists(MANIFEST_NAME) and read_manifest(storage).origin == origin
 
@@ -158,12 +158,12 @@ class DatasetWriter:
         name: str,
         licence: str | None = None,
         attribution: str | None = None,
-        origin: Mapping[str, Any] | None = None,
+        origin: Origin | None = None,
         shard_rows: int = 2000,
     ) -> None:
         self.storage = open_storage(output)
         self.name, self.licence, self.attribution = name, licence, attribution
-        self.origin = dict(origin or {})
+        self.origin: Origin = origin or OtherOrigin()
         self.shard_rows = shard_rows
         self.documents: dict[str, str | bytes | Path | None] = {}
         self.manifest: DatasetManifest | None = None
@@ -259,7 +259,7 @@ class DatasetWriter:
         """Refuses an output that holds a dataset; one that was made in the same way may be this very one."""
         if self.storage.exists(MANIFEST_NAME):
             there = read_manifest(self.storage)
-            alike = there.name == self.name and self.origin.items() <= there.origin.items()
+            alike = there.name == self.name and self.origin.content().items() <= there.origin.content().items()
             if not (alike and unless_alike):
                 raise taken(self.storage)
 

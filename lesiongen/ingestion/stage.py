@@ -29,6 +29,7 @@ from lesiongen.ingestion.splitting import (
 )
 from lesiongen.ingestion.spool import Spool
 from lesiongen.names import name_from
+from lesiongen.records.origin import IngestOrigin
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import claimed, open_storage, temporary_space
@@ -101,7 +102,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
     writer = DatasetWriter(
         output,
         name=name,
-        origin={"stage": "ingest", "source": storage.uri, "config": config.model_dump(mode="json")},
+        origin=IngestOrigin(stage="ingest", source=storage.uri, config=config.model_dump(mode="json")),
     )
     with writer, Spool() as spool:
         rows, left_out = _read_rows(config, reader, storage)
@@ -115,13 +116,13 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
         check_rejections(config, storage, len(loaded), judged)
         left_out += unusable
         writer.licence, writer.attribution = _terms(reader, loaded)
-        writer.origin["removed_metadata"] = removed_counts(loaded)
+        writer.origin = writer.origin.changed(removed_metadata=removed_counts(loaded))
         with temporary_space():
             alike = near_duplicates(images.examinations.prints, least=LOOK_ALIKE)
         splits = split_rows(config, loaded, alike)
         of_splits = [*shares_note(config, loaded, splits), *untrained_note(loaded, splits)]
         if notes := [*reader.notes, *source_notes(storage, loaded), *of_splits]:
-            writer.origin["notes"] = notes
+            writer.origin = writer.origin.changed(notes=notes)
         for item, split in zip(loaded, splits, strict=True):
             if split is None:
                 left_out.append(item.row.reject(None, _SYNTHETIC_HELD_OUT, "excluded"))

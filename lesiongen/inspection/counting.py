@@ -13,6 +13,7 @@ from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import SPLITS
 from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
 from lesiongen.imaging import ImageError, decode
+from lesiongen.records.origin import MergeOrigin
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.seeds import derive_seed
 
@@ -55,6 +56,12 @@ class Inspection:
     licences: pd.DataFrame
     coverage: dict[str, int]
 
+    @property
+    def licence_conflicts(self) -> tuple[str, ...]:
+        """Why the dataset may not be handed on, in sentences; only merged datasets say so."""
+        origin = self.manifest.origin
+        return origin.licence_conflicts if isinstance(origin, MergeOrigin) else ()
+
     def summary(self) -> dict[str, Any]:
         """Returns all of it as plain values."""
         manifest = self.manifest
@@ -78,7 +85,7 @@ class Inspection:
             "licences": _plain(self.licences),
             "attribution": manifest.attribution,
             "coverage": self.coverage,
-            "origin": manifest.origin,
+            "origin": manifest.origin.content(),
         }
 
 

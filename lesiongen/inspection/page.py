@@ -28,7 +28,7 @@ def inspection_page(inspection: Inspection, drawn: Drawn) -> Page:
     page.add(Section("Patients and images", [_counts(name, part) for name, part in inspection.subgroups.items()]))
     page.add(Section("Sources", [_sources(inspection.sources)]))
     page.add(Section("Licence", _licence(inspection)))
-    page.add(Section("Where it comes from", _origin(manifest.origin, manifest.created)))
+    page.add(Section("Where it comes from", _origin(manifest.origin.content(), manifest.created)))
     page.add(Section("Columns", [_coverage(inspection)]))
     return page
 
@@ -69,7 +69,7 @@ def _sheets(drawn: Drawn, split: str) -> Iterator[Picture]:
 
 def _licence(inspection: Inspection) -> list[Block]:
     manifest = inspection.manifest
-    conflicts = [Callout("error", f"{text}.") for text in manifest.origin.get("licence_conflicts", ())]
+    conflicts = [Callout("error", f"{text}.") for text in inspection.licence_conflicts]
     named = Text(f"To be named: {manifest.attribution}" if manifest.attribution else "Nobody to name is stated.")
     return [*conflicts, _counts("licence", inspection.licences), named]
 

@@ -1,9 +1,8 @@
 """What can be chosen about a merge."""
 
-from typing import Literal
-
 from lesiongen.config import StageConfig
 from lesiongen.names import Name
+from lesiongen.records.merge import Duplicates
 
 __all__ = ["MergeConfig"]
 
@@ -19,5 +18,5 @@ class MergeConfig(StageConfig):
     """
 
     name: Name = "merged"
-    duplicates: Literal["drop", "keep", "fail"] = "drop"
+    duplicates: Duplicates = "drop"
     allow_real_images: bool = True

@@ -12,58 +12,59 @@ from lesiongen.dataset.schema import SPLITS
 from lesiongen.dataset.taxonomy import overlapping_classes
 from lesiongen.imaging import contact_sheet, decode
 from lesiongen.merging.plan import MergePlan
+from lesiongen.records.merge import ClassCount, DroppedImage, Duplicates, MergeReport, SharedImage
+from lesiongen.records.origin import MergedDataset
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
 
 if TYPE_CHECKING:
     from lesiongen.dataset.reader import Dataset
 
-__all__ = ["merge_page", "merge_summary", "shown_pairs"]
+__all__ = ["merge_page", "merge_report", "shown_pairs"]
 
 SHOWN_PAIRS = 24
 LISTED = 200
 TILE = 128
 
 
-def merge_summary(
+def merge_report(
     plan: MergePlan,
     hashes: NDArray[Any],
-    inputs: Sequence[Mapping[str, Any]],
+    inputs: tuple[MergedDataset, ...],
     licence: CombinedLicence,
-    rule: str,
-) -> dict[str, Any]:
-    """Returns the content of merge_report.json.
+    rule: Duplicates,
+) -> MergeReport:
+    """Returns the report of a merge.
 
     Args:
         plan: What became of every row.
         hashes: Hash of each row's pixels.
-        inputs: The datasets: name, uri, version, rows, licence.
+        inputs: The datasets.
         licence: Their licences combined.
         rule: The rule for duplicates.
     """
     table = plan.table.assign(digest=hashes)
     kept, dropped = table[table["dropped"].isna()], table[table["dropped"].notna()]
-    pairs = list(_pairs(table))
-    return {
-        "schema_version": 1,
-        "datasets": [dict(one) for one in inputs],
-        "rule": rule,
-        "images": len(kept),
-        "sources": {str(source): _split_counts(rows) for source, rows in kept.groupby("source")},
-        "classes": _counts(kept, dropped),
-        "overlapping_classes": overlapping_classes(kept["diagnosis"]),
-        "licence": licence.text,
-        "licence_conflicts": list(licence.conflicts),
-        "leaks": plan.leaks,
-        "leaks_kept": plan.leaks if rule == "keep" else 0,
-        "label_conflicts": sum(pair["diagnosis"] != pair["copy_diagnosis"] for pair in pairs),
-        "renamed": plan.renamed,
-        "duplicates": pairs,
-        "dropped": [
-            {"dataset": row.name_, "image_id": row.own_id, "split": row.split, "reason": row.dropped}
+    pairs = tuple(_pairs(table))
+    return MergeReport(
+        datasets=inputs,
+        rule=rule,
+        images=len(kept),
+        sources={str(source): _split_counts(rows) for source, rows in kept.groupby("source")},
+        classes=_counts(kept, dropped),
+        overlapping_classes=overlapping_classes(kept["diagnosis"]),
+        licence=licence.text,
+        licence_conflicts=licence.conflicts,
+        leaks=plan.leaks,
+        leaks_kept=plan.leaks if rule == "keep" else 0,
+        label_conflicts=sum(pair.diagnosis != pair.copy_diagnosis for pair in pairs),
+        renamed=plan.renamed,
+        duplicates=pairs,
+        dropped=tuple(
+            DroppedImage(dataset=row.name_, image_id=row.own_id, split=row.split, reason=row.dropped)
             for row in dropped.rename(columns={"name": "name_"}).itertuples()
-        ],
-    }
+        ),
+    )
 
 
 def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
@@ -71,45 +72,49 @@ def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
     return {split: int(counts.get(split, 0)) for split in SPLITS}
 
 
-def _counts(kept: pd.DataFrame, dropped: pd.DataFrame) -> list[dict[str, Any]]:
+def _counts(kept: pd.DataFrame, dropped: pd.DataFrame) -> tuple[ClassCount, ...]:
     keys = ["source", "diagnosis", "split"]
     both = pd.DataFrame({"images": kept.groupby(keys).size(), "dropped": dropped.groupby(keys).size()})
     rows = both.fillna(0).astype(int).reset_index().to_dict(orient="records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    return tuple(ClassCount(**row) for row in rows)
 
 
-def _pairs(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _pairs(table: pd.DataFrame) -> Iterator[SharedImage]:
     """Yields every image that an earlier dataset shows too, beside the first such image."""
     shown = table[table["cluster"] >= 0]
     for _, rows in shown.groupby("cluster"):
         first = rows.iloc[0]
         for _, row in rows[rows["dataset"] != first["dataset"]].iterrows():
-            yield {
-                "image": f"{first['name']}/{first['own_id']}",
-                "copy": f"{row['name']}/{row['own_id']}",
-                "kind": "exact" if first["digest"] == row["digest"] else "near",
-                "split": first["split"],
-                "copy_split": row["split"],
-                "diagnosis": first["diagnosis"],
-                "copy_diagnosis": row["diagnosis"],
-                "kept": "both" if first["dropped"] is None and row["dropped"] is None else _standing(first, row),
-                "datasets": [int(first["dataset"]), int(row["dataset"])],
-                "image_ids": [first["own_id"], row["own_id"]],
-            }
+            yield SharedImage(
+                image=_named(first),
+                copied=_named(row),
+                kind="exact" if first["digest"] == row["digest"] else "near",
+                split=first["split"],
+                copy_split=row["split"],
+                diagnosis=first["diagnosis"],
+                copy_diagnosis=row["diagnosis"],
+                kept=_kept(first, row),
+                datasets=(int(first["dataset"]), int(row["dataset"])),
+                image_ids=(first["own_id"], row["own_id"]),
+            )
 
 
-def _standing(first: "pd.Series[Any]", row: "pd.Series[Any]") -> str:
-    standing = [one for one in (first, row) if one["dropped"] is None]
-    return f"{standing[0]['name']}/{standing[0]['own_id']}" if standing else "neither"
+def _named(row: "pd.Series[Any]") -> str:
+    return f"{row['name']}/{row['own_id']}"
+
+
+def _kept(first: "pd.Series[Any]", row: "pd.Series[Any]") -> str:
+    kept = [_named(one) for one in (first, row) if one["dropped"] is None]
+    return {0: "neither", 2: "both"}.get(len(kept)) or kept[0]
 
 
 def shown_pairs(
-    datasets: Sequence["Dataset"], pairs: Sequence[Mapping[str, Any]], *, allow_real_images: bool
+    datasets: Sequence["Dataset"], pairs: Sequence[SharedImage], *, allow_real_images: bool
 ) -> dict[tuple[int, str], Image.Image]:
     """Returns the pictures of the first pairs, by dataset and image_id; only those that may be shown."""
     wanted: dict[int, set[str]] = {}
     for pair in pairs[:SHOWN_PAIRS]:
-        for number, image_id in zip(pair["datasets"], pair["image_ids"], strict=True):
+        for number, image_id in zip(pair.datasets, pair.image_ids, strict=True):
             wanted.setdefault(number, set()).add(image_id)
     pictures = {}
     for number, image_ids in wanted.items():
@@ -120,60 +125,67 @@ def shown_pairs(
     return pictures
 
 
-def merge_page(name: str, summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], Image.Image]) -> Page:
+def merge_page(name: str, report: MergeReport, pictures: Mapping[tuple[int, str], Image.Image]) -> Page:
     """Lays out the outcome, the counts by source, split and class, the licences, and the duplicates side by side."""
-    page = Page(f"Merge: {name}", f"{summary['images']:,} images of {len(summary['sources'])} sources")
-    page.add(Section("Result", _result(summary)))
-    page.add(Section("Sources, splits and classes", _classes(summary)))
-    page.add(Section("Duplicates", _duplicates(summary, pictures)))
-    if summary["dropped"]:
-        rows = [[row["dataset"], row["image_id"], row["split"], row["reason"]] for row in summary["dropped"][:LISTED]]
-        page.add(Section("Left out", [Table(["dataset", "image", "split", "why"], rows, _of(summary["dropped"]))]))
+    page = Page(f"Merge: {name}", f"{report.images:,} images of {len(report.sources)} sources")
+    page.add(Section("Result", _result(report)))
+    page.add(Section("Sources, splits and classes", _classes(report)))
+    page.add(Section("Duplicates", _duplicates(report, pictures)))
+    if report.dropped:
+        rows = [[row.dataset, row.image_id, row.split, row.reason] for row in report.dropped[:LISTED]]
+        page.add(Section("Left out", [Table(["dataset", "image", "split", "why"], rows, _of(report.dropped))]))
     return page
 
 
-def _result(summary: Mapping[str, Any]) -> list[Block]:
-    blocks: list[Block] = [Callout("error", conflict + ".") for conflict in summary["licence_conflicts"]]
-    if summary["leaks_kept"]:
-        blocks.append(Callout("error", f"{summary['leaks_kept']} groups of images are in several splits: a leak."))
-    elif summary["leaks"]:
-        text = f"{summary['leaks']} groups of images would have stood in several splits; images were left out for it."
+def _result(report: MergeReport) -> list[Block]:
+    blocks: list[Block] = [Callout("error", conflict + ".") for conflict in report.licence_conflicts]
+    if report.leaks_kept:
+        blocks.append(Callout("error", f"{report.leaks_kept} groups of images are in several splits: a leak."))
+    elif report.leaks:
+        text = f"{report.leaks} groups of images would have stood in several splits; images were left out for it."
         blocks.append(Callout("info", text))
-    if summary["label_conflicts"]:
-        text = f"{summary['label_conflicts']} images have another diagnosis in another dataset: see Duplicates."
+    if report.label_conflicts:
+        text = f"{report.label_conflicts} images have another diagnosis in another dataset: see Duplicates."
         blocks.append(Callout("warning", text))
-    if summary["overlapping_classes"]:
-        blocks.append(Callout("warning", f"{summary['overlapping_classes']}."))
+    if report.overlapping_classes:
+        blocks.append(Callout("warning", f"{report.overlapping_classes}."))
     facts = {
-        "images": summary["images"],
-        "left out": len(summary["dropped"]),
-        "duplicates": len(summary["duplicates"]),
-        "licence": summary["licence"],
+        "images": report.images,
+        "left out": len(report.dropped),
+        "duplicates": len(report.duplicates),
+        "licence": report.licence,
     }
-    rows = [[one["name"], one["rows"], one["licence"], one["uri"]] for one in summary["datasets"]]
+    rows = [[one.name, one.rows, one.licence, one.uri] for one in report.datasets]
     return [*blocks, Facts(facts), Table(["dataset", "images", "licence", "from"], rows)]
 
 
-def _classes(summary: Mapping[str, Any]) -> list[Block]:
-    splits = [[source, *counts.values(), sum(counts.values())] for source, counts in summary["sources"].items()]
+def _classes(report: MergeReport) -> list[Block]:
+    splits = [[source, *counts.values(), sum(counts.values())] for source, counts in report.sources.items()]
     rows: dict[tuple[str, str], list[Any]] = {}
-    for cell in summary["classes"]:
-        row = rows.setdefault((cell["source"], cell["diagnosis"]), [0] * (len(SPLITS) + 1))
-        row[SPLITS.index(cell["split"])] = cell["images"]
-        row[-1] += cell["dropped"]
+    for cell in report.classes:
+        row = rows.setdefault((cell.source, cell.diagnosis), [0] * (len(SPLITS) + 1))
+        row[SPLITS.index(cell.split)] = cell.images
+        row[-1] += cell.dropped
     return [
         Table(["source", *SPLITS, "all"], splits),
         Table(["source", "diagnosis", *SPLITS, "left out"], [[*key, *row] for key, row in rows.items()]),
     ]
 
 
-def _duplicates(summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], Image.Image]) -> list[Block]:
-    pairs = summary["duplicates"]
+def _duplicates(report: MergeReport, pictures: Mapping[tuple[int, str], Image.Image]) -> list[Block]:
+    pairs = report.duplicates
     if not pairs:
         return [Text("No image of one dataset was found in another.")]
-    rule = {"drop": "Copies were left out.", "keep": "All were kept.", "fail": ""}[summary["rule"]]
+    rule = {"drop": "Copies were left out.", "keep": "All were kept.", "fail": ""}[report.rule]
     rows = [
-        [pair["image"], pair["copy"], pair["kind"], _change(pair, "split"), _change(pair, "diagnosis"), pair["kept"]]
+        [
+            pair.image,
+            pair.copied,
+            pair.kind,
+            _change(pair.split, pair.copy_split),
+            _change(pair.diagnosis, pair.copy_diagnosis),
+            pair.kept,
+        ]
         for pair in pairs[:LISTED]
     ]
     heads = ["image", "copy", "kind", "split", "diagnosis", "kept"]
@@ -183,19 +195,16 @@ def _duplicates(summary: Mapping[str, Any], pictures: Mapping[tuple[int, str], I
             Table(heads, rows, _of(pairs))]  # fmt: skip
 
 
-def _side_by_side(
-    pairs: Sequence[Mapping[str, Any]], pictures: Mapping[tuple[int, str], Image.Image]
-) -> Iterator[Picture]:
+def _side_by_side(pairs: Sequence[SharedImage], pictures: Mapping[tuple[int, str], Image.Image]) -> Iterator[Picture]:
     for pair in pairs[:SHOWN_PAIRS]:
-        keys = list(zip(pair["datasets"], pair["image_ids"], strict=True))
+        keys = list(zip(pair.datasets, pair.image_ids, strict=True))
         if all(key in pictures for key in keys):
-            labels = [f"{pair['split']} {pair['diagnosis']}", f"{pair['copy_split']} {pair['copy_diagnosis']}"]
+            labels = [f"{pair.split} {pair.diagnosis}", f"{pair.copy_split} {pair.copy_diagnosis}"]
             sheet = contact_sheet([pictures[key] for key in keys], labels, columns=2, tile=TILE)
-            yield Picture(sheet, f"{pair['image']} beside {pair['copy']}", f"{pair['image']} and {pair['copy']}")
+            yield Picture(sheet, f"{pair.image} beside {pair.copied}", f"{pair.image} and {pair.copied}")
 
 
-def _change(pair: Mapping[str, Any], what: str) -> str:
-    first, second = pair[what], pair[f"copy_{what}"]
+def _change(first: str, second: str) -> str:
     return first if first == second else f"{first} and {second}"
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.examined import examined_images
-from lesiongen.dataset.licences import CombinedLicence, combine_licences
+from lesiongen.dataset.licences import combine_licences
 from lesiongen.dataset.near_duplicates import datasets_near_duplicates, keep_near_duplicates
 from lesiongen.dataset.picture_hashes import picture_hashes
 from lesiongen.dataset.reader import Dataset
@@ -20,8 +20,10 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import SAME_PHOTOGRAPH, Fingerprint, NearDuplicate, duplicate_groups, pairs_among
 from lesiongen.merging.config import MergeConfig
 from lesiongen.merging.plan import ID_COLUMNS, MergePlan, dataset_names, plan_merge
-from lesiongen.merging.report import merge_page, merge_summary, shown_pairs
+from lesiongen.merging.report import merge_page, merge_report, shown_pairs
 from lesiongen.progress import Progress, progress
+from lesiongen.records.merge import MergeReport
+from lesiongen.records.origin import MergedDataset, MergeOrigin
 from lesiongen.references import DatasetReference
 from lesiongen.reporting import render
 from lesiongen.storage import as_json, claimed, open_storage, overlap
@@ -36,10 +38,10 @@ _PLANNED = ("image_id", "diagnosis", "split", "source", *ID_COLUMNS)
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The merged dataset, and what its merge report says (`merge_summary`)."""
+    """The merged dataset and its report."""
 
     dataset: DatasetReference
-    report: dict[str, Any]
+    report: MergeReport
 
 
 def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
@@ -73,25 +75,30 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
             name=config.name,
             licence=combined.text,
             attribution="; ".join(dict.fromkeys(filter(None, (one.manifest.attribution for one in datasets)))) or None,
-            origin=_origin(config, datasets, names, combined),
+            origin=MergeOrigin(
+                stage="merge",
+                config=config.model_dump(mode="json"),
+                datasets=_inputs(datasets, names),
+                licence_conflicts=combined.conflicts,
+            ),
         )
         with writer:
             table = _table(datasets, names)
             images = _recognised(datasets, table)
             plan = plan_merge(table, _photographs(images.alike, len(table)), drop=config.duplicates == "drop")
-            summary = merge_summary(plan, images.hashes, _inputs(datasets, names), combined, config.duplicates)
-            _refuse_duplicates(config, summary)
-            writer.origin["sources"] = summary["sources"]
+            report = merge_report(plan, images.hashes, _inputs(datasets, names), combined, config.duplicates)
+            _refuse_duplicates(config, report)
+            writer.origin = writer.origin.changed(sources=report.sources)
             _keep(writer, images, plan)
             for sample in _kept(datasets, plan):
                 writer.add(sample)
-            pictures = shown_pairs(datasets, summary["duplicates"], allow_real_images=config.allow_real_images)
-            writer.documents[REPORT_NAME] = as_json(summary)
-            writer.documents[PAGE_NAME] = render(merge_page(config.name, summary, pictures))
+            pictures = shown_pairs(datasets, report.duplicates, allow_real_images=config.allow_real_images)
+            writer.documents[REPORT_NAME] = as_json(report.content())
+            writer.documents[PAGE_NAME] = render(merge_page(config.name, report, pictures))
         merged = Dataset.open(output).reference()
-        run.log_json(summary, REPORT_NAME)
-        run.log_metrics({"images": merged.rows, "dropped": len(summary["dropped"])})
-    return MergeResult(merged, summary)
+        run.log_json(report.content(), REPORT_NAME)
+        run.log_metrics({"images": merged.rows, "dropped": len(report.dropped)})
+    return MergeResult(merged, report)
 
 
 def _opened(uris: Sequence[str]) -> list[Dataset]:
@@ -106,28 +113,17 @@ def _opened(uris: Sequence[str]) -> list[Dataset]:
     return datasets
 
 
-def _inputs(datasets: Sequence[Dataset], names: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "uri": dataset.uri,
-            "version": dataset.manifest.version,
-            "rows": dataset.manifest.rows,
-            "licence": dataset.manifest.licence,
-        }
+def _inputs(datasets: Sequence[Dataset], names: Sequence[str]) -> tuple[MergedDataset, ...]:
+    return tuple(
+        MergedDataset(
+            name=name,
+            uri=dataset.uri,
+            version=dataset.manifest.version,
+            rows=dataset.manifest.rows,
+            licence=dataset.manifest.licence,
+        )
         for name, dataset in zip(names, datasets, strict=True)
-    ]
-
-
-def _origin(
-    config: MergeConfig, datasets: Sequence[Dataset], names: Sequence[str], combined: CombinedLicence
-) -> dict[str, Any]:
-    return {
-        "stage": "merge",
-        "config": config.model_dump(mode="json"),
-        "datasets": _inputs(datasets, names),
-        "licence_conflicts": list(combined.conflicts),
-    }
+    )
 
 
 def _licences(datasets: Sequence[Dataset]) -> Iterator[str | None]:
@@ -187,9 +183,9 @@ def _keep(writer: DatasetWriter, images: _Images, plan: MergePlan) -> None:
     keep_examinations(writer, {image_ids[row]: row for row in kept}, images.seen, images.prints)
 
 
-def _refuse_duplicates(config: MergeConfig, summary: dict[str, Any]) -> None:
-    if config.duplicates == "fail" and (pairs := summary["duplicates"]):
-        first = ", ".join(f"{pair['image']} = {pair['copy']}" for pair in pairs[:5])
+def _refuse_duplicates(config: MergeConfig, report: MergeReport) -> None:
+    if config.duplicates == "fail" and (pairs := report.duplicates):
+        first = ", ".join(f"{pair.image} = {pair.copied}" for pair in pairs[:5])
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
         raise DataError(
             f"The datasets share {len(pairs)} images: {first}{more}",

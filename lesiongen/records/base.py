@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["READING", "Count", "Number", "Record"]
+__all__ = ["LENIENT", "READING", "Count", "Number", "Record"]
 
 READING = {"reading": True}
 """The context of validation in which a document is read: fields that a later release has added are passed over."""
-_LENIENT = READING | {"lenient": True}
+LENIENT = READING | {"lenient": True}
 """In which also what is not usable is missing."""
 
 
@@ -66,7 +66,7 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _later_fields_are_passed_over(cls, content: Any, info: ValidationInfo) -> Any:
-        if _is(info, "reading") and isinstance(content, Mapping):
+        if _is(info, "reading") and isinstance(content, Mapping) and cls.model_config.get("extra") == "forbid":
             return {name: value for name, value in content.items() if name in cls.model_fields}
         return content
 
@@ -87,9 +87,9 @@ class Record(BaseModel):
         Raises:
             ValidationError: A field is unknown, or a value is not usable.
         """
-        return type(self)(**{**dict(self), **values})
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **values})
 
     @classmethod
     def read(cls, content: object) -> Self:
         """Reads a document that was parsed from JSON, of a record whose fields all have defaults."""
-        return cls.model_validate(content if isinstance(content, dict) else {}, context=_LENIENT)
+        return cls.model_validate(content if isinstance(content, dict) else {}, context=LENIENT)

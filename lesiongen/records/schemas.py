@@ -4,21 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from lesiongen.records.decision import Decision
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.history import HistoryEvent
+from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
+from lesiongen.records.origin import Origin
 from lesiongen.records.provenance import SyntheticProvenance
 
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
-SCHEMAS: dict[str, type[BaseModel]] = {
+SCHEMAS: dict[str, Any] = {
     "decision": Decision,
     "evaluation": EvaluationRecord,
     "history_event": HistoryEvent,
+    "merge_report": MergeReport,
     "model": ModelManifest,
+    "origin": Origin,
     "provenance": SyntheticProvenance,
 }
 """The record of each published schema."""
@@ -26,7 +30,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 def json_schema(name: str) -> dict[str, Any]:
     """Returns the JSON Schema (2020-12) of one of `SCHEMAS`, as its documents are written."""
-    schema = SCHEMAS[name].model_json_schema(mode="serialization")
+    schema = TypeAdapter(SCHEMAS[name]).json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

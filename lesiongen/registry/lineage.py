@@ -12,6 +12,7 @@ from lesiongen.imaging import ImageError, content_digest, decode
 from lesiongen.progress import progress
 from lesiongen.records.evaluation import Contamination, EvaluationRecord, Source
 from lesiongen.records.model import MODEL_NAME, BaseReference, ModelManifest, read_model
+from lesiongen.records.origin import OtherOrigin, SampleOrigin
 from lesiongen.storage import open_storage
 
 __all__ = ["check_same_model", "contamination"]
@@ -32,9 +33,10 @@ def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
         StorageError, UsageError: The synthetic images are no longer there.
     """
     source = _source(evaluation, "synthetic")
-    drawn_by = _opened(source).manifest.origin.get("model_version")
+    origin = _opened(source).manifest.origin
+    drawn_by = origin.model_version if isinstance(origin, SampleOrigin | OtherOrigin) else None
     if drawn_by != model_version:
-        by = f"the model {str(drawn_by)[:12]}, not {model_version[:12]}" if drawn_by else "an unnamed model"
+        by = f"the model {drawn_by[:12]}, not {model_version[:12]}" if drawn_by else "an unnamed model"
         raise DataError(
             f"The evaluated images in {source.uri} were drawn by {by}.",
             hint="Evaluate images that this model drew, or name the model that drew them.",

@@ -15,6 +15,7 @@ from lesiongen.imaging import encode_png
 from lesiongen.ingestion.formats import FORMATS, reader_class
 from lesiongen.phantoms import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
+from lesiongen.records.origin import OtherOrigin
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_merge_joins_the_parts_of_one_job(dataset, tmp_path):
     for number in (1, 2):
         part = Part(number, 2)
         uris.append(str(tmp_path / f"part{number}"))
-        origin = {"stage": "test", "part": str(part)}
+        origin = OtherOrigin(stage="test", part=str(part))
         derive(whole, uris[-1], lambda samples: samples, name="a", origin=origin, rows=part.rows(len(whole)))
     invoke("merge", *uris, "--output", str(tmp_path / "joined"))
     assert Dataset.open(str(tmp_path / "joined")).manifest.version == whole.manifest.version

@@ -9,6 +9,7 @@ from PIL import Image
 
 from lesiongen.dataset import SCHEMA, Dataset, DatasetWriter, Sample, derive
 from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.records.origin import CaptionOrigin, OtherOrigin
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
 
@@ -38,7 +39,7 @@ def samples(count: int) -> list[Sample]:
 
 
 def publish(output: str, count: int = 20, **options) -> Dataset:
-    with DatasetWriter(output, name="test", licence="CC0", origin={"stage": "test"}, **options) as writer:
+    with DatasetWriter(output, name="test", licence="CC0", origin=OtherOrigin(stage="test"), **options) as writer:
         for sample in samples(count):
             writer.add(sample)
     return Dataset.open(output)
@@ -118,12 +119,14 @@ def test_derive_keeps_rows_splits_and_where_they_came_from(tmp_path):
     def recaption(samples: Iterator[Sample]) -> Iterator[Sample]:
         return (replace(sample, caption=sample.image_id.upper()) for sample in samples)
 
-    derived = derive(dataset, str(tmp_path / "derived"), recaption, name="derived", origin={"stage": "caption"})
+    derived = derive(
+        dataset, str(tmp_path / "derived"), recaption, name="derived", origin=CaptionOrigin(stage="caption")
+    )
 
     assert [(sample.caption, sample.split) for sample in derived.samples()] == [
         (sample.image_id.upper(), sample.split) for sample in dataset.samples()
     ]
-    assert derived.manifest.origin["dataset_version"] == dataset.manifest.version
+    assert derived.manifest.origin.dataset_version == dataset.manifest.version
     assert derived.manifest.licence == "CC0"
 
 

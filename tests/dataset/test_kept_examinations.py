@@ -23,6 +23,7 @@ from lesiongen.errors import DataError
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.merging import REPORT_NAME as MERGE_REPORT_NAME
 from lesiongen.merging import MergeConfig, merge
+from lesiongen.records.origin import OtherOrigin
 from lesiongen.storage import open_storage
 from lesiongen.validation import JSON_NAME, REPORT_NAME, ValidateConfig, validate
 
@@ -76,7 +77,7 @@ def republished(dataset, content):
     root = open_storage(dataset.uri).root
     (root / EXAMINATIONS.name).write_bytes(content)
     described = {EXAMINATIONS.key: {"images": len(dataset), "sha256": hashlib.sha256(content).hexdigest()}}
-    manifest = dataset.manifest.model_copy(update={"origin": {**dataset.manifest.origin, **described}})
+    manifest = dataset.manifest.model_copy(update={"origin": dataset.manifest.origin.changed(**described)})
     (root / MANIFEST_NAME).write_text(manifest.model_dump_json())
     return Dataset.open(dataset.uri)
 
@@ -101,7 +102,7 @@ def assert_same_look(one, other):
 
 def test_what_is_kept_is_what_a_later_look_finds(published, tmp_path):
     assert_same_look(published, without(published, tmp_path))
-    assert published.manifest.origin["examinations"]["images"] == len(published)
+    assert published.manifest.origin.examinations.images == len(published)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_neither_the_order_of_the_images_nor_the_processes_change_a_byte(tmp_pat
     same, turned = (ingested(tmp_path / name, "one", range(23), backwards=name == "turned") for name in ("a", "turned"))
     assert document_of(first) == document_of(same) == document_of(turned)
     assert first.manifest.shards == same.manifest.shards
-    assert first.manifest.origin["examinations"] == turned.manifest.origin["examinations"]
+    assert first.manifest.origin.examinations == turned.manifest.origin.examinations
 
 
 def report_of(dataset, folder):
@@ -191,7 +192,7 @@ def test_a_changed_document_is_told(published, tmp_path, place):
     with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
         validate(ValidateConfig(), published.uri)
     with pytest.raises(DataError, match="examinations.arrow is not what the manifest describes"):
-        derive(published, str(tmp_path / "derived"), iter, name="d", origin={})
+        derive(published, str(tmp_path / "derived"), iter, name="d", origin=OtherOrigin())
     assert not (tmp_path / "derived").exists()
 
 
@@ -334,7 +335,7 @@ def test_a_dataset_without_images_is_looked_at(tmp_path, published):
 def test_a_dataset_on_s3_is_read_the_same(published, tmp_path, s3_root):
     there = copy_dataset(published.uri, f"{s3_root}/there")
     assert_same_look(there, published)
-    back = derive(there, f"{s3_root}/derived", iter, name="d", origin={})
+    back = derive(there, f"{s3_root}/derived", iter, name="d", origin=OtherOrigin())
     assert document_of(back) == document_of(published)
 
 
@@ -350,13 +351,13 @@ def test_a_captioned_dataset_keeps_it(published, tmp_path):
     caption(CaptionConfig(tokenizer="tiny"), published.uri, str(tmp_path / "captioned"))
     captioned = Dataset.open(str(tmp_path / "captioned"))
     assert document_of(captioned) == document_of(published)
-    assert captioned.manifest.origin["examinations"] == published.manifest.origin["examinations"]
+    assert captioned.manifest.origin.examinations == published.manifest.origin.examinations
     assert_same_look(captioned, published)
 
 
 def test_parts_and_their_whole_keep_it(published, tmp_path):
     parts = [
-        derive(published, str(tmp_path / f"part{part.number}"), iter, name="p", origin={"part": str(part)},
+        derive(published, str(tmp_path / f"part{part.number}"), iter, name="p", origin=OtherOrigin(part=str(part)),
                rows=part.rows(len(published)))
         for part in (Part(1, 2), Part(2, 2))
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from lesiongen.imaging import LOOK_ALIKE, near_duplicates
 from lesiongen.imaging.duplicates import SEARCH, _compared
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.merging import MergeConfig, merge
+from lesiongen.records.origin import OtherOrigin
 from lesiongen.storage import open_storage
 from lesiongen.validation import ValidateConfig, validate
 
@@ -95,7 +96,7 @@ def republished(dataset, content):
     root = open_storage(dataset.uri).root
     (root / NEAR_DUPLICATES.name).write_bytes(content)
     described = {NEAR_DUPLICATES.key: {"pairs": 0, "sha256": hashlib.sha256(content).hexdigest()}}
-    manifest = dataset.manifest.model_copy(update={"origin": {**dataset.manifest.origin, **described}})
+    manifest = dataset.manifest.model_copy(update={"origin": dataset.manifest.origin.changed(**described)})
     (root / MANIFEST_NAME).write_text(manifest.model_dump_json())
     return Dataset.open(dataset.uri)
 
@@ -117,25 +118,27 @@ def test_a_document_of_too_many_pairs_is_not_read_and_not_written(published, tmp
     with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
         read(published)
     again = ingested(tmp_path, "again", (0, 1, 0, 2), turned=[2])
-    assert "near_duplicates" not in again.manifest.origin
+    assert again.manifest.origin.near_duplicates is None
     assert len(read(again)[2]) == 1
 
 
 def test_pairs_are_named_in_the_document_and_counted_in_the_manifest(published, tmp_path):
     kept = json.loads((tmp_path / "out" / NEAR_DUPLICATES.name).read_text())
     assert [pair[:2] for pair in kept["pairs"]] == [["nv/0", "nv/2"]]
-    assert published.manifest.origin["near_duplicates"]["pairs"] == 1
+    assert published.manifest.origin.near_duplicates.pairs == 1
 
 
 def carried(dataset):
     """Takes the document and what the manifest says of it."""
     document = open_storage(dataset.uri).read_bytes(NEAR_DUPLICATES.name)
-    return document, dataset.manifest.origin["near_duplicates"]
+    return document, dataset.manifest.origin.near_duplicates
 
 
 def test_a_dataset_with_other_texts_keeps_them(published, tmp_path, searched):
     uri = str(tmp_path / "captioned")
-    made = derive(published, uri, lambda rows: (replace(row, caption="a mole") for row in rows), name="c", origin={})
+    made = derive(
+        published, uri, lambda rows: (replace(row, caption="a mole") for row in rows), name="c", origin=OtherOrigin()
+    )
     assert carried(made) == carried(published)
     assert read(made)[2] == read(published)[2] != []
     validate(ValidateConfig(), made.uri)
@@ -153,13 +156,13 @@ def test_a_derived_dataset_has_the_same_images_each_once(published, tmp_path):
 
     for transform in (changed, doubled):
         with pytest.raises(UsageError, match="'nv/2' has another image than in .*, or comes twice"):
-            derive(published, str(tmp_path / "changed"), transform, name="changed", origin={})
+            derive(published, str(tmp_path / "changed"), transform, name="changed", origin=OtherOrigin())
         assert not (tmp_path / "changed").exists()
 
 
 def test_parts_keep_those_of_the_whole_and_so_does_what_is_made_of_them(published, tmp_path, searched):
     parts = [
-        derive(published, str(tmp_path / f"part{part.number}"), iter, name="p", origin={"part": str(part)},
+        derive(published, str(tmp_path / f"part{part.number}"), iter, name="p", origin=OtherOrigin(part=str(part)),
                rows=part.rows(len(published)))
         for part in (Part(1, 2), Part(2, 2))
     ]  # fmt: skip
@@ -172,7 +175,7 @@ def test_parts_keep_those_of_the_whole_and_so_does_what_is_made_of_them(publishe
 def test_pairs_that_were_changed_are_not_carried_on(published, tmp_path):
     (tmp_path / "out" / NEAR_DUPLICATES.name).write_text("{}")
     with pytest.raises(DataError, match="near_duplicates.json is not what the manifest describes"):
-        derive(published, str(tmp_path / "derived"), iter, name="d", origin={})
+        derive(published, str(tmp_path / "derived"), iter, name="d", origin=OtherOrigin())
     assert not (tmp_path / "derived").exists()
 
 
@@ -191,7 +194,7 @@ def test_a_merge_finds_the_same_pairs_in_either_order_and_validation_reads_them(
     ab, ba = merged(tmp_path, "ab", a, b, duplicates="keep"), merged(tmp_path, "ba", b, a, duplicates="keep")
 
     assert kept_pairs(ab) == kept_pairs(ba)
-    assert ab.manifest.origin["near_duplicates"] == ba.manifest.origin["near_duplicates"]
+    assert ab.manifest.origin.near_duplicates == ba.manifest.origin.near_duplicates
     groups = [{"a/nv/0", "a/nv/2", "b/nv/5"}, {"a/nv/1", "a/nv/4", "b/nv/1"}, {"b/nv/0", "b/nv/3"}]
     bound = [
         next(group for group in groups if first in group and second in group) for first, second, _ in kept_pairs(ab)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from lesiongen.dataset import Dataset, DatasetWriter, Part, Sample, derive, join_parts
 from lesiongen.errors import UsageError
+from lesiongen.records.origin import OtherOrigin
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def dataset(tmp_path):
 def _copy(dataset, output, part=None, **origin):
     rows = part.rows(len(dataset)) if part else None
     origin |= {"part": str(part)} if part else {}
-    return derive(dataset, str(output), iter, name="copy", origin={"stage": "test", **origin}, rows=rows)
+    return derive(dataset, str(output), iter, name="copy", origin=OtherOrigin(stage="test", **origin), rows=rows)
 
 
 @given(st.integers(20, 500), st.integers(1, 20))
@@ -68,7 +69,7 @@ def test_refuses_what_is_not_every_part_of_one_job(dataset, tmp_path):
         with pytest.raises(UsageError, match=message):
             join_parts(parts, str(tmp_path / "out"), name="copy")
     assert not (tmp_path / "out").exists()
-    assert second.manifest.origin["part"] == "2/2"
+    assert second.manifest.origin.part == "2/2"
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "-1/4", "1/0"])

@@ -318,7 +318,7 @@ def test_what_was_removed_from_the_files_is_counted_and_listed(make_folder, tmp_
     image.save(source / NAMES[0], exif=exif)
     result = ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
     assert result.removed_metadata == {"EXIF name": 1}
-    assert Dataset.open(str(tmp_path / "out")).manifest.origin["removed_metadata"] == {"EXIF name": 1}
+    assert Dataset.open(str(tmp_path / "out")).manifest.origin.removed_metadata == {"EXIF name": 1}
     listed = (tmp_path / "out" / "removed_metadata.csv").read_text()
     assert listed.splitlines() == ["file,image_id,removed", "images/a.png,images/a,EXIF name"]
 
@@ -414,7 +414,7 @@ def test_of_one_photograph_in_several_formats_the_one_that_is_read_is_taken(make
         f"{folder}/X1.{ending}, for example",
         "No lesion_id and no patient_id: photographs of one patient may be in train and test",
     ]
-    assert Dataset.open(str(tmp_path / "o")).manifest.origin["notes"] == result.notes
+    assert Dataset.open(str(tmp_path / "o")).manifest.origin.notes == tuple(result.notes)
 
 
 def test_a_photograph_that_is_there_in_formats_alone_that_are_not_read_is_refused(make_folder, tmp_path):

@@ -77,4 +77,4 @@ def test_classes_without_a_training_image_are_named(tmp_path, lesions, said):
     config = IngestConfig(format="image_folder", keep_official_split=True)
     result = ingest(config, str(source), str(tmp_path / "out"))
     assert any("Classes without a training image: df." in note for note in result.notes) == said
-    assert ("df" in "".join(Dataset.open(result.dataset.uri).manifest.origin.get("notes", []))) == said
+    assert ("df" in "".join(Dataset.open(result.dataset.uri).manifest.origin.notes)) == said

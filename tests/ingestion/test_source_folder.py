@@ -306,7 +306,7 @@ def test_a_source_and_an_output_with_names_in_other_encodings(tmp_path):
     two_classes(source)
     assert taken(source, tmp_path / "Aus gäbe").accepted == 12
     manifest = Dataset.open(str(tmp_path / "Aus gäbe")).manifest
-    assert (manifest.name, manifest.origin["source"]) == ("Kase-und-Haut", f"{tmp_path}/Käse und Haut")
+    assert (manifest.name, manifest.origin.source) == ("Kase-und-Haut", f"{tmp_path}/Käse und Haut")
 
 
 def test_a_link_to_a_folder_around_the_source_is_not_followed_from_elsewhere(tmp_path):

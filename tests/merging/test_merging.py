@@ -8,6 +8,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, overlapping_classes
 from lesiongen.errors import DataError, UsageError
 from lesiongen.merging import PAGE_NAME, REPORT_NAME, MergeConfig, merge
+from lesiongen.records.merge import DroppedImage
 
 
 @pytest.fixture
@@ -36,12 +37,12 @@ def test_rows_keep_split_source_and_licence_and_the_whole_takes_the_strictest(co
     manifest = Dataset.open(str(tmp_path / "merged")).manifest
     assert manifest.licence == "CC BY-NC 4.0"
     assert manifest.attribution == "a; b"
-    assert manifest.origin["sources"] == {
+    assert manifest.origin.sources == {
         "a": {"train": 3, "validation": 0, "test": 0},
         "b": {"train": 0, "validation": 0, "test": 2},
     }
-    assert [one["version"] for one in manifest.origin["datasets"]] == [a.manifest.version, b.manifest.version]
-    assert json.loads((tmp_path / "merged" / REPORT_NAME).read_text()) == report
+    assert [one.version for one in manifest.origin.datasets] == [a.manifest.version, b.manifest.version]
+    assert json.loads((tmp_path / "merged" / REPORT_NAME).read_text()) == report.content()
     assert "CC BY-NC 4.0" in (tmp_path / "merged" / PAGE_NAME).read_text()
 
 
@@ -55,7 +56,7 @@ def test_ids_are_told_apart_only_where_two_collections_use_them(collection, merg
     assert sorted(table.index) == ["0", "9", "a/1", "b/1"]
     assert dict(table["lesion_id"]) == {"0": "a/L1", "a/1": "a/L1", "b/1": "b/L1", "9": "L2"}
     assert set(table["patient_id"].dropna()) == {"P1"}
-    assert report["renamed"] == {"image_id": 2, "lesion_id": 3, "patient_id": 0, "case_id": 0}
+    assert report.renamed == {"image_id": 2, "lesion_id": 3, "patient_id": 0, "case_id": 0}
 
 
 def test_folders_whose_owner_gave_no_name_are_different_collections(collection, merged):
@@ -66,7 +67,7 @@ def test_folders_whose_owner_gave_no_name_are_different_collections(collection, 
 
     assert dict(table["source"]) == {"a/x": "a", "b/x": "b"}
     assert set(table["patient_id"]) == {"a/1", "b/1"}
-    assert not report["dropped"]
+    assert not report.dropped
 
 
 def stored(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -90,10 +91,10 @@ def test_a_copy_in_another_set_is_left_out(kind, collection, merged):
     table, report = merged(a, b)
 
     assert sorted(table.index) == ["0", "1", "2", "3", "own"]
-    assert report["dropped"] == [{"dataset": "b", "image_id": "copy", "split": "train", "reason": "copy of a/2"}]
-    (pair,) = report["duplicates"]
-    assert (pair["image"], pair["copy"], pair["kept"]) == ("a/2", "b/copy", "a/2")
-    assert pair["kind"] == ("exact" if kind == "same file" else "near")
+    assert report.dropped == (DroppedImage(dataset="b", image_id="copy", split="train", reason="copy of a/2"),)
+    (pair,) = report.duplicates
+    assert (pair.image, pair.copied, pair.kept) == ("a/2", "b/copy", "a/2")
+    assert pair.kind == ("exact" if kind == "same file" else "near")
 
 
 def test_what_belongs_to_a_copy_in_a_stricter_split_leaves_the_other_splits(collection, merged):
@@ -104,12 +105,12 @@ def test_what_belongs_to_a_copy_in_a_stricter_split_leaves_the_other_splits(coll
     table, report = merged(a, b)
 
     assert dict(table["split"]) == {"free": "train", "t": "test", "u": "test"}
-    assert {row["image_id"]: row["reason"] for row in report["dropped"]} == {
+    assert {row.image_id: row.reason for row in report.dropped} == {
         "1": "belongs to images in test",
         "sibling": "belongs to images in test",
     }
-    assert report["leaks"] == 1
-    assert report["leaks_kept"] == 0
+    assert report.leaks == 1
+    assert report.leaks_kept == 0
 
 
 def test_a_patient_of_one_collection_in_two_datasets_is_not_parted(collection, merged):
@@ -130,7 +131,7 @@ def test_ids_of_the_isic_archive_mean_the_same_in_all_of_its_collections(collect
 
     assert dict(table["split"]) == {"2": "test"}
     assert dict(table["source"]) == {"2": sources[1]}
-    assert (report["leaks"], report["leaks_kept"]) == (1, 0)
+    assert (report.leaks, report.leaks_kept) == (1, 0)
 
 
 def test_all_is_kept_where_asked_and_the_leak_is_said(collection, merged):
@@ -139,8 +140,8 @@ def test_all_is_kept_where_asked_and_the_leak_is_said(collection, merged):
     table, report = merged(a, b, duplicates="keep")
 
     assert sorted(table.index) == ["a/1", "b/1"]
-    assert (report["leaks_kept"], report["label_conflicts"]) == (1, 1)
-    assert report["duplicates"][0]["kept"] == "both"
+    assert (report.leaks_kept, report.label_conflicts) == (1, 1)
+    assert report.duplicates[0].kept == "both"
 
 
 def test_images_of_one_name_in_two_versions_of_a_collection_are_told_apart(collection, merged):
@@ -162,7 +163,7 @@ def test_two_photographs_within_one_set_are_its_own_matter(collection, merged):
     a = collection("a", [{"image_id": "1", "seed": 1}, {"image_id": "2", "seed": 1}])
     table, report = merged(a, collection("b", numbered(1, 30)))
     assert len(table) == 3
-    assert not report["duplicates"]
+    assert not report.duplicates
 
 
 def test_the_output_lies_apart_from_the_datasets(collection, tmp_path):

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
+from lesiongen.records.origin import OtherOrigin
 from lesiongen.registry import register
 from lesiongen.registry.tags import CLASSIFIER_NAME_TAG
 from lesiongen.storage import open_storage, unique_prefix
@@ -65,7 +66,7 @@ def store_evaluation(s3_root, real, evaluation, root=None, trained=None, drawn_b
     made = manifest({"uri": trained.uri, "version": trained.manifest.version})
     model.write_json("_model.json", made.model_dump(mode="json"))
     drawn_by = drawn_by or hashlib.sha256(model.read_bytes("_model.json")).hexdigest()
-    synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin={"model_version": drawn_by})
+    synthetic = publish(f"{s3_root}/synthetic/{key}", {"train": [b"s"]}, origin=OtherOrigin(model_version=drawn_by))
     sources = {
         which: {"uri": data.uri, "version": data.manifest.version}
         for which, data in (("real", real), ("synthetic", synthetic))

@@ -14,6 +14,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.records.origin import IngestOrigin, Origin
 from lesiongen.storage import open_storage
 from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate, verdict_of
@@ -63,7 +64,7 @@ def sound(number: int) -> Sample:
     )
 
 
-def publish(uri, samples: list[Sample], **origin: object) -> str:
+def publish(uri, samples: list[Sample], origin: Origin | None = None) -> str:
     with DatasetWriter(str(uri), name="case", origin=origin) as writer:
         for sample in samples:
             writer.add(sample)
@@ -236,7 +237,9 @@ def test_a_synthetic_dataset_needs_no_test_split(tmp_path):
 
 
 def test_what_ingest_removed_is_told(tmp_path):
-    uri = publish(tmp_path / "data", [sound(0)], removed_metadata={"XMP": 1, "EXIF GPS": 1200})
+    uri = publish(
+        tmp_path / "data", [sound(0)], IngestOrigin(stage="ingest", removed_metadata={"XMP": 1, "EXIF GPS": 1200})
+    )
     found = {finding.check: finding for finding in validate(ValidateConfig(), uri).findings}
     assert found["private_metadata_removed"].parts == ("EXIF GPS: 1,200 images", "XMP: 1 image")
     assert found["private_metadata_removed"].severity == "info"

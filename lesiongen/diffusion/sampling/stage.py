@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -13,7 +13,6 @@ from lesiongen import __version__
 from lesiongen.concepts import measure
 from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
 from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
-from lesiongen.dataset.parts import ORIGIN_KEY, whole_origin
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import is_published, taken
 from lesiongen.diffusion.sampling.config import SampleConfig
@@ -25,6 +24,7 @@ from lesiongen.interruption import kept_when_interrupted
 from lesiongen.names import synthetic_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
+from lesiongen.records.origin import SampleOrigin
 from lesiongen.records.provenance import SyntheticProvenance
 from lesiongen.references import DatasetReference
 from lesiongen.storage import claimed, open_storage
@@ -86,9 +86,9 @@ def sample(
     """
     source = Dataset.open(dataset) if dataset is not None else None
     planned = _planned(config, source, part)
-    which = {ORIGIN_KEY: str(part)} if part else {}
+    which = {"part": str(part)} if part else {}
     asked = _asked(config, model_uri, source)
-    _refuse_another(output, asked | which)
+    _refuse_another(output, asked.changed(**which))
     target = open_storage(output)
     place = open_storage(work) if work else target.child(WORK_FOLDER)
     for storage in (target, place):
@@ -97,13 +97,14 @@ def sample(
     params = config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}
     with claimed(target), stage_run("sample", params) as run:
         generator = _generator(config, model_uri)
-        origin = asked | {"model_version": generator.version}
-        drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin]).encode()).hexdigest()[:32])
+        origin = asked.changed(model_version=generator.version)
+        drawn = Drawn(place, hashlib.sha256(json.dumps([__version__, origin.content()]).encode()).hexdigest()[:32])
         wanted = [_image_ids(kept) for _, kept in _kept(planned, config)]
-        if not is_published(target, origin | which):
+        origin = origin.changed(**which)
+        if not is_published(target, origin):
             with kept_when_interrupted(lambda: _progress_kept(drawn, wanted, place.uri)):
                 samples = _samples(generator, planned, config, model_uri, source, drawn)
-                _publish(samples, output, name, source, origin | which)
+                _publish(samples, output, name, source, origin)
         result = _report(run, Dataset.open(output))
         drawn.clear(wanted)
         if not work:
@@ -126,9 +127,7 @@ def _generator(config: SampleConfig, model_uri: str) -> "Generator":
     )
 
 
-def _publish(
-    samples: Iterable[Sample], output: str, name: str, source: Dataset | None, origin: Mapping[str, Any]
-) -> None:
+def _publish(samples: Iterable[Sample], output: str, name: str, source: Dataset | None, origin: SampleOrigin) -> None:
     licence, attribution = (source.manifest.licence, source.manifest.attribution) if source else (None, None)
     with DatasetWriter(output, name=name, licence=licence, attribution=attribution, origin=origin) as writer:
         for item in samples:
@@ -152,7 +151,7 @@ def join_samples(parts: Sequence[str], output: str) -> SampleResult:
     datasets = [Dataset.open(part) for part in parts]
     target = open_storage(output)
     with claimed(target), stage_run("sample", {"parts": list(parts)}) as run:
-        if not is_published(target, whole_origin(datasets[0])):
+        if not is_published(target, datasets[0].manifest.origin.whole()):
             join_parts(datasets, output, name=datasets[0].manifest.name, documents=_documents)
         return _report(run, Dataset.open(output))
 
@@ -194,12 +193,12 @@ def _progress_kept(drawn: Drawn, wanted: Sequence[Sequence[str]], place: str) ->
     return f"{drawn.count(wanted):,} of {sum(map(len, wanted)):,} images are drawn and kept in {place}"
 
 
-def _refuse_another(output: str, asked: dict[str, Any]) -> None:
+def _refuse_another(output: str, asked: SampleOrigin) -> None:
     """Refuses an output that holds a dataset that was not asked for in these words, whatever the model's version is."""
     storage = open_storage(output)
     if storage.exists(MANIFEST_NAME):
         origin = read_manifest(storage).origin
-        if {key: value for key, value in origin.items() if key != "model_version"} != asked:
+        if not isinstance(origin, SampleOrigin) or origin.changed(model_version=None) != asked:
             raise taken(storage)
 
 
@@ -299,15 +298,15 @@ def _name(source: Dataset | None) -> str:
     return "synthetic" if source is None else synthetic_name(source.manifest.name)
 
 
-def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> dict[str, Any]:
-    """Returns what the dataset's origin says besides the version of the model."""
-    return {
-        "stage": "sample",
+def _asked(config: SampleConfig, model_uri: str, source: Dataset | None) -> SampleOrigin:
+    """Returns the dataset's origin without the version of the model."""
+    return SampleOrigin(
+        stage="sample",
         # Where the base lies changes nothing: it is of the version that the model's own version names.
-        "config": config.model_dump(mode="json", exclude={"base"}),
-        "model": model_uri,
-        "captions": None if source is None else source.reference().version,
-    }
+        config=config.model_dump(mode="json", exclude={"base"}),
+        model=model_uri,
+        captions=None if source is None else source.reference().version,
+    )
 
 
 def _png(image: Image.Image) -> bytes:

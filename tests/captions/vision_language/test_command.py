@@ -57,7 +57,7 @@ def test_captions_a_dataset_and_counts_what_was_refused(server, run, tmp_path):
 
 def test_the_flags_add_the_writer_to_the_default_ones(run, tmp_path):
     assert run("out").exit_code == 0
-    origin = Dataset.open(str(tmp_path / "out")).manifest.origin["config"]
+    origin = Dataset.open(str(tmp_path / "out")).manifest.origin.config
     assert origin["writers"] == ["expert", "metadata", "measured", "vision-language"]
     assert origin["vision_language"]["model"] == "seer"
 

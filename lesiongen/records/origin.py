@@ -1,0 +1,130 @@
+"""The ``origin`` of a dataset's manifest: how the dataset was made, and of what."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from lesiongen.records.base import Count, Record
+
+__all__ = [
+    "CaptionOrigin",
+    "IngestOrigin",
+    "KeptFile",
+    "MergeOrigin",
+    "MergedDataset",
+    "Origin",
+    "OtherOrigin",
+    "SampleOrigin",
+]
+
+
+class KeptFile(Record):
+    """A document beside the shards (near-duplicate pairs, examinations): its SHA-256 and what it holds."""
+
+    pairs: Count = None
+    """Number of near-duplicate pairs in it."""
+    images: Count = None
+    """Number of images in it: in a part of a dataset, those of the whole."""
+    sha256: str = ""
+
+
+class MergedDataset(Record):
+    """One of the datasets that were merged."""
+
+    name: str = ""
+    """Its own name, with the begin of its version where another one has the same name."""
+    uri: str = ""
+    version: str = ""
+    rows: int = 0
+    licence: str | None = None
+
+
+class _Origin(Record):
+    """What the origins of all stages have in common: a field that was not set is not stored."""
+
+    def content(self) -> dict[str, Any]:
+        """Returns the origin as it is stored in the manifest."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def whole(self) -> Self:
+        """Returns the origin of the whole dataset that a dataset with this origin is a part of."""
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set - {"part"}})
+
+
+class IngestOrigin(_Origin):
+    """The dataset was read from a collection."""
+
+    stage: Literal["ingest"]
+    source: str = ""
+    """Address of the collection."""
+    config: dict[str, JsonValue] = {}
+    removed_metadata: dict[str, int] = {}
+    """Number of images from whose files metadata that could identify a person were removed, by kind."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the source and of how it was read, in sentences."""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
+class MergeOrigin(_Origin):
+    """The dataset was merged from several datasets."""
+
+    stage: Literal["merge"]
+    config: dict[str, JsonValue] = {}
+    datasets: tuple[MergedDataset, ...] = ()
+    licence_conflicts: tuple[str, ...] = ()
+    """Why the whole may not be handed on, in sentences."""
+    sources: dict[str, dict[str, int]] = {}
+    """Number of images by source and split."""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
+class CaptionOrigin(_Origin):
+    """The dataset has the images of another one, with captions."""
+
+    stage: Literal["caption"]
+    config: dict[str, JsonValue] = {}
+    part: str | None = None
+    """Which part of the whole it is, as ``2/4``."""
+    dataset: str = ""
+    """Address of the dataset that was captioned."""
+    dataset_version: str = ""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
+class SampleOrigin(_Origin):
+    """The dataset was drawn by a generator."""
+
+    stage: Literal["sample"]
+    config: dict[str, JsonValue] = {}
+    model: str = ""
+    """Address of the generator."""
+    captions: str | None = None
+    """Version of the dataset that the captions are from; None where none was given."""
+    model_version: str | None = None
+    part: str | None = None
+    """Which part of the whole it is, as ``2/4``."""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
+class OtherOrigin(_Origin):
+    """The dataset was made by a program of somebody else, which may add fields of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    stage: str | None = None
+    model_version: str | None = None
+    part: str | None = None
+    dataset: str = ""
+    dataset_version: str = ""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
+Origin = Annotated[
+    IngestOrigin | MergeOrigin | CaptionOrigin | SampleOrigin | OtherOrigin, Field(union_mode="left_to_right")
+]
+"""The origin of a dataset, by the stage that made it."""
