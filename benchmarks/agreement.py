@@ -2,7 +2,7 @@
 
     python benchmarks/agreement.py --phantoms 200 --seed 7001 --sizes 256 128
 
-Draws fresh phantoms with every skin tone, measures each picture and the same picture under slanting and coloured light,
+Draws fresh phantoms with every skin tone, measures each image and the same image under slanting and coloured light,
 blur, sensor noise and many hairs, and prints per measure the agreement with a 95% bootstrap interval over phantoms.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phantoms", type=int, default=200, help="how many lesions")
     parser.add_argument("--seed", type=int, default=7001, help="of the phantoms and of the conditions")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 128], help="sides of the pictures in pixels")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 128], help="sides of the images in pixels")
     arguments = parser.parse_args()
     print(f"{machine()}; {versions('numpy', 'scipy', 'scikit-image', 'pillow')}")
     print(f"{arguments.phantoms} phantoms, seed {arguments.seed}; agreement (95% bootstrap interval; n measured)\n")
@@ -49,9 +49,9 @@ def _measured(count: int, seed: int, size: int) -> dict[str, list[Pair]]:
     clean, disturbed = [], []
     for index in range(count):
         concepts = draw_concepts(config, index)
-        picture = render(concepts, size)
-        clean.append((concepts, measure(picture)))
-        disturbed.append((concepts, measure(disturb(picture, draw_disturbance(seed, index)))))
+        image = render(concepts, size)
+        clean.append((concepts, measure(image)))
+        disturbed.append((concepts, measure(disturb(image, draw_disturbance(seed, index)))))
     return {"clean": clean, "disturbed": disturbed}
 
 

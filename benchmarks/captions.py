@@ -29,18 +29,18 @@ from lesiongen.phantoms import PhantomConfig, write_phantoms
 def main() -> None:
     """Reads the arguments and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=400, help="how many pictures")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
+    parser.add_argument("--images", type=int, default=400, help="how many images")
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
     parser.add_argument("--pairs", type=int, default=3, help="rounds")
     arguments = parser.parse_args()
     print(f"{machine()}; {versions('numpy', 'scipy', 'scikit-image', 'pillow')}\n")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_phantoms(PhantomConfig(n=arguments.images, size=arguments.size, seed=7002), place / "phantoms")
-        pictures = [Image.open(path).convert("RGB") for path in sorted((place / "phantoms" / "images").glob("*.png"))]
+        images = [Image.open(path).convert("RGB") for path in sorted((place / "phantoms" / "images").glob("*.png"))]
         ingest(IngestConfig(format="image_folder"), str(place / "phantoms"), str(place / "dataset"))
         cases = {
-            "measure alone, one process": lambda: [measure(picture) for picture in pictures],
+            "measure alone, one process": lambda: [measure(image) for image in images],
             "the caption stage": lambda: _captioned(place),
         }
         used: dict[str, list[float]] = {name: [] for name in cases}
@@ -51,7 +51,7 @@ def main() -> None:
             costs = [1000 * value / arguments.images for value in used[name][1:]]  # the first run is a warm-up
             rows.append([name, spread(costs, ".1f"), spread(rates, ".1f")])
         print(table(["case", "processor time, ms an image", "images a second"], rows))
-        print(f"\n{_profile(pictures[:100])}")
+        print(f"\n{_profile(images[:100])}")
 
 
 def _counted(run: Callable[[], object], used: list[float]) -> None:
@@ -65,10 +65,10 @@ def _captioned(place: Path) -> None:
     caption(config, str(place / "dataset"), str(place / f"captioned-{time.perf_counter_ns()}"))
 
 
-def _profile(pictures: list[Image.Image]) -> str:
+def _profile(images: list[Image.Image]) -> str:
     """The functions of this project in which a measurement spends its time, with what they call."""
     profile = cProfile.Profile()
-    profile.runcall(lambda: [measure(picture) for picture in pictures])
+    profile.runcall(lambda: [measure(image) for image in images])
     statistics = pstats.Stats(profile, stream=io.StringIO()).get_stats_profile().func_profiles
     own = [
         (name, entry)
@@ -77,7 +77,7 @@ def _profile(pictures: list[Image.Image]) -> str:
     ]
     own.sort(key=lambda item: -item[1].cumtime)
     rows = [
-        [f"{Path(entry.file_name).stem}.{name}", f"{1000 * entry.cumtime / len(pictures):.1f}"]
+        [f"{Path(entry.file_name).stem}.{name}", f"{1000 * entry.cumtime / len(images):.1f}"]
         for name, entry in own[:14]
     ]
     return table(["function", "ms an image, with what it calls"], rows)

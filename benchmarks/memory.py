@@ -32,7 +32,7 @@ sum(len(sample.image) for sample in dataset.samples())
 
 
 def write_collection(folder: Path, count: int, seed: int) -> None:
-    """Writes an image folder of smooth pictures, no two alike, two to a lesion."""
+    """Writes an image folder of smooth images, no two alike, two to a lesion."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
     with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:

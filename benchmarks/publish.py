@@ -32,7 +32,7 @@ THREADS = 32
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Writes smooth pictures with a little noise, as JPEG files of a few kilobytes."""
+    """Writes smooth images with a little noise, as JPEG files of a few kilobytes."""
     rng = np.random.default_rng(0)
     for number in range(count):
         coarse = Image.fromarray(rng.integers(60, 220, (6, 6, 3), dtype=np.uint8)).resize(

@@ -46,7 +46,7 @@ class ModelReference(_Reference):
 
 
 class EvaluationReference(_Reference):
-    """A finished evaluation: its folder holds evaluation.json, report.html and the pictures."""
+    """A finished evaluation: its folder holds evaluation.json, report.html and the figures."""
 
     kind: Literal["evaluation"] = "evaluation"
     metrics: dict[str, float]

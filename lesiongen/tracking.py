@@ -57,7 +57,7 @@ _SUCCEEDED, _FAILED, _CANCELED = ("SUCCEEDED", "COMPLETE", "CACHED"), ("FAILED",
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
 VALUE_LENGTH, KEY_LENGTH, PARAMETERS_PER_REQUEST = 6000, 250, 100
 QUIET_SECONDS = 60.0
-_PICTURE = re.compile(r"(data:image/\w+;base64,[A-Za-z0-9+/=]{1000,})")
+_EMBEDDED_IMAGE = re.compile(r"(data:image/\w+;base64,[A-Za-z0-9+/=]{1000,})")
 MOST_OPEN_RUNS = 100
 """Runs that are looked at, the latest first, for those that killed processes left open."""
 
@@ -74,8 +74,8 @@ class StageRun:
         end for them. Numbers without a step are results, and raise.
         """
 
-    def log_picture(self, picture: "Image | Path | str", name: str) -> None:
-        """Logs a picture under ``pictures/name``; ``name`` ends in .png."""
+    def log_image(self, image: "Image | Path | str", name: str) -> None:
+        """Logs an image under ``pictures/name``; ``name`` ends in .png."""
 
     def log_file(self, path: Path | str, folder: str | None = None) -> None:
         """Logs a file, within a folder of the run."""
@@ -115,13 +115,13 @@ class _TrackedRun(StageRun):
         with service_errors():
             self.client.log_batch(self.run_id, metrics=points)
 
-    def log_picture(self, picture: "Image | Path | str", name: str) -> None:
-        with temporary_folder("picture") as folder:
+    def log_image(self, image: "Image | Path | str", name: str) -> None:
+        with temporary_folder("image") as folder:
             path = folder / Path(name).name
-            if isinstance(picture, str | Path):
-                path.write_bytes(Path(picture).read_bytes())
+            if isinstance(image, str | Path):
+                path.write_bytes(Path(image).read_bytes())
             else:
-                picture.save(path)
+                image.save(path)
             self.log_file(path, "pictures")
 
     def log_file(self, path: Path | str, folder: str | None = None) -> None:
@@ -405,8 +405,8 @@ def _text(value: object) -> str:
 
 
 def _redacted(page: str) -> str:
-    """Looks at the texts of a page, and passes its pictures by: they are most of it."""
-    pieces = _PICTURE.split(page)
+    """Looks at the texts of a page, and passes its images by: they are most of it."""
+    pieces = _EMBEDDED_IMAGE.split(page)
     return "".join(piece if place % 2 else redact(piece) for place, piece in enumerate(pieces))
 
 

@@ -54,7 +54,7 @@ class RunRequest(BaseModel, ABC):
     runner: Literal["subprocess", "docker"] = "subprocess"
     image: str = IMAGE
     allow_real_images: bool = True
-    """Whether pages and pictures may show images of real patients; without, no stage shows any."""
+    """Whether pages and images may show images of real patients; without, no stage shows any."""
 
     @field_validator("root")
     @classmethod

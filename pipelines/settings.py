@@ -73,7 +73,7 @@ class CompileSettings(BaseModel):
     sample_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
     """Steps that share the drawing of the synthetic images."""
     allow_real_images: bool = True
-    """Whether pages and pictures may show images of real patients; without, no stage shows any."""
+    """Whether pages and images may show images of real patients; without, no stage shows any."""
     retry: bool = True
     """Whether failed steps are tried again, as often as their resources say."""
     resources: Annotated[dict[str, Resources], BeforeValidator(_with_defaults)] = Field(

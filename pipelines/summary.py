@@ -30,7 +30,7 @@ class RunSummary:
     report: str
     """The HTML report, copied to this machine."""
     contact_sheet: str
-    """The picture of synthetic images, likewise."""
+    """The image of synthetic images, likewise."""
     report_uri: str
     dataset_uri: str
     model_uri: str

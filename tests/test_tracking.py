@@ -64,7 +64,7 @@ def test_a_stage_logs_parameters_numbers_and_pictures(server, tmp_path):
         run.log_metrics({"loss": 0.5}, step=1)
         run.log_metrics({"loss": 0.25}, step=2)
         run.log_metrics({"rows": 12})
-        run.log_picture(Image.new("RGB", (4, 4)), "sheet.png")
+        run.log_image(Image.new("RGB", (4, 4)), "sheet.png")
         run.log_file(tmp_path / "report.html", "report")
         run.log_json({"path": Path("a")}, "result.json")
         run.set_tags({"dataset": "v1"})

@@ -10,7 +10,7 @@ from itertools import islice, tee
 from lesiongen import __version__
 from lesiongen.captions.config import CaptionConfig, WriterName
 from lesiongen.captions.journal import Described, Journal
-from lesiongen.captions.writers import LOCAL_WRITERS, Pictures, Writer
+from lesiongen.captions.writers import LOCAL_WRITERS, DecodedImages, Writer
 from lesiongen.dataset import Sample
 from lesiongen.parallel import in_processes
 
@@ -86,7 +86,7 @@ def _pieces(samples: Iterable[Sample], rows: range, journal: Journal) -> Iterato
 
 
 def _write_locally(names: Sequence[WriterName], samples: Sequence[Sample]) -> list[Described]:
-    images = Pictures(samples)
+    images = DecodedImages(samples)
     columns = {name: LOCAL_WRITERS[name].write(samples, images) for name in names}
     return [{name: columns[name][row] for name in names} for row in range(len(samples))]
 
@@ -98,7 +98,7 @@ def _finish(
     others: Mapping[WriterName, Writer],
     journal: Journal,
 ) -> Sequence[Described]:
-    images = Pictures(piece.samples)
+    images = DecodedImages(piece.samples)
     columns = {name: writer.write(piece.samples, images) for name, writer in others.items()}
     complete = [
         {name: columns[name][row] if name in columns else known[name] for name in names}

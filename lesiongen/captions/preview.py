@@ -11,7 +11,7 @@ from lesiongen.concepts import Composed, Measurement, Report
 from lesiongen.concepts.measurement import NO_SURFACE
 from lesiongen.dataset import Sample, diagnosis_phrase
 from lesiongen.imaging import square
-from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table
+from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table
 
 __all__ = ["Shown", "outlined", "preview_page"]
 
@@ -53,14 +53,14 @@ def _blocks(item: Shown, budget: int) -> list[Block]:
     facts = {"tokens": f"{composed.tokens} of {budget}", "entries": len(list(item.report.entries()))}
     if composed.dropped:
         facts["did not fit"] = ", ".join(composed.dropped)
-    picture = Picture(_pair(item), f"{item.sample.image_id}, and the lesion in it", _caption(item.measurement))
-    return [picture, Callout("info", composed.text), Facts(facts), _entries(item)]
+    figure = Figure(_pair(item), f"{item.sample.image_id}, and the lesion in it", _caption(item.measurement))
+    return [figure, Callout("info", composed.text), Facts(facts), _entries(item)]
 
 
 def _caption(measurement: Measurement | None) -> str:
     if measurement is None:
         return ""
-    # What no picture allows says nothing of this one.
+    # What no image allows says nothing of this one.
     reasons = {what: why for what, why in measurement.not_measurable.items() if what not in NO_SURFACE}
     return "; ".join(f"{what.replace('_', ' ')}: {why}" for what, why in reasons.items())
 
@@ -77,17 +77,17 @@ def outlined(image: Image.Image, measurement: Measurement | None, side: int, out
     """Returns an image's centre square with the lesion's outline.
 
     Args:
-        image: The picture.
+        image: The image.
         measurement: What was measured of it; without a lesion there is no outline.
         side: Of the result, in pixels.
         outside: Brightness of what is not lesion, in [0, 1].
     """
-    picture = square(image, side)
+    shown = square(image, side)
     if measurement is None or not measurement.lesion.any():
-        return picture
+        return shown
     mask = np.asarray(Image.fromarray(measurement.lesion).resize((side, side), Image.Resampling.NEAREST))
     soft = ndimage.gaussian_filter(mask.astype(np.float32), side / 128) > 0.5
-    pixels = np.array(picture)
+    pixels = np.array(shown)
     pixels[~soft] = (pixels[~soft] * outside).astype(np.uint8)
     pixels[ndimage.binary_dilation(soft, iterations=max(side // 144, 1)) & ~soft] = OUTLINE
     return Image.fromarray(pixels)

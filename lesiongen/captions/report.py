@@ -8,7 +8,7 @@ from lesiongen.captions.check_counts import WorstCase
 from lesiongen.captions.result import CaptionCounts
 from lesiongen.concepts.schema import ENTRIES, SOURCES
 from lesiongen.imaging import contact_sheet
-from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text, figure_picture
+from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table, Text, figure_image
 
 __all__ = ["caption_page", "worst_images"]
 
@@ -16,14 +16,14 @@ TILE = 168
 
 
 def worst_images(counts: CaptionCounts) -> tuple[str, ...]:
-    """Returns the image_ids whose pictures the page shows, where that is allowed."""
+    """Returns the image_ids whose images the page shows, where that is allowed."""
     return tuple(sorted({case.image_id for cases in counts.checks.worst.values() for case in cases}))
 
 
 def caption_page(
     name: str,
     counts: CaptionCounts,
-    pictures: Mapping[str, Image.Image],
+    images: Mapping[str, Image.Image],
     examples: Sequence[Sequence[str]],
     *,
     with_ids: bool = True,
@@ -33,26 +33,26 @@ def caption_page(
     Args:
         name: Of the captioned dataset.
         counts: What was counted.
-        pictures: Images that may be shown, by image_id, with the lesion's outline; the others are named alone.
+        images: Images that may be shown, by image_id, with the lesion's outline; the others are named alone.
         examples: The image_id, the diagnosis and the caption of some images.
         with_ids: Whether images that are not shown are named by their image_id.
     """
     page = Page(f"Caption report of {name}", f"{counts.images:,} images")
     page.add(Section("Result", _result(counts)))
     caption = f"{len(examples):,} of {counts.images:,} captions, the classes in turn"
-    named = [_named(row, pictures, with_ids=with_ids) for row in examples]
+    named = [_named(row, images, with_ids=with_ids) for row in examples]
     page.add(Section("Captions", [Table(("image", "diagnosis", "caption"), named, caption)]))
     page.add(Section("Who says what", _coverage(counts)))
     page.add(Section("Tokens", _tokens(counts)))
     page.add(Section("Checks", _checks(counts)))
     for check, cases in sorted(counts.checks.worst.items()):
-        page.add(Section(check.capitalize(), _cases(check, cases, counts, pictures, with_ids=with_ids)))
+        page.add(Section(check.capitalize(), _cases(check, cases, counts, images, with_ids=with_ids)))
     return page
 
 
-def _named(row: Sequence[str], pictures: Container[str], *, with_ids: bool) -> list[str]:
+def _named(row: Sequence[str], images: Container[str], *, with_ids: bool) -> list[str]:
     """Returns a row of a table without the image_id that it begins with, where that may not be named."""
-    return list(row) if with_ids or row[0] in pictures else ["left out", *row[1:]]
+    return list(row) if with_ids or row[0] in images else ["left out", *row[1:]]
 
 
 def _result(counts: CaptionCounts) -> list[Block]:
@@ -70,7 +70,7 @@ def _result(counts: CaptionCounts) -> list[Block]:
     blocks.append(
         Text(
             "Captions describe what a source said of an image. They are not a diagnosis, and a tone that was measured "
-            "in a picture is not the patient's skin type."
+            "in an image is not the patient's skin type."
         )
     )
     return blocks
@@ -100,7 +100,7 @@ def _counted(head: str, found: Mapping[str, int], caption: str, counts: CaptionC
 
 
 def _tokens(counts: CaptionCounts) -> list[Block]:
-    blocks: list[Block] = [Picture(_histogram(counts), "Number of captions of each length in tokens")]
+    blocks: list[Block] = [Figure(_histogram(counts), "Number of captions of each length in tokens")]
     for found, caption in (
         (counts.dropped, "Entries that did not fit into the caption"),
         (counts.shortened, "Entries of which a part did not fit"),
@@ -122,7 +122,7 @@ def _histogram(counts: CaptionCounts) -> Image.Image:
     )
     axes.set(xlim=(0, counts.budget + 2), xlabel="tokens, special tokens included", ylabel="captions")
     axes.spines[["top", "right"]].set_visible(False)
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
 def _checks(counts: CaptionCounts) -> list[Block]:
@@ -142,16 +142,16 @@ def _cases(
     check: str,
     cases: Sequence[WorstCase],
     counts: CaptionCounts,
-    pictures: Mapping[str, Image.Image],
+    images: Mapping[str, Image.Image],
     *,
     with_ids: bool,
 ) -> list[Block]:
     entries = counts.checks.entries[check]
     blocks: list[Block] = [Text("In: " + ", ".join(f"{name} {count:,}" for name, count in entries.most_common()))]
-    shown = list(dict.fromkeys(case.image_id for case in cases if case.image_id in pictures))
+    shown = list(dict.fromkeys(case.image_id for case in cases if case.image_id in images))
     if shown:
-        sheet = contact_sheet([pictures[image_id] for image_id in shown], shown, columns=4, tile=TILE)
-        blocks.append(Picture(sheet, f"The worst cases of: {check}"))
+        sheet = contact_sheet([images[image_id] for image_id in shown], shown, columns=4, tile=TILE)
+        blocks.append(Figure(sheet, f"The worst cases of: {check}"))
     elif cases:
         blocks.append(Text("The images are left out: they may show real patients."))
     rows = [
@@ -164,5 +164,5 @@ def _cases(
         ]
         for case in cases
     ]
-    named = [_named(row, pictures, with_ids=with_ids) for row in rows]
+    named = [_named(row, images, with_ids=with_ids) for row in rows]
     return [*blocks, Table(("image", "writer", "entry", "found", "rule"), named, "The worst cases")]

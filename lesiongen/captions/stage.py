@@ -155,12 +155,12 @@ def _asked(config: CaptionConfig, dataset: Dataset, rows: range) -> Mapping[Writ
 def _documents(captioner: Captioner, counts: CaptionCounts, captioned: Dataset) -> dict[str, str | None]:
     """Makes the report, its page and the preview of a dataset that is about to be published."""
     allowed = captioner.config.allow_real_images
-    pictures = _outlined(captioned, worst_images(counts), allow_real_images=allowed)
+    images = _outlined(captioned, worst_images(counts), allow_real_images=allowed)
     name, shown = captioned.manifest.name, _shown(captioner, captioned)
     examples = _examples(captioner.config, captioned)
     return {
         REPORT_NAME: as_json(counts.model_dump(mode="json")),
-        PAGE_NAME: render(caption_page(name, counts, pictures, examples, with_ids=allowed)),
+        PAGE_NAME: render(caption_page(name, counts, images, examples, with_ids=allowed)),
         PREVIEW_NAME: render(preview_page(name, shown, captioner.budget)) if shown else None,
     }
 

@@ -13,7 +13,7 @@ from lesiongen.dataset import Sample
 from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, decode
 
-__all__ = ["LOCAL_WRITERS", "Pictures", "Writer", "Written"]
+__all__ = ["LOCAL_WRITERS", "DecodedImages", "Writer", "Written"]
 
 UNKNOWN = {"", "unknown", "not known", "na", "n/a", "none"}
 
@@ -36,7 +36,7 @@ class Written(BaseModel):
     refused: tuple[str, ...] = ()
 
 
-class Pictures(Sequence[Image.Image]):
+class DecodedImages(Sequence[Image.Image]):
     """The samples' images, decoded when they are asked for.
 
     Raises:
@@ -51,7 +51,7 @@ class Pictures(Sequence[Image.Image]):
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - int or slice, as of any sequence
         if isinstance(index, slice):
-            return Pictures(self._samples[index])
+            return DecodedImages(self._samples[index])
         sample = self._samples[index]
         try:
             return decode(sample.image)
@@ -67,7 +67,7 @@ class Writer(Protocol):
 
         Args:
             samples: What the dataset says.
-            images: Their pictures, in the same order.
+            images: Their images, in the same order.
         """
 
 

@@ -17,7 +17,7 @@ __all__ = ["inspect_command"]
 
 ON_PAGE, IN_TERMINAL = 8, 4
 CELLS = 14
-"""Columns of a picture in the terminal; a character shows two pixels, one above the other."""
+"""Columns of an image in the terminal; a character shows two pixels, one above the other."""
 LONGEST = 12
 """Most rows of a table in the terminal."""
 
@@ -25,13 +25,13 @@ LONGEST = 12
 def inspect_command(
     dataset: Annotated[str, typer.Argument(help="The dataset: a folder or s3:// prefix.")],
     report: Annotated[
-        str | None, typer.Option(help="Write the page with counts and pictures: a file named .html.")
+        str | None, typer.Option(help="Write the page with counts and images: a file named .html.")
     ] = None,
-    images: Annotated[bool, typer.Option("--images/--no-images", help="Show pictures in the terminal.")] = True,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Show images in the terminal.")] = True,
     real_images: Annotated[
         bool, typer.Option("--real-images/--no-real-images", help="Show real patients' images.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same pictures.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same images.")] = 0,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -44,18 +44,18 @@ def inspect_command(
 
       lesiongen inspect data/ham10000 --report ham10000.html --no-real-images
     """
-    from lesiongen.inspection import draw_pictures, inspect_dataset
+    from lesiongen.inspection import draw_images, inspect_dataset
 
     inspection = inspect_dataset(dataset)
     if report:
-        drawn = draw_pictures(dataset, per_cell=ON_PAGE, seed=seed, allow_real_images=real_images)
+        drawn = draw_images(dataset, per_cell=ON_PAGE, seed=seed, allow_real_images=real_images)
         report = _write(report, inspection, drawn)
     if as_json:
         print_json(inspection.summary())
         return
     _show(inspection)
     if images and console.is_terminal and console.color_system:
-        _show_pictures(draw_pictures(dataset, per_cell=IN_TERMINAL, seed=seed, allow_real_images=real_images))
+        _show_images(draw_images(dataset, per_cell=IN_TERMINAL, seed=seed, allow_real_images=real_images))
     if report:
         console.print(f"report: {report}", markup=False)
 
@@ -126,20 +126,20 @@ def _cells(row: "pd.Series[int]") -> list[str]:
     return [*(f"{count:,}" for count in row), f"{row.sum():,}"]
 
 
-def _show_pictures(drawn: "Drawn") -> None:
-    """Prints a line of pictures for each class, as wide as the terminal."""
+def _show_images(drawn: "Drawn") -> None:
+    """Prints a line of images for each class, as wide as the terminal."""
     from rich.text import Text
 
     fitting = max(1, (console.width + 1) // (CELLS + 1))
     for diagnosis in sorted({diagnosis for diagnosis, _ in drawn}):
-        pictures = [picture for cell, shown in drawn.items() if cell[0] == diagnosis for _, picture in shown]
+        images = [image for cell, shown in drawn.items() if cell[0] == diagnosis for _, image in shown]
         console.print(diagnosis, markup=False)
-        for lines in zip(*map(_half_blocks, pictures[:fitting]), strict=True):
+        for lines in zip(*map(_half_blocks, images[:fitting]), strict=True):
             console.print(Text(" ").join(lines))
 
 
-def _half_blocks(picture: "Image") -> list["Text"]:
-    """Draws a picture in characters that are half foreground, half background: CELLS wide, half as many lines."""
+def _half_blocks(image: "Image") -> list["Text"]:
+    """Draws an image in characters that are half foreground, half background: CELLS wide, half as many lines."""
     import numpy as np
     from rich.color import Color
     from rich.style import Style
@@ -147,7 +147,7 @@ def _half_blocks(picture: "Image") -> list["Text"]:
 
     from lesiongen.imaging import square
 
-    colours = [Color.from_rgb(*pixel) for pixel in np.asarray(square(picture, CELLS)).reshape(-1, 3)]
+    colours = [Color.from_rgb(*pixel) for pixel in np.asarray(square(image, CELLS)).reshape(-1, 3)]
     rows = [colours[start : start + CELLS] for start in range(0, CELLS * CELLS, CELLS)]
     return [
         Text.assemble(*(("▀", Style(color=upper, bgcolor=lower)) for upper, lower in zip(*pair, strict=True)))

@@ -1,4 +1,4 @@
-"""What lies over the skin in a picture and is neither lesion nor skin: dark rim, hair, ruler, glints, ink, stickers."""
+"""What lies over the skin in an image and is neither lesion nor skin: dark rim, hair, ruler, glints, ink, stickers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ Plane = NDArray[np.float32]
 RIM_LIGHTNESS = 22.0
 LINE_CONTRAST = 12.0
 SHORTEST_LINE = 0.11
-"""Length of a hair or a ruler mark in picture sides, from which it is told from a dot."""
+"""Length of a hair or a ruler mark in image sides, from which it is told from a dot."""
 
 THICKEST_LINE = 0.12
 """Share of its own length squared that a thin line may cover."""
@@ -21,7 +21,7 @@ GLINT_LIGHTNESS, GLINT_CONTRAST = 84.0, 10.0
 INK_YELLOW, INK_AWAY = -6.0, 14.0
 STICKER_AWAY, STICKER_CHROMA, STICKER_LIGHTNESS = 26.0, 42.0, 50.0
 MIDDLE = 0.45
-"""Half-width of the picture's middle, where the lesion is expected."""
+"""Half-width of the image's middle, where the lesion is expected."""
 
 
 def fine_width(side: int) -> int:
@@ -91,8 +91,8 @@ def _elongated(mask: Mask) -> Mask:
 def foreign(lab: Plane, skin: Plane) -> Mask:
     """Ink, colour patches and stickers: colours that neither skin nor a lesion has, beside the colour of the skin.
 
-    Violet and blue also occur in lesions: they count as ink only away from the picture's middle. A sticker is a
-    bright, saturated region that reaches the picture's edge.
+    Violet and blue also occur in lesions: they count as ink only away from the image's middle. A sticker is a
+    bright, saturated region that reaches the image's edge.
 
     Args:
         lab: CIELAB [h, w, 3].
@@ -108,7 +108,7 @@ def foreign(lab: Plane, skin: Plane) -> Mask:
 
 
 def _aside(mask: Mask) -> Mask:
-    """Keeps the components that hardly enter the picture's middle."""
+    """Keeps the components that hardly enter the image's middle."""
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     if count == 0:
         return mask

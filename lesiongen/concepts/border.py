@@ -69,7 +69,7 @@ def trace_border(pixels: NDArray[np.uint8], lesion: Mask, filled: Plane, hidden:
     Tabatabai and Mitchell 1984), and its width is the edge's rise distance (as in ISO 12233, between its quarters).
 
     Args:
-        pixels: sRGB bytes [h, w, 3], of the lesion's picture or a larger copy of it.
+        pixels: sRGB bytes [h, w, 3], of the lesion's image or a larger copy of it.
         lesion: The lesion [h', w'], not empty.
         filled: CIELAB [h', w', 3] with what is hidden filled in.
         hidden: What hair and marks cover [h', w'].
@@ -129,7 +129,7 @@ def _radii(lesion: Mask, middle: Values, towards: Values) -> Values:
 
 
 def _along(pixels: NDArray[np.uint8], places: Values, scale: float, filled: Plane, hidden: Mask) -> Plane:
-    """The CIELAB colours along the rays [rays, steps, 3], from the smaller picture where something hides the larger."""
+    """The CIELAB colours along the rays [rays, steps, 3], from the smaller image where something hides the larger."""
     coarse, fine = np.moveaxis(places, -1, 0), np.moveaxis((places + 0.5) * scale - 0.5, -1, 0)
     lab = to_lab(_sampled(pixels, fine) / np.float32(255))
     if hidden.any():
@@ -151,9 +151,9 @@ def _passages(lab: Plane) -> tuple[Values, NDArray[np.bool_]]:
     return np.clip(np.maximum(passage, BEYOND * (-passage - SLACK)), 0, 1), clear
 
 
-def _sampled(picture: NDArray[Any], places: Values) -> Plane:
+def _sampled(image: NDArray[Any], places: Values) -> Plane:
     planes = [
-        ndimage.map_coordinates(picture[..., plane], places, order=1, mode="nearest", output=np.float32)
+        ndimage.map_coordinates(image[..., plane], places, order=1, mode="nearest", output=np.float32)
         for plane in range(3)
     ]
     return np.stack(planes, axis=-1)

@@ -134,7 +134,7 @@ def skin_ita(skin: Lab) -> float | None:
     """Returns the individual typology angle in degrees, arctan((L - 50) / b) * 180 / pi (Chardon et al. 1991).
 
     None where a cast of the light makes the angle meaningless: skin's hue lies near 40 to 75 degrees in CIELAB, many
-    dermoscopic pictures are pink or violet.
+    dermoscopic images are pink or violet.
     """
     lightness, red, yellow = (float(value) for value in skin)
     hue = np.degrees(np.arctan2(yellow, red))

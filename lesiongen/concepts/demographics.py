@@ -15,7 +15,7 @@ __all__ = ["FACTS", "Fact", "facts_stated", "known_facts", "with_facts"]
 
 Fact = Literal["tone", "skin_type", "site", "age", "sex"]
 FACTS: tuple[Fact, ...] = ("tone", "skin_type", "site", "age", "sex")
-"""The most important for the picture first."""
+"""The most important for the image first."""
 
 _SEPARATORS = re.compile(r"(, |\. |; )")
 _TONES = "|".join(sorted(map(re.escape, TONE_WORDS), key=len, reverse=True))
@@ -133,7 +133,7 @@ def known_facts(
         sex: As in the dataset.
         site: As in the dataset.
         skin_type: Recorded, one of `vocabulary.SKIN_TYPES`; the tone that a caption names follows from it.
-        measured_tone: Of the picture, where no type is recorded.
+        measured_tone: Of the image, where no type is recorded.
     """
     tone = skin_type or (measured_tone if measured_tone in TONES else None)
     found: dict[Fact, str | None] = {

@@ -15,7 +15,7 @@ ASYMMETRIC = 0.13
 REGULAR, IRREGULAR = 0.022, 0.045
 SHARP, BLURRED = 0.09, 0.12
 """Between the two limits nothing is said of the border. HAM10000's outer thirds of the irregularity; of the width, on
-which most pictures agree, the outer tenths."""
+which most images agree, the outer tenths."""
 
 ROUND = 1.2
 JAGGED = 0.07
@@ -84,7 +84,7 @@ def _border(found: Measurement) -> Entry | None:
 
 
 def _skin_tone(found: Measurement) -> Entry | None:
-    """The likeliest tone class, with the chances of those beside it: what the picture shows, not the patient's type."""
+    """The likeliest tone class, with the chances of those beside it: what the image shows, not the patient's type."""
     tone = found.skin_tone
     if tone is None:
         return None

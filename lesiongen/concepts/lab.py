@@ -24,7 +24,7 @@ _LIGHT = np.where(_RAMP > 0.04045, ((_RAMP + 0.055) / 1.055) ** 2.4, _RAMP / 12.
 def to_lab(rgb: Plane) -> Plane:
     """Returns the CIELAB colours [..., 3] of sRGB colours in [0, 1], to some hundredths of a unit.
 
-    The gamma is looked up, for the bytes of a picture exactly and with 16 steps between two of them.
+    The gamma is looked up, for the bytes of an image exactly and with 16 steps between two of them.
     """
     light = _LIGHT[(rgb * LEVELS + np.float32(0.5)).astype(np.int32)]
     shares = light @ (TO_XYZ / WHITE[:, None]).T

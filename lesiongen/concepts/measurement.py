@@ -18,10 +18,10 @@ from lesiongen.imaging import square
 __all__ = ["Measurement", "measure"]
 
 WORKING_SIDE = 128
-"""Regions are measured in a picture of so many pixels on a side; on 96 the outline agrees less with the truth."""
+"""Regions are measured in an image of so many pixels on a side; on 96 the outline agrees less with the truth."""
 
 BORDER_SIDE = 256
-"""The border alone is looked at in a picture of up to so many pixels."""
+"""The border alone is looked at in an image of up to so many pixels."""
 
 LEAST_BORDER = 0.5
 """Share of the rays from a lesion's middle that must cross a visible border."""
@@ -36,26 +36,26 @@ STEADY = 0.9
 """Share of a lesion whose colours count: where they change the most one passes into another, through a third."""
 
 LARGEST_CONTACT = 0.2
-"""Share of the picture's edge beyond which a lesion counts as cut off, and its outline as not measurable."""
+"""Share of the image's edge beyond which a lesion counts as cut off, and its outline as not measurable."""
 
 
 LEAST_SKIN = 0.04
 NEAR = 0.22
-"""Distance from the lesion, in picture sides, up to which skin tells its tone."""
+"""Distance from the lesion, in image sides, up to which skin tells its tone."""
 
 COARSE = 4
 """Pixels in whose steps that distance is measured, which divide `WORKING_SIDE`: it need not be exact."""
 
-NO_SURFACE = {"texture": "a picture shows the structure of the colours, not what the surface feels like"}
+NO_SURFACE = {"texture": "an image shows the structure of the colours, not what the surface feels like"}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What could be measured; None where the image does not allow it, with the reason in ``not_measurable``.
 
-    ``area_share`` of the visible picture; ``asymmetry`` about two axes, larger first, each in [0, 1];
+    ``area_share`` of the visible image; ``asymmetry`` about two axes, larger first, each in [0, 1];
     ``irregularity`` and ``border_width`` in lesion radii; ``colours`` by share, largest first; ``texture`` by measure.
-    ``lesion`` is the mask [side, side] over the picture's centre square.
+    ``lesion`` is the mask [side, side] over the image's centre square.
     """
 
     lesion: Mask
@@ -83,10 +83,10 @@ class Measurement:
 def measure(image: Image.Image) -> Measurement:
     """Measures area, outline, border, colours, structure and skin tone of the lesion in a close-up.
 
-    What is measured is the picture's centre square, which is what a generator is trained on and draws.
+    What is measured is the image's centre square, which is what a generator is trained on and draws.
     """
-    picture = square(image, int(np.clip(min(image.size), WORKING_SIDE, BORDER_SIDE)))
-    found = segment(picture.resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX))
+    centre = square(image, int(np.clip(min(image.size), WORKING_SIDE, BORDER_SIDE)))
+    found = segment(centre.resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX))
     tone = skin_tone(found.lab, _skin_near(found))
     reasons = dict(NO_SURFACE)
     if tone is None:
@@ -102,7 +102,7 @@ def measure(image: Image.Image) -> Measurement:
         colours=_colours(found, median_colour(found.lab[found.skin])),
         texture=structure or {},
         skin_tone=tone,
-        **_outline(found, picture, reasons),  # type: ignore[arg-type]
+        **_outline(found, centre, reasons),  # type: ignore[arg-type]
         not_measurable=reasons,
     )
 
@@ -118,13 +118,13 @@ def _skin_near(found: Segmentation) -> Mask:
     return bare
 
 
-def _outline(found: Segmentation, picture: Image.Image, reasons: dict[str, str]) -> dict[str, object]:
-    """The form and the border; adds to the reasons where the picture does not show them."""
+def _outline(found: Segmentation, centre: Image.Image, reasons: dict[str, str]) -> dict[str, object]:
+    """The form and the border; adds to the reasons where the image does not show them."""
     contact = outline.frame_contact(found.lesion)
     if contact > LARGEST_CONTACT:
-        reasons["outline"] = f"the lesion reaches {contact:.0%} of the picture's edge"
+        reasons["outline"] = f"the lesion reaches {contact:.0%} of the image's edge"
         return {}
-    border = trace_border(np.asarray(picture), found.lesion, found.lab, found.hidden)
+    border = trace_border(np.asarray(centre), found.lesion, found.lab, found.hidden)
     if border.share < LEAST_BORDER or border.width is None:
         reasons["outline"] = f"only {border.share:.0%} of the outline stands out from the skin"
         return {}

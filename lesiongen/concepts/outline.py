@@ -1,4 +1,4 @@
-"""Measures of a lesion's form: asymmetry about two axes, elongation, contact with the picture's edge."""
+"""Measures of a lesion's form: asymmetry about two axes, elongation, contact with the image's edge."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def _mismatches(lesion: Mask, points: NDArray[np.float32], middle: NDArray[np.fl
     across = points @ np.stack([np.cos(turns), np.sin(turns)]) + middle[0]
     down = points @ np.stack([np.sin(turns), -np.cos(turns)]) + middle[1]
     height, width = lesion.shape
-    framed = np.pad(lesion, 1)  # what is mirrored out of the picture lands in its frame
+    framed = np.pad(lesion, 1)  # what is mirrored out of the image lands in its frame
     rows, columns = (
         np.rint(np.clip(places + 1, 0, length + 1)).astype(np.intp)
         for places, length in ((down, height), (across, width))
@@ -57,6 +57,6 @@ def elongation(lesion: Mask) -> float:
 
 
 def frame_contact(lesion: Mask) -> float:
-    """Returns the share of the picture's edge that the lesion touches, in [0, 1]."""
+    """Returns the share of the image's edge that the lesion touches, in [0, 1]."""
     edge = np.concatenate([lesion[0], lesion[-1], lesion[:, 0], lesion[:, -1]])
     return float(edge.mean())

@@ -1,4 +1,4 @@
-"""Regions of a picture as masks, and their colours, in the short time that a measurement of thousands of them has."""
+"""Regions of an image as masks, and their colours, in the short time that a measurement of thousands of them has."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ def bounding_box(mask: Mask, margin: int = 0) -> Box:
 
     Args:
         mask: The region [h, w].
-        margin: Pixels around it, as far as the picture goes.
+        margin: Pixels around it, as far as the image goes.
     """
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):

@@ -134,11 +134,11 @@ def _check_patient(entry: Entry) -> None:
 
 
 def _check_tone(entry: Entry) -> None:
-    """A tone is seen in a picture, a type recorded of a patient; neither source has the other's words."""
+    """A tone is seen in an image, a type recorded of a patient; neither source has the other's words."""
     seen = entry.source in ("measured", "vision-language")
     wrong = [word for word in entry.value if word not in (TONES if seen else SKIN_TYPES)]
     if wrong:
-        kind = "recorded skin type" if seen else "tone of a picture"
+        kind = "recorded skin type" if seen else "tone of an image"
         raise ValueError(f"{entry.source} cannot state {wrong[0]!r}: that is a {kind}")
     if len(entry.value) > 1:
         raise ValueError(f"skin_tone has more than one word: {', '.join(entry.value)}")

@@ -32,7 +32,7 @@ TAIL = 0.1
 """Share of the region's radius below which what sticks out of it is cut off."""
 
 PRIOR = 0.05
-"""Share of the picture's side over which the outline may move in one round."""
+"""Share of the image's side over which the outline may move in one round."""
 
 MINIMAL_CONTRAST = 2.2
 MINIMAL_AREA = 0.006
@@ -62,9 +62,9 @@ class Segmentation:
 
 
 def segment(image: Image.Image) -> Segmentation:
-    """Separates lesion and skin in a picture of about a hundred pixels on a side.
+    """Separates lesion and skin in an image of about a hundred pixels on a side.
 
-    The lesion is what differs from the skin of the picture's margin under a light that falls off as a quadratic of
+    The lesion is what differs from the skin of the image's margin under a light that falls off as a quadratic of
     the place (Cavalcanti and Scharcanski 2011): Otsu's threshold (1979) on the CIELAB distance, with a prior for the
     centre. The region is then refined by the colours inside and outside of it (as GrabCut, Rother et al. 2004, with
     histograms and a smoothed log ratio in place of mixtures and a cut), and notches in it are closed (Serra 1982).
@@ -123,7 +123,7 @@ def _centre_prior(height: int, width: int) -> Plane:
 
 
 def _margin(seen: Mask, centre: Plane) -> Mask:
-    """The picture's outer part, or of a round picture what is far from the middle."""
+    """The image's outer part, or of a round image what is far from the middle."""
     if seen.sum() < 20:
         return np.ones_like(seen)
     margin: Mask = seen & (centre < np.quantile(centre[seen], 0.33))
@@ -261,7 +261,7 @@ def _restlessness(distance: Plane, lesion: Mask, seen: Mask) -> float:
 def _problem(lesion: Mask, seen: Mask, contrast: float, restlessness: float) -> str | None:
     share = float(lesion.sum() / max(seen.sum(), 1))
     if seen.sum() < 0.2 * seen.size:
-        return "most of the picture is dark"
+        return "most of the image is dark"
     if share < MINIMAL_AREA:
         return "no region stands out from the skin"
     if share > MAXIMAL_AREA:

@@ -39,7 +39,7 @@ IMPORTANCE = (
     "patterns", "colour", "skin_tone", "size", "texture", "additional", "shape_variability", "border", "elevation",
     "shape", "colour_variability", "description", "patient",
 )  # fmt: skip
-"""Most important first: what changes the picture most, and what no other entry implies."""
+"""Most important first: what changes the image most, and what no other entry implies."""
 
 GROUPS = (
     ("patterns", "additional"), ("colour", "colour_variability"), ("size", "shape", "shape_variability", "border"),

@@ -80,11 +80,11 @@ ADDITIONAL = (
 SEXES = ("male", "female")
 
 TONES = TONE_CLASSES
-"""Classes of the individual typology angle (Chardon et al. 1991; Del Bino and Bernerd 2013): what a picture shows."""
+"""Classes of the individual typology angle (Chardon et al. 1991; Del Bino and Bernerd 2013): what an image shows."""
 
 FITZPATRICK = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6}
 FITZPATRICK_TYPES = tuple(f"Fitzpatrick {roman}" for roman in ("I", "II", "III", "IV", "V", "VI"))
-"""A patient's skin type, as somebody recorded it (Fitzpatrick 1988); never what a picture shows."""
+"""A patient's skin type, as somebody recorded it (Fitzpatrick 1988); never what an image shows."""
 
 FITZPATRICK_GROUPS = {"12": "Fitzpatrick I-II", "34": "Fitzpatrick III-IV", "56": "Fitzpatrick V-VI"}
 """DDI records pairs of types (Daneshjou et al. 2022)."""

@@ -1,4 +1,4 @@
-"""What the images of datasets are and what their pictures look like."""
+"""What the images of datasets are and what their images look like."""
 
 from collections.abc import Collection, Generator, Sequence
 from contextlib import closing

@@ -34,7 +34,7 @@ class Sample:
         skin_tone: Recorded tone; never filled from a measurement.
         skin_tone_scale: Scale of ``skin_tone`` (``fitzpatrick``, ``monk``, ``ddi``, ``milk10k``).
         skin_tone_source: Who recorded ``skin_tone`` (``metadata``, ``expert``).
-        measured_tone: Tone class of the skin in the picture (`TONE_CLASSES`), from its ITA.
+        measured_tone: Tone class of the skin in the image (`TONE_CLASSES`), from its ITA.
         image_type: ``dermoscopic`` or ``clinical``.
         device: The camera or the collection's sub-set.
         official_split: Split that the source's authors published.

@@ -309,5 +309,5 @@ def _report(
     run: StageRun, config: FinetuneConfig, history: History, model: ModelReference, family: type[ModelFamily]
 ) -> None:
     density = family.noise_process_type.timestep_density
-    run.log_picture(loss_curve(history, config, density), "losses.png")
+    run.log_image(loss_curve(history, config, density), "losses.png")
     run.set_tags({"model_uri": model.uri, "model_version": model.version})

@@ -57,8 +57,8 @@ def improved_lora() -> FinetuneConfig:
     - Min-SNR weights, gamma 5, against timesteps that pull in opposite directions (Hang et al. 2023).
     - A tenth of the captions left out: guidance when sampling leans on the empty caption (Ho and Salimans 2022).
     - Diagnoses in their tones balanced by the square root of their counts: the rare are seen more often, without one
-      picture being learnt by heart for its class.
-    - Turned as well as mirrored: a lesion has no upright, and eight views of a picture memorise less than two.
+      image being learnt by heart for its class.
+    - Turned as well as mirrored: a lesion has no upright, and eight views of an image memorise less than two.
     - The average of the weights over some thousand steps is published: it forgives the last steps' noise.
     - bf16 where the GPU has it: fp16 overflows without need. Batches of four in the place of four passes.
     - A checkpoint every 500 steps: it costs next to nothing and a lost node half an hour at most.

@@ -34,7 +34,7 @@ def assess(
         folder: Where measures write files of their own.
 
     Returns:
-        The whole of evaluation.json but its ``files``, and the pictures by name.
+        The whole of evaluation.json but its ``files``, and the figures by name.
     """
     evidence, measures = Evidence(config, material, outcomes, folder), all_measures()
     entries = _entries(measures, evidence)
@@ -47,10 +47,10 @@ def assess(
         further={name: entry for name, entry in entries.items() if name not in known},
         **known,
     )
-    pictures: dict[str, Image.Image] = {}
+    figures: dict[str, Image.Image] = {}
     for measure in measures:
-        pictures |= measure.pictures(evidence, evaluation)
-    return evaluation, pictures
+        figures |= measure.figures(evidence, evaluation)
+    return evaluation, figures
 
 
 def _entries(measures: Sequence[Measure], evidence: Evidence) -> dict[str, object]:

@@ -37,7 +37,7 @@ class EvaluateConfig(StageConfig):
         confidence: Coverage of the intervals.
         significance_level: Significance level after Holm's correction.
         copy_percentile: Percentile of held-out real similarities that marks a synthetic image as a near copy.
-        allow_real_images: Whether real images may be shown in the report, the pictures and MLflow.
+        allow_real_images: Whether real images may be shown in the report, the figures and MLflow.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {

@@ -15,7 +15,7 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
 from lesiongen.progress import progress
 
-__all__ = ["LabelledImages", "class_names", "load_images", "pictures"]
+__all__ = ["LabelledImages", "class_names", "load_images", "pil_images"]
 
 COLUMNS = ("image_id", "diagnosis", "lesion_id", "patient_id", "case_id", *SUBGROUP_COLUMNS)
 
@@ -101,6 +101,6 @@ def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
         raise DataError(f"{uri}: image {sample.image_id}: {error}", hint=hint) from error
 
 
-def pictures(images: NDArray[np.uint8]) -> list[Image.Image]:
-    """Turns arrays [n, h, w, 3] into pictures."""
+def pil_images(images: NDArray[np.uint8]) -> list[Image.Image]:
+    """Returns arrays [n, h, w, 3] as PIL images."""
     return [Image.fromarray(image) for image in images]

@@ -1,4 +1,4 @@
-"""The stage: trains, tests, compares, and writes evaluation.json, report.html, the pictures and the classifier."""
+"""The stage: trains, tests, compares, and writes evaluation.json, report.html, the figures and the classifier."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["EvaluationResult", "evaluate"]
 
 RESULT, REPORT = "evaluation.json", "report.html"
-PICTURES = "pictures"
+FIGURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: 
     material = load_material(config, real, synthetic)
     outcomes = train_conditions(config, material)
     dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
-    evaluation, pictures = assess(config, material, outcomes, dated, folder)
+    evaluation, figures = assess(config, material, outcomes, dated, folder)
     best = outcomes[evaluation.best_condition]
-    _write(folder, evaluation, pictures)
+    _write(folder, evaluation, figures)
     save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
     whole = evaluation.changed(files=_digests(folder))
     (folder / RESULT).write_text(whole.text(), encoding="utf-8")
@@ -135,9 +135,9 @@ def _report(run: StageRun, storage: Storage) -> EvaluationResult:
     metrics = headline(evaluation)
     run.log_metrics(metrics)
     for name in sorted(evaluation.files):
-        if name.startswith(f"{PICTURES}/"):
+        if name.startswith(f"{FIGURES}/"):
             with storage.fetch(name) as path:
-                run.log_picture(path, path.name)
+                run.log_image(path, path.name)
         elif "/" not in name:
             with storage.fetch(name) as path:
                 run.log_file(path)
@@ -164,11 +164,11 @@ def _about_classifier(evaluation: EvaluationRecord, seed: int) -> dict[str, Any]
     }
 
 
-def _write(folder: Path, evaluation: EvaluationRecord, pictures: Mapping[str, Image.Image]) -> None:
-    (folder / PICTURES).mkdir()
-    for name, picture in pictures.items():
-        picture.save(folder / PICTURES / f"{name}.png")
-    (folder / REPORT).write_text(render(build_page(evaluation, pictures)), encoding="utf-8")
+def _write(folder: Path, evaluation: EvaluationRecord, figures: Mapping[str, Image.Image]) -> None:
+    (folder / FIGURES).mkdir()
+    for name, figure in figures.items():
+        figure.save(folder / FIGURES / f"{name}.png")
+    (folder / REPORT).write_text(render(build_page(evaluation, figures)), encoding="utf-8")
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Pairs of pictures that may be one photograph: each picture with its nearest by descriptor."""
+"""Pairs of images that may be one photograph: each image with its nearest by descriptor."""
 
 from collections.abc import Collection
 
@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 __all__ = ["nearest_pairs"]
 
 NEIGHBOURS = 9
-"""Pictures that are looked at for each; a copy's original is the nearest of all in 99.6 of 100 cases."""
-# An inverted file: pictures in cells of about this many, of which the nearest few are searched. Time then grows
-# with the number of pictures, not with its square.
+"""Images that are looked at for each; a copy's original is the nearest of all in 99.6 of 100 cases."""
+# An inverted file: images in cells of about this many, of which the nearest few are searched. Time then grows
+# with the number of images, not with its square.
 _CELL, _PROBED, _ITERATIONS, _TRAINED_ON = 192, 12, 8, 64
 
 
 def nearest_pairs(
     descriptors: NDArray[np.float32], parts: NDArray[np.bool_] | None = None, known: Collection[int] = ()
 ) -> NDArray[np.int64]:
-    """Returns the pairs in which one picture is among the nearest of the other, int64 [pairs, 2], in order.
+    """Returns the pairs in which one image is among the nearest of the other, int64 [pairs, 2], in order.
 
     Args:
         descriptors: float32 [n, length]; the order decides between equals, and a little where cells end.
-        parts: Which parts hold each picture, bool [n, parts]; by default all are one part. The nearest of a picture
+        parts: Which parts hold each image, bool [n, parts]; by default all are one part. The nearest of an image
             are looked for in each of its parts, and among those that its part does not hold.
         known: Parts whose own pairs are known; none of theirs is returned.
     """
@@ -40,7 +40,7 @@ def nearest_pairs(
 def _nearest(
     descriptors: NDArray[np.float32], wanted: NDArray[np.int64], among: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Returns each wanted picture with its nearest among some, the smaller position first, [pairs, 2]."""
+    """Returns each wanted image with its nearest among some, the smaller position first, [pairs, 2]."""
     import faiss
 
     if not (len(wanted) and len(among)):

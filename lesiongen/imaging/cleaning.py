@@ -10,12 +10,12 @@ from lesiongen.imaging.examination import Examinations, examine_all
 from lesiongen.imaging.private_metadata import private_metadata
 from lesiongen.imaging.stripping import stripped
 
-__all__ = ["Cleaned", "Picture", "clean", "clean_all"]
+__all__ = ["Cleaned", "CleanedImage", "clean", "clean_all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An image file without what is not picture.
+class CleanedImage:
+    """An image file without what is not image data.
 
     Attributes:
         data: The bytes to keep.
@@ -31,41 +31,41 @@ class Cleaned:
     """Image files that were cleaned and examined.
 
     Attributes:
-        pictures: For each file what is to be stored in its place, None where it is stored as it came, or why it cannot
+        images: For each file what is to be stored in its place, None where it is stored as it came, or why it cannot
             be used.
         examinations: Of what is to be stored, in order.
     """
 
-    pictures: list[Picture | str | None]
+    images: list[CleanedImage | str | None]
     examinations: Examinations
 
 
 def clean_all(room: DecodingRoom, files: Sequence[bytes]) -> Cleaned:
     """Cleans image files and examines what is kept of them; one that cannot be used is a result, not an exception."""
     with room.taken(max(map(stored_pixels, files), default=0)):
-        pictures = [_cleaned(data) for data in files]
+        images = [_cleaned(data) for data in files]
         usable = [
-            (picture.data if picture else data, picture is None)
-            for data, picture in zip(files, pictures, strict=True)
-            if not isinstance(picture, str)
+            (image.data if image else data, image is None)
+            for data, image in zip(files, images, strict=True)
+            if not isinstance(image, str)
         ]
         found = examine_all((data for data, _ in usable), (plain for _, plain in usable))
     problems = iter(found.columns["decode_problem"])
     return Cleaned(
-        [picture if isinstance(picture, str) else next(problems) or picture for picture in pictures], found.of_decoded()
+        [image if isinstance(image, str) else next(problems) or image for image in images], found.of_decoded()
     )
 
 
-def _cleaned(data: bytes) -> Picture | str | None:
+def _cleaned(data: bytes) -> CleanedImage | str | None:
     try:
-        picture = clean(data)
+        image = clean(data)
     except ImageError as error:
         return str(error)
-    return None if picture.data is data else picture
+    return None if image.data is data else image
 
 
-def clean(data: bytes) -> Picture:
-    """Removes what is not picture from an image file.
+def clean(data: bytes) -> CleanedImage:
+    """Removes what is not image data from an image file.
 
     A plain 8-bit RGB JPEG or PNG is kept byte for byte, and is not decoded for that. One that also carries EXIF, XMP,
     comments or further images loses them and keeps its coded pixels, where it is stored upright. Anything else is
@@ -76,8 +76,8 @@ def clean(data: bytes) -> Picture:
     """
     kept = stripped(data)
     if kept == data:
-        return Picture(data)
-    # Hashed one after the other: there is room for one decoded picture.
+        return CleanedImage(data)
+    # Hashed one after the other: there is room for one decoded image.
     if kept is None or pixel_hash(decode(data)) != pixel_hash(decode(kept)):
         kept = encode_png(decode(data))
-    return Picture(kept, private_metadata(data))
+    return CleanedImage(kept, private_metadata(data))

@@ -1,4 +1,4 @@
-"""Many small pictures on one sheet."""
+"""Many small images on one sheet."""
 
 from collections.abc import Sequence
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from lesiongen import limits
 from lesiongen.errors import DataError
 from lesiongen.imaging.file_pieces import jpeg_pixels
-from lesiongen.imaging.preprocessing import SMALL_SIDE, small_picture
+from lesiongen.imaging.preprocessing import SMALL_SIDE, small_image
 from lesiongen.imaging.srgb import in_srgb, is_srgb
 from lesiongen.imaging.structure import excess
 
@@ -23,7 +23,7 @@ __all__ = ["Decoded", "ImageError", "decode", "decode_file", "decode_small", "st
 # A closed list: Pillow's other readers include formats that start programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 # A phone's MPO is a JPEG with further views behind the photograph, and a TIFF may have further pages.
-_FIRST_IS_THE_PICTURE = ("MPO", "TIFF")
+_FIRST_IS_THE_IMAGE = ("MPO", "TIFF")
 _STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _POINTERS = {
     b"version https://git-lfs.github.com/": "a pointer of Git LFS (fetch the file: git lfs pull)",
@@ -56,12 +56,12 @@ class Decoded:
     """A decoded image, and what its file is.
 
     Attributes:
-        image: The picture, upright, fully in memory.
+        image: The image, upright, fully in memory.
         file_format: ``JPEG``, ``PNG``, ...
         mode: Colour mode as stored.
         orientation: EXIF orientation as stored, 1 where there is none.
-        width: Pixels of the whole picture, upright.
-        height: Pixels of the whole picture, upright.
+        width: Pixels of the whole image, upright.
+        height: Pixels of the whole image, upright.
     """
 
     image: Image.Image
@@ -97,7 +97,7 @@ def decode_file(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Decoded:
 
 
 def decode_small(data: bytes, *, max_pixels: int = limits.MAX_PIXELS) -> Decoded:
-    """Decodes an image file as `decode_file` does, to the picture that `small_picture` would make of it.
+    """Decodes an image file as `decode_file` does, to the image that `small_image` would make of it.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size, which takes half the time and, of a large one, a
     fraction of the memory. All of the file is read and every coefficient counts, so that damage is found as by
@@ -201,7 +201,7 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
     if longer > limits.MAX_ASPECT * shorter:
         times = f"more than {limits.MAX_ASPECT} times as long as the other (MAX_ASPECT)"
         raise ImageError("too narrow", f"{size} has a side that is {times}")
-    if getattr(image, "is_animated", False) and image.format not in _FIRST_IS_THE_PICTURE:
+    if getattr(image, "is_animated", False) and image.format not in _FIRST_IS_THE_IMAGE:
         raise ImageError("animated", "holds more than one frame")
     if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):  # decoded byte by byte in Python
         raise ImageError("unsupported", "a BMP file with run-length coding")
@@ -241,8 +241,8 @@ def _on_white(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _to_small(image: Image.Image) -> Image.Image:
     if image.mode == "YCbCr" and is_srgb(image.info.get("icc_profile")):
-        return small_picture(image)
-    return small_picture(_to_rgb(image))
+        return small_image(image)
+    return small_image(_to_rgb(image))
 
 
 def _from_wide_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -269,7 +269,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _pillow_bounded(max_pixels: int) -> Iterator[None]:
-    """Has Pillow's readers refuse a larger picture themselves: some take memory for it as they open the file.
+    """Has Pillow's readers refuse a larger image themselves: some take memory for it as they open the file.
 
     Used within `_quiet`, since it changes what holds for the whole process.
     """

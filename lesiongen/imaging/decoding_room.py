@@ -14,7 +14,7 @@ _SLOTS = 64
 
 @dataclass(frozen=True, slots=True)
 class DecodingRoom:
-    """Room for so many pixels, shared by processes; one picture always has room.
+    """Room for so many pixels, shared by processes; one image always has room.
 
     The room is in slots, each a byte of a file that a process locks; the locks of one that is killed are gone with it.
     One process at a time gathers slots, so that none waits while it holds some that another waits for.

@@ -1,4 +1,4 @@
-"""Numbers by which pictures that may be one photograph are found, in whichever of eight orientations they lie."""
+"""Numbers by which images that may be one photograph are found, in whichever of eight orientations they lie."""
 
 import functools
 
@@ -12,9 +12,9 @@ __all__ = ["best_orientations", "descriptors", "spectra"]
 
 _Floats = NDArray[np.float32]
 _FREQUENCIES, _COLOUR_FREQUENCIES = 8, 4
-# Towards the border a picture counts less and less: a crop, or the dark rim of a dermatoscope, changes most there.
+# Towards the border an image counts less and less: a crop, or the dark rim of a dermatoscope, changes most there.
 _TAPERED = 0.2
-# Grey levels of variation below which a picture counts as flat, and is not stretched to the others' contrast.
+# Grey levels of variation below which an image counts as flat, and is not stretched to the others' contrast.
 _FLAT_LUMINANCE, _FLAT_COLOUR = 2.0, 4.0
 _COLOUR_WEIGHT = np.float32(0.6)
 """Of each colour difference, where luminance has 1: collections correct the colours of what they borrow."""
@@ -42,15 +42,15 @@ def descriptors(packed: NDArray[np.uint8]) -> _Floats:
 
 
 def best_orientations(first: _Floats, second: _Floats) -> NDArray[np.int32]:
-    """Returns the orientation of each second picture in which it is most like the first, by spectra [n, 8, 8]."""
+    """Returns the orientation of each second image in which it is most like the first, by spectra [n, 8, 8]."""
     products = [np.einsum("nyx,nyx->n", first, turn_frequencies(second, each)) for each in ORIENTATIONS]
     return np.asarray(np.argmax(products, axis=0), dtype=np.int32)
 
 
-def _transform(pictures: _Floats, frequencies: int) -> _Floats:
-    window, basis = _window(pictures.shape[-1]), _basis(pictures.shape[-1], frequencies)
-    means = (pictures * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
-    return np.asarray(basis @ ((pictures - means) * window) @ basis.T, dtype=np.float32)
+def _transform(images: _Floats, frequencies: int) -> _Floats:
+    window, basis = _window(images.shape[-1]), _basis(images.shape[-1], frequencies)
+    means = (images * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
+    return np.asarray(basis @ ((images - means) * window) @ basis.T, dtype=np.float32)
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def _basis(side: int, frequencies: int) -> _Floats:
 
 
 def _scaled(coefficients: _Floats, least: float) -> _Floats:
-    """Brings coefficients [n, ...] to length 1; those of flat pictures, shorter than ``least``, stay smaller."""
+    """Brings coefficients [n, ...] to length 1; those of flat images, shorter than ``least``, stay smaller."""
     lengths = np.sqrt(np.square(coefficients).reshape(len(coefficients), -1).sum(axis=1))
     lengths = np.maximum(lengths, np.float32(least)).reshape(-1, *[1] * (coefficients.ndim - 1))
     return np.asarray(coefficients / lengths, dtype=np.float32)

@@ -17,7 +17,7 @@ from lesiongen.imaging.candidates import nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.duplicate_pairs import EQUAL, SAME_PHOTOGRAPH, NearDuplicate, rounded
 from lesiongen.imaging.fingerprints import SIDE, Fingerprint, luminance, pack
-from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_pictures
+from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_images
 from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
 from lesiongen.temporary import temporary_folder
@@ -27,7 +27,7 @@ __all__ = ["SEARCH", "near_duplicates"]
 SEARCH = 1
 """Version of how pairs are found and compared: where it changes, pairs that were kept are looked for again."""
 
-# What an unfinished alignment must reach to be tried the other way round, and to be carried on: of small pictures, of
+# What an unfinished alignment must reach to be tried the other way round, and to be carried on: of small images, of
 # larger ones as the small ones lie, and of larger ones aligned. Of 1,000 copies 1,000 reach 0.37, and 999 reach 0.6,
 # 0.5 and 0.77.
 _WORTH_TURNING = 0.25
@@ -52,7 +52,7 @@ def near_duplicates(
     """Finds the pairs of images that show the same photograph, in whichever of the eight orientations.
 
     The nearest images by descriptor are laid exactly over one another (shift, stretch and shear), in three sizes. Their
-    agreement is the correlation of their fine structure: of what a blurred picture lacks, cut off at four grey levels.
+    agreement is the correlation of their fine structure: of what a blurred image lacks, cut off at four grey levels.
     Two lesions alike have the same broad blob on plain skin; a photograph and its copy have the same skin, too.
 
     The answer does not depend on the order of the images, nor on the numbers of the parts, nor on the cores that are at
@@ -99,8 +99,8 @@ def _members(originals: Sequence[int], numbers: _Places, parts: Sequence[int] | 
     return members
 
 
-class _Pictures(NamedTuple):
-    """What is compared of fingerprints: pictures of three sizes [n, side, side], and the spectra of their luminance."""
+class _Images(NamedTuple):
+    """What is compared of fingerprints: images of three sizes [n, side, side], and the spectra of their luminance."""
 
     spectra: NDArray[np.float16]
     small: NDArray[np.float16]
@@ -109,13 +109,13 @@ class _Pictures(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _PictureFiles:
+class _ImageFiles:
     """What is compared of some of the fingerprints, in files that several processes read."""
 
     folder: Path
 
-    def opened(self) -> _Pictures:
-        return _Pictures(
+    def opened(self) -> _Images:
+        return _Images(
             self._read("spectra", np.float16, SIDE // 8),
             self._read("small", np.float16, SIDE // 4),
             self._read("middle", np.uint8, SIDE // 2),
@@ -129,7 +129,7 @@ class _PictureFiles:
         """Writes the files, and returns the descriptors."""
         found = []
         with ExitStack() as opened:
-            files = {name: opened.enter_context((self.folder / name).open("wb")) for name in _Pictures._fields}
+            files = {name: opened.enter_context((self.folder / name).open("wb")) for name in _Images._fields}
             for start in range(0, len(numbers), _CHUNK):
                 packed = pack([prints[number] for number in numbers[start : start + _CHUNK].tolist()])
                 found.append(descriptors(packed))
@@ -152,13 +152,13 @@ def _confirmed(
     if len(numbers) < 2 or len(known) == members.shape[1] == 1:
         return
     with temporary_folder("search") as folder:
-        pictures = _PictureFiles(folder)
-        pairs = nearest_pairs(pictures.write(prints, numbers), members, known)
+        files = _ImageFiles(folder)
+        pairs = nearest_pairs(files.write(prints, numbers), members, known)
         chunks = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
         processes = 1 if len(pairs) < MANY_PAIRS else None
         with (
             progress("Looking for near-duplicates", total=len(pairs), unit="pairs") as bar,
-            closing(in_processes(functools.partial(_compared, pictures), chunks, processes=processes)) as found,
+            closing(in_processes(functools.partial(_compared, files), chunks, processes=processes)) as found,
         ):
             for chunk, compared in zip(chunks, found, strict=True):
                 agreement = rounded(compared)
@@ -172,7 +172,7 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _compared(files: _PictureFiles, pairs: _Places) -> _Floats:
+def _compared(files: _ImageFiles, pairs: _Places) -> _Floats:
     """Returns how far each pair agrees; 0 for one that is not worth a close look.
 
     In a single thread: with their number the order of sums changes, and with that the last digits.
@@ -181,64 +181,60 @@ def _compared(files: _PictureFiles, pairs: _Places) -> _Floats:
         return _agreements(files.opened(), pairs)
 
 
-def _agreements(pictures: _Pictures, pairs: _Places) -> _Floats:
+def _agreements(images: _Images, pairs: _Places) -> _Floats:
     """Returns how far each pair agrees; 0 for one that is not worth a close look.
 
     A crop is laid over its original better than the other way round: of both ways the better one is carried on.
     """
     first, second = pairs.T
-    turns = best_orientations(*(pictures.spectra[places].astype(np.float32) for places in (first, second)))
-    there, there_maps = _first_look(pictures, first, second, turns)
+    turns = best_orientations(*(images.spectra[places].astype(np.float32) for places in (first, second)))
+    there, there_maps = _first_look(images, first, second, turns)
     back, back_maps = np.zeros_like(there), np.zeros_like(there_maps)
     hopeful = there >= _WORTH_TURNING
-    back[hopeful], back_maps[hopeful] = _first_look(pictures, second[hopeful], first[hopeful], INVERSE[turns[hopeful]])
+    back[hopeful], back_maps[hopeful] = _first_look(images, second[hopeful], first[hopeful], INVERSE[turns[hopeful]])
     reverse = back > there
     fixed, moving = np.where(reverse, second, first), np.where(reverse, first, second)
     maps = np.where(reverse[:, None], back_maps, there_maps)
     turns = np.where(reverse, INVERSE[turns], turns)
     worth = np.maximum(there, back) >= _WORTH_A_LOOK
     agreement = np.zeros(len(pairs), dtype=np.float32)
-    agreement[worth] = _close_look(pictures, fixed[worth], moving[worth], turns[worth], maps[worth])
+    agreement[worth] = _close_look(images, fixed[worth], moving[worth], turns[worth], maps[worth])
     return agreement
 
 
-def _first_look(
-    pictures: _Pictures, fixed: _Places, moving: _Places, turns: NDArray[np.int32]
-) -> tuple[_Floats, _Floats]:
-    """Returns the agreement of small pictures, and the map that lays the moving ones over the fixed ones."""
-    light = pictures.small[fixed].astype(np.float32)
-    other = _turned(pictures.small[moving].astype(np.float32), turns)
+def _first_look(images: _Images, fixed: _Places, moving: _Places, turns: NDArray[np.int32]) -> tuple[_Floats, _Floats]:
+    """Returns the agreement of small images, and the map that lays the moving ones over the fixed ones."""
+    light = images.small[fixed].astype(np.float32)
+    other = _turned(images.small[moving].astype(np.float32), turns)
     maps = align(blurred(light, 1.0), blurred(other, 1.0), steps=3)
     return _agreement(light, warp(other, maps), 1.0), maps
 
 
-def _close_look(
-    pictures: _Pictures, fixed: _Places, moving: _Places, turns: NDArray[np.int32], maps: _Floats
-) -> _Floats:
-    """Returns the agreement of the whole fingerprints; 0 where that of smaller pictures rules it out."""
+def _close_look(images: _Images, fixed: _Places, moving: _Places, turns: NDArray[np.int32], maps: _Floats) -> _Floats:
+    """Returns the agreement of the whole fingerprints; 0 where that of smaller images rules it out."""
     agreement = np.zeros(len(fixed), dtype=np.float32)
-    light = pictures.middle[fixed].astype(np.float32)
-    other = _turned(pictures.middle[moving].astype(np.float32), turns)
+    light = images.middle[fixed].astype(np.float32)
+    other = _turned(images.middle[moving].astype(np.float32), turns)
     left = np.flatnonzero(_agreement(light, warp(other, maps), 1.5) >= _WORTH_ALIGNING)
     light, other = light[left], other[left]
     maps = align(blurred(light, 0.8), blurred(other, 0.8), steps=3, start=maps[left])
     nearly = _agreement(light, warp(other, maps), 1.5) >= _NEARLY_SAME
     left, maps = left[nearly], maps[nearly]
-    light = pictures.light[fixed[left]].astype(np.float32)
-    other = _turned(pictures.light[moving[left]].astype(np.float32), turns[left])
+    light = images.light[fixed[left]].astype(np.float32)
+    other = _turned(images.light[moving[left]].astype(np.float32), turns[left])
     maps = align(blurred(light, 1.0), blurred(other, 1.0), steps=4, start=maps)
     agreement[left] = _agreement(light, warp(other, maps), 2.0)
     return agreement
 
 
 def _agreement(light: _Floats, other: _Floats, sigma: float) -> _Floats:
-    """Returns the correlation of the fine structure of aligned pictures [n, side, side], cut off at `_CLIPPED`."""
+    """Returns the correlation of the fine structure of aligned images [n, side, side], cut off at `_CLIPPED`."""
     fine = (np.clip(each - blurred(each, sigma), -_CLIPPED, _CLIPPED) for each in (light, other))
     return _correlation(*fine)
 
 
 def _correlation(first: _Floats, second: _Floats) -> _Floats:
-    """Returns Pearson's r of pictures [n, side, side] without their rims; 0 where one is flat."""
+    """Returns Pearson's r of images [n, side, side] without their rims; 0 where one is flat."""
     first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (_inside(first), _inside(second)))
     product, squares, others = (
         np.einsum("np,np->n", *rows) for rows in ((first, second), (first, first), (second, second))
@@ -246,22 +242,22 @@ def _correlation(first: _Floats, second: _Floats) -> _Floats:
     return np.asarray(product / np.maximum(np.sqrt(squares * others), 1e-3), dtype=np.float32)
 
 
-def _inside(pictures: _Floats) -> _Floats:
+def _inside(images: _Floats) -> _Floats:
     """Returns the pixels [n, pixels] without a rim of a tenth, of which a crop may have taken a part."""
-    rim = pictures.shape[-1] // 10
-    inner = pictures[:, rim:-rim, rim:-rim]
-    return inner.reshape(len(pictures), inner.shape[1] * inner.shape[2])
+    rim = images.shape[-1] // 10
+    inner = images[:, rim:-rim, rim:-rim]
+    return inner.reshape(len(images), inner.shape[1] * inner.shape[2])
 
 
-def _turned(pictures: _Floats, orientations: NDArray[np.int32]) -> _Floats:
-    result = np.empty_like(pictures)
+def _turned(images: _Floats, orientations: NDArray[np.int32]) -> _Floats:
+    result = np.empty_like(images)
     for orientation in ORIENTATIONS:
         chosen = orientations == orientation
-        result[chosen] = turn_pictures(pictures[chosen], orientation)
+        result[chosen] = turn_images(images[chosen], orientation)
     return result
 
 
-def _halved(pictures: _Floats) -> _Floats:
-    """Returns pictures [n, side, side] averaged to half the side."""
-    rows = pictures[:, ::2] + pictures[:, 1::2]
+def _halved(images: _Floats) -> _Floats:
+    """Returns images [n, side, side] averaged to half the side."""
+    rows = images[:, ::2] + images[:, 1::2]
     return np.asarray((rows[:, :, ::2] + rows[:, :, 1::2]) / 4, dtype=np.float32)

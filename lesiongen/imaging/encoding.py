@@ -41,10 +41,10 @@ def encode_jpeg(image: Image.Image, *, quality: int = 92) -> bytes:
 
 
 def content_digest(image: Image.Image) -> str:
-    """Returns the SHA-256 of mode, size and pixels: equal for equal pictures, whatever file held them."""
+    """Returns the SHA-256 of mode, size and pixels: equal for equal images, whatever file held them."""
     digest = hashlib.sha256(f"{image.mode}:{image.width}x{image.height}:".encode())
     rows = max(1, _BAND_PIXELS // max(1, image.width))
-    for top in range(0, image.height, rows):  # a copy of all pixels would double what a large picture takes
+    for top in range(0, image.height, rows):  # a copy of all pixels would double what a large image takes
         digest.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
     return digest.hexdigest()
 

@@ -22,9 +22,9 @@ __all__ = ["EXAMINED", "MEASURES", "NUMBERS", "WORDS", "Examinations", "Examinat
 MEASURES = 1
 """Version of what is looked up and of how it is measured: where it changes, what was kept is looked up again."""
 WORDS = ("decode_problem", "file_format", "mode", "orientation_pending", "private_metadata", "file_hash")
-_OF_PICTURE = ("width", "height", "sharpness")
+_OF_IMAGE = ("width", "height", "sharpness")
 _OF_LIGHT = ("contrast", "vignette_share")
-NUMBERS = (*_OF_PICTURE, *_OF_LIGHT)
+NUMBERS = (*_OF_IMAGE, *_OF_LIGHT)
 EXAMINED = (*WORDS, *NUMBERS)
 """Names of what is looked up."""
 _NOTHING = {name: None for name in WORDS[1:]} | {"width": np.nan, "height": np.nan}
@@ -33,7 +33,7 @@ _NOTHING = {name: None for name in WORDS[1:]} | {"width": np.nan, "height": np.n
 
 @dataclass(frozen=True, slots=True)
 class Examinations:
-    """What image files are and what their pictures look like, in columns.
+    """What image files are and what their images look like, in columns.
 
     Attributes:
         columns: An array [files] for each name of `EXAMINED`, with None or NaN for what an unusable file has not:
@@ -47,7 +47,7 @@ class Examinations:
             - ``width``, ``height``: pixels, upright.
             - ``sharpness``: see `lesiongen.imaging.quality.sharpness`.
             - ``contrast``: standard deviation of the grey values (0 to 255) of the fingerprint.
-            - ``vignette_share``: share of the picture that is dark and joined to a corner.
+            - ``vignette_share``: share of the image that is dark and joined to a corner.
         fingerprints: Of the files that decode, packed, uint8 [decoded, 4384]; by them near-duplicates are found.
     """
 
@@ -95,10 +95,10 @@ def examine_all(files: Iterable[bytes], plain: Iterable[bool] = repeat(False)) -
 
     Args:
         files: The files.
-        plain: Which of them are known to be all picture (`stripped` leaves them as they are): what else they could
-            carry is not looked for again.
+        plain: Which of them are known to hold image data alone (`stripped` leaves them as they are): what else they
+            could carry is not looked for again.
     """
-    found: _Found = {name: [] for name in (*WORDS, *_OF_PICTURE)}
+    found: _Found = {name: [] for name in (*WORDS, *_OF_IMAGE)}
     prints: list[Fingerprint] = []
     left = zip(files, plain, strict=False)
     while some := list(islice(left, _PHASE)):
@@ -125,25 +125,25 @@ def _examine(files: list[tuple[bytes, bool]], found: _Found) -> list[Fingerprint
     What is looked up is looked up in all of them before the next: a tenth faster than file by file, since the
     processor keeps its instructions.
     """
-    pictures = [_decoded(data) for data, _ in files]
-    for (data, is_plain), picture in zip(files, pictures, strict=True):
-        if isinstance(picture, ImageError):
-            row = {"decode_problem": str(picture), **_NOTHING}
+    images = [_decoded(data) for data, _ in files]
+    for (data, is_plain), image in zip(files, images, strict=True):
+        if isinstance(image, ImageError):
+            row = {"decode_problem": str(image), **_NOTHING}
         else:
             row = {
                 "decode_problem": None,
-                "file_format": picture.file_format,
-                "mode": picture.mode,
-                "orientation_pending": str(picture.orientation) if picture.orientation > 1 else None,
+                "file_format": image.file_format,
+                "mode": image.mode,
+                "orientation_pending": str(image.orientation) if image.orientation > 1 else None,
                 "private_metadata": None if is_plain else ", ".join(private_metadata(data)) or None,
                 "file_hash": xxhash.xxh3_128_hexdigest(data),
-                "width": picture.width,
-                "height": picture.height,
+                "width": image.width,
+                "height": image.height,
             }
         for name, value in row.items():
             found[name].append(value)
-    found["sharpness"] += [sharpness(one.image) if isinstance(one, Decoded) else np.nan for one in pictures]
-    return [fingerprint(one.image) for one in pictures if isinstance(one, Decoded)]
+    found["sharpness"] += [sharpness(one.image) if isinstance(one, Decoded) else np.nan for one in images]
+    return [fingerprint(one.image) for one in images if isinstance(one, Decoded)]
 
 
 def _decoded(data: bytes) -> Decoded | ImageError:

@@ -18,13 +18,13 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def jpeg_pieces(data: bytes) -> Iterator[tuple[int, slice]]:
-    """Yields the marker and the place of every segment of a JPEG file, up to the end of its picture.
+    """Yields the marker and the place of every segment of a JPEG file, up to the end of its image.
 
     A place begins with the two bytes of its marker; that of a scan takes in the coded pixels. Fill bytes before a
     marker belong to no piece.
 
     Raises:
-        ValueError: The picture has no end.
+        ValueError: The image has no end.
     """
     at = len(JPEG_START)
     while True:
@@ -84,12 +84,12 @@ def _scan_end(data: bytes, start: int) -> int:
 
 
 def png_pieces(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Yields the name and the place of every chunk of a PNG file, up to the end of its picture.
+    """Yields the name and the place of every chunk of a PNG file, up to the end of its image.
 
     A place begins with the four bytes of the length and ends with the checksum.
 
     Raises:
-        ValueError: The picture has no end.
+        ValueError: The image has no end.
     """
     at = len(PNG_START)
     while at + 8 <= len(data):

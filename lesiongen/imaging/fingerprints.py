@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.imaging.preprocessing import reduced, small_picture
+from lesiongen.imaging.preprocessing import reduced, small_image
 
 __all__ = [
     "COLOUR_SIDE",
@@ -45,7 +45,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
     The image is stretched to a square, so that turning it by 90 degrees turns the fingerprint.
     """
-    small = _stretched(small_picture(image))
+    small = _stretched(small_image(image))
     tints = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return Fingerprint(small.tobytes()[0::3] + tints[1::3] + tints[2::3])
 

@@ -1,32 +1,32 @@
-"""The eight ways in which a picture can lie: flips and rotations by 90 degrees."""
+"""The eight ways in which an image can lie: flips and rotations by 90 degrees."""
 
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INVERSE", "ORIENTATIONS", "turn_frequencies", "turn_pictures"]
+__all__ = ["INVERSE", "ORIENTATIONS", "turn_frequencies", "turn_images"]
 
 ORIENTATIONS = range(8)
 INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7], dtype=np.int32)
-"""The orientation that turns a picture back, for each of the eight."""
+"""The orientation that turns an image back, for each of the eight."""
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-def turn_pictures(pictures: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """Returns square pictures [..., rows, columns] in one of the eight orientations.
+def turn_images(images: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
+    """Returns square images [..., rows, columns] in one of the eight orientations.
 
     Bit 0 mirrors left and right, bit 1 top and bottom, and then bit 2 swaps rows and columns.
     """
     if orientation & 1:
-        pictures = pictures[..., ::-1]
+        images = images[..., ::-1]
     if orientation & 2:
-        pictures = pictures[..., ::-1, :]
-    return np.swapaxes(pictures, -1, -2) if orientation & 4 else pictures
+        images = images[..., ::-1, :]
+    return np.swapaxes(images, -1, -2) if orientation & 4 else images
 
 
 def turn_frequencies(coefficients: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Returns the cosine transform of turned pictures from that of the pictures [..., rows, columns].
+    """Returns the cosine transform of turned images from that of the images [..., rows, columns].
 
     A mirrored axis changes the sign of its odd frequencies, a swap of the axes swaps those of the transform.
     """

@@ -1,4 +1,4 @@
-"""Which pieces of a JPEG or PNG file are picture, what of them stays, and what the rest is.
+"""Which pieces of a JPEG or PNG file are image data, what of them stays, and what the rest is.
 
 A list of what may stay, not of what must go: a segment or chunk that is not on it, or is longer than it has to be,
 holds what somebody put there.
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
     Attributes:
         marker: Marker of the JPEG segment or name of the PNG chunk.
-        kept: What of it is picture; empty where nothing is.
+        kept: What of it is image data; empty where nothing is.
         removed: Kind of what is not; None where all of it is, or where it says nothing of anybody.
         stop: Where it ends in the file.
     """
@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 # Tables, restart interval, frames and scans. Decoders check the lengths of these, but not of the number of lines (DNL),
 # which they skip.
 _SCAN, _END, _SEQUENTIAL = 0xDA, 0xD9, {0xC0, 0xC1}
-_JPEG_PICTURE = {*_SEQUENTIAL, 0xC2, 0xC4, 0xDB, 0xDD, _SCAN}
+_JPEG_IMAGE = {*_SEQUENTIAL, 0xC2, 0xC4, 0xDB, 0xDD, _SCAN}
 _OTHER_FRAMES = {0xC3, *range(0xC5, 0xD0)} - {0xC8}
 _JFIF, _JFXX, _ICC, _ADOBE = b"JFIF\0", b"JFXX\0", b"ICC_PROFILE\0", b"Adobe"
 _JFIF_BYTES, _ADOBE_BYTES = 14, 12
@@ -54,10 +54,10 @@ _NAMED = {
 
 
 def plain_jpeg(data: bytes) -> Iterator[Piece]:
-    """Yields the pieces of a JPEG file behind its first two bytes, up to the end of its picture.
+    """Yields the pieces of a JPEG file behind its first two bytes, up to the end of its image.
 
     Raises:
-        ValueError: The picture has no end.
+        ValueError: The image has no end.
     """
     pieces: list[tuple[int, slice]] = []
     with suppress(ValueError):
@@ -65,8 +65,8 @@ def plain_jpeg(data: bytes) -> Iterator[Piece]:
     keeps_profile, last, seen = _has_profile(data, pieces), _last_scan(data, pieces), set[int]()
     for number, (marker, place) in enumerate(pieces):
         piece = data[place]
-        is_picture = marker == _END or (marker in _JPEG_PICTURE and number <= last)
-        if is_picture or marker == 0xE2 and keeps_profile and piece[4:].startswith(_ICC):
+        is_image = marker == _END or (marker in _JPEG_IMAGE and number <= last)
+        if is_image or marker == 0xE2 and keeps_profile and piece[4:].startswith(_ICC):
             yield Piece(marker, piece, None, place.stop)
         else:
             kept = b"" if marker in seen else _short(marker, piece)
@@ -78,7 +78,7 @@ def plain_jpeg(data: bytes) -> Iterator[Piece]:
 
 
 def _last_scan(data: bytes, pieces: Sequence[tuple[int, slice]]) -> int:
-    """Returns which piece is the last scan that a decoder reads: a sequential picture has one of each component."""
+    """Returns which piece is the last scan that a decoder reads: a sequential image has one of each component."""
     scans = [number for number, (marker, _) in enumerate(pieces) if marker == _SCAN]
     frame = next((data[place] for marker, place in pieces if marker in _SEQUENTIAL), None)
     if frame is not None:
@@ -105,7 +105,7 @@ def _kind(marker: int, piece: bytes) -> str | None:
             return kind
     if marker == 0xE0 and body.startswith(_JFIF) and len(body) == _JFIF_BYTES + 3 * body[12] * body[13]:
         return THUMBNAIL
-    # A frame of another kind is picture, of a file that is decoded and written as PNG.
+    # A frame of another kind is image data, of a file that is decoded and written as PNG.
     return None if marker in _OTHER_FRAMES else OTHER
 
 
@@ -118,19 +118,19 @@ def _has_profile(data: bytes, pieces: Sequence[tuple[int, slice]]) -> bool:
     return numbered and is_colour_profile(b"".join(part[2:] for part in parts))
 
 
-_PNG_PICTURE = {b"IHDR", b"IDAT"}
+_PNG_IMAGE = {b"IHDR", b"IDAT"}
 _PNG_COLOURS = {b"sRGB": {1}, b"gAMA": {4}, b"cHRM": {32}, b"pHYs": {9}, b"sBIT": {1, 2, 3, 4}, b"bKGD": {1, 2, 6}}
 """Chunks of fixed length, by their lengths."""
 _PNG_TEXTS = {b"eXIf": "EXIF", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "date"}
 _PNG_DECODED = {b"PLTE", b"tRNS"}
-"""Palette and transparency, which are picture in a file that is decoded and written anew."""
+"""Palette and transparency, which are image data in a file that is decoded and written anew."""
 
 
 def plain_png(data: bytes) -> Iterator[Piece]:
-    """Yields the pieces of a PNG file behind its signature, up to the end of its picture.
+    """Yields the pieces of a PNG file behind its signature, up to the end of its image.
 
     Raises:
-        ValueError: The picture has no end.
+        ValueError: The image has no end.
     """
     seen: set[bytes] = set()
     for name, place in png_pieces(data):
@@ -144,7 +144,7 @@ def plain_png(data: bytes) -> Iterator[Piece]:
 
 def _kept_of_chunk(name: bytes, chunk: bytes, *, again: bool) -> tuple[bytes, str | None]:
     body = chunk[8:-4]
-    if name in _PNG_PICTURE:
+    if name in _PNG_IMAGE:
         return chunk, None
     if name == b"IEND":
         return _chunk(name, b""), OTHER if body else None

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["SMALL_SIDE", "reduced", "small_picture", "square", "to_array"]
+__all__ = ["SMALL_SIDE", "reduced", "small_image", "square", "to_array"]
 
 SMALL_SIDE = 128
-"""Pixels that the shorter side of a picture keeps at least, of which no more is wanted than what it shows."""
+"""Pixels that the shorter side of an image keeps at least, of which no more is wanted than what it shows."""
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -41,7 +41,7 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def small_picture(image: Image.Image) -> Image.Image:
-    """Returns a picture as it is examined and recognised by: in YCbCr, reduced to `SMALL_SIDE` pixels at least."""
+def small_image(image: Image.Image) -> Image.Image:
+    """Returns an image as it is examined and recognised by: in YCbCr, reduced to `SMALL_SIDE` pixels at least."""
     small = reduced(image if image.mode in ("RGB", "YCbCr") else image.convert("RGB"), SMALL_SIDE)
     return small if small.mode == "YCbCr" else small.convert("YCbCr")

@@ -1,4 +1,4 @@
-"""What an image file carries beside the picture, and which of it could say who the patient is."""
+"""What an image file carries beside the image data, and which of it could say who the patient is."""
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -64,7 +64,7 @@ def _kinds_of_pieces(data: bytes) -> Iterator[str]:
                 yield piece.removed
             end = piece.stop
     except ValueError:
-        end = 0  # A picture without an end: what follows it cannot be told from it.
+        end = 0  # An image without an end: what follows it cannot be told from it.
     # Some programs fill their files up with zeros.
     if data[end:].strip(b"\0"):
         yield _AFTER

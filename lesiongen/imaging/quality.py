@@ -16,7 +16,7 @@ _ENDS = np.uint32(1 << 31 | 1)
 
 
 def contrast(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the standard deviation of the grey values (0 to 255) of small pictures [n, side, side], float32 [n]."""
+    """Returns the standard deviation of the grey values (0 to 255) of small images [n, side, side], float32 [n]."""
     return np.asarray(light.std(axis=(1, 2)))
 
 
@@ -25,7 +25,7 @@ def sharpness(image: Image.Image) -> float:
 
     The measure is that of J. L. Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative
     study" (ICPR 2000), section 2. The image is brought to one size first, so that a threshold asks the same of every
-    image: how much there is to be seen at 1/128 of the picture's side. Grey values are taken as they are: divided by
+    image: how much there is to be seen at 1/128 of the image's side. Grey values are taken as they are: divided by
     the contrast, the measure tells blurred photographs of skin less well from sharp ones.
 
     Returns:
@@ -53,17 +53,17 @@ def sharpness(image: Image.Image) -> float:
 
 
 def vignette_share(light: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns how much of a picture is dark and joined to a corner, as the rim of a dermatoscope is.
+    """Returns how much of an image is dark and joined to a corner, as the rim of a dermatoscope is.
 
     Args:
-        light: Grey values of small pictures [n, 64, 64], 0 to 255, as fingerprints keep them. They are looked at in
+        light: Grey values of small images [n, 64, 64], 0 to 255, as fingerprints keep them. They are looked at in
             32 x 32 pixels, where a thin bright edge does not cut the rim off from the corner; dark is below 48.
 
     Returns:
-        Share of each picture, float64 [n].
+        Share of each image, float64 [n].
     """
     if light.shape[1:] != (2 * _SIDE, 2 * _SIDE):
-        raise ValueError(f"light has the shape {light.shape}: pictures must be of {2 * _SIDE} x {2 * _SIDE} pixels")
+        raise ValueError(f"light has the shape {light.shape}: images must be of {2 * _SIDE} x {2 * _SIDE} pixels")
     rows = light[:, ::2] + light[:, 1::2]
     # A row of 32 pixels, each the sum of four, is a word of 32 bits: what is reached spreads over all of them at once.
     dark = np.packbits(rows[..., ::2] + rows[..., 1::2] < 4 * _DARK, axis=2, bitorder="little").view(np.uint32)[..., 0]

@@ -1,4 +1,4 @@
-"""Pictures in the colours of sRGB, whatever colour profile their file carries."""
+"""Images in the colours of sRGB, whatever colour profile their file carries."""
 
 from functools import cache, lru_cache
 from io import BytesIO
@@ -10,21 +10,21 @@ __all__ = ["in_srgb", "is_srgb"]
 
 _MOST_BYTES = 4 << 20
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""The colour mode of the pictures that a profile of each colour space is for."""
+"""The colour mode of the images that a profile of each colour space is for."""
 _SAME_WITHIN = 2
 """Levels of 255 by which profiles of sRGB by different makers differ from one another, by rounding."""
 _LATTICE = np.linspace(0, 255, 18).round().astype(np.uint8)
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Returns a picture as RGB in sRGB, or RGBA where it has transparency.
+    """Returns an image as RGB in sRGB, or RGBA where it has transparency.
 
-    Colours are mapped by the relative colorimetric intent with black point compensation. A picture whose profile is
+    Colours are mapped by the relative colorimetric intent with black point compensation. An image whose profile is
     sRGB's keeps its pixels bit by bit, and so does one without a profile, with a damaged one, or with one that is for
-    pictures of another kind (a grey profile in a colour picture).
+    images of another kind (a grey profile in a colour image).
 
     Args:
-        image: Of any mode that Pillow converts to RGB; an RGB or RGBA picture is changed in place.
+        image: Of any mode that Pillow converts to RGB; an RGB or RGBA image is changed in place.
         profile: The ICC profile of its file.
     """
     transparent = image.mode in ("LA", "RGBA")
@@ -40,13 +40,13 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if transform is None:
         return image if transparent else _rgb(image)
     if image.mode in ("RGB", "RGBA"):
-        transform.apply_in_place(image)  # a copy of a large picture would double what it takes
+        transform.apply_in_place(image)  # a copy of a large image would double what it takes
         return image
     return transform.apply(image)
 
 
 def is_srgb(profile: bytes | None) -> bool:
-    """Tells whether a colour picture with this profile is taken as sRGB: `in_srgb` leaves its colours as they are."""
+    """Tells whether a colour image with this profile is taken as sRGB: `in_srgb` leaves its colours as they are."""
     return not profile or len(profile) > _MOST_BYTES or _transform(profile, "RGB") is None
 
 
@@ -57,7 +57,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _mode_of(profile: bytes) -> str | None:
-    """Returns the colour mode that a profile is for; None where it is damaged or for no picture."""
+    """Returns the colour mode that a profile is for; None where it is damaged or for no image."""
     try:
         return _MODES.get(ImageCms.ImageCmsProfile(BytesIO(profile)).profile.xcolor_space)
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
@@ -66,7 +66,7 @@ def _mode_of(profile: bytes) -> str | None:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Returns what takes pictures of a mode from a profile to sRGB; None where they are to be left as they are."""
+    """Returns what takes images of a mode from a profile to sRGB; None where they are to be left as they are."""
     own = _mode_of(profile)
     if own is None or own != ("RGB" if mode == "RGBA" else mode):
         return None

@@ -1,4 +1,4 @@
-"""Image files without what is not picture: segments and chunks are dropped, the coded picture stays as it is."""
+"""Image files without what is not image data: segments and chunks are dropped, the coded image stays as it is."""
 
 from lesiongen.imaging.file_pieces import JPEG_START, PNG_START
 from lesiongen.imaging.plain_pieces import plain_jpeg, plain_png
@@ -10,9 +10,9 @@ _JPEG_FRAMES = {0xC0, 0xC1, 0xC2}
 
 
 def stripped(data: bytes) -> bytes | None:
-    """Returns an 8-bit RGB JPEG or PNG file without what is not picture, its coded pixels byte for byte.
+    """Returns an 8-bit RGB JPEG or PNG file without what is not image data, its coded pixels byte for byte.
 
-    EXIF, XMP, comments, thumbnails and whatever follows the picture go, and so does any other segment or chunk; what
+    EXIF, XMP, comments, thumbnails and whatever follows the image go, and so does any other segment or chunk; what
     says how colours are meant stays, a colour profile where it is one. The orientation goes too: the result is upright
     only where the file was stored so.
 

@@ -10,7 +10,7 @@ from itertools import chain
 
 from lesiongen import limits
 from lesiongen.errors import DataError, UsageError
-from lesiongen.imaging.cleaning import Cleaned, Picture, clean_all
+from lesiongen.imaging.cleaning import Cleaned, CleanedImage, clean_all
 from lesiongen.imaging.decoding_room import DecodingRoom
 from lesiongen.imaging.examination import ExaminationLog
 from lesiongen.ingestion.rows import Rejection, Row
@@ -70,15 +70,15 @@ def load_images(storage: Source, rows: Sequence[Row], spool: Spool) -> LoadedIma
 
 
 def _put_aside(batch: Sequence[_Read], cleaned: Cleaned, spool: Spool) -> Iterator[LoadedRow | Rejection]:
-    pictures, hashes = iter(cleaned.pictures), iter(cleaned.examinations.columns["file_hash"])
+    images, hashes = iter(cleaned.images), iter(cleaned.examinations.columns["file_hash"])
     for row, data in batch:
         if isinstance(data, Rejection):
             yield data
-        elif isinstance(picture := next(pictures), str):
-            yield _unusable(row, picture)
+        elif isinstance(image := next(images), str):
+            yield _unusable(row, image)
         else:
-            picture = picture or Picture(data)
-            yield LoadedRow(row, spool.put(picture.data), picture.removed, next(hashes))
+            image = image or CleanedImage(data)
+            yield LoadedRow(row, spool.put(image.data), image.removed, next(hashes))
 
 
 def _cleaned(storage: Source, rows: Sequence[Row]) -> Iterator[tuple[list[_Read], Cleaned]]:

@@ -1,4 +1,4 @@
-"""What a dataset holds, at a glance: counts from the metadata, and a few pictures of every class and split."""
+"""What a dataset holds, at a glance: counts from the metadata, and a few images of every class and split."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lesiongen.records.origin import MergeOrigin
 from lesiongen.records.provenance import is_synthetic
 from lesiongen.seeds import derive_seed
 
-__all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_pictures", "inspect_dataset"]
+__all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_images", "inspect_dataset"]
 
 _SHOWN_SUBGROUPS = (*SUBGROUPS, "source")
 NOT_RECORDED = "not recorded"
@@ -25,7 +25,7 @@ _DRAWN_SIDE = 256
 UNREADABLE = Image.new("RGB", (32, 32), "#777777")
 
 Drawn = dict[tuple[str, str], list[tuple[str, Image.Image]]]
-"""Image ids and pictures by diagnosis and split."""
+"""Image ids and images by diagnosis and split."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def inspect_dataset(uri: str) -> Inspection:
     )
 
 
-def draw_pictures(uri: str, *, per_cell: int, seed: int = 0, allow_real_images: bool = True) -> Drawn:
+def draw_images(uri: str, *, per_cell: int, seed: int = 0, allow_real_images: bool = True) -> Drawn:
     """Draws a few images of every class and split, the same for the same seed.
 
     Rows are stored in groups that are read whole, so they are drawn from few of these: beyond the metadata only
@@ -133,7 +133,7 @@ def draw_pictures(uri: str, *, per_cell: int, seed: int = 0, allow_real_images: 
     wanted = set(_choose(table, per_cell, seed))
     drawn: Drawn = {}
     for sample in dataset.select(wanted):
-        drawn.setdefault((sample.diagnosis, sample.split), []).append((sample.image_id, _picture(sample.image)))
+        drawn.setdefault((sample.diagnosis, sample.split), []).append((sample.image_id, _thumbnail(sample.image)))
     return {cell: drawn[cell] for cell in sorted(drawn, key=lambda cell: (SPLITS.index(cell[1]), cell[0]))}
 
 
@@ -152,7 +152,7 @@ def _choose(table: pd.DataFrame, per_cell: int, seed: int) -> Iterator[str]:
                 yield str(table.at[row, "image_id"])
 
 
-def _picture(data: bytes) -> Image.Image:
+def _thumbnail(data: bytes) -> Image.Image:
     try:
         image = decode(data)
     except ImageError:

@@ -8,7 +8,7 @@ import pandas as pd
 from lesiongen.dataset.schema import SPLITS
 from lesiongen.imaging import contact_sheet
 from lesiongen.inspection.counting import Drawn, Inspection
-from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table, Text
 
 __all__ = ["inspection_page", "origin_facts"]
 
@@ -16,7 +16,7 @@ COLUMNS, TILE = 4, 76
 
 
 def inspection_page(inspection: Inspection, drawn: Drawn) -> Page:
-    """Lays out what a dataset holds, and a sheet of pictures for each class and split, the classes side by side."""
+    """Lays out what a dataset holds, and a sheet of images for each class and split, the classes side by side."""
     manifest = inspection.manifest
     page = Page(f"Dataset {manifest.name}", f"{inspection.uri} · version {manifest.version[:12]}")
     page.add(Section("Overview", _overview(inspection)))
@@ -60,11 +60,11 @@ def _sources(sources: pd.DataFrame) -> Table:
     return Table(["source", "diagnosis", *SPLITS, "all"], rows)
 
 
-def _sheets(drawn: Drawn, split: str) -> Iterator[Picture]:
-    for (diagnosis, of_split), pictures in drawn.items():
+def _sheets(drawn: Drawn, split: str) -> Iterator[Figure]:
+    for (diagnosis, of_split), images in drawn.items():
         if of_split == split:
-            sheet = contact_sheet([picture for _, picture in pictures], columns=COLUMNS, tile=TILE)
-            yield Picture(sheet, f"{len(pictures)} images of {diagnosis} in {split}", diagnosis)
+            sheet = contact_sheet([image for _, image in images], columns=COLUMNS, tile=TILE)
+            yield Figure(sheet, f"{len(images)} images of {diagnosis} in {split}", diagnosis)
 
 
 def _licence(inspection: Inspection) -> list[Block]:

@@ -15,7 +15,7 @@ from lesiongen.merging.plan import MergePlan
 from lesiongen.records.merge import ClassCount, DroppedImage, Duplicates, MergeReport, SharedImage
 from lesiongen.records.origin import MergedDataset
 from lesiongen.records.provenance import is_synthetic
-from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table, Text
 
 if TYPE_CHECKING:
     from lesiongen.dataset.reader import Dataset
@@ -111,26 +111,26 @@ def _kept(first: "pd.Series[Any]", row: "pd.Series[Any]") -> str:
 def shown_pairs(
     datasets: Sequence["Dataset"], pairs: Sequence[SharedImage], *, allow_real_images: bool
 ) -> dict[tuple[int, str], Image.Image]:
-    """Returns the pictures of the first pairs, by dataset and image_id; only those that may be shown."""
+    """Returns the images of the first pairs, by dataset and image_id; only those that may be shown."""
     wanted: dict[int, set[str]] = {}
     for pair in pairs[:SHOWN_PAIRS]:
         for number, image_id in zip(pair.datasets, pair.image_ids, strict=True):
             wanted.setdefault(number, set()).add(image_id)
-    pictures = {}
+    images = {}
     for number, image_ids in wanted.items():
         for sample in datasets[number].select(image_ids):
             if allow_real_images or is_synthetic(sample.provenance):
-                pictures[number, sample.image_id] = decode(sample.image)
-                pictures[number, sample.image_id].thumbnail((2 * TILE, 2 * TILE))
-    return pictures
+                images[number, sample.image_id] = decode(sample.image)
+                images[number, sample.image_id].thumbnail((2 * TILE, 2 * TILE))
+    return images
 
 
-def merge_page(name: str, report: MergeReport, pictures: Mapping[tuple[int, str], Image.Image]) -> Page:
+def merge_page(name: str, report: MergeReport, images: Mapping[tuple[int, str], Image.Image]) -> Page:
     """Lays out the outcome, the counts by source, split and class, the licences, and the duplicates side by side."""
     page = Page(f"Merge: {name}", f"{report.images:,} images of {len(report.sources)} sources")
     page.add(Section("Result", _result(report)))
     page.add(Section("Sources, splits and classes", _classes(report)))
-    page.add(Section("Duplicates", _duplicates(report, pictures)))
+    page.add(Section("Duplicates", _duplicates(report, images)))
     if report.dropped:
         rows = [[row.dataset, row.image_id, row.split, row.reason] for row in report.dropped[:LISTED]]
         page.add(Section("Left out", [Table(["dataset", "image", "split", "why"], rows, _of(report.dropped))]))
@@ -172,7 +172,7 @@ def _classes(report: MergeReport) -> list[Block]:
     ]
 
 
-def _duplicates(report: MergeReport, pictures: Mapping[tuple[int, str], Image.Image]) -> list[Block]:
+def _duplicates(report: MergeReport, images: Mapping[tuple[int, str], Image.Image]) -> list[Block]:
     pairs = report.duplicates
     if not pairs:
         return [Text("No image of one dataset was found in another.")]
@@ -189,19 +189,19 @@ def _duplicates(report: MergeReport, pictures: Mapping[tuple[int, str], Image.Im
         for pair in pairs[:LISTED]
     ]
     heads = ["image", "copy", "kind", "split", "diagnosis", "kept"]
-    shown = list(_side_by_side(pairs, pictures))
+    shown = list(_side_by_side(pairs, images))
     withheld = [] if shown else [Text("The images are left out: they may show real patients.")]
     return [Text(f"{len(pairs):,} images are in several datasets. {rule}"), *shown, *withheld,
             Table(heads, rows, _of(pairs))]  # fmt: skip
 
 
-def _side_by_side(pairs: Sequence[SharedImage], pictures: Mapping[tuple[int, str], Image.Image]) -> Iterator[Picture]:
+def _side_by_side(pairs: Sequence[SharedImage], images: Mapping[tuple[int, str], Image.Image]) -> Iterator[Figure]:
     for pair in pairs[:SHOWN_PAIRS]:
         keys = list(zip(pair.datasets, pair.image_ids, strict=True))
-        if all(key in pictures for key in keys):
+        if all(key in images for key in keys):
             labels = [f"{pair.split} {pair.diagnosis}", f"{pair.copy_split} {pair.copy_diagnosis}"]
-            sheet = contact_sheet([pictures[key] for key in keys], labels, columns=2, tile=TILE)
-            yield Picture(sheet, f"{pair.image} beside {pair.copied}", f"{pair.image} and {pair.copied}")
+            sheet = contact_sheet([images[key] for key in keys], labels, columns=2, tile=TILE)
+            yield Figure(sheet, f"{pair.image} beside {pair.copied}", f"{pair.image} and {pair.copied}")
 
 
 def _change(first: str, second: str) -> str:

@@ -12,7 +12,7 @@ from lesiongen.dataset.examinations import keep_examinations
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.licences import combine_licences
 from lesiongen.dataset.near_duplicates import datasets_near_duplicates, keep_near_duplicates
-from lesiongen.dataset.picture_hashes import picture_hashes
+from lesiongen.dataset.pixel_hashes import pixel_hashes
 from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
@@ -92,9 +92,9 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
             _keep(writer, images, plan)
             for sample in _kept(datasets, plan):
                 writer.add(sample)
-            pictures = shown_pairs(datasets, report.duplicates, allow_real_images=config.allow_real_images)
+            shown = shown_pairs(datasets, report.duplicates, allow_real_images=config.allow_real_images)
             writer.documents[REPORT_NAME] = as_json(report.content())
-            writer.documents[PAGE_NAME] = render(merge_page(config.name, report, pictures))
+            writer.documents[PAGE_NAME] = render(merge_page(config.name, report, shown))
         merged = Dataset.open(output).reference()
         run.log_json(report.content(), REPORT_NAME)
         run.log_metrics({"images": merged.rows, "dropped": len(report.dropped)})
@@ -167,7 +167,7 @@ def _recognised(datasets: Sequence[Dataset], table: pd.DataFrame) -> _Images:
     image_ids = [rows["image_id"].tolist() for _, rows in table.groupby("dataset")]
     alike = datasets_near_duplicates(datasets, image_ids, prints)
     looks = _photographs(alike, len(table))
-    hashes = picture_hashes(seen.assign(look=looks, **table[["dataset", "image_id"]]), datasets)
+    hashes = pixel_hashes(seen.assign(look=looks, **table[["dataset", "image_id"]]), datasets)
     return _Images(seen, prints, alike, hashes)
 
 

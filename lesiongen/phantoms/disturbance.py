@@ -1,4 +1,4 @@
-"""Photographs a picture again under worse conditions: slanting and coloured light, blur, sensor noise, many hairs."""
+"""Photographs an image again under worse conditions: slanting and coloured light, blur, sensor noise, many hairs."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ __all__ = ["Disturbance", "disturb", "draw_disturbance"]
 
 GAMMA = 2.2
 LIGHT_HAIRS = 0.25
-"""Share of the disturbed pictures whose hairs are light ones."""
+"""Share of the disturbed images whose hairs are light ones."""
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """How a picture is photographed.
+    """How an image is photographed.
 
-    ``gradient`` is the logarithm of the light's gain from the centre to the picture's edge, across and down;
+    ``gradient`` is the logarithm of the light's gain from the centre to the image's edge, across and down;
     ``falloff`` the share of the light that is lost in the corners; ``cast`` the light's gain in red, green and blue;
-    ``blur`` (Gaussian) and ``motion`` (length) are shares of the picture's side, ``direction`` in radians; ``noise``
-    is the sensor's deviation on the scale of 255; ``hairs`` cross the whole picture.
+    ``blur`` (Gaussian) and ``motion`` (length) are shares of the image's side, ``direction`` in radians; ``noise``
+    is the sensor's deviation on the scale of 255; ``hairs`` cross the whole image.
     """
 
     gradient: tuple[float, float]
@@ -40,7 +40,7 @@ class Disturbance:
 
 
 def draw_disturbance(seed: int, index: int) -> Disturbance:
-    """Draws the conditions of picture ``index``; they do not depend on what it shows."""
+    """Draws the conditions of image ``index``; they do not depend on what it shows."""
     rng = np.random.default_rng(derive_seed(seed, "disturbance", index))
     slope, towards = rng.uniform(0.0, 0.2), rng.uniform(0, 2 * np.pi)
     exposure, warmth = rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)
@@ -59,7 +59,7 @@ def draw_disturbance(seed: int, index: int) -> Disturbance:
 
 
 def disturb(image: Image.Image, conditions: Disturbance) -> Image.Image:
-    """Returns a square RGB picture as it looks under these conditions, hairs first and the sensor last."""
+    """Returns a square RGB image as it looks under these conditions, hairs first and the sensor last."""
     rng = np.random.default_rng(conditions.seed)
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) * np.float32(1 / 255)
     side = pixels.shape[0]

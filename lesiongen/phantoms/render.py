@@ -29,15 +29,15 @@ RIM_TO_CENTRE = ("light brown", "red", "dark brown", "blue-gray", "black", "whit
 
 
 def render(concepts: PhantomConcepts, size: int) -> Image.Image:
-    """Renders an RGB picture of ``size`` by ``size`` pixels; the same concepts give the same pixels."""
+    """Renders an RGB image of ``size`` by ``size`` pixels; the same concepts give the same pixels."""
     side = size * OVERSAMPLING
     frame = lesion_frame(concepts, side)
     skin = _skin(concepts, side)
     lesion = _lesion(concepts, frame, float(skin[..., 0].mean()))
     lab = _on_skin(concepts, frame, skin, lesion)
     lab = _camera(concepts, lab)
-    picture = Image.fromarray(lab_to_srgb(lab)).reduce(OVERSAMPLING)
-    return picture
+    image = Image.fromarray(lab_to_srgb(lab)).reduce(OVERSAMPLING)
+    return image
 
 
 def _stream(concepts: PhantomConcepts, of: str, purpose: str) -> np.random.Generator:
@@ -181,24 +181,24 @@ def _camera(concepts: PhantomConcepts, lab: Field) -> Field:
 
 
 def draw_hairs(rng: np.random.Generator, side: int, count: int) -> Field:
-    """Draws bent hairs across the whole picture, as strengths [side, side] in [0, 1]."""
-    picture = Image.new("L", (side, side), 0)
-    pen = ImageDraw.Draw(picture)
+    """Draws bent hairs across the whole image, as strengths [side, side] in [0, 1]."""
+    image = Image.new("L", (side, side), 0)
+    pen = ImageDraw.Draw(image)
     steps = np.linspace(0, 1, 12)[:, None]
     for _ in range(count):
         ends = rng.uniform(-0.1, 1.1, (2, 2)) * side
         bend = ends.mean(axis=0) + rng.normal(0, 0.18, 2) * side
         curve = (1 - steps) ** 2 * ends[0] + 2 * steps * (1 - steps) * bend + steps**2 * ends[1]
         pen.line([tuple(point) for point in curve], fill=255, width=max(round(side * 0.012), 1))
-    return np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+    return np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
 
 
 def _ruler(rng: np.random.Generator, side: int) -> Field:
-    picture = Image.new("L", (side, side), 0)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (side, side), 0)
+    pen = ImageDraw.Draw(image)
     spacing = side * rng.uniform(0.07, 0.1)
     for number, place in enumerate(np.arange(spacing, side, spacing)):
         length = side * (0.1 if number % 5 == 0 else 0.055)
         pen.line([(place, side - length), (place, side)], fill=255, width=max(side // 100, 1))
-    turned = picture.rotate(90 * int(rng.integers(4)))
+    turned = image.rotate(90 * int(rng.integers(4)))
     return np.asarray(turned, dtype=np.float32) * np.float32(1 / 255)

@@ -82,12 +82,12 @@ def streaks(concepts: PhantomConcepts, frame: LesionFrame, rng: np.random.Genera
 
 
 def _canvas(side: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    picture = Image.new("L", (side, side), 0)
-    return picture, ImageDraw.Draw(picture)
+    image = Image.new("L", (side, side), 0)
+    return image, ImageDraw.Draw(image)
 
 
-def _strength(picture: Image.Image) -> Field:
-    return np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+def _strength(image: Image.Image) -> Field:
+    return np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
 
 
 def vessels(concepts: PhantomConcepts, frame: LesionFrame, rng: np.random.Generator) -> Field:
@@ -96,12 +96,12 @@ def vessels(concepts: PhantomConcepts, frame: LesionFrame, rng: np.random.Genera
     if concepts.vessels == "dotted":
         points = _places(rng, frame, int(rng.integers(25, 45)), 0.05, 1.0)
         return stamp(side, points, np.full(len(points), 0.022))
-    picture, pen = _canvas(side)
+    image, pen = _canvas(side)
     width = max(round(side * 0.014), 1)
     for start in _places(rng, frame, int(rng.integers(3, 5)), 0.0, 0.35):
         inward = np.arctan2(*(np.array(concepts.centre) - start)[::-1])
         _branch(pen, rng, start, inward, width, steps=11, step=frame.radius * 0.13)
-    return _strength(picture) * smoothstep(frame.depth, -0.1, 0.05)
+    return _strength(image) * smoothstep(frame.depth, -0.1, 0.05)
 
 
 def _branch(

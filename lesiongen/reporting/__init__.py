@@ -1,7 +1,7 @@
 """The frame of every HTML report: one self-contained page made of sections and blocks."""
 
-from lesiongen.reporting.blocks import Block, Callout, Facts, Page, Picture, Section, Table, Text
-from lesiongen.reporting.pictures import figure_picture
+from lesiongen.reporting.blocks import Block, Callout, Facts, Figure, Page, Section, Table, Text
+from lesiongen.reporting.images import figure_image
 from lesiongen.reporting.rendering import render
 
 __all__ = [
@@ -9,10 +9,10 @@ __all__ = [
     "Callout",
     "Facts",
     "Page",
-    "Picture",
+    "Figure",
     "Section",
     "Table",
     "Text",
-    "figure_picture",
+    "figure_image",
     "render",
 ]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from PIL import Image
 
-__all__ = ["Block", "Callout", "Facts", "Page", "Picture", "Section", "Table", "Text"]
+__all__ = ["Block", "Callout", "Facts", "Page", "Figure", "Section", "Table", "Text"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture, kept inside the page. Consecutive small pictures stand side by side."""
+class Figure:
+    """An image that is kept inside the page. Consecutive small ones are shown side by side."""
 
     image: Image.Image
     alt: str
@@ -60,7 +60,7 @@ class Callout:
     text: str
 
 
-Block = Table | Picture | Text | Facts | Callout
+Block = Table | Figure | Text | Facts | Callout
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from markupsafe import Markup
 from lesiongen import __version__
 from lesiongen.redaction import shown
 from lesiongen.reporting.blocks import Block, Page, Table
-from lesiongen.reporting.pictures import data_uri
+from lesiongen.reporting.images import data_uri
 
 __all__ = ["format_value", "render"]
 
 
 def render(page: Page) -> str:
-    """Returns the page as one HTML file that loads nothing: style and pictures are inside it.
+    """Returns the page as one HTML file that loads nothing: style and images are inside it.
 
     Every text of the page is escaped, whatever it holds, and no text holds a secret.
     """
@@ -39,7 +39,7 @@ def _environment() -> Environment:
 
 
 def _fit(value: object) -> object:
-    """Takes secrets, and characters that turn a line round, out of what a page shows; pictures are passed by."""
+    """Takes secrets, and characters that turn a line round, out of what a page shows; images are passed by."""
     is_text = isinstance(value, str) and not isinstance(value, Markup) and not value.startswith("data:image/")
     return shown(value) if is_text else value
 

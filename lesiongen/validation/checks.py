@@ -158,7 +158,7 @@ _PIXELS = (
     Check(
         "image_upright", "orientation_pending", "absent", "error",
         "lies on its side or its head: its EXIF orientation is not applied",
-        "Readers differ in whether they apply it; captions and models would see the picture turned.",
+        "Readers differ in whether they apply it; captions and models would see the image turned.",
     ),
     Check(
         "image_without_private_metadata", "private_metadata", "absent", "error",

@@ -9,7 +9,7 @@ from lesiongen.concepts import read_report
 from lesiongen.dataset import Dataset
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
-from lesiongen.dataset.picture_hashes import picture_hashes
+from lesiongen.dataset.pixel_hashes import pixel_hashes
 from lesiongen.errors import DataError
 from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups
 from lesiongen.records.provenance import is_synthetic
@@ -37,7 +37,7 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     decoded = np.flatnonzero(table["decode_problem"].isna())
     alike = dataset_near_duplicates(dataset, table["image_id"].iloc[decoded].tolist(), prints)
     table[NEAR_GROUP] = _near_groups(alike, table.index[decoded], len(table))
-    table["digest"] = picture_hashes(table.assign(dataset=0, look=table[NEAR_GROUP]), [dataset])
+    table["digest"] = pixel_hashes(table.assign(dataset=0, look=table[NEAR_GROUP]), [dataset])
     maybe = [pair for pair in alike if pair.agreement < SAME_PHOTOGRAPH]
     places = [(int(decoded[pair.first]), int(decoded[pair.second])) for pair in maybe]
     return with_links(table, places)

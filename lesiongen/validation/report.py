@@ -7,10 +7,10 @@ import pandas as pd
 from lesiongen.dataset import Dataset
 from lesiongen.dataset.kept import EXAMINATIONS
 from lesiongen.imaging import contact_sheet
-from lesiongen.reporting import Block, Callout, Facts, Page, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table, Text
 from lesiongen.validation.findings import Finding
+from lesiongen.validation.flagged_images import SHOWN, FlaggedImages, linked_images, shows_groups
 from lesiongen.validation.named_checks import ALL_CHECKS
-from lesiongen.validation.pictures import SHOWN, FlaggedImages, linked_images, shows_groups
 from lesiongen.validation.sizes import CHECKED_SUBGROUPS, class_counts, counted, lesion_counts, subgroup_table
 
 __all__ = ["JSON_NAME", "report_page"]
@@ -23,7 +23,7 @@ _UNITS = {
     "image_sharp": "variance of the Laplacian, grey levels²",
     "image_not_blank": "standard deviation, grey levels",
     "image_large_enough": "shorter side, pixels",
-    "image_without_vignette": "share of the picture",
+    "image_without_vignette": "share of the image",
     "age_in_range": "age, years",
 }
 """What the values of a check are, and their units."""
@@ -94,7 +94,7 @@ def _distinct(table: pd.DataFrame, column: str) -> int | None:
 
 def _details(finding: Finding, images: FlaggedImages) -> list[Block]:
     kind = {"error": "error", "warning": "warning"}.get(finding.severity, "info")
-    blocks: list[Block] = [Callout(kind, finding.message), *_pictures(finding, images)]  # type: ignore[arg-type]
+    blocks: list[Block] = [Callout(kind, finding.message), *_shown_images(finding, images)]  # type: ignore[arg-type]
     if finding.parts:
         return [*blocks, Table(["found"], [[part] for part in finding.parts[:LISTED]], _first(len(finding.parts)))]
     columns = [finding.rows[:LISTED], *([finding.values[:LISTED]] if finding.values else [])]
@@ -116,7 +116,7 @@ def _first(count: int) -> str:
     return f"The first {LISTED} of {count:,}; {JSON_NAME} lists all" if count > LISTED else ""
 
 
-def _pictures(finding: Finding, images: FlaggedImages) -> list[Block]:
+def _shown_images(finding: Finding, images: FlaggedImages) -> list[Block]:
     if not finding.rows:
         return []
     shown = list(_groups(finding, images) if shows_groups(finding) else _sheet(finding, images))
@@ -124,19 +124,19 @@ def _pictures(finding: Finding, images: FlaggedImages) -> list[Block]:
 
 
 def _sheet(finding: Finding, images: FlaggedImages) -> Iterator[Block]:
-    rows = [row for row in finding.rows[:SHOWN] if row in images.pictures]
+    rows = [row for row in finding.rows[:SHOWN] if row in images.thumbnails]
     if rows:
-        sheet = contact_sheet([images.pictures[row] for row in rows], rows, columns=6, tile=TILE)
-        yield Picture(sheet, f"The first {len(rows)} images of this finding")
+        sheet = contact_sheet([images.thumbnails[row] for row in rows], rows, columns=6, tile=TILE)
+        yield Figure(sheet, f"The first {len(rows)} images of this finding")
 
 
 def _groups(finding: Finding, images: FlaggedImages) -> Iterator[Block]:
     for group in linked_images(finding):
-        names = [name for name in group if name in images.pictures]
+        names = [name for name in group if name in images.thumbnails]
         if names:
             labels = [images.labels[name] for name in names]
-            sheet = contact_sheet([images.pictures[name] for name in names], labels, columns=4, tile=TILE)
-            yield Picture(sheet, " beside ".join(names), " · ".join(names))
+            sheet = contact_sheet([images.thumbnails[name] for name in names], labels, columns=4, tile=TILE)
+            yield Figure(sheet, " beside ".join(names), " · ".join(names))
 
 
 def _classes(table: pd.DataFrame) -> list[Block]:

@@ -16,9 +16,9 @@ from lesiongen.validation.columns import measured_table
 from lesiongen.validation.config import ValidateConfig
 from lesiongen.validation.derived import with_format_columns, with_table_columns
 from lesiongen.validation.findings import Finding, ValidationResult
+from lesiongen.validation.flagged_images import flagged_images
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
 from lesiongen.validation.origin import REMOVED, check_origin
-from lesiongen.validation.pictures import flagged_images
 from lesiongen.validation.report import JSON_NAME, report_page
 from lesiongen.validation.sizes import SIZE_CHECKS, check_sizes, class_counts
 from lesiongen.validation.suite import Suite, load_great_expectations, run_suites

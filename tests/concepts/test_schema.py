@@ -56,7 +56,7 @@ def test_a_measured_tone_is_never_a_recorded_type(word):
 @pytest.mark.parametrize("word", TONES)
 def test_a_table_does_not_state_the_tone_of_a_picture(word):
     for source in ("metadata", "expert"):
-        with pytest.raises(ValidationError, match="tone of a picture"):
+        with pytest.raises(ValidationError, match="tone of an image"):
             Report(skin_tone=_entry(word, source=source))
 
 

@@ -9,7 +9,7 @@ from diffusers import StableDiffusionPipeline
 from lesiongen.diffusion import finetune
 from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.sampling.generator import load_generator
-from lesiongen.diffusion.training.validation_pictures import ValidationPictures
+from lesiongen.diffusion.training.validation_images import ValidationImages
 from lesiongen.tracking import StageRun
 
 from .conftest import build_pipeline
@@ -47,7 +47,7 @@ def test_pictures_are_drawn_as_the_run_trains(config, velocity_folder, monkeypat
     settings = config.changed(num_inference_steps=2)
     for prediction in ("epsilon", None):
         family = family_of(velocity_folder, prediction)
-        pictures = ValidationPictures(settings, family, (("mel", "melanoma"),), run)
+        pictures = ValidationImages(settings, family, (("mel", "melanoma"),), run)
         pictures.draw(family.denoiser(), 1, 16)
     assert used == ["epsilon", "v_prediction"]
 

@@ -234,7 +234,7 @@ def test_files_are_examined_as_they_are_stored(room):
     plain, named, drawn = saved(skin(), "JPEG"), saved(skin(), "JPEG", exif=GPS), saved(skin(), "BMP")
     cut, unread = plain[: len(plain) // 2], drawn[:60]
     found = clean_all(room, [plain, cut, named, unread, drawn])
-    kept, problem, stripped_of, other, coded = found.pictures
+    kept, problem, stripped_of, other, coded = found.images
     assert kept is None
     assert (problem[:10], other[:10]) == ("truncated:", "truncated:")
     assert (stripped_of, coded) == (clean(named), clean(drawn))
@@ -262,7 +262,7 @@ def test_a_file_that_is_drawn_anew_and_is_damaged_is_refused():
 
 
 def test_no_file_is_nothing(room):
-    assert clean_all(room, []).pictures == []
+    assert clean_all(room, []).images == []
 
 
 PRIVATE = {

@@ -13,7 +13,7 @@ from PIL import Image
 from lesiongen.errors import DataError
 from lesiongen.imaging import ImageError, decode, encode_jpeg
 from lesiongen.imaging.decoding import decode_file, decode_small, stored_pixels
-from lesiongen.imaging.preprocessing import small_picture
+from lesiongen.imaging.preprocessing import small_image
 from lesiongen.imaging.private_metadata import private_metadata
 
 
@@ -227,7 +227,7 @@ def test_every_kind_of_file_has_a_small_picture(kind, mode, options):
     data = file_of(plain.convert(mode), kind, **options)
     found, whole = decode_small(data), decode_file(data)
     assert (found.file_format, found.mode, found.width) == (whole.file_format, whole.mode, 300)
-    expected = small_picture(whole.image)
+    expected = small_image(whole.image)
     assert found.image.size == expected.size == (150, 128)
     error = np.asarray(found.image, dtype=np.float64) - np.asarray(expected)
     assert np.abs(error).max() < (6 if kind == "JPEG" else 1e-9)

@@ -11,7 +11,7 @@ from lesiongen.imaging.candidates import NEIGHBOURS, nearest_pairs
 from lesiongen.imaging.descriptors import best_orientations, descriptors, spectra
 from lesiongen.imaging.duplicates import _compared
 from lesiongen.imaging.fingerprints import luminance, pack
-from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_frequencies, turn_pictures
+from lesiongen.imaging.orientation import INVERSE, ORIENTATIONS, turn_frequencies, turn_images
 from lesiongen.phantoms.concepts import PhantomConfig, draw_concepts
 from lesiongen.phantoms.render import render
 
@@ -143,7 +143,7 @@ def test_different_lesions_that_look_alike_are_no_duplicates_and_true_pairs_are(
 def test_every_orientation_has_one_that_turns_it_back():
     picture = np.arange(9).reshape(3, 3)
     for orientation in ORIENTATIONS:
-        turned_back = turn_pictures(turn_pictures(picture, orientation), int(INVERSE[orientation]))
+        turned_back = turn_images(turn_images(picture, orientation), int(INVERSE[orientation]))
         assert np.array_equal(turned_back, picture)
 
 

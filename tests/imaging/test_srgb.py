@@ -14,7 +14,7 @@ from lesiongen.imaging import content_digest, decode
 from lesiongen.imaging.cleaning import clean
 from lesiongen.imaging.colour_profile import is_colour_profile
 from lesiongen.imaging.decoding import decode_small
-from lesiongen.imaging.preprocessing import small_picture
+from lesiongen.imaging.preprocessing import small_image
 from lesiongen.imaging.srgb import in_srgb, is_srgb
 
 # Primaries adapted to D50, as the profiles state them: red, green, blue.
@@ -141,11 +141,11 @@ def test_pictures_in_srgb_and_with_unusable_profiles_keep_every_pixel(icc):
 def test_a_jpeg_that_is_decoded_smaller_is_converted_too():
     like_skin = Image.blend(noise(width=2048, height=2048), Image.new("RGB", (2048, 2048), SKIN), 0.7)
     data = file_of(like_skin, "JPEG", quality=95, icc_profile=P3)
-    small, whole = decode_small(data).image, small_picture(decode(data))
+    small, whole = decode_small(data).image, small_image(decode(data))
     assert small.size == whole.size
     assert np.abs(np.asarray(small, np.int16) - np.asarray(whole, np.int16)).mean() < 0.5
     red = 2  # of luma, blue and red difference: what Display P3 stretches most
-    unconverted = np.asarray(small_picture(like_skin), np.int16)[..., red]
+    unconverted = np.asarray(small_image(like_skin), np.int16)[..., red]
     assert np.abs(unconverted - np.asarray(whole, np.int16)[..., red]).mean() > 3
 
 
@@ -172,7 +172,7 @@ def test_a_jpeg_in_inks_is_read_by_its_profile():
     assert abs(red - 245) <= 12
     assert blue < 140 < green
     assert decode(file_of(inks, "JPEG", quality=100)).getpixel((5, 5)) == (255, 255, 0)
-    small, whole = decode_small(data).image, small_picture(decode(data))
+    small, whole = decode_small(data).image, small_image(decode(data))
     assert np.abs(np.asarray(small, np.int16) - np.asarray(whole, np.int16)).max() <= 2
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.inspection import draw_pictures, inspect_dataset, inspection_page
+from lesiongen.inspection import draw_images, inspect_dataset, inspection_page
 from lesiongen.reporting import render
 from lesiongen.storage import open_storage
 
@@ -44,7 +44,7 @@ def test_counts_are_those_of_the_rows(dataset):
 
 
 def test_a_draw_is_the_same_for_a_seed_and_shows_every_class_and_split(dataset):
-    first, again = (draw_pictures(dataset.uri, per_cell=1, seed=3) for _ in range(2))
+    first, again = (draw_images(dataset.uri, per_cell=1, seed=3) for _ in range(2))
     assert list(first) == [("mel", "train"), ("nv", "train"), ("mel", "test"), ("nv", "test")]
     assert {cell: [name for name, _ in shown] for cell, shown in first.items()} == {
         cell: [name for name, _ in shown] for cell, shown in again.items()
@@ -52,12 +52,12 @@ def test_a_draw_is_the_same_for_a_seed_and_shows_every_class_and_split(dataset):
 
 
 def test_without_real_images_only_synthetic_ones_are_drawn(dataset):
-    drawn = draw_pictures(dataset.uri, per_cell=5, allow_real_images=False)
+    drawn = draw_images(dataset.uri, per_cell=5, allow_real_images=False)
     assert [[name for name, _ in shown] for shown in drawn.values()] == [["3"]]
 
 
 def test_the_page_escapes_what_the_rows_hold(dataset):
-    page = render(inspection_page(inspect_dataset(dataset.uri), draw_pictures(dataset.uri, per_cell=2)))
+    page = render(inspection_page(inspect_dataset(dataset.uri), draw_images(dataset.uri, per_cell=2)))
     assert "&lt;b&gt;back&lt;/b&gt;" in page
     assert "<b>back" not in page
     assert page.count("<figure>") == 4
@@ -65,7 +65,7 @@ def test_the_page_escapes_what_the_rows_hold(dataset):
 
 def test_an_empty_cell_needs_no_picture(collection):
     dataset = collection("one", [{"seed": 1, "split": "test"}])
-    page = render(inspection_page(inspect_dataset(dataset.uri), draw_pictures(dataset.uri, per_cell=2)))
+    page = render(inspection_page(inspect_dataset(dataset.uri), draw_images(dataset.uri, per_cell=2)))
     assert "Images of test" in page
     assert "Images of train" not in page
 

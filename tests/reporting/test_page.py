@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lesiongen.reporting import Callout, Facts, Page, Picture, Section, Table, Text, figure_picture, render
+from lesiongen.reporting import Callout, Facts, Figure, Page, Section, Table, Text, figure_image, render
 from lesiongen.reporting.rendering import format_value
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=\"a('b')\"> & {{ 7 * 7 }}"
@@ -39,7 +39,7 @@ def page_of(text: str) -> Page:
             text,
             [
                 Table([text], [[text]], text),
-                Picture(image, text, text),
+                Figure(image, text, text),
                 Text(text),
                 Facts({text: text}),
                 Callout("warning", text),
@@ -80,14 +80,14 @@ def test_the_page_loads_nothing():
 
 def test_a_picture_arrives_unharmed():
     image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    source = Reader(render(Page("t").add(Section("s", [Picture(image, "a")])))).all("img")[0]["src"]
+    source = Reader(render(Page("t").add(Section("s", [Figure(image, "a")])))).all("img")[0]["src"]
     with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as shown:
         assert shown.convert("RGB").tobytes() == image.tobytes()
 
 
 def test_photographs_are_not_kept_as_png():
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    assert "data:image/jpeg" in render(Page("t").add(Section("s", [Picture(photograph, "a")])))
+    assert "data:image/jpeg" in render(Page("t").add(Section("s", [Figure(photograph, "a")])))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_figure_becomes_a_picture():
 
     figure = Figure(figsize=(3, 2))
     figure.subplots().plot([0, 1], [1, 0], color="red", linewidth=4)
-    picture = figure_picture(figure)
+    picture = figure_image(figure)
     assert picture.mode == "RGB"
     assert picture.width > 200
     pixels = np.asarray(picture).reshape(-1, 3)

@@ -12,7 +12,7 @@ from lesiongen.imaging import encode_png
 from lesiongen.reporting import render
 from lesiongen.validation import Finding
 from lesiongen.validation.derived import with_table_columns
-from lesiongen.validation.pictures import SHOWN, SHOWN_GROUPS, flagged_images, linked_images
+from lesiongen.validation.flagged_images import SHOWN, SHOWN_GROUPS, flagged_images, linked_images
 from lesiongen.validation.report import LISTED, report_page
 
 ROWS = 60
@@ -46,7 +46,7 @@ def twins(pairs):
 
 def test_a_pair_is_shown_once_and_side_by_side(dataset):
     section, images, _ = page_of(dataset, twins([("S0", "S1"), ("S2", "S30")]))
-    assert set(images.pictures) == {"S0", "S1", "S2", "S30"}
+    assert set(images.thumbnails) == {"S0", "S1", "S2", "S30"}
     assert section.count("<img") == 2
     assert 'alt="S0 beside S1"' in section
     assert "<figcaption>S2 · S30</figcaption>" in section
@@ -60,10 +60,10 @@ def test_names_are_read_whatever_stands_beside_them():
 
 def test_real_patients_are_left_out_of_pairs_too(dataset):
     section, images, _ = page_of(dataset, twins([("S0", "S1"), ("S2", "S30")]), allow_real_images=False)
-    assert set(images.pictures) == {"S1"}, "the synthetic one"
+    assert set(images.thumbnails) == {"S1"}, "the synthetic one"
     assert section.count("<img") == 1
     section, images, _ = page_of(dataset, twins([("S2", "S30")]), allow_real_images=False)
-    assert not images.pictures
+    assert not images.thumbnails
     assert "<img" not in section
     assert "may show real patients" in section
 
@@ -71,7 +71,7 @@ def test_real_patients_are_left_out_of_pairs_too(dataset):
 def test_many_rows_do_not_make_a_long_page(dataset):
     names = tuple(f"S{number % ROWS}" for number in range(20_000))
     section, images, html = page_of(dataset, Finding("error", "ham10000.site", "", names, tuple(["trnk"] * 20_000)))
-    assert len(images.pictures) == SHOWN
+    assert len(images.thumbnails) == SHOWN
     assert section.count("<img") == 1
     assert section.count("<tr>") == 1 + LISTED + 2, "the listed rows, the value with its count, two heads"
     assert f"The first {LISTED} of 20,000; validation.json lists all" in section
@@ -86,7 +86,7 @@ def test_a_short_finding_of_classes_is_told_in_the_summary_alone(dataset):
     section, images, html = page_of(dataset, short)
     assert "Classes are missing: df has no image in test" in html
     assert section is None
-    assert not images.pictures
+    assert not images.thumbnails
     long = Finding("warning", "class_in_every_split", "Classes are missing", parts=tuple(f"c{n}" for n in range(99)))
     section, _, html = page_of(dataset, long)
     assert "c0; c1; c2; c3; and 95 more" in html

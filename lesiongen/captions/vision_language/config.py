@@ -31,7 +31,7 @@ class VisionLanguageConfig(StageConfig):
         temperature: 0 is greedy decoding, the only kind a local model uses.
         max_answer_tokens: Longest answer in tokens.
         logprobs: Whether an endpoint is asked for log-probabilities; confidence comes from nothing else.
-        check_sight: Whether an endpoint first has to name the colours of two plain pictures: a server may drop images.
+        check_sight: Whether an endpoint first has to name the colours of two plain images: a server may drop images.
         concurrency: Requests under way at the same time.
         requests_per_minute: Highest rate of requests; None is as fast as the endpoint answers.
         timeout: Seconds that the endpoint may stay silent.

@@ -13,7 +13,7 @@ from lesiongen.captions.vision_language.endpoint import model_of
 from lesiongen.captions.vision_language.permission import forbidden, host_of, stays_here, unknown_names
 from lesiongen.captions.vision_language.question import Question, ask
 from lesiongen.captions.vision_language.sight import SHOWN
-from lesiongen.captions.writers import Pictures
+from lesiongen.captions.writers import DecodedImages
 from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import UsageError
 
@@ -69,7 +69,7 @@ def estimate(config: VisionLanguageConfig | None, dataset_uri: str, rows: range 
     kept_back: Counter[str] = Counter()
     sources: set[str | None] = set()
     for batch in _batches(Dataset.open(dataset_uri).samples(rows=rows)):
-        questions = [ask(sample, image, config) for sample, image in zip(batch, Pictures(batch), strict=True)]
+        questions = [ask(sample, image, config) for sample, image in zip(batch, DecodedImages(batch), strict=True)]
         missing = _missing(questions, cache, config)
         images += len(batch)
         asked += len(missing)

@@ -103,7 +103,7 @@ def check_files(folder: Path, manifest: ModelManifest) -> None:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"{folder}: {MODEL_NAME} names a file outside the folder: {name[:200]!r}")
         if not path.is_file() and path.suffix not in DATA_SUFFIXES:
-            continue  # a picture, which is not fetched with a model
+            continue  # a figure, which is not fetched with a model
         if not path.is_file():
             raise DataError(f"{folder}: {name} is missing")
         if _digest(path) != expected:

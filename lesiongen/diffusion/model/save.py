@@ -15,7 +15,7 @@ from lesiongen.diffusion.training.learner import Learner
 from lesiongen.diffusion.training.trainer import History
 from lesiongen.records.evaluation import Source
 from lesiongen.records.model import ModelManifest, Training
-from lesiongen.reporting import figure_picture
+from lesiongen.reporting import figure_image
 
 __all__ = ["loss_curve", "save_model"]
 
@@ -33,8 +33,8 @@ def save_model(
 ) -> ModelManifest:
     """Writes the trained model to a new folder: a whole pipeline, or an adapter that names its base.
 
-    Where a moving average is kept, it is what is published. Beside the weights stand ``losses.json`` and its
-    picture, ``losses.png``.
+    Where a moving average is kept, it is what is published. ``losses.json`` and its figure, ``losses.png``, are
+    written beside the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with learner.averaged() as denoiser:
@@ -92,7 +92,7 @@ def loss_curve(history: History, config: FinetuneConfig, timestep_density: str) 
         label = f"held-out images, timesteps {timestep_density}"
         axes.plot(steps, losses, color="tab:orange", marker="o", markersize=3, label=label)
     axes.legend(frameon=False)
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
 def _running_mean(losses: list[float], memory: float = 0.98) -> list[float]:

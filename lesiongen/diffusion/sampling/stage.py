@@ -46,7 +46,7 @@ class SampleResult:
 
     dataset: DatasetReference
     contact_sheet: str
-    """URI of the picture that shows the first images of every diagnosis, a row each."""
+    """URI of the contact sheet: the first images of every diagnosis, a row each."""
 
 
 def sample(
@@ -67,7 +67,7 @@ def sample(
     Finished batches are kept as they come: a run that was killed and is started again draws the rest. Where the output
     holds the dataset of this very run, killed perhaps before it could say so, nothing is drawn.
 
-    No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black pictures.
+    No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black images.
 
     Args:
         config: How many of what, and how they are drawn.
@@ -215,9 +215,9 @@ def _samples(
         for batch, kept in pairs:
             samples = drawn.get(_image_ids(kept))
             if samples is None:
-                pictures = dict(zip(batch, generator.draw(batch, config), strict=True))
+                images = dict(zip(batch, generator.draw(batch, config), strict=True))
                 samples = [
-                    _sample(request, pictures[request], _provenance(request, config, model_uri, generator), source)
+                    _sample(request, images[request], _provenance(request, config, model_uri, generator), source)
                     for request in kept
                 ]
                 drawn.put(samples)
@@ -233,7 +233,7 @@ def _report(run: StageRun, dataset: Dataset) -> SampleResult:
     """Tells of what is published, by this call or by one that was killed before it could."""
     storage, published = open_storage(dataset.uri), dataset.reference()
     with storage.fetch(CONTACT_SHEET) as sheet:
-        run.log_picture(sheet, CONTACT_SHEET)
+        run.log_image(sheet, CONTACT_SHEET)
     run.log_metrics({"images": published.rows})
     run.set_tags({"dataset_uri": published.uri, "dataset_version": published.version})
     return SampleResult(published, f"{storage.uri}/{CONTACT_SHEET}")
@@ -244,10 +244,10 @@ def _sheet(dataset: Dataset) -> Image.Image:
     table = dataset.metadata(["image_id", "diagnosis"])
     firsts = table.groupby("diagnosis").head(SHEET_COLUMNS).sort_values("diagnosis", kind="stable")
     columns = int(firsts["diagnosis"].value_counts().max())
-    pictures = {item.image_id: decode(item.image) for item in dataset.pick(list(firsts["image_id"]))}
+    decoded = {item.image_id: decode(item.image) for item in dataset.pick(list(firsts["image_id"]))}
     images, captions = [], []
     for diagnosis, rows in firsts.groupby("diagnosis"):
-        row = [pictures[image_id] for image_id in rows["image_id"]]
+        row = [decoded[image_id] for image_id in rows["image_id"]]
         blank = [Image.new("RGB", row[0].size, "white")] * (columns - len(row))
         images += [*row, *blank]
         captions += [str(diagnosis)] * len(row) + [""] * len(blank)

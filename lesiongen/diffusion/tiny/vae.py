@@ -1,7 +1,7 @@
 """A small AutoencoderKL that, before any training, already draws a blurred copy of what it is shown.
 
 From random weights a VAE spends most of a CPU's minutes on learning what colour skin has: its last normalisation
-takes brightness and contrast out of every picture. Here all residual branches start at zero, the convolutions
+takes brightness and contrast out of every image. Here all residual branches start at zero, the convolutions
 between them start as averages (down) and interpolation (up), and the last normalisation of encoder and decoder
 starts out nearly linear. Training then only has to add what a blur loses.
 """

@@ -25,7 +25,7 @@ def fit_vae(vae: Any, images: NDArray[np.uint8], config: TinyBaseConfig) -> None
     """Trains the VAE in place for ``config.vae_steps`` steps of mean squared error.
 
     Each batch is turned and mirrored at random, and so are its latents: what is decoded from turned latents must
-    be the turned image. Latents then behave like small pictures, which the denoiser learns more easily (EQ-VAE,
+    be the turned image. Latents then behave like small images, which the denoiser learns more easily (EQ-VAE,
     Kouzelis et al. 2025). The steps, not the clock, end the training: the same images and seed give the same VAE.
 
     Args:

@@ -20,7 +20,7 @@ from lesiongen.diffusion.training.draws import DataOrder, draw
 from lesiongen.diffusion.training.learner import Learner, learning_rate
 from lesiongen.diffusion.training.objective import loss_per_image
 from lesiongen.diffusion.training.stopping import StopRequest
-from lesiongen.diffusion.training.validation_pictures import ValidationPictures
+from lesiongen.diffusion.training.validation_images import ValidationImages
 from lesiongen.errors import Diverged, Interrupted
 from lesiongen.progress import Progress, progress
 from lesiongen.seeds import derive_seed
@@ -66,7 +66,7 @@ class Trainer:
         accelerator: Device and precision.
         checkpoints: Where checkpoints go.
         run: Where metrics go.
-        pictures: Draws pictures with each held-out loss.
+        validation_images: Draws images with each held-out loss.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Trainer:
         accelerator: Accelerator,
         checkpoints: CheckpointStore,
         run: StageRun,
-        pictures: ValidationPictures,
+        validation_images: ValidationImages,
     ) -> None:
         self.config, self.family, self.training, self.held_out = config, family, training, held_out
-        self.accelerator, self.run, self.pictures = accelerator, run, pictures
+        self.accelerator, self.run, self.validation_images = accelerator, run, validation_images
         self.checkpoints = CheckpointWriter(checkpoints)
         self.learner = Learner(config, family, accelerator)
         self.order = DataOrder(config.seed, training.weights(config.data.class_balance_power, config.data.balance_by))
@@ -255,10 +255,10 @@ class Trainer:
     def _validate(self) -> None:
         if self.held_out is not None:
             self._note_held_out_loss()
-        if self.pictures.wanted:
+        if self.validation_images.wanted:
             # No autocast around it: accelerate has put one around the denoiser's own forward pass.
             with self.learner.averaged() as denoiser:
-                self.pictures.draw(denoiser, self.history.step, self.training.side)
+                self.validation_images.draw(denoiser, self.history.step, self.training.side)
 
     def _note_held_out_loss(self) -> None:
         loss, step = self.held_out_loss(), self.history.step

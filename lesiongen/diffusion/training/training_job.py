@@ -21,7 +21,7 @@ from lesiongen.diffusion.model.base import base_at
 from lesiongen.diffusion.precision import training_precision
 from lesiongen.diffusion.training.stopping import StopRequest, stop_request
 from lesiongen.diffusion.training.trainer import Trainer
-from lesiongen.diffusion.training.validation_pictures import ValidationPictures
+from lesiongen.diffusion.training.validation_images import ValidationImages
 from lesiongen.errors import LesionGenError, StorageError
 from lesiongen.launch import Job, Launcher, run_as_process, worker
 from lesiongen.parallel import use_own_cores
@@ -43,7 +43,7 @@ class TrainingJob(BaseModel):
         base_revision: Commit of the hub repository, where it is one.
         training: Address of the encoded training images.
         held_out: Address of the encoded held-out images, where there are any.
-        prompts: (diagnosis, caption) of each picture that is drawn as training goes on.
+        prompts: (diagnosis, caption) of each image that is drawn as training goes on.
         checkpoints: Where checkpoints go; the newest one is what training resumes from.
         run_id: MLflow run that the first process logs to.
         pipeline_run: Pipeline run that it belongs to.
@@ -98,7 +98,7 @@ def trainer_of(job: TrainingJob, material: Material, run: StageRun, saved: Check
         _accelerator(config),
         checkpoints_of(job),
         run,
-        ValidationPictures(config, family, job.prompts, run),
+        ValidationImages(config, family, job.prompts, run),
     )
     if saved is not None:
         trainer.resume(saved)

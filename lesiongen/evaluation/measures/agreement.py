@@ -8,11 +8,11 @@ from PIL import Image
 
 from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.evidence import Evidence
-from lesiongen.evaluation.measures.measure import Measure, Pictures
-from lesiongen.evaluation.report.figures import samples_picture
+from lesiongen.evaluation.measures.measure import Figures, Measure
+from lesiongen.evaluation.report.figures import samples_figure
 from lesiongen.records.evaluation import Agreement, ClassAgreement, EvaluationRecord
 from lesiongen.records.text import number
-from lesiongen.reporting import Block, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Figure, Section, Table, Text
 
 __all__ = ["RecognisedDiagnoses", "class_agreement"]
 
@@ -28,11 +28,11 @@ class RecognisedDiagnoses(Measure):
         found = class_agreement(material.synthetic.labels, synthetic, material.classes, evidence.judge)
         return {"class_agreement": found}
 
-    def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+    def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws synthetic images of each class."""
-        return {"samples": samples_picture(evidence.material, real=evidence.config.allow_real_images)}
+        return {"samples": samples_figure(evidence.material, real=evidence.config.allow_real_images)}
 
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the section that shows the synthetic images."""
         agreement = evaluation.class_agreement
         shown = (
@@ -42,8 +42,8 @@ class RecognisedDiagnoses(Measure):
         )
         rows = [(name, diagnosis_phrase(name), entry.n, entry.agreement) for name, entry in agreement.per_class.items()]
         blocks: list[Block] = [
-            Picture(
-                pictures["samples"], "Synthetic images of each diagnosis", f"Synthetic images, class by class, {shown}."
+            Figure(
+                figures["samples"], "Synthetic images of each diagnosis", f"Synthetic images, class by class, {shown}."
             ),
             Text(
                 f"The diagnosis asked for was recognised in {number(agreement.agreement, '.0%')} of {agreement.n} "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.images import LabelledImages
-from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.records.evaluation import Drift, DriftedColumn, EvaluationRecord
 from lesiongen.records.text import number
 from lesiongen.reporting import Section, Table, Text
@@ -39,7 +39,7 @@ class PropertyDrift(Measure):
         drawn = properties(material.synthetic, synthetic, material.classes)
         return {"drift": measure_drift(real, drawn, evidence.folder / REPORT)}
 
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the section on drift."""
         found = evaluation.drift
         rows = [

@@ -12,7 +12,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from lesiongen.evaluation.evidence import Evidence
-from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.records.evaluation import ClassDistance, EvaluationRecord, FeatureDistances, Fidelity
 from lesiongen.reporting import Block, Section, Table, Text
 from lesiongen.seeds import derive_seed
@@ -47,7 +47,7 @@ class FeatureFidelity(Measure):
         )
         return {"fidelity": found}
 
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the section on fidelity."""
         found = evaluation.fidelity
         rows = [

@@ -14,9 +14,9 @@ from lesiongen.evaluation.evidence import Evidence
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.reporting import Section
 
-__all__ = ["Measure", "Pictures", "all_measures"]
+__all__ = ["Measure", "Figures", "all_measures"]
 
-Pictures = Mapping[str, Image.Image]
+Figures = Mapping[str, Image.Image]
 
 
 class Measure(ABC):
@@ -35,12 +35,12 @@ class Measure(ABC):
         A name that `EvaluationRecord` does not have is kept in its ``further``: the value is then plain JSON.
         """
 
-    def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
-        """Draws pictures of what was measured, by name."""
+    def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+        """Draws figures of what was measured, by name."""
         return {}
 
     @abstractmethod
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns its sections of the report."""
 
     def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:

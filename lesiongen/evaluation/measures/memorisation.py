@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.evaluation.evidence import Evidence
-from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.neighbours import METHOD, Neighbours
-from lesiongen.evaluation.report.figures import nearest_pairs_picture, similarity_picture
+from lesiongen.evaluation.report.figures import nearest_pairs_figure, similarity_figure
 from lesiongen.records.evaluation import EvaluationRecord, Memorisation, NearestPair
 from lesiongen.records.text import number
-from lesiongen.reporting import Block, Callout, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Callout, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
 __all__ = ["NEAREST", "NearCopies", "find_copies", "nearest_pairs"]
@@ -38,18 +38,18 @@ class NearCopies(Measure):
         (evidence.folder / NEAREST).write_text(listed + "\n", encoding="utf-8")
         return {"memorisation": found}
 
-    def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+    def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws the nearest pairs and the similarities."""
         synthetic, held_out = evidence.neighbours
         material, threshold = evidence.material, evaluation.memorisation.threshold
         return {
-            "nearest_pairs": nearest_pairs_picture(
+            "nearest_pairs": nearest_pairs_figure(
                 material.synthetic, material.train, synthetic, shown=SHOWN, real=evidence.config.allow_real_images
             ),
-            "similarity": similarity_picture(synthetic, held_out, threshold),
+            "similarity": similarity_figure(synthetic, held_out, threshold),
         }
 
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the section on near copies."""
         found = evaluation.memorisation
         rows = [(pair.synthetic, pair.train, pair.similarity, pair.above) for pair in found.nearest_pairs]
@@ -65,10 +65,10 @@ class NearCopies(Measure):
                 Callout("warning", f"Too few held-out images for a firm threshold: fewer than {MIN_HELD_OUT_IMAGES}.")
             )
         blocks += [
-            Picture(
-                pictures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."
+            Figure(
+                figures["nearest_pairs"], "Synthetic images and their nearest training images", "The nearest first."
             ),
-            Picture(pictures["similarity"], "Similarities to the nearest training image"),
+            Figure(figures["similarity"], "Similarities to the nearest training image"),
             Table(
                 ("synthetic image", "training image", "similarity", "above threshold"),
                 rows,

@@ -8,13 +8,13 @@ from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.classifier.conditions import Outcome, best_condition
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.comparisons import compare_conditions
-from lesiongen.evaluation.measures.measure import Measure, Pictures
+from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import calibration, condition_scores
 from lesiongen.evaluation.measures.subgroups import group_gaps, subgroup_scores, worst_group
-from lesiongen.evaluation.report.figures import confusion_picture, recall_picture
+from lesiongen.evaluation.report.figures import confusion_figure, recall_figure
 from lesiongen.evaluation.report.text import bounds_of, with_interval
 from lesiongen.records.evaluation import Comparison, ConditionScores, EvaluationRecord
-from lesiongen.reporting import Block, Picture, Section, Table, Text
+from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed
 
@@ -34,18 +34,18 @@ class Utility(Measure):
             "comparisons": _compare(evidence),
         }
 
-    def pictures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+    def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws recall of each class and the confusion matrices."""
         classes = evidence.material.classes
         return {
-            "recall": recall_picture(evaluation.utility, classes),
-            "confusion": confusion_picture(evaluation.utility, classes),
+            "recall": recall_figure(evaluation.utility, classes),
+            "confusion": confusion_figure(evaluation.utility, classes),
         }
 
-    def sections(self, evaluation: EvaluationRecord, pictures: Pictures) -> list[Section]:
+    def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the sections on the whole, on diagnoses and on groups of patients."""
         return [
-            Section("Use for a classifier", _overall(evaluation, pictures)),
+            Section("Use for a classifier", _overall(evaluation, figures)),
             Section("By diagnosis", _by_diagnosis(evaluation)),
             Section("By group of patients", _by_group(evaluation)),
         ]
@@ -94,7 +94,7 @@ def _compare(evidence: Evidence) -> tuple[Comparison, ...]:
     )
 
 
-def _overall(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
+def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
     rows = []
     for name, scores in evaluation.utility.items():
         cells = [
@@ -126,12 +126,12 @@ def _overall(evaluation: EvaluationRecord, pictures: Pictures) -> list[Block]:
             tests,
             "Differences in balanced accuracy, paired over test lesions",
         ),
-        Picture(
-            pictures["recall"],
+        Figure(
+            figures["recall"],
             "Balanced accuracy and recall of each class",
             "Points are means over seeds, lines are intervals over test lesions.",
         ),
-        Picture(pictures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
+        Figure(figures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
         Text("\n\n".join(how)),
     ]
 

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation."""
+"""The figures of an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.evaluation.images import LabelledImages, pictures
+from lesiongen.evaluation.images import LabelledImages, pil_images
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.neighbours import Neighbours
 from lesiongen.imaging import contact_sheet
 from lesiongen.records.evaluation import ClassRecall, Condition, ConditionScores
-from lesiongen.reporting import figure_picture
+from lesiongen.reporting import figure_image
 
 __all__ = [
-    "calibration_picture",
-    "confusion_picture",
-    "nearest_pairs_picture",
-    "recall_picture",
-    "samples_picture",
-    "similarity_picture",
+    "calibration_figure",
+    "confusion_figure",
+    "nearest_pairs_figure",
+    "recall_figure",
+    "samples_figure",
+    "similarity_figure",
 ]
 
 COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
@@ -34,7 +34,7 @@ RELIABILITY_BINS = 10
 TILE = 96
 
 
-def recall_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
+def recall_figure(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
     """Draws the balanced accuracy and each class's recall of every condition, with intervals."""
     rows = ["balanced accuracy", *classes]
     figure = Figure(figsize=(7.2, 0.55 * len(rows) + 1.0))
@@ -54,11 +54,11 @@ def recall_picture(utility: Mapping[Condition, ConditionScores], classes: Sequen
     axes.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=len(utility), frameon=False)
     figure.set_layout_engine("constrained")
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
 def _shown(names: Sequence[str]) -> list[str]:
-    """Cuts names of classes to a length that leaves room for the picture, in one line each."""
+    """Cuts names of classes to a length that leaves room for the figure, in one line each."""
     lines = (" ".join(name.split()) for name in names)
     return [f"{line[: LONGEST_NAME - 1]}…" if len(line) > LONGEST_NAME else line for line in lines]
 
@@ -71,7 +71,7 @@ def _intervals(axes: Axes, entries: Sequence[ClassRecall], places: NDArray[Any],
     axes.errorbar(values, places[shown], xerr=errors, fmt="o", color=colour, label=label, capsize=2, markersize=5)
 
 
-def confusion_picture(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
+def confusion_figure(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
     """Draws the confusion matrices, each row as shares of the true class, means over the seeds."""
     side = 0.42 * len(classes) + 0.6 + 0.08 * max(8, *map(len, _shown(classes)))
     figure = Figure(figsize=(side * len(utility), side + 0.4), layout="constrained")
@@ -88,10 +88,10 @@ def confusion_picture(utility: Mapping[Condition, ConditionScores], classes: Seq
         axes.set_title(f"trained on {condition}", fontsize=10)
         axes.set_xlabel("predicted", fontsize=8)
         axes.set_ylabel("true", fontsize=8)
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
-def calibration_picture(
+def calibration_figure(
     labels: NDArray[np.int64], probabilities: Mapping[Condition, NDArray[np.float32]]
 ) -> Image.Image:
     """Draws, for each condition, the share of right predictions over the stated confidence (all seeds together)."""
@@ -109,10 +109,10 @@ def calibration_picture(
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right predictions")
     axes.grid(color="#e4e4e4")
     axes.legend(frameon=False)
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
-def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: float | None) -> Image.Image:
+def similarity_figure(synthetic: Neighbours, held_out: Neighbours, threshold: float | None) -> Image.Image:
     """Draws how near the synthetic and the held-out real images come to the training images."""
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     axes = figure.subplots()
@@ -128,16 +128,16 @@ def similarity_picture(synthetic: Neighbours, held_out: Neighbours, threshold: f
         axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", label="threshold")
     axes.set(xlabel="similarity to the nearest training image", ylabel="share of images")
     axes.legend(frameon=False)
-    return figure_picture(figure)
+    return figure_image(figure)
 
 
-def samples_picture(material: Material, *, real: bool) -> Image.Image:
+def samples_figure(material: Material, *, real: bool) -> Image.Image:
     """Lays out synthetic images class by class, beside real training images where these may be shown."""
     images, captions = [], []
     for number, name in enumerate(material.classes):
         for part, kind in ((material.synthetic, "synthetic"), (material.train, "real"))[: 2 if real else 1]:
             rows = np.flatnonzero(part.labels == number)[:PER_CLASS]
-            images += pictures(part.images[rows])
+            images += pil_images(part.images[rows])
             captions += [f"{name} {kind}"] * len(rows)
             blank = PER_CLASS - len(rows)
             images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
@@ -145,16 +145,16 @@ def samples_picture(material: Material, *, real: bool) -> Image.Image:
     return contact_sheet(images, captions, columns=PER_CLASS * (2 if real else 1), tile=TILE)
 
 
-def nearest_pairs_picture(
+def nearest_pairs_figure(
     synthetic: LabelledImages, train: LabelledImages, neighbours: Neighbours, *, shown: int, real: bool
 ) -> Image.Image:
     """Lays out the synthetic images that come nearest to a training image, each before that image."""
     order = np.argsort(-neighbours.similarity, kind="stable")[:shown]
     images, captions = [], []
     for row in order.tolist():
-        images += pictures(synthetic.images[[row]])
+        images += pil_images(synthetic.images[[row]])
         captions.append(f"synthetic {neighbours.similarity[row]:.2f}")
         if real:
-            images += pictures(train.images[[int(neighbours.rows[row])]])
+            images += pil_images(train.images[[int(neighbours.rows[row])]])
             captions.append("nearest real")
     return contact_sheet(images, captions, columns=8 if real else 6, tile=TILE)

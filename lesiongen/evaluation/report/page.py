@@ -1,6 +1,6 @@
-"""The page that a person reads: what came out, how sure it is, and the pictures behind it."""
+"""The page that a person reads: what came out, how sure it is, and the figures behind it."""
 
-from lesiongen.evaluation.measures.measure import Pictures, all_measures
+from lesiongen.evaluation.measures.measure import Figures, all_measures
 from lesiongen.evaluation.report.verdict import verdict
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.text import number
@@ -9,8 +9,8 @@ from lesiongen.reporting import Block, Callout, Facts, Page, Section, Table, Tex
 __all__ = ["build_page"]
 
 
-def build_page(evaluation: EvaluationRecord, pictures: Pictures) -> Page:
-    """Builds the report of an evaluation from the content of evaluation.json and the pictures."""
+def build_page(evaluation: EvaluationRecord, figures: Figures) -> Page:
+    """Builds the report of an evaluation from the content of evaluation.json and the figures."""
     counts = evaluation.counts
     subtitle = (
         f"Tested on {counts.test.n} real images of {counts.test_lesions} lesions that no training has seen; "
@@ -19,7 +19,7 @@ def build_page(evaluation: EvaluationRecord, pictures: Pictures) -> Page:
     page = Page(f"Evaluation: {evaluation.name}", subtitle)
     page.add(Section("Summary", _summary(evaluation)))
     for measure in all_measures():
-        for section in measure.sections(evaluation, pictures):
+        for section in measure.sections(evaluation, figures):
             page.add(section)
     page.add(Section("Settings", _settings(evaluation)))
     return page

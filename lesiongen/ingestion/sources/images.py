@@ -20,7 +20,7 @@ from lesiongen.storage import StoredObject
 __all__ = ["ABSOLUTE", "NOT_THERE", "NO_ROW", "ImageIndex"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
-# Pictures of one size make files of one size.
+# Images of one size make files of one size.
 _UNCOMPRESSED = {".bmp", ".tif", ".tiff"}
 # Photographs that are not read: telling of them is better than taking them for something else.
 _UNREAD = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dng", ".cr2", ".nef", ".arw"}

@@ -11,12 +11,12 @@ from lesiongen.imaging import decode
 from lesiongen.imaging.encoding import pixel_hash
 from lesiongen.progress import progress
 
-__all__ = ["picture_hashes"]
+__all__ = ["pixel_hashes"]
 
-_PICTURE = ["look", "width", "height"]
+_LOOK = ["look", "width", "height"]
 
 
-def picture_hashes(seen: pd.DataFrame, datasets: Sequence[Dataset]) -> NDArray[np.object_]:
+def pixel_hashes(seen: pd.DataFrame, datasets: Sequence[Dataset]) -> NDArray[np.object_]:
     """Returns a hash for each image, by which those with the same pixels are told from others, within one run.
 
     Equal files hold equal pixels. Of different files only those of one size that look alike are read again and decoded.
@@ -32,8 +32,8 @@ def picture_hashes(seen: pd.DataFrame, datasets: Sequence[Dataset]) -> NDArray[n
     """
     seen = seen.reset_index(drop=True)
     hashes: NDArray[np.object_] = seen["file_hash"].to_numpy(dtype=object, copy=True)
-    shown = seen[seen[_PICTURE].notna().all(axis=1)]
-    files = shown.groupby(_PICTURE)["file_hash"].transform("nunique")
+    shown = seen[seen[_LOOK].notna().all(axis=1)]
+    files = shown.groupby(_LOOK)["file_hash"].transform("nunique")
     doubtful = shown[files > 1]
     if doubtful.empty:
         return hashes

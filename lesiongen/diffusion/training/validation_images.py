@@ -1,4 +1,4 @@
-"""Pictures drawn as training goes on: the same captions from the same noise, so that what changes is the model."""
+"""Images drawn as training goes on: the same captions from the same noise, so that what changes is the model."""
 
 import logging
 
@@ -13,20 +13,20 @@ from lesiongen.errors import ServiceError
 from lesiongen.imaging import contact_sheet
 from lesiongen.tracking import StageRun
 
-__all__ = ["ValidationPictures"]
+__all__ = ["ValidationImages"]
 
 logger = logging.getLogger(__name__)
 COLUMNS, TILE = 4, 192
 
 
-class ValidationPictures:
+class ValidationImages:
     """Draws one sheet for a run whenever it is asked to.
 
     Args:
         config: The training's.
         family: Text encoder and VAE are loaded from its folder for each sheet, and dropped: training has no room to
             spare.
-        prompts: (diagnosis, caption) of each picture.
+        prompts: (diagnosis, caption) of each image.
         run: Where the sheets go.
     """
 
@@ -58,6 +58,6 @@ class ValidationPictures:
         images = generator.draw(self._requests, self._settings)
         diagnoses = [request.diagnosis for request in self._requests]
         try:
-            self._run.log_picture(contact_sheet(images, diagnoses, columns=COLUMNS, tile=TILE), f"step-{step:08d}.png")
+            self._run.log_image(contact_sheet(images, diagnoses, columns=COLUMNS, tile=TILE), f"step-{step:08d}.png")
         except ServiceError as error:
-            logger.warning("Step %d: its pictures are lost: %s", step, error)
+            logger.warning("Step %d: its images are lost: %s", step, error)

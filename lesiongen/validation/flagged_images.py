@@ -24,14 +24,14 @@ _LINKING = {check.name for check in CANONICAL_CHECKS if check.links}
 
 @dataclass(frozen=True)
 class FlaggedImages:
-    """Pictures by image_id, grey where an image cannot be decoded, and what is written beneath each.
+    """Images by image_id, grey where an image cannot be decoded, and what is written beneath each.
 
     Attributes:
-        pictures: Only images that may be shown.
+        thumbnails: Only images that may be shown.
         labels: Split and diagnosis of the same images.
     """
 
-    pictures: dict[str, Image.Image]
+    thumbnails: dict[str, Image.Image]
     labels: dict[str, str]
 
 
@@ -64,7 +64,7 @@ def flagged_images(dataset: Dataset, findings: Sequence[Finding], *, allow_real_
     flagged = FlaggedImages({}, {})
     for sample in dataset.select(wanted):
         if allow_real_images or is_synthetic(sample.provenance):
-            flagged.pictures[sample.image_id] = _thumbnail(sample.image)
+            flagged.thumbnails[sample.image_id] = _thumbnail(sample.image)
             flagged.labels[sample.image_id] = f"{sample.split}, {sample.diagnosis}"
     return flagged
 

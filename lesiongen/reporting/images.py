@@ -1,4 +1,4 @@
-"""Pictures on their way into a page."""
+"""Images on their way into a page."""
 
 import base64
 from io import BytesIO
@@ -11,14 +11,14 @@ from lesiongen.imaging import encode_jpeg, encode_png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["data_uri", "figure_picture"]
+__all__ = ["data_uri", "figure_image"]
 
 DOTS_PER_INCH = 120
 DRAWN_COLOURS = 8192
 """Colours of which a drawing has no more, its smooth edges included."""
 
 
-def figure_picture(figure: "Figure") -> Image.Image:
+def figure_image(figure: "Figure") -> Image.Image:
     """Draws a matplotlib figure, sharp on a high-resolution screen, cut to its content."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white")

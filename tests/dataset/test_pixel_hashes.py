@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lesiongen.dataset.examined import examined_images
-from lesiongen.dataset.picture_hashes import picture_hashes
+from lesiongen.dataset.pixel_hashes import pixel_hashes
 from lesiongen.dataset.reader import Dataset
 from lesiongen.imaging import decode, duplicate_groups, near_duplicates
 from tests.dataset.conftest import encoded, photograph
@@ -18,7 +18,7 @@ def looks(prints):
 def hashes_of(*datasets):
     seen, prints = examined_images(datasets, doing="Looking")
     table = pd.concat([one.metadata(["image_id"]).assign(dataset=n) for n, one in enumerate(datasets)])
-    return list(picture_hashes(seen.assign(look=looks(prints), **table.reset_index(drop=True)), datasets))
+    return list(pixel_hashes(seen.assign(look=looks(prints), **table.reset_index(drop=True)), datasets))
 
 
 @pytest.fixture
@@ -54,6 +54,6 @@ def test_a_broken_file_has_no_hash_and_moves_no_other(collection):
     seen, prints = examined_images([dataset], doing="Looking")
     look = np.full(4, np.nan)
     look[seen["decode_problem"].isna()] = looks(prints)
-    found = picture_hashes(seen.assign(look=look, dataset=0, **dataset.metadata(["image_id"])), [dataset])
+    found = pixel_hashes(seen.assign(look=look, dataset=0, **dataset.metadata(["image_id"])), [dataset])
     assert found[0] == found[3] != found[2]
     assert found[1] is None
