@@ -7,7 +7,7 @@ from lesiongen.dataset.manifest import MANIFEST_NAME, Shard
 from lesiongen.dataset.reader import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.progress import progress
-from lesiongen.storage import Creation, LocalStorage, Storage, claimed, file_digest, open_storage
+from lesiongen.storage import Creation, LocalStorage, Storage, already_holds, claimed, open_storage, path_digest
 
 __all__ = ["copy_dataset"]
 
@@ -32,7 +32,7 @@ def copy_dataset(uri: str, output: str) -> Dataset:
     if target.exists(MANIFEST_NAME):
         there = Dataset.open(output)
         if there.manifest.version != dataset.manifest.version:
-            raise _taken(target)
+            raise already_holds(target.uri, "another dataset")
         return there
     with claimed(target) as claim:
         _refuse_others(target, dataset.manifest.shards)
@@ -46,12 +46,8 @@ def copy_dataset(uri: str, output: str) -> Dataset:
                 target.upload_file(path, name)
         claim.check(ask=True)
         if target.create_bytes(MANIFEST_NAME, source.read_bytes(MANIFEST_NAME)) is Creation.TAKEN:
-            raise _taken(target)
+            raise already_holds(target.uri, "another dataset")
     return Dataset.open(output)
-
-
-def _taken(target: Storage) -> UsageError:
-    return UsageError(f"{target.uri} already holds another dataset", hint="Choose another output.")
 
 
 def _documents(source: Storage) -> list[str]:
@@ -73,7 +69,7 @@ def _refuse_others(target: Storage, shards: Sequence[Shard]) -> None:
 def _copy_shard(source: Storage, target: Storage, shard: Shard) -> None:
     if isinstance(target, LocalStorage):
         path = target.root / shard.name
-        if not path.is_file() or _digest(path) != shard.sha256:
+        if not path.is_file() or path_digest(path) != shard.sha256:
             source.download_file(shard.name, path)
             try:
                 _check(path, shard, source)
@@ -89,13 +85,8 @@ def _copy_shard(source: Storage, target: Storage, shard: Shard) -> None:
 
 
 def _check(path: Path, shard: Shard, source: Storage) -> None:
-    if (digest := _digest(path)) != shard.sha256:
+    if (digest := path_digest(path)) != shard.sha256:
         raise DataError(
             f"{source.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
             hint="Copy the dataset again from where it was published.",
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream)

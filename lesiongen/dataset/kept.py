@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lesiongen.errors import DataError
 from lesiongen.records.origin import KeptFile
-from lesiongen.storage import file_digest, open_storage, temporary_space
+from lesiongen.storage import open_storage, path_digest, temporary_space
 
 if TYPE_CHECKING:
     from lesiongen.dataset.reader import Dataset
@@ -34,9 +34,7 @@ class KeptDocument:
 
     def write(self, writer: "DatasetWriter", path: Path, **counts: int) -> None:
         """Has a dataset that is being written keep a file as this document, for which its manifest vouches."""
-        with path.open("rb") as stream:
-            described = KeptFile(**counts, sha256=file_digest(stream))
-        writer.origin = writer.origin.changed(**{self.key: described})
+        writer.origin = writer.origin.changed(**{self.key: KeptFile(**counts, sha256=path_digest(path))})
         writer.documents[self.name] = path
 
     @contextmanager
@@ -51,9 +49,7 @@ class KeptDocument:
             yield None
             return
         with open_storage(dataset.uri).fetch(self.name) as path:
-            with path.open("rb") as stream:
-                digest = file_digest(stream)
-            if digest != described.sha256:
+            if path_digest(path) != described.sha256:
                 raise self.changed(dataset)
             yield path
 

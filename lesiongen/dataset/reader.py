@@ -17,7 +17,7 @@ from lesiongen.dataset.schema import SCHEMA, Sample, sample_from_row
 from lesiongen.dataset.shard_reading import checked, opened_shard, shard_errors
 from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
-from lesiongen.storage import LocalStorage, file_digest, open_storage
+from lesiongen.storage import LocalStorage, open_storage, path_digest
 
 __all__ = ["Dataset"]
 
@@ -163,7 +163,7 @@ class Dataset:
         """
         with self._storage.fetch(shard.name) as path:
             hashing = self._hashing.pop(shard.name, None)
-            digest = hashing.result() if hashing else _digest(path)
+            digest = hashing.result() if hashing else path_digest(path)
             if digest != shard.sha256:
                 raise DataError(
                     f"{self.uri}/{shard.name} is damaged: SHA-256 {digest} instead of {shard.sha256}",
@@ -189,12 +189,7 @@ class Dataset:
 
     def _digest_of(self, name: str) -> str:
         with self._storage.fetch(name) as path:
-            return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream)
+            return path_digest(path)
 
 
 def _within(rows: range | None, first: int, count: int) -> range:

@@ -22,6 +22,7 @@ from lesiongen.storage import (
     Creation,
     Storage,
     StoredObject,
+    already_holds,
     as_json,
     claimed,
     file_digest,
@@ -30,19 +31,12 @@ from lesiongen.storage import (
 )
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["SHARD_NAME", "DatasetWriter", "is_published", "taken"]
+__all__ = ["SHARD_NAME", "DatasetWriter", "is_published"]
 
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 64 << 20
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 """What the files of the rows are called."""
-
-
-def taken(storage: Storage) -> UsageError:
-    """Returns the error of an output that holds a dataset already."""
-    return UsageError(
-        f"{storage.uri} already holds a dataset", hint="Choose another output: versions are never reused."
-    )
 
 
 def is_published(storage: Storage, origin: Origin) -> bool:
@@ -261,7 +255,7 @@ class DatasetWriter:
             there = read_manifest(self.storage)
             alike = there.name == self.name and self.origin.content().items() <= there.origin.content().items()
             if not (alike and unless_alike):
-                raise taken(self.storage)
+                raise already_holds(self.storage.uri, "a dataset")
 
     def _publish(self) -> None:
         files, manifest = self._named_files(), self._manifest()
@@ -281,17 +275,17 @@ class DatasetWriter:
             self._publish_documents(target)
             self._claim.check(ask=True)
             if self.storage.exists(MANIFEST_NAME):
-                raise taken(self.storage)
+                raise already_holds(self.storage.uri, "a dataset")
             content = as_json(manifest.model_dump(mode="json")).encode()
             if target.create_bytes(MANIFEST_NAME, content) is Creation.TAKEN:
-                raise taken(self.storage)
+                raise already_holds(self.storage.uri, "a dataset")
         self.manifest = manifest
 
     def _found_again(self, manifest: DatasetManifest) -> DatasetManifest:
         """Returns what the output holds where it is what was to be published, whenever that was done."""
         there = read_manifest(self.storage)
         if there.model_copy(update={"created": manifest.created}) != manifest:
-            raise taken(self.storage)
+            raise already_holds(self.storage.uri, "a dataset")
         return there
 
     def _manifest(self) -> DatasetManifest:

@@ -31,13 +31,13 @@ from lesiongen.diffusion.training.training_job import (
     train_in_processes,
     trainer_of,
 )
-from lesiongen.errors import StorageError, UsageError
+from lesiongen.errors import StorageError
 from lesiongen.launch import Launcher, LocalLauncher
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.model import ModelManifest
 from lesiongen.references import ModelReference
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import Storage, claimed, open_storage
+from lesiongen.storage import Storage, already_holds, claimed, open_storage
 from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 
@@ -103,7 +103,7 @@ def finetune(
     """
     target, root = open_storage(output), open_storage(checkpoints or f"{output.rstrip('/')}-checkpoints")
     if not resume and published(output) is not None:
-        raise _taken(output)
+        raise already_holds(output, "a model")
     for storage in (root, target):
         storage.require_writable()
     if launcher is None and config.runtime.processes > 1:
@@ -134,7 +134,7 @@ def _finetune(
     saved = store.newest() if resume else None
     if before is not None:
         if saved is None or not _ended_with(before[0], fingerprint, saved, config.optimisation.max_train_steps):
-            raise _taken(output)
+            raise already_holds(output, "a model")
         return _found_again(config, before, saved, place.uri)
     check_captions(dataset, "train")
     use_own_cores()
@@ -206,10 +206,6 @@ def _finished(job: TrainingJob, material: Material, run: StageRun, store: Checkp
             hint="Run the same command again: it resumes from there.",
         )
     return trainer_of(job, material, run, last)
-
-
-def _taken(output: str) -> UsageError:
-    return UsageError(f"{output} already holds a model", hint="Choose another output: versions are never reused.")
 
 
 def _ended_with(model: ModelManifest, fingerprint: str, saved: Checkpoint, steps: int) -> bool:

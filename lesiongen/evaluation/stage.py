@@ -12,7 +12,7 @@ from PIL import Image
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError
 from lesiongen.evaluation.assessment import assess
 from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.small import save_classifier
@@ -24,7 +24,7 @@ from lesiongen.parallel import use_own_cores
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
-from lesiongen.storage import Claim, Creation, Storage, claimed, file_digest, open_storage
+from lesiongen.storage import Claim, Creation, Storage, already_holds, claimed, open_storage, path_digest
 from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 
@@ -103,17 +103,13 @@ def _source(dataset: Dataset) -> Source:
 def _refuse_another(storage: Storage, asked: EvaluationRecord, *, unless_alike: bool) -> None:
     """Refuses an output that holds an evaluation; one that was made in the same way may be this very one."""
     if storage.exists(RESULT) and not (unless_alike and _holds(storage, asked)):
-        raise _taken(storage)
+        raise already_holds(storage.uri, "an evaluation")
 
 
 def _holds(storage: Storage, asked: EvaluationRecord) -> bool:
     with suppress(DataError):  # a file of something else
         return read_evaluation(storage.read_bytes(RESULT), f"{storage.uri}/{RESULT}").made_as(asked)
     return False
-
-
-def _taken(storage: Storage) -> UsageError:
-    return UsageError(f"{storage.uri} already holds an evaluation", hint="Choose another output.")
 
 
 def _publish(storage: Storage, folder: Path, claim: Claim) -> None:
@@ -123,9 +119,9 @@ def _publish(storage: Storage, folder: Path, claim: Claim) -> None:
         place.upload_folder(folder, description="Writing the evaluation")
         claim.check(ask=True)
         if storage.exists(RESULT):
-            raise _taken(storage)
+            raise already_holds(storage.uri, "an evaluation")
         if place.create_bytes(RESULT, data) is Creation.TAKEN:
-            raise _taken(storage)
+            raise already_holds(storage.uri, "an evaluation")
 
 
 def _report(run: StageRun, storage: Storage) -> EvaluationResult:
@@ -174,6 +170,5 @@ def _write(folder: Path, evaluation: EvaluationRecord, figures: Mapping[str, Ima
 def _digests(folder: Path) -> dict[str, str]:
     digests = {}
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        with path.open("rb") as stream:
-            digests[path.relative_to(folder).as_posix()] = file_digest(stream)
+        digests[path.relative_to(folder).as_posix()] = path_digest(path)
     return digests

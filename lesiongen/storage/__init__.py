@@ -8,7 +8,15 @@ prefix is new for every version (`unique_prefix`), and what makes it valid, its 
 
 from lesiongen.storage.address import local_path, normal_address, open_storage, overlap, unique_prefix
 from lesiongen.storage.claims import claimed
-from lesiongen.storage.files import CHUNK, as_json, file_digest, json_digest, temporary_space
+from lesiongen.storage.files import (
+    CHUNK,
+    already_holds,
+    as_json,
+    file_digest,
+    json_digest,
+    path_digest,
+    temporary_space,
+)
 from lesiongen.storage.interface import Claim, Creation, Storage, StoredObject, in_parallel
 from lesiongen.storage.local import LocalStorage, check_reachable, readable
 
@@ -19,6 +27,7 @@ __all__ = [
     "LocalStorage",
     "Storage",
     "StoredObject",
+    "already_holds",
     "as_json",
     "check_reachable",
     "claimed",
@@ -29,6 +38,7 @@ __all__ = [
     "normal_address",
     "open_storage",
     "overlap",
+    "path_digest",
     "readable",
     "temporary_space",
     "unique_prefix",

@@ -6,16 +6,22 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
-from lesiongen.errors import StorageError
+from lesiongen.errors import StorageError, UsageError
 
-__all__ = ["CHUNK", "as_json", "file_digest", "json_digest", "temporary_space"]
+__all__ = ["CHUNK", "already_holds", "as_json", "file_digest", "json_digest", "path_digest", "temporary_space"]
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 _NOT_OF_THE_DISK = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 """Numbers of errors of memory, of processes and of open files."""
+
+
+def already_holds(uri: str, what: str) -> UsageError:
+    """Returns the error of an output that holds something published already: ``a dataset``, ``a model``."""
+    return UsageError(f"{uri} already holds {what}", hint="Choose another output: versions are never reused.")
 
 
 def as_json(value: object) -> str:
@@ -29,6 +35,12 @@ def file_digest(source: BinaryIO) -> str:
     while chunk := source.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def path_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal, reading it in pieces."""
+    with path.open("rb") as stream:
+        return file_digest(stream)
 
 
 def json_digest(value: object) -> str:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from lesiongen.errors import StorageError
 from lesiongen.patience import outlast
-from lesiongen.storage import Storage, file_digest
+from lesiongen.storage import Storage, path_digest
 from lesiongen.temporary import temporary_folder
 
 __all__ = ["Checkpoint", "CheckpointStore", "Tensors"]
@@ -71,7 +71,7 @@ class CheckpointStore:
             for group, values in tensors.items():
                 path = folder / f"{group}.safetensors"
                 _write(values, path)
-                digests[path.name] = _digest(path)
+                digests[path.name] = path_digest(path)
                 self._outlast(partial(place.upload_file, path, path.name))
                 path.unlink()  # the next group may be as large
         content = json.dumps(dict(state), allow_nan=False).encode()
@@ -124,7 +124,7 @@ class CheckpointStore:
         _compare(STATE, hashlib.sha256(content).hexdigest(), listed)
         for name in sorted(set(listed) - {STATE}):
             with place.fetch(name) as path:
-                _compare(name, _digest(path), listed)
+                _compare(name, path_digest(path), listed)
                 # A copy: the file may be temporary, and load_file maps it.
                 tensors[Path(name).stem] = {key: value.clone() for key, value in load_file(path).items()}
         return Checkpoint(step, tensors, json.loads(content))
@@ -167,11 +167,6 @@ def _write(values: Mapping[str, torch.Tensor], path: Path) -> None:
             f"{path.name} of a checkpoint cannot be written to {path.parent}: {error}",
             hint="Point TMPDIR to a place that has room for the largest file of a checkpoint.",
         ) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream)
 
 
 def _compare(name: str, found: str, listed: Mapping[str, str]) -> None:

@@ -20,10 +20,10 @@ from lesiongen.storage import (
     Storage,
     as_json,
     claimed,
-    file_digest,
     in_parallel,
     local_path,
     open_storage,
+    path_digest,
 )
 from lesiongen.temporary import temporary_folder
 
@@ -207,8 +207,7 @@ def _described(folder: Path) -> dict[str, _File]:
 
 
 def _file(path: Path) -> _File:
-    with path.open("rb") as stream:
-        return _File(path.stat().st_size, file_digest(stream))
+    return _File(path.stat().st_size, path_digest(path))
 
 
 def _listed(folder: Path) -> dict[str, _File]:

@@ -22,7 +22,7 @@ from lesiongen.records.model import (
     read_model,
 )
 from lesiongen.references import ModelReference
-from lesiongen.storage import Creation, Storage, claimed, file_digest, json_digest, open_storage
+from lesiongen.storage import Creation, Storage, already_holds, claimed, json_digest, open_storage, path_digest
 
 __all__ = [
     "check_files",
@@ -128,17 +128,13 @@ def publish(folder: Path, output: str) -> ModelReference:
             claim.check(ask=True)
             _refuse_another(target)
             if place.create_bytes(MODEL_NAME, content) is Creation.TAKEN:
-                raise _taken(target)
+                raise already_holds(target.uri, "a model")
     return _reference(target, content)
 
 
 def _refuse_another(target: Storage) -> None:
     if target.exists(MODEL_NAME):
-        raise _taken(target)
-
-
-def _taken(target: Storage) -> UsageError:
-    return UsageError(f"{target.uri} already holds a model", hint="Choose a new place for this one.")
+        raise already_holds(target.uri, "a model")
 
 
 def published(output: str) -> tuple[ModelManifest, ModelReference] | None:
@@ -202,6 +198,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _digest(path: Path) -> FileDigest:
-    with path.open("rb") as stream:
-        sha256 = file_digest(stream)
-    return FileDigest(size=path.stat().st_size, sha256=sha256)
+    return FileDigest(size=path.stat().st_size, sha256=path_digest(path))

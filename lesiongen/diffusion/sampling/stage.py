@@ -14,7 +14,7 @@ from lesiongen.concepts import measure
 from lesiongen.dataset import Dataset, DatasetWriter, Part, join_parts
 from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
 from lesiongen.dataset.schema import Sample
-from lesiongen.dataset.writer import is_published, taken
+from lesiongen.dataset.writer import is_published
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.drawn import Drawn
 from lesiongen.diffusion.sampling.plan import Request, batches, requests
@@ -27,7 +27,7 @@ from lesiongen.progress import progress
 from lesiongen.records.origin import SampleOrigin
 from lesiongen.records.provenance import SyntheticProvenance
 from lesiongen.references import DatasetReference
-from lesiongen.storage import claimed, open_storage
+from lesiongen.storage import already_holds, claimed, open_storage
 from lesiongen.tracking import StageRun, stage_run
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _refuse_another(output: str, asked: SampleOrigin) -> None:
     if storage.exists(MANIFEST_NAME):
         origin = read_manifest(storage).origin
         if not isinstance(origin, SampleOrigin) or origin.changed(model_version=None) != asked:
-            raise taken(storage)
+            raise already_holds(storage.uri, "a dataset")
 
 
 def _samples(
