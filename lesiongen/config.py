@@ -41,7 +41,7 @@ _QUOTES = "'"
 def must_be(what: str) -> WrapValidator:
     """Marks a field so that whatever is wrong with its value is reported in one sentence: what it must be.
 
-    pydantic's own words are about types, and of a field of several types it tells what is wrong with each.
+    pydantic's own words are about types, and for a field of several types they list what is wrong with each.
     """
 
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -59,7 +59,7 @@ def parse_config(kind: type[ConfigT], values: Mapping[str, Any], name: str | Non
     Args:
         kind: The configuration.
         values: Its fields.
-        name: What the message begins with, where the values stand; by default what kind they are of.
+        name: What the message begins with, which says where the values are; by default what kind they are of.
 
     Raises:
         UsageError: A field is unknown or its value is refused; the message names the field and the value. Of an unknown
@@ -81,7 +81,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
     Args:
         text: The YAML.
-        name: What the message begins with, where it stands.
+        name: What the message begins with, which says where it is.
 
     Raises:
         UsageError: It is not YAML, or holds more values than allowed, its aliases followed.
@@ -172,7 +172,7 @@ def _unknown(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[str,
     """Returns what is said of an unknown field, and the fields that there are beside it, the one most like it first."""
     path, holder = _walk(kind, location[:-1])
     name, holder = str(location[-1]), holder or kind
-    # What is a part today was no part in earlier releases: their names are those of the whole.
+    # What is a part today was not one in earlier releases: their names are those of the whole.
     renamed = getattr(holder, "renamed", {}) or (getattr(kind, "renamed", {}) if len(path) == 1 else {})
     problem, hint = unknown_field((*path, name), holder.model_fields, renamed)
     if (new := renamed.get(name, name)) not in holder.model_fields:

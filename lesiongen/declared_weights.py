@@ -53,7 +53,7 @@ def check_all_loaded(folder: Path, info: Mapping[str, Any]) -> None:
 
     Args:
         folder: The part.
-        info: What ``from_pretrained(…, output_loading_info=True)`` tells.
+        info: What ``from_pretrained(…, output_loading_info=True)`` returns.
 
     Raises:
         DataError: A weight was not in the files; the message names some.

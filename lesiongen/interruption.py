@@ -66,7 +66,7 @@ class Requests:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Returns the signals that ask a process to stop; a closed terminal does not where it was told so (nohup)."""
+    """Returns the signals that ask a process to stop; a closed terminal does not where it is ignored (nohup)."""
     asking = [signal.SIGTERM, signal.SIGINT]
     return asking if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*asking, signal.SIGHUP]
 
@@ -101,7 +101,7 @@ def interruptible() -> Iterator[Requests]:
 
 @contextmanager
 def kept_when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
-    """Ends the block at once on Ctrl-C and on SIGTERM, and says what a next attempt goes on from.
+    """Ends the block at once on Ctrl-C and on SIGTERM, and says what the next attempt resumes from.
 
     Args:
         kept: Says what is kept, and where.

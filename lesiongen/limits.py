@@ -1,6 +1,6 @@
 """What foreign files may hold at most, so that one of them can neither fill the memory nor run for ever.
 
-Each limit is many times what a collection of photographs holds. Whoever meets one is told its name, what it allows and
+Each limit is many times what a collection of photographs holds. An error names the limit, what it allows and
 what was found; docs/reference/limits.md lists them all.
 """
 

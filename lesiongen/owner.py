@@ -1,4 +1,4 @@
-"""Which process something belongs to, told so that another process can find out whether that one still lives."""
+"""Which process something belongs to, so that another process can find out whether that one still lives."""
 
 import os
 import socket
@@ -81,7 +81,7 @@ def this_process() -> Owner:
 
 @cache
 def _system() -> str:
-    """Names the running kernel and the process namespace; empty where the system does not tell."""
+    """Names the running kernel and the process namespace; empty where the system does not report them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

@@ -32,7 +32,7 @@ SMALL = 8 << 20
 AHEAD = 3
 """Items drawn for each process before the oldest result was taken."""
 HANDED_OUT = 2
-"""Items that each other process has at a time: one to work on, and one to go on with."""
+"""Items that each other process has at a time: one to work on, and the next one."""
 
 
 def in_processes(

@@ -26,7 +26,7 @@ def new_files_for_owner(umask: str | None = None) -> Iterator[None]:
             None takes those of ``LESIONGEN_UMASK``, where it is set.
 
     Raises:
-        UsageError: They are no umask, or one that would keep the owner out.
+        UsageError: They are not a umask, or one that would keep the owner out.
     """
     named = os.environ.get(UMASK)
     wanted = umask or named

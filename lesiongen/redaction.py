@@ -5,12 +5,12 @@
 - values of environment variables whose names say so (``AWS_SECRET_ACCESS_KEY``, ``HF_TOKEN``, ``…_PASSWORD``,
   ``…_API_KEY``), user and password of every address in a variable, and secret parameters of its query;
 - what code has handed to `register_secret`, such as keys read from a file;
-- by its form, what stands behind ``://`` and before ``@``, secret parameters of any address, and the value of
+- by its form, what is between ``://`` and ``@``, secret parameters of any address, and the value of
   ``Authorization``.
 
 A secret is found in any case and in its usual spellings (percent-encoded, escaped for JSON or HTML, Base64, also of
 ``user:password``). Rules of length, so that a text does not turn into gaps: under 6 characters a secret is hidden in
-addresses and headers alone; one of 6 or 7 where it stands as a word of its own; from 8 on anywhere, and so is any
+addresses and headers alone; one of 6 or 7 where it is a word of its own; from 8 on anywhere, and so is any
 part of it of 8 characters, or of 12 where these are letters of one case, as words are.
 """
 
@@ -40,7 +40,7 @@ _PORT = r"(?!\d+(?:[/\s,;)\"'?#]|$))"
 _USER = re.compile(rf"(?<=://)(?:[^\s/@:\"'<>]*|[^\s/@:\"'<>]*:{_PORT}(?!\s)[^@\n\"'<>]{{0,400}})@(?:[^\s/@\"'<>]*@)*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;]([\w.%-]{1,80})=)([^&;#\s\"'<>]*[^&;#\s\"'<>,.)\]\\])")
-# In JSON a backslash may stand before a quote, and stays there with it.
+# In JSON a backslash may precede a quote, and stays there with it.
 _PAIR = r"\\[^\s\"']"
 _HEADER = re.compile(
     r"(\bauthorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:(?:basic|bearer|digest|token|aws4-hmac-sha256)\s+)?)"
@@ -74,7 +74,7 @@ def names_secret(name: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """Returns a text without secrets; `HIDDEN` stands in their place, users of addresses are left out.
+    """Returns a text without secrets; `HIDDEN` takes their place, users of addresses are left out.
 
     >>> redact("https://user:a-password@minio.example")
     'https://minio.example'

@@ -2,7 +2,7 @@
 
 ``python -m`` and ``python -c`` look for modules in the working folder first, and every process that this package starts
 begins with one of them. The packages ``components`` and ``pipelines`` have names that users of Kubeflow give to theirs:
-a command and its processes take those that stand beside this package, whatever else the path of modules holds.
+a command and its processes take those beside this package, whatever else the path of modules holds.
 """
 
 import os

@@ -57,7 +57,7 @@ def temporary_folder(kind: str) -> Iterator[Path]:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Tells other processes, while the block runs, that a folder is in use; several may hold one."""
+    """Marks a folder as in use for other processes while the block runs; several may hold one."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # a file system without locks: there nobody can take the folder for ownerless

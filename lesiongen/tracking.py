@@ -63,7 +63,7 @@ MOST_OPEN_RUNS = 100
 
 
 class StageRun:
-    """The run of one stage. This class does nothing: it stands in when no tracking server is named."""
+    """The run of one stage. This class does nothing: it is used when no tracking server is named."""
 
     run_id: str | None = None
 
@@ -193,7 +193,7 @@ def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = Non
         raise
     try:
         run.end("FINISHED")
-    except ServiceError as error:  # the stage's output stands; a run left open is no reason to lose it
+    except ServiceError as error:  # the stage's output is complete; a run left open is not a reason to lose it
         logger.warning("The run %s was not closed: %s", run.run_id, error)
 
 

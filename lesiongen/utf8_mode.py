@@ -26,5 +26,5 @@ def _hold_utf8(texts: Iterable[str]) -> bool:
     data = os.fsencode("".join(texts))
     try:
         return not data.decode("utf-8").isascii()
-    except UnicodeDecodeError:  # another encoding, which the locale does not tell
+    except UnicodeDecodeError:  # another encoding, which the locale does not name
         return False

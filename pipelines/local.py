@@ -41,7 +41,7 @@ def run_pipeline(
     Args:
         request: What to run.
         home: Folder of the embedded servers and of the runs.
-        resume: Id of an earlier run: its finished steps are used again, and training goes on from its checkpoint.
+        resume: Id of an earlier run: its finished steps are used again, and training resumes from its checkpoint.
         screen: Where progress goes; standard output by default.
 
     Raises:

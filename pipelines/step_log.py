@@ -30,7 +30,7 @@ _TAIL_LINES = 25
 
 
 class StepLog:
-    """A text stream that stands in for standard output while ``kfp.local`` runs a pipeline.
+    """A text stream that replaces standard output while ``kfp.local`` runs a pipeline.
 
     Steps side by side are run by a thread each, all of which write here.
 
@@ -109,7 +109,7 @@ class StepLog:
         if status == "SUCCESS":
             self._say(f"{stage}: done in {took:.0f} s")
         else:
-            # A traceback stands on the screen already, unless the step ended before its first word.
+            # A traceback is on the screen already, unless the step ended before its first word.
             self.errors.setdefault(stage, self._tail[-1 if self._speaking else -_TAIL_LINES :])
             self._say(f"{stage}: FAILED after {took:.0f} s")
         if not any(self._running.values()):

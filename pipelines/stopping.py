@@ -47,7 +47,7 @@ class StopOfRun:
         """Ends a run that was asked to stop between two parts of its work.
 
         Args:
-            hint: How it goes on.
+            hint: How to continue.
 
         Raises:
             Interrupted: It was.

@@ -16,7 +16,7 @@ def finetune(
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
 ) -> None:
-    """Trains the generator; a step that is started again goes on from its last checkpoint."""
+    """Trains the generator; a step that is started again resumes from its last checkpoint."""
     from components.step import publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix

@@ -109,7 +109,7 @@ def _may_say_who(writer: Source, name: str, source: Source) -> bool:
 def _patient_problems(entry: Entry, sample: Sample) -> Iterator[tuple[CheckName, str, str]]:
     """Compares age, sex and site with the table, which alone knows them.
 
-    A site is free text and is read as such: what is no place of the body stays out, as does its wording.
+    A site is free text and is read as such: what is not a place of the body stays out, as does its wording.
     """
     for word in entry.value:
         if is_age(word):

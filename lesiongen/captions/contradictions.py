@@ -20,7 +20,7 @@ from lesiongen.concepts.vocabulary import (
 __all__ = ["across_entries", "denied_words", "difference", "gravity", "within_entry"]
 
 TONE_TOLERANCE = 1
-"""Classes by which a tone may differ: the classes are narrow, and a Fitzpatrick type is no colour."""
+"""Classes by which a tone may differ: the classes are narrow, and a Fitzpatrick type is not a colour."""
 
 AREA_TOLERANCE = 0.05
 """Share of the image by which a lesion may miss the limits of its size's name."""
@@ -105,7 +105,7 @@ def difference(name: str, trusted: Entry, other: Entry) -> str | None:
     """Says in which way two sources' statements on one entry cannot both be right; None where they can.
 
     The tolerances are those of this module: one class of tone, one axis of asymmetry, 0.05 of the image's area, and
-    five years. Colours differ where none is shared. What only one of the two names is no contradiction.
+    five years. Colours differ where none is shared. What only one of the two names is not a contradiction.
     """
     if not trusted.value or not other.value:
         return None

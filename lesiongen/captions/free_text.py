@@ -105,7 +105,7 @@ def _other_diagnosis(text: str, sample: Sample) -> str | None:
 def _is_own(name: str, diagnosis: str, own: str) -> bool:
     """Says whether a name is the sample's diagnosis, or a broader name of it: a nevus, where the table says blue nevus.
 
-    Any name of one of the reference's classes stands for its class; the wider classes hold many diseases.
+    Any name of one of the reference's classes means its class; the wider classes hold many diseases.
     """
     if re.search(rf"\b{re.escape(name)}\b", own) or (own and own in name):
         return True

@@ -62,7 +62,7 @@ def caption(
 
     Raises:
         UsageError: The tokenizer cannot be loaded, or the budget is too small for a diagnosis.
-        DataError: An image cannot be decoded, or a report in the dataset is no report; the image is named.
+        DataError: An image cannot be decoded, or a report in the dataset is not a report; the image is named.
         Interrupted: SIGTERM or Ctrl-C came; what the writers have stated is kept.
     """
     dataset = Dataset.open(dataset_uri)
@@ -115,7 +115,7 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         output: New folder or prefix.
 
     Raises:
-        UsageError: A part is missing or there twice, or the parts are not of one job.
+        UsageError: A part is missing or given twice, or the parts are not of one job.
         StorageError: There is no dataset at one of the addresses.
     """
     datasets = [Dataset.open(part) for part in parts]
@@ -179,7 +179,7 @@ def _counts(captioned: Dataset) -> CaptionCounts:
 
 
 def _report(run: StageRun, captioned: Dataset) -> CaptionResult:
-    """Tells of what is published, by this call or by one that was killed before it could."""
+    """Reports what is published, by this call or by one that was killed before it could."""
     storage, counts = open_storage(captioned.uri), _counts(captioned)
     run.log_json(counts.model_dump(mode="json"), REPORT_NAME)
     run.log_metrics({"caption_tokens_mean": counts.mean_tokens, "images": counts.images})

@@ -57,7 +57,7 @@ def merge_command(
     opened = [Dataset.open(uri) for uri in datasets]
     if any(part_of(dataset) for dataset in opened):
         if name or duplicates or real_images is not None:
-            raise UsageError("--name, --duplicates and --real-images are of no use with the parts of one job")
+            raise UsageError("--name, --duplicates and --real-images have no effect with the parts of one job")
         reference, report = _join(opened, output), None
     else:
         chosen = {"name": name, "duplicates": duplicates and duplicates.value, "allow_real_images": real_images}

@@ -202,7 +202,7 @@ def run_command(
     Its stages are ingest, validate, caption, finetune, sample, evaluate, register and promote.
 
     Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others. It ends
-    by telling where the report is; release also says which model version was registered, and why it was or was not
+    by showing where the report is; release also says which model version was registered, and why it was or was not
     promoted.
 
     Examples:

@@ -60,7 +60,7 @@ def status_command(
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Tell whether the local servers run and where they are; exit code 1 when they do not.
+    """Show whether the local servers run and where they are; exit code 1 when they do not.
 
     Examples:
       lesiongen status --json

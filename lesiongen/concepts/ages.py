@@ -1,4 +1,4 @@
-"""Ages in a text, which captions state as bands: a single year tells patients apart, a band does not."""
+"""Ages in a text, which captions state as bands: a single year distinguishes patients, a band does not."""
 
 import re
 

@@ -12,7 +12,7 @@ Plane = NDArray[np.float32]
 RIM_LIGHTNESS = 22.0
 LINE_CONTRAST = 12.0
 SHORTEST_LINE = 0.11
-"""Length of a hair or a ruler mark in image sides, from which it is told from a dot."""
+"""Length of a hair or a ruler mark in image sides, from which it is distinguished from a dot."""
 
 THICKEST_LINE = 0.12
 """Share of its own length squared that a thin line may cover."""

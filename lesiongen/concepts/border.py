@@ -64,9 +64,10 @@ class Border:
 def trace_border(pixels: NDArray[np.uint8], lesion: Mask, filled: Plane, hidden: Mask) -> Border:
     """Places the outline between the pixels, at half the way from the skin's colour to the lesion's.
 
-    Along every ray the colours are projected on the direction that best tells the skin's from the lesion's colour near
-    it (Fisher 1936); the outline lies where as much is lesion as the projection adds up to (the moment-preserving edge,
-    Tabatabai and Mitchell 1984), and its width is the edge's rise distance (as in ISO 12233, between its quarters).
+    Along every ray the colours are projected on the direction that best separates the skin's from the lesion's colour
+    near it (Fisher 1936); the outline lies where as much is lesion as the projection adds up to (the moment-preserving
+    edge, Tabatabai and Mitchell 1984), and its width is the edge's rise distance (as in ISO 12233, between its
+    quarters).
 
     Args:
         pixels: sRGB bytes [h, w, 3], of the lesion's image or a larger copy of it.
@@ -139,7 +140,7 @@ def _along(pixels: NDArray[np.uint8], places: Values, scale: float, filled: Plan
 
 
 def _passages(lab: Plane) -> tuple[Values, NDArray[np.bool_]]:
-    """How much of the lesion's colour each step has, 1 inside to 0 outside [rays, steps], and which rays can tell."""
+    """How much of the lesion's colour each step has, 1 inside to 0 outside [rays, steps], and which rays show it."""
     inner, outer = _shared(lab[:, :ENDS]), _shared(lab[:, -ENDS:])
     difference = inner - outer
     within = np.concatenate([lab[:, :ENDS] - inner[:, None], lab[:, -ENDS:] - outer[:, None]]).reshape(-1, 3)

@@ -56,7 +56,8 @@ def colour_shares(pixels: Lab, skin: Lab) -> dict[str, float]:
     """Returns the share of each colour among a lesion's pixels.
 
     Every pixel takes the nearest of six reference colours, after lightness and cast were referred to light skin.
-    White is only what is lighter than the skin around (Stolz et al. 1994); what looks like the skin is no colour.
+    White is only what is lighter than the skin around (Stolz et al. 1994); what looks like the skin does not count as a
+    colour.
 
     Args:
         pixels: CIELAB of the lesion [n, 3].

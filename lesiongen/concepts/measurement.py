@@ -41,7 +41,7 @@ LARGEST_CONTACT = 0.2
 
 LEAST_SKIN = 0.04
 NEAR = 0.22
-"""Distance from the lesion, in image sides, up to which skin tells its tone."""
+"""Distance from the lesion, in image sides, up to which the tone is measured."""
 
 COARSE = 4
 """Pixels in whose steps that distance is measured, which divide `WORKING_SIDE`: it need not be exact."""

@@ -50,7 +50,7 @@ class Entry(BaseModel):
 
     Attributes:
         value: The words that apply, most important first; empty where the source looked and found nothing.
-        source: Who says so.
+        source: Who states it.
         evidence: The numbers behind the words: a share, an angle, 1 or 0 for a finding that is present or absent.
         confidence: How likely the source itself holds the words to be right, in [0, 1]. None where it does not say:
             experts and tables do not.
@@ -219,7 +219,7 @@ def read_report(text: str | None) -> Report:
 
 def _no_report(text: str, error: Exception) -> DataError:
     problem = DataError(f"concepts = {text[:80]!r}: invalid report: {str(error)[:500]}")
-    problem.__cause__ = error  # a reader tells it without the text
+    problem.__cause__ = error  # a reader reports it without the text
     return problem
 
 

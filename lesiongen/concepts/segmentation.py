@@ -23,7 +23,7 @@ OTSU, NOISE = 0.45, 3.0
 """The threshold: this share of Otsu's, and no less than so many times the median distance of the margin."""
 
 OTSU_EVERY = 3
-"""One of so many pixels tells Otsu's threshold: a histogram needs no more."""
+"""One of so many pixels is enough for Otsu's threshold: a histogram needs no more."""
 
 NOTCH = 0.3
 """Share of the region's radius up to which what cuts into it belongs to it, such as scale as pale as the skin."""
@@ -227,7 +227,7 @@ def _refined(residual: Plane, lesion: Mask, seen: Mask) -> Mask:
 
 
 def _blurred(mask: Mask, sigma: float) -> Plane:
-    """A mask through a wide Gaussian, which every other pixel tells."""
+    """A mask through a wide Gaussian, computed from every other pixel."""
     height, width = mask.shape
     small = ndimage.gaussian_filter(mask[::2, ::2].astype(np.float32), sigma / 2, truncate=2.0)
     blurred: Plane = small.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]

@@ -45,7 +45,7 @@ GROUPS = (
     ("patterns", "additional"), ("colour", "colour_variability"), ("size", "shape", "shape_variability", "border"),
     ("texture", "elevation"), ("skin_tone",), ("patient",),
 )  # fmt: skip
-"""Entries that stand together; the groups' order is drawn for each caption."""
+"""Entries that are placed together; the groups' order is drawn for each caption."""
 
 SEPARATORS = (", ", ". ", "; ")
 """Between groups; within a group it is a comma."""
@@ -101,13 +101,13 @@ def compose(
 ) -> Composed:
     """Writes the caption of a report within ``max_tokens``, which count the special tokens.
 
-    The diagnosis always stands first. Wordings, the order of the groups of entries and the way in which they are
+    The diagnosis always comes first. Wordings, the order of the groups of entries and the way in which they are
     joined are drawn. Where not everything fits, the least important entry goes first, within it the least important
     word, and all that went is named. Ages are stated as bands, in free text too.
 
     Args:
         report: What may be said.
-        diagnosis: Code of the taxonomy, or a label that stands for itself.
+        diagnosis: Code of the taxonomy, or a label of its own.
         tokenizers: Of every text encoder that will read the caption; it fits all of them.
         max_tokens: Of each.
         rng: Draws the wording.
@@ -229,8 +229,8 @@ def _phrase(diagnosis: str | None) -> str:
 def composer_vocabulary() -> frozenset[str]:
     """Returns every word, number and sign that captions of known diagnoses and vocabularies are made of.
 
-    Letters run together form a word, digits a number; any other sign stands alone. Free text of an expert may hold
-    further words.
+    Letters run together form a word, digits a number; any other sign is a token of its own. Free text of an expert may
+    hold further words.
     """
     texts = [*SITES, *LEADS, "and", ",", ".", ";", "skin lesion"]
     for diagnosis in DIAGNOSES.values():

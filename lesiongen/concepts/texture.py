@@ -24,8 +24,8 @@ def texture(lightness: Plane, lesion: Mask, hidden: Mask, width: int) -> Texture
 
     ``pattern_entropy`` is that of the rotation-invariant uniform local binary patterns with eight neighbours at one
     pixel (LBP riu2, Ojala et al. 2002, eq. 9); ``local_contrast`` is the root mean square of the lightness after its
-    mean over ``width`` pixels was taken away. Both tell structure from structureless; neither tells what the surface
-    feels like, and no word is drawn from them.
+    mean over ``width`` pixels was taken away. Both separate structured from structureless; neither shows what the
+    surface feels like, and no word is drawn from them.
     """
     inner = ndimage.binary_erosion(lesion, iterations=2) & ~hidden
     if inner.sum() < LEAST_PIXELS:

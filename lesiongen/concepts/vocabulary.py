@@ -104,7 +104,7 @@ VOCABULARIES: dict[str, tuple[str, ...]] = {
     "skin_tone": (*TONES, *SKIN_TYPES),
     "additional": ADDITIONAL,
 }
-"""The words of each entry; ``patient`` has a form instead, for a site stands in its source's words."""
+"""The words of each entry; ``patient`` has a form instead, because a site keeps its source's words."""
 
 MEANINGS = {
     "patient": 'What applies of age ("65 years"), sex (male, female) and site, the site in its source\'s words.',

@@ -50,7 +50,7 @@ def worded(name: str, words: Words, choice: float, taken: Set[str] = frozenset()
         name: The entry, or ``description``.
         words: What it says, in the order of `by_importance`; at least one.
         choice: In [0, 1), picks the pattern.
-        taken: Carriers that stand elsewhere in the caption, and that this entry leaves out where it can.
+        taken: Carriers that are used elsewhere in the caption, and that this entry leaves out where it can.
     """
     patterns = PATTERNS_OF[name](words)
     fresh = [pattern for pattern in patterns if not carriers(pattern) & taken] or patterns

@@ -1,4 +1,4 @@
-"""Copying a dataset as it is, byte by byte: between folders and S3, and going on where it was interrupted."""
+"""Copying a dataset as it is, byte by byte: between folders and S3, and resuming where it was interrupted."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath

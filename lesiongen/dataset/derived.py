@@ -59,7 +59,7 @@ def derive(
         taken: dict[str, bytes] = {}
         for sample in transform(_noted(dataset.samples(rows=rows), taken)):
             if taken.pop(sample.image_id, None) != xxhash.xxh3_128_digest(sample.image):
-                raise UsageError(f"{sample.image_id!r} has another image than in {dataset.uri}, or comes twice")
+                raise UsageError(f"{sample.image_id!r} has another image than in {dataset.uri}, or is repeated")
             writer.add(sample)
         if documents is not None:
             writer.documents |= documents(Dataset.open(writer.finished()))

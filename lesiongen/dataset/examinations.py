@@ -126,7 +126,7 @@ def _read(path: Path, most_rows: int) -> KeptExaminations | None:
     """Reads the document where it lies on the disk: what would take more memory than that is refused before."""
     source = pa.memory_map(str(path))
     if source.read(len(_MAGIC)) != _MAGIC:
-        raise pa.ArrowInvalid("this is no Arrow file")
+        raise pa.ArrowInvalid("this is not an Arrow file")
     messages = pa.ipc.MessageReader.open_stream(source)
     if (first := next(iter(messages), None)) is None:
         raise pa.ArrowInvalid("it holds nothing")

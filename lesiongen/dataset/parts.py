@@ -75,7 +75,7 @@ def join_parts(
         documents: Makes the files to lie beside the shards, by name, of the whole as it will be published.
 
     Raises:
-        UsageError: A part is missing or there twice, or the parts are not of one job.
+        UsageError: A part is missing or given twice, or the parts are not of one job.
     """
     ordered = _ordered(parts)
     manifest = ordered[0].manifest
@@ -104,7 +104,7 @@ def _ordered(parts: Sequence[Dataset]) -> list[Dataset]:
     for dataset in parts:
         part = part_of(dataset)
         if part is None:
-            raise UsageError(f"{dataset.uri} is a whole dataset, no part of one")
+            raise UsageError(f"{dataset.uri} is a whole dataset, not a part of one")
         if part.count != len(parts) or part.number in numbered:
             raise UsageError(
                 f"{dataset.uri} is part {part}; parts given: {len(parts)}",

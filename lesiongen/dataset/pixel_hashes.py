@@ -17,7 +17,7 @@ _LOOK = ["look", "width", "height"]
 
 
 def pixel_hashes(seen: pd.DataFrame, datasets: Sequence[Dataset]) -> NDArray[np.object_]:
-    """Returns a hash for each image, by which those with the same pixels are told from others, within one run.
+    """Returns a hash for each image, which is equal for images with the same pixels, within one run.
 
     Equal files hold equal pixels. Of different files only those of one size that look alike are read again and decoded.
 

@@ -193,7 +193,7 @@ class Dataset:
 
 
 def _within(rows: range | None, first: int, count: int) -> range:
-    """Returns the wanted positions within a shard whose first row stands at ``first`` of the stream."""
+    """Returns the wanted positions within a shard whose first row is at position ``first`` of the stream."""
     if rows is None:
         return range(count)
     return range(max(rows.start - first, 0), min(rows.stop - first, count))

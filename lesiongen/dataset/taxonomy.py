@@ -56,7 +56,7 @@ _REFERENCE = (
         False,
     ),
 )
-# What other collections tell apart, and Fitzpatrick17k's partitions (Groh et al. 2021) for what is none of the above.
+# What other collections distinguish, and Fitzpatrick17k's partitions (Groh et al. 2021) for what is none of the above.
 _FURTHER = (
     Diagnosis("scc", "squamous cell carcinoma", "invasive squamous cell carcinoma and keratoacanthoma", True),
     Diagnosis("lentigo", "lentigo", "lentigo simplex, melanotic macule and melanosis", False),
@@ -112,7 +112,7 @@ def resolve_diagnosis(text: str) -> str | None:
 
 
 def diagnosis_phrase(code: str) -> str:
-    """Returns the short name of a diagnosis; a label outside the taxonomy stands for itself.
+    """Returns the short name of a diagnosis; a label outside the taxonomy is its own name.
 
     >>> diagnosis_phrase("bcc")
     'basal cell carcinoma'

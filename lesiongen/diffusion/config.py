@@ -150,7 +150,7 @@ class Optimisation(ConfigPart):
 
 
 class Validation(ConfigPart):
-    """What is measured and drawn as training goes on; the weights do not depend on it."""
+    """What is measured and drawn during training; the weights do not depend on it."""
 
     switched_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "validation_every": ("held_out_images", "num_validation_images"),
@@ -184,7 +184,7 @@ class Runtime(ConfigPart):
     """Minutes after which a checkpoint is written in between: a pod that is deleted gets no time to save its state."""
     keep_checkpoints: int = Field(default=2, ge=1)
     storage_patience: float = Field(default=300.0, ge=0)
-    """Seconds that checkpoints wait for a storage which cannot be reached; training goes on until the next is due."""
+    """Seconds that checkpoints wait for a storage which cannot be reached; training continues until the next is due."""
     log_every: int = Field(default=25, ge=1)
     max_nonfinite: int = Field(default=25, ge=1)
     """Steps in a row with a non-finite loss or gradient after which the run fails."""

@@ -63,7 +63,7 @@ class FinetuneResult:
     skipped_steps: int
     """Steps left out because their loss or gradient was not finite."""
     resumed_from: int | None
-    """Step of the checkpoint that this call went on from."""
+    """Step of the checkpoint that this call resumed from."""
     checkpoints: str
 
 
@@ -174,7 +174,7 @@ def _check_family(config: FinetuneConfig, base: Base) -> None:
 def _found_again(
     config: FinetuneConfig, before: tuple[ModelManifest, ModelReference], saved: Checkpoint, checkpoints: str
 ) -> FinetuneResult:
-    """Tells of a training that has ended already, and was killed perhaps before it could say so."""
+    """Reports a training that has ended already, and was killed perhaps before it could report it."""
     (manifest, model), history = before, History.of(saved)
     with stage_run("finetune", config.model_dump(mode="json"), _run_id(saved)) as run:
         _report(run, config, history, model, family_named(manifest.family))
@@ -226,7 +226,7 @@ def _fingerprint(config: FinetuneConfig, dataset: Dataset) -> str:
 
 
 def _run_id(saved: Checkpoint | None) -> str | None:
-    """Names the MLflow run to go on with; the run of another pipeline run is that one's record, and stays as it is."""
+    """Names the MLflow run to continue; the run of another pipeline run is that one's record, and stays as it is."""
     if saved is None or saved.state["history"]["pipeline_run"] != _pipeline_run():
         return None
     run_id: str | None = saved.state["history"]["run_id"]
@@ -247,7 +247,7 @@ def _job(
     launcher: Launcher | None,
     stop: StopRequest,
 ) -> TrainingJob:
-    """Encodes the images and captions, and writes down where everything lies."""
+    """Encodes the images and captions, and records where everything is stored."""
     available = dataset.reference().splits.get("validation", 0)
     chosen = np.random.default_rng(derive_seed(config.seed, "held-out images")).permutation(available)
     if count := min(config.validation.held_out_images, available):

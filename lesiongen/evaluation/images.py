@@ -49,7 +49,7 @@ class LabelledImages:
 
     @cached_property
     def lesions(self) -> NDArray[np.int64]:
-        """The number [n] of the lesion that each image shows; an image without a lesion_id stands alone."""
+        """The number [n] of the lesion that each image shows; an image without a lesion_id is a lesion of its own."""
         return np.asarray(groups(self.table, ("lesion_id",)), dtype=np.int64)
 
     @cached_property

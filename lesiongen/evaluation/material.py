@@ -102,7 +102,7 @@ def _check_apart(parts: Mapping[str, LabelledImages], one: str, other: str, uri:
             some = ", ".join(map(str, shared[:NAMED]))
             raise DataError(
                 f"{uri}: {len(shared)} values of {column} are in both the {one} and the {other} split: {some}",
-                hint="Split by lesion and patient; lesiongen ingest does, unless told to keep an official split.",
+                hint="Split by lesion and patient; lesiongen ingest does, unless an official split is kept.",
             )
 
 

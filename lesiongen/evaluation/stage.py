@@ -125,7 +125,7 @@ def _publish(storage: Storage, folder: Path, claim: Claim) -> None:
 
 
 def _report(run: StageRun, storage: Storage) -> EvaluationResult:
-    """Tells of what is published, by this call or by one that was killed before it could."""
+    """Reports what is published, by this call or by one that was killed before it could."""
     data = storage.read_bytes(RESULT)
     evaluation = read_evaluation(data, f"{storage.uri}/{RESULT}")
     metrics = headline(evaluation)
@@ -143,7 +143,7 @@ def _report(run: StageRun, storage: Storage) -> EvaluationResult:
 
 
 def headline(evaluation: EvaluationRecord) -> dict[str, float]:
-    """Returns the numbers that stand for the whole; those that are not known are left out."""
+    """Returns the numbers that summarise the evaluation; those that are not known are left out."""
     metrics = {name: value for measure in all_measures() for name, value in measure.headline(evaluation).items()}
     return {name: value for name, value in metrics.items() if value is not None}
 

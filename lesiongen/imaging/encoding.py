@@ -21,7 +21,7 @@ def encode_png(image: Image.Image, metadata: Mapping[str, object] | None = None)
 
     Args:
         image: Image to encode.
-        metadata: Written as PNG text fields; a value that is no string is written as JSON.
+        metadata: Written as PNG text fields; a value that is not a string is written as JSON.
     """
     info = PngInfo()
     for key, value in (metadata or {}).items():

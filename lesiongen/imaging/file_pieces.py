@@ -62,7 +62,7 @@ def jpeg_pixels(data: bytes) -> int:
 
 
 def _marker_at(data: bytes, at: int) -> int:
-    """Returns where the marker begins that stands at a place, perhaps behind fill bytes."""
+    """Returns where the marker at a place begins, perhaps behind fill bytes."""
     while data.startswith(b"\xff\xff", at):
         at += 1
     if at + 2 > len(data) or data[at] != 0xFF:
@@ -76,7 +76,7 @@ def _header_end(data: bytes, at: int) -> int:
 
 
 def _scan_end(data: bytes, start: int) -> int:
-    """Returns where the first marker stands behind coded pixels that is none of theirs."""
+    """Returns where the first marker is behind coded pixels that does not belong to them."""
     found = _AFTER_SCAN.search(data, start)
     if not found:
         raise ValueError("no end")

@@ -82,7 +82,7 @@ class FingerprintFile(Sequence[Fingerprint]):
     def _put(self, data: bytes) -> None:
         self._file.seek(self._count * FINGERPRINT_BYTES)
         left = memoryview(data)
-        while left:  # a disk that becomes full takes a part, and says so only when it is asked to take the rest
+        while left:  # a disk that becomes full takes a part, and reports it only when it is to take the rest
             left = left[self._file.write(left) :]
 
     def __len__(self) -> int:

@@ -123,7 +123,7 @@ _PNG_COLOURS = {b"sRGB": {1}, b"gAMA": {4}, b"cHRM": {32}, b"pHYs": {9}, b"sBIT"
 """Chunks of fixed length, by their lengths."""
 _PNG_TEXTS = {b"eXIf": "EXIF", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "date"}
 _PNG_DECODED = {b"PLTE", b"tRNS"}
-"""Palette and transparency, which are image data in a file that is decoded and written anew."""
+"""Palette and transparency, which are image data in a file that is decoded and written again."""
 
 
 def plain_png(data: bytes) -> Iterator[Piece]:

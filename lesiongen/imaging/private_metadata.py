@@ -64,7 +64,7 @@ def _kinds_of_pieces(data: bytes) -> Iterator[str]:
                 yield piece.removed
             end = piece.stop
     except ValueError:
-        end = 0  # An image without an end: what follows it cannot be told from it.
+        end = 0  # An image without an end: what follows it cannot be distinguished from it.
     # Some programs fill their files up with zeros.
     if data[end:].strip(b"\0"):
         yield _AFTER

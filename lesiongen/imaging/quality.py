@@ -26,7 +26,7 @@ def sharpness(image: Image.Image) -> float:
     The measure is that of J. L. Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative
     study" (ICPR 2000), section 2. The image is brought to one size first, so that a threshold asks the same of every
     image: how much there is to be seen at 1/128 of the image's side. Grey values are taken as they are: divided by
-    the contrast, the measure tells blurred photographs of skin less well from sharp ones.
+    the contrast, the measure separates blurred photographs of skin less well from sharp ones.
 
     Returns:
         0 for a flat image. Photographs of ISIC 2017, HAM10000 and PAD-UFES-20 come to 8.9 and more (their medians to

@@ -1,4 +1,4 @@
-"""Image files within a Parquet file, to be read where they are needed: a process is told no more than their place."""
+"""Image files within a Parquet file, to be read where they are needed: a process gets only their place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ def _exceeds(found: Iterator[object], limit: int) -> bool:
 
 
 def _of_jpeg(data: bytes) -> str | None:
-    # All of them, wherever they stand: decoders differ in what they skip.
+    # All of them, wherever they are: decoders differ in what they skip.
     found = islice(_MARKER.finditer(data), limits.MAX_JPEG_MARKERS + 1)
     places = [match.start() for match in found]
     if len(places) > limits.MAX_JPEG_MARKERS:

@@ -39,11 +39,11 @@ _BY_COLUMNS: dict[str, set[str]] = {
 def likely_format(
     storage: Storage, files: Iterable[str], headers: Mapping[str, Sequence[str]] | None = None
 ) -> str | None:
-    """Returns a sentence that names the format of a source, where its files or their columns tell it.
+    """Returns a sentence that names the format of a source, where its files or their columns show it.
 
     Args:
         storage: The source.
-        files: Keys of its files that are no images.
+        files: Keys of its files that are not images.
         headers: The columns of its tables; by default they are read.
     """
     keys = list(files)
@@ -77,7 +77,7 @@ def _headers(storage: Storage, keys: Iterable[str]) -> Iterable[tuple[str, list[
         if PurePosixPath(key).suffix.lower() == ".csv":
             try:
                 yield key, table_header(storage, key)
-            except StorageError:  # whoever means to read it is told
+            except StorageError:  # whoever reads it gets the error
                 continue
 
 

@@ -41,7 +41,7 @@ def _is_called(column: str, words: Sequence[str]) -> bool:
 
 
 def source_notes(source: Source, loaded: Sequence[LoadedRow]) -> list[str]:
-    """Returns what the files and the rows of a source have to tell, whatever its format."""
+    """Returns notes on the files and the rows of a source, whatever its format."""
     return [*_unused(source), *_without_ids(loaded), *_coarse_classes(loaded), *_same_content(loaded)]
 
 

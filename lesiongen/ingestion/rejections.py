@@ -118,7 +118,7 @@ def counted(left_out: Sequence[Rejection], accepted: int | None = None) -> str:
 
     Args:
         left_out: The rows, images and folders.
-        accepted: How many rows can be used, where the number of all rows is to be told too.
+        accepted: How many rows can be used, where the number of all rows is to be reported too.
     """
     rows = sum(item.row is not None for item in left_out)
     folders = sum(item.row is None and item.file.endswith("/") for item in left_out)

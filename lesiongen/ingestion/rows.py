@@ -49,7 +49,7 @@ class Rejection:
         file: The table, or the image where no table names it.
         row: Line of the file (the header is line 1); None where there is no row.
         column: Column, or None for the row as a whole.
-        value: What stands there, cut to a readable length.
+        value: The value there, cut to a readable length.
         reason: What is wrong with it.
         kind: Whether that is an error, or usual for the collection.
     """
@@ -96,7 +96,7 @@ class Row:
         image_key: Key of the image in the source.
         image_id: Name of the image in the dataset.
         diagnosis: The source's own label, and its column.
-        values: Further columns of the dataset's schema; ``diagnosis`` among them is taken as it stands, in place of
+        values: Further columns of the dataset's schema; ``diagnosis`` among them is taken as it is, in place of
             the taxonomy's class of the label.
     """
 

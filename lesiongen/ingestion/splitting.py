@@ -43,7 +43,7 @@ _SAME = {
     "patient_id": "are of one patient (patient_id)",
     "case_id": "are of one case (case_id)",
 }
-"""What all images have in common, by the column that says so."""
+"""What all images have in common, by the column that states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class LoadedRow:
 
 
 def diagnosis_of(row: Row) -> str:
-    """Returns the class of a row: the reader's own choice, the taxonomy's, or the label as it stands."""
+    """Returns the class of a row: the reader's own choice, the taxonomy's, or the label as it is."""
     if own := row.values.get("diagnosis"):
         return str(own)
     return resolve_diagnosis(row.diagnosis.text) or row.diagnosis.text

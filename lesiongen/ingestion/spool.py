@@ -33,7 +33,7 @@ class Spool:
         with temporary_space():
             start = self._file.seek(0, 2)
             self._file.write(data)
-            self._file.flush()  # a full disk is told here, and not when the bytes are wanted
+            self._file.flush()  # a full disk is reported here, and not when the bytes are needed
         return slice(start, start + len(data))
 
     def get(self, place: slice) -> bytes:

@@ -205,7 +205,7 @@ def _one_patient_a_lesion(rows: Collection[Row]) -> tuple[list[Row], list[Reject
     """
     patients: dict[object, set[object]] = {}
     for row in rows:
-        # A blank is no second patient: the row may well belong to the one that is named.
+        # A blank does not mean a second patient: the row may well belong to the one that is named.
         if patient := row.values.get("patient_id"):
             patients.setdefault(row.values.get("lesion_id"), set()).add(patient)
     kept, rejected = [], []

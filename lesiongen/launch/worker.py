@@ -66,7 +66,7 @@ def worker() -> Iterator[int]:
 
     A LesionGenError is left behind for the launcher to raise. Of several processes on the launcher's own host all but
     the first write to a log of their own, and each ends when the launcher was killed: a job that nobody waits for would
-    go on in secret.
+    continue unnoticed.
 
     Raises:
         SystemExit: The work failed; the error's own exit code, or 1.
@@ -100,7 +100,7 @@ def _belong_to_launcher(folder: Path, rank: int) -> None:
 
 
 def launcher_mark() -> str:
-    """Returns what tells this process from every other, a later one with the same pid included."""
+    """Returns what distinguishes this process from every other, a later one with the same pid included."""
     return f"{os.getpid()} {psutil.Process().create_time()}"
 
 

@@ -13,7 +13,7 @@ class MergeConfig(StageConfig):
     Attributes:
         name: Name of the merged dataset.
         duplicates: What happens to images that several datasets show: ``drop`` copies, and what else would let a
-            photograph, lesion or patient stand in two splits; ``keep`` all and report them; ``fail`` if there are any.
+            photograph, lesion or patient be in two splits; ``keep`` all and report them; ``fail`` if there are any.
         allow_real_images: Show real patients' images in the report.
     """
 

@@ -29,7 +29,7 @@ class MergePlan:
             ``patient_id``, ``case_id`` and ``source``; ``own_id`` is the old image_id, ``dataset`` the position of
             its dataset, ``name`` the dataset's name, ``cluster`` the number of the photograph that several datasets
             show (-1: only one does), ``dropped`` why it is left out (None: it is kept).
-        leaks: Groups of images that belong together and would stand in several splits, if nothing were dropped.
+        leaks: Groups of images that belong together and would be in several splits, if nothing were dropped.
         renamed: For each column of ids, how many kept rows got another one.
     """
 
@@ -58,7 +58,7 @@ def _id_scopes(source: pd.Series) -> pd.Series:
 
 
 def plan_merge(table: pd.DataFrame, clusters: NDArray[np.int32], *, drop: bool) -> MergePlan:
-    """Decides which rows are kept so that no photograph, lesion or patient comes to stand in two splits.
+    """Decides which rows are kept so that no photograph, lesion or patient is in two splits.
 
     Images belong together when they show one photograph (a cluster), or share a lesion, patient or case of one
     collection; those of the ISIC, HAM10000 included, count as one. Where such a group reaches over several datasets,
@@ -99,10 +99,10 @@ def _bound_groups(table: pd.DataFrame) -> pd.Series:
     return pd.Series(groups(table.assign(cluster=shown, **scoped), ("cluster", *ID_COLUMNS)), index=table.index)
 
 
-def _copies(standing: pd.DataFrame) -> dict[int, str]:
+def _copies(kept: pd.DataFrame) -> dict[int, str]:
     """Says of the rows that show what an earlier dataset shows already, of which image they are copies."""
     copies = {}
-    for _, rows in standing[standing["cluster"] >= 0].groupby("cluster"):
+    for _, rows in kept[kept["cluster"] >= 0].groupby("cluster"):
         home = rows.loc[rows["dataset"].idxmin()]
         for row in rows.index[rows["dataset"] != home["dataset"]]:
             copies[row] = f"copy of {home['name']}/{home['own_id']}"

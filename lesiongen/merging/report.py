@@ -142,7 +142,9 @@ def _result(report: MergeReport) -> list[Block]:
     if report.leaks_kept:
         blocks.append(Callout("error", f"{report.leaks_kept} groups of images are in several splits: a leak."))
     elif report.leaks:
-        text = f"{report.leaks} groups of images would have stood in several splits; images were left out for it."
+        text = (
+            f"{report.leaks} groups of images would have been in several splits; images were left out to prevent that."
+        )
         blocks.append(Callout("info", text))
     if report.label_conflicts:
         text = f"{report.label_conflicts} images have another diagnosis in another dataset: see Duplicates."

@@ -47,7 +47,7 @@ class MergeResult:
 def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
     """Combines datasets into one: every row keeps its split, its source and its licence.
 
-    Images that several datasets show are found by their pixels. Ids that two collections use are told apart by the
+    Images that several datasets show are found by their pixels. Ids that two collections use are distinguished by the
     name of the collection. ``merge_report.json`` and ``merge_report.html`` are written beside the shards. Memory holds
     the metadata, a fingerprint for each image and a few images.
 
@@ -57,7 +57,7 @@ def merge(config: MergeConfig, uris: Sequence[str], output: str) -> MergeResult:
         output: New folder or prefix.
 
     Raises:
-        UsageError: There are fewer than two datasets, one stands twice, or the output holds a dataset already or lies
+        UsageError: There are fewer than two datasets, one is given twice, or the output holds a dataset already or lies
             within one of them or around it.
         DataError: An image cannot be decoded, or there are duplicates and the rule is ``fail``.
     """

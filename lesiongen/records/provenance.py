@@ -50,7 +50,7 @@ def is_synthetic(provenance: object) -> bool:
     """Tells whether a provenance says that no patient is in the image.
 
     Args:
-        provenance: A value of the ``provenance`` column: JSON text, or what stands for a missing one.
+        provenance: A value of the ``provenance`` column: JSON text, or a missing value (None or NaN).
 
     >>> is_synthetic('{"image_manipulation": "synthetic"}'), is_synthetic(None)
     (True, False)

@@ -93,7 +93,7 @@ def carry_out(lease: Lease, event: HistoryEvent) -> None:
 
 
 def settle(lease: Lease) -> list[HistoryEvent]:
-    """Finishes or undoes what commands that died have begun, and says so.
+    """Finishes or undoes what commands that died have begun, and logs it.
 
     A champion that was set in MLflow by other means stays.
 

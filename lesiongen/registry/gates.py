@@ -1,6 +1,6 @@
 """Whether a generator may be released: a pure function of its evaluation and of the gates' limits.
 
-The default limits ask that a classifier trained on real images has learnt to tell the classes apart, and that one
+The default limits ask that a classifier trained on real images has learnt to distinguish the classes, and that one
 trained on real and synthetic images together is not worse by more than a margin, neither on the whole nor for the
 worst group; that few synthetic images are near copies of a training image; that the generator was trained on no
 validation or test image and hardly any test image occurs in another split; and that the numbers rest on enough seeds,
@@ -64,7 +64,7 @@ def load_gates(path: str | Path) -> Gates:
     """Reads the gates' limits from a YAML file; what it leaves out keeps the default.
 
     Raises:
-        UsageError: The file is absent, is no mapping, or holds an unknown field or a wrong value.
+        UsageError: The file is absent, is not a mapping, or holds an unknown field or a wrong value.
     """
     try:
         values = parse_yaml(Path(path).read_text(encoding="utf-8"), f"The gates file {path}")

@@ -88,7 +88,7 @@ class Lease:
         self._confirmed = asked
 
     def end(self, *, clean: bool) -> None:
-        """Ends the lease. One that is left behind tells the next command to look what became of this one."""
+        """Ends the lease. One that is left behind makes the next command look at what became of this one."""
         self._stop.set()
         if self._heart is not None:
             self._heart.join()
@@ -97,7 +97,7 @@ class Lease:
             if clean:
                 for number in (*self.left_behind, self.number):  # its own last: that is the end of the command
                     _delete(self.client, self.name, number)
-        except ServiceError as error:  # what was done stands
+        except ServiceError as error:  # what was done is kept
             logger.warning("The lease on %s was left behind; the next command ends it: %s", self.name, error)
 
     def _beat(self) -> None:
@@ -211,7 +211,7 @@ def _model(client: Any, name: str) -> Any:
 
 
 def _last_ended(tags: dict[str, str]) -> int:
-    # An event carries the number of its lease: the numbers go on where the tags of the leases were removed.
+    # An event carries the number of its lease: the numbers continue where the tags of the leases were removed.
     numbers = (tag_number(key, prefix) for key in tags for prefix in (LEASE_TAG, EVENT_TAG))
     return max((number for number in numbers if number is not None), default=0)
 
@@ -283,5 +283,5 @@ def _process_is_gone(owner: dict[str, Any]) -> bool:
 
 
 def _awake() -> float:
-    # A machine that was suspended must notice: the plain monotonic clock of Linux stands still meanwhile.
+    # A machine that was suspended must notice: the plain monotonic clock of Linux stops meanwhile.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

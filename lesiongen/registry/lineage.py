@@ -22,7 +22,7 @@ PIPELINE_FILE = "model_index.json"
 
 
 class _UnknownError(Exception):
-    """What a model was trained on can no longer be told."""
+    """It is no longer known what a model was trained on."""
 
 
 def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
@@ -49,7 +49,7 @@ def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contami
     What LesionGen models the generator began from were trained on counts too. Other bases (a hub id, a diffusers
     pipeline without ``_model.json``) do not say what they saw, and count as not having seen these images.
 
-    Training on the evaluation's own version of the dataset is no contamination: its splits share no lesion, which the
+    Training on the evaluation's own version of the dataset is not contamination: its splits share no lesion, which the
     evaluation has checked. Else the decoded pixels are compared.
 
     Args:
@@ -57,7 +57,7 @@ def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contami
         model: The generator.
 
     Returns:
-        Counts by split; None where the images that the generator or its base was trained on are not known any more.
+        Counts by split; None where the images that the generator or its base was trained on are no longer known.
     """
     tested = _source(evaluation, "real")
     try:
@@ -85,7 +85,7 @@ def _seen(model: ModelManifest) -> Iterator[Source]:
 
 
 def _base(base: BaseReference | None) -> ModelManifest | None:
-    """Reads the manifest of a base; None where there is no base, or it is no LesionGen model."""
+    """Reads the manifest of a base; None where there is no base, or it is not a LesionGen model."""
     if base is None or not ("://" in base.uri or Path(base.uri).is_absolute()):
         return None  # a hub id: folders are written down with their whole path
     storage = open_storage(base.uri)

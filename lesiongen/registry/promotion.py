@@ -183,7 +183,7 @@ def _decision_event(
 
 
 def _unreported(events: Sequence[HistoryEvent], current: str | None) -> HistoryEvent | None:
-    """Returns the rollback that led to this champion, where whoever began it was not told that it ended."""
+    """Returns the rollback that led to this champion, where whoever began it did not learn that it ended."""
     moves = [event for event in events if event.action in ("promote", "rollback") and event.state == FINISHED]
     if not moves or moves[-1].action != "rollback" or moves[-1].champion_after != current:
         return None

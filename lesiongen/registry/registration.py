@@ -147,7 +147,7 @@ def _complete_version(held: Lease, tags: Mapping[str, str]) -> Registered | None
 
 
 def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence[HistoryEvent]) -> Registered:
-    """Registers a version, or goes on with one whose registration did not end; every step can be repeated."""
+    """Registers a version, or continues one whose registration did not end; every step can be repeated."""
     client, name = held.client, held.name
     held.confirm()
     held.changed = True

@@ -1,10 +1,10 @@
 """The claim to a prefix on S3: an object of each writer, on servers too that ignore conditional writes.
 
-A writer puts an object of its own, then lists all of them. Only who sees no other goes on: of two writers the later one
-to put sees the object of the earlier. Who sees another takes its own away and looks, a moment later, whether the other
-stays; two that met by chance try again. The object is renewed while its writer lives. One that is not renewed for
-`STALE_SECONDS`, or whose process is known to be dead, no longer counts. Times are the server's or durations, never two
-clocks compared.
+A writer puts an object of its own, then lists all of them. Only a writer that sees no other continues: of two writers
+the later one to put sees the object of the earlier. Who sees another takes its own away and looks, a moment later,
+whether the other stays; two that met by chance try again. The object is renewed while its writer lives. One that is not
+renewed for `STALE_SECONDS`, or whose process is known to be dead, no longer counts. Times are the server's or
+durations, never two clocks compared.
 """
 
 import logging

@@ -26,7 +26,7 @@ def folder_lock(folder: Path) -> Iterator[bool]:
     """Locks a folder that need not exist yet; the file is removed at the end, and folders made for it too.
 
     The file lies beside the folder, which may then appear whole; where that cannot be, within it. On a file system
-    without locks nothing is locked, and only the last step of publishing tells that there was another writer.
+    without locks nothing is locked, and only the last step of publishing finds that there was another writer.
 
     Yields:
         Whether the process that held the lock before was killed.

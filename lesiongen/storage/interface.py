@@ -41,7 +41,7 @@ class Claim:
 
     Attributes:
         taken_over: Whether the writer before was killed while it held the claim: it may have published, and not have
-            been able to say so.
+            been able to report it.
     """
 
     taken_over = False
@@ -91,7 +91,7 @@ class Storage(ABC):
         """Writes an object that is not there yet; one that is there is never replaced.
 
         A call that is repeated after its answer was lost finds its own bytes and counts as created. Two writers of
-        equal bytes are one writer to it: what has to tell them apart puts something of its own into the bytes.
+        equal bytes are one writer to it: what has to distinguish them puts something of its own into the bytes.
 
         Correctness never rests on this alone: some S3 servers ignore the condition. `Creation.UNGUARDED` says so, and
         then only the absence of the object just before was checked.
@@ -220,7 +220,7 @@ class Storage(ABC):
             StorageError: The library of the storage refuses one.
         """
 
-    def require_writable(self) -> None:  # noqa: B027  of most storages only a write tells
+    def require_writable(self) -> None:  # noqa: B027  most storages show it only on a write
         """Refuses a place that can never be written, before work is done that is to go there.
 
         Raises:

@@ -60,7 +60,7 @@ class LocalStorage(Storage):
     def publishing(self) -> "Iterator[Storage]":
         """Gives a hidden folder beside this one, which takes its name at the end of the block.
 
-        A folder that holds something, or that cannot be renamed to, is written to as it stands.
+        A folder that holds something, or that cannot be renamed to, is written to as it is.
         """
         if not self._can_be_replaced():
             yield self

@@ -140,7 +140,7 @@ def differs(path: Path, source: S3Object, etag: str) -> bool:
 
 
 def _differs_by_parts(path: Path, source: S3Object, etag: str, count: int) -> bool:
-    """Compares with the parts that another program has sent: most have one size, and the first tells it."""
+    """Compares with the parts that another program has sent: most have one size, which is that of the first."""
     size = path.stat().st_size
     for asked in (1, count):
         told = source.part_sizes(asked)
@@ -153,7 +153,7 @@ def _differs_by_parts(path: Path, source: S3Object, etag: str, count: int) -> bo
 
 
 def _remove_other_versions(path: Path) -> None:
-    """Removes what is left of downloads of what this file was before: nothing goes on with them any more."""
+    """Removes what is left of downloads of what this file was before: nothing continues them any more."""
     of_this_file = re.compile(rf"\.{re.escape(path.name)}\.[0-9A-Za-z-]+\.part")
     for partial in path.parent.iterdir():
         if of_this_file.fullmatch(partial.name):

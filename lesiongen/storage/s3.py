@@ -191,7 +191,7 @@ class S3Storage(Storage):
             return S3Object(client, self.bucket, self._name(key)).part(start, end, etag)
 
     def is_copy(self, item: StoredObject, path: Path) -> bool:
-        """Tells by size and ETag whether an object holds what a local file holds."""
+        """Tells whether an object holds, by size and ETag, what a local file holds."""
         return item.size == path.stat().st_size and item.etag == etag_of(path)
 
     def upload_file(self, path: Path, key: str) -> None:
@@ -235,11 +235,11 @@ class RangeReader(io.RawIOBase):
         self.transferred = 0
 
     def readable(self) -> bool:
-        """Tells that the stream can be read."""
+        """Returns True: the stream can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Tells that the stream can be moved in."""
+        """Returns True: the stream can be moved in."""
         return True
 
     def tell(self) -> int:

@@ -49,7 +49,7 @@ def resolved(checks: Iterable[Check], config: Thresholds, prefix: str = "") -> l
     Args:
         checks: Checks of one suite.
         config: Severities and bounds.
-        prefix: Stands before a check's name in a checks file and from here on, such as ``ham10000.``.
+        prefix: Precedes a check's name in a checks file and from here on, such as ``ham10000.``.
     """
     made = []
     for check in checks:
@@ -182,7 +182,7 @@ _PIXELS = (
     ),
     Check(
         "image_without_vignette", "vignette_share", "between", "info", "is in part hidden by the dermatoscope's rim",
-        "A generator learns the rim too. It tells devices apart, and with them clinics and diagnoses.",
+        "A generator learns the rim too. It distinguishes devices, and with them clinics and diagnoses.",
         thresholds={"max_value": "max_vignette_share"},
     ),
 )  # fmt: skip

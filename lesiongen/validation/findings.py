@@ -23,7 +23,7 @@ class Finding:
         check: Name of the check.
         message: What is wrong, and with how many rows.
         rows: The image_id of every such row; empty where the finding is of classes, subgroups or splits.
-        values: For each row what stands there, or which other row it collides with; may be empty.
+        values: For each row the value there, or which other row it collides with; may be empty.
         parts: A line for every class, subgroup or split; empty where the finding is of rows.
         remedy: What to do about it, in sentences; may be empty.
     """

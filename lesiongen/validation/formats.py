@@ -152,7 +152,7 @@ _ISIC2016 = FormatSuite(
     (
         Check(
             "diagnosis", "diagnosis", "in_set", "error", "has a diagnosis other than benign and malignant",
-            "The tables of part 3 tell these two apart and no more.", {"value_set": ["benign", "malignant"]},
+            "The tables of part 3 distinguish these two and no others.", {"value_set": ["benign", "malignant"]},
         ),
         _dermoscopic(),
         _no_tone("ISIC 2016"),

@@ -52,7 +52,7 @@ _FEW, _SHARE, _IMAGES_OF_ONE = 5, 0.05, 30
 """A word beside more, or a larger share, of the others belongs to how ids are formed; so do words in more ids."""
 
 _COUNTED, _DENSE = 20, 10
-"""So many numbers, one in ten of their range or more, were counted and are no record numbers."""
+"""So many numbers, one in ten of their range or more, were counted and are not record numbers."""
 
 
 def with_identifiers(table: pd.DataFrame) -> pd.DataFrame:

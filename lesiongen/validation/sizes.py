@@ -226,7 +226,7 @@ SIZE_CHECKS = (
     ),
     SizeCheck(
         "subgroup_recorded", "subgroups", "info", "Not recorded for any image: nothing can be judged by it",
-        "Fairness is judged only by what was recorded; a measured tone stands in for a recorded one in part.",
+        "Fairness is judged only by what was recorded; a measured tone replaces a recorded one only in part.",
         _unrecorded,
     ),
 )  # fmt: skip

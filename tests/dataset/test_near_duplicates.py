@@ -155,7 +155,7 @@ def test_a_derived_dataset_has_the_same_images_each_once(published, tmp_path):
             yield from [row] * (2 if row.image_id == "nv/2" else 1)
 
     for transform in (changed, doubled):
-        with pytest.raises(UsageError, match="'nv/2' has another image than in .*, or comes twice"):
+        with pytest.raises(UsageError, match="'nv/2' has another image than in .*, or is repeated"):
             derive(published, str(tmp_path / "changed"), transform, name="changed", origin=OtherOrigin())
         assert not (tmp_path / "changed").exists()
 

@@ -33,7 +33,7 @@ class AnswerCache:
         self._storage = open_storage(uri) if uri is not None else None
 
     def find(self, keys: Sequence[str]) -> list[Answer | None]:
-        """Looks the answers up; None stands for what has not been answered."""
+        """Looks the answers up; None means that a question has not been answered."""
         if self._storage is None or not keys:
             return [None] * len(keys)
         with ThreadPoolExecutor(min(READERS, len(keys))) as pool:

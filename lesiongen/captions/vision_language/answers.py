@@ -76,7 +76,7 @@ def read_answer(text: str, entries: Sequence[str]) -> Reading:
 
 
 def _chosen(name: str, value: Any) -> tuple[tuple[str, ...], str | None]:
-    """Returns the words of an entry, or why there are none; capitals and a word outside a list are no harm."""
+    """Returns the words of an entry, or why there are none; capitals and a word outside a list do no harm."""
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
         return (), "not a list of words"

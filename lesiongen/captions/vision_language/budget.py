@@ -88,7 +88,7 @@ class Budget:
                 self._changed.wait()
 
     def settle(self, reservation: Reservation, prompt_tokens: int | None, answer_tokens: int | None) -> None:
-        """Counts a request that was sent; tokens that nobody told count as reserved."""
+        """Counts a request that was sent; tokens that were not reported count as reserved."""
         with self._changed:
             self._open.remove(reservation)
             if prompt_tokens:

@@ -26,7 +26,7 @@ class VisionLanguageConfig(StageConfig):
         allow_upload: Data sets (``Sample.source``) whose images may leave this machine.
         cache: Folder or s3:// prefix in which answers are kept; needed with ``url``.
         entries: Entries that the model is asked for; those that an image can show, and no other.
-        tell: What the model is told of an image beside its pixels. Neither the diagnosis nor the patient can be told.
+        tell: What the prompt says of an image beside its pixels; never the diagnosis or who the patient is.
         image_side: Images are downsized to this longest side, in pixels.
         temperature: 0 is greedy decoding, the only kind a local model uses.
         max_answer_tokens: Longest answer in tokens.
@@ -41,7 +41,7 @@ class VisionLanguageConfig(StageConfig):
         max_cost: Most that a run may cost, in the currency of the prices.
         price_input: Price of a million prompt tokens.
         price_output: Price of a million answer tokens.
-        image_tokens: Tokens that an image is counted as until the endpoint has told.
+        image_tokens: Tokens that an image is counted as until the endpoint has reported them.
         batch_size: Images that a local model sees at once.
     """
 

@@ -36,7 +36,7 @@ class Estimate:
         answer_tokens: Tokens of all answers at their longest.
         cost: Of these tokens, in the currency of the configured prices; None where no price was given.
         forbidden: Data sets that have not been allowed to leave, with their numbers of images.
-        unknown: What is said of names that were allowed and are no source of the images.
+        unknown: What is said of names that were allowed and are not a source of the images.
     """
 
     host: str

@@ -112,7 +112,7 @@ class _ChosenLogProbabilities(LogitsProcessor):  # type: ignore[misc]  # transfo
 
 
 def _conversation(question: Question) -> list[dict[str, Any]]:
-    """The system's part is told by the user, as not every template has a place for it."""
+    """The system's part is in the user's message, as not every template has a place for it."""
     text = f"{question.system}\n{question.text}"
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
     for role, said in zip(("assistant", "user"), question.rejected or (), strict=False):
@@ -134,7 +134,7 @@ def _load(folder: Path, name: str, device: torch.device) -> tuple[Any, Any]:
 
 
 def _parts(folder: Path, name: str, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:
-    """Returns the processor, the model, and what transformers tells of how the model was loaded."""
+    """Returns the processor, the model, and what transformers reports about how the model was loaded."""
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     kind, local = AutoModelForImageTextToText, {"local_files_only": True, "trust_remote_code": False}

@@ -35,7 +35,7 @@ def stays_here(config: VisionLanguageConfig) -> bool:
     """Says whether an image that the model sees stays on this machine.
 
     It does with a local model, and with a server on loopback, which is this machine's own; but not where Ollama, under
-    a name that ends in ``cloud``, passes questions on. Another relay on loopback cannot be told from a model.
+    a name that ends in ``cloud``, passes questions on. Another relay on loopback cannot be distinguished from a model.
     """
     if config.url is None:
         return True
@@ -59,7 +59,7 @@ def forbidden(origins: Iterable[tuple[str | None, str | None]], config: VisionLa
 
 
 def unknown_names(sources: Iterable[str | None], config: VisionLanguageConfig) -> str | None:
-    """Says which names of ``allow_upload`` are no source of the images, and which sources these have; None if all are.
+    """Says which names of ``allow_upload`` are not a source of the images, and which ones are; None if all names are.
 
     Args:
         sources: Each image's ``source``.

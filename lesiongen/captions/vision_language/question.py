@@ -101,7 +101,7 @@ def prepared(image: Image.Image, side: int) -> Image.Image:
 
 
 def _fact(value: str | None) -> str | None:
-    """Keeps a short text of plain words on one line; one that names a diagnosis is no fact about the photograph."""
+    """Keeps a short text of plain words on one line; one that names a diagnosis is not a fact about the photograph."""
     # Nothing is left that could close a string, open a turn of a chat template or hide from a reader.
     plain = "".join(letter if letter.isalnum() or letter in _SIGNS else " " for letter in value or "")
     text = " ".join(plain.split())[:FACT_LENGTH].strip()

@@ -77,7 +77,7 @@ def read_reply(response: httpx.Response, host: str) -> Reply:
     """Reads a chat completion.
 
     Raises:
-        Passing: The body is no chat completion.
+        Passing: The body is not a chat completion.
     """
     try:
         body = response.json()

@@ -1,4 +1,4 @@
-"""Checkpoints written beside the training, which goes on meanwhile."""
+"""Checkpoints written beside the training, which continues meanwhile."""
 
 import logging
 import threading
@@ -62,7 +62,7 @@ class CheckpointWriter:
             self.store.save(step, copy, state)
         except (
             BaseException
-        ) as error:  # safetensors' panics are no Exception; unsaid, they would be waited for for ever
+        ) as error:  # safetensors' panics are not an Exception; unreported, they would be waited for for ever
             writing.set_exception(error)
         else:
             writing.set_result(None)

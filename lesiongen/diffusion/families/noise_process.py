@@ -47,7 +47,7 @@ class NoiseProcess(ABC):
         """Returns the timesteps of the training [n], the inverse of their distribution function.
 
         Args:
-            uniform: Numbers in [0, 1), [n]. Spread evenly, they give timesteps that stand for the training's.
+            uniform: Numbers in [0, 1), [n]. Spread evenly, they give timesteps that represent the training's.
         """
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Names of the samplers of each noise process; the first is its default.
 
-They stand apart from the processes, which need torch: a configuration is read without it.
+They have a module of their own, because the processes need torch and a configuration is read without it.
 """
 
 from typing import Final

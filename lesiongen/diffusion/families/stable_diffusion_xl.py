@@ -14,7 +14,7 @@ __all__ = ["StableDiffusionXL"]
 
 
 class StableDiffusionXL(StableDiffusion):
-    """Stable Diffusion XL's base model; the refiner is no part of it."""
+    """Stable Diffusion XL's base model; the refiner is not part of it."""
 
     name = "stable-diffusion-xl"
     pipeline_class = "StableDiffusionXLPipeline"

@@ -136,7 +136,7 @@ def parse_plan(plan: Any, source: str = "plan") -> Plan:
     """Reads a plan: counts by diagnosis, a list of entries, or ``balance``.
 
     Args:
-        plan: Plain values, as they stand in a file.
+        plan: Plain values, as they are in a file.
         source: Where they come from, for messages.
 
     Raises:

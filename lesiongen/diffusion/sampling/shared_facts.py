@@ -36,7 +36,7 @@ class SharedFacts:
 
     Args:
         table: The training images, with `SHARED_COLUMNS`.
-        least: Patients. They are told apart by patient_id, else by lesion_id, else by image.
+        least: Patients. They are distinguished by patient_id, else by lesion_id, else by image.
     """
 
     def __init__(self, table: pd.DataFrame, least: int) -> None:

@@ -65,7 +65,7 @@ def sample(
     not name the model's place. Neither names the training image whose caption the prompt is from, and a prompt states
     of the patient only what several share. ``measured_tone`` is filled.
     Finished batches are kept as they come: a run that was killed and is started again draws the rest. Where the output
-    holds the dataset of this very run, killed perhaps before it could say so, nothing is drawn.
+    holds the dataset of this very run, killed perhaps before it could report it, nothing is drawn.
 
     No safety checker looks at the images: those of Stable Diffusion take skin for nudity and return black images.
 
@@ -138,14 +138,15 @@ def _publish(samples: Iterable[Sample], output: str, name: str, source: Dataset 
 def join_samples(parts: Sequence[str], output: str) -> SampleResult:
     """Publishes the parts of a synthetic dataset as the dataset that one job would have drawn.
 
-    Where the output holds that dataset already, of a call that was killed perhaps before it could say so, it is kept.
+    Where the output holds that dataset already, of a call that was killed perhaps before it could report it, it is
+    kept.
 
     Args:
         parts: Every part once, in any order.
         output: New folder or prefix.
 
     Raises:
-        UsageError: A part is missing or there twice, or the parts are not of one job.
+        UsageError: A part is missing or given twice, or the parts are not of one job.
         StorageError: There is no dataset at one of the addresses.
     """
     datasets = [Dataset.open(part) for part in parts]
@@ -194,7 +195,7 @@ def _progress_kept(drawn: Drawn, wanted: Sequence[Sequence[str]], place: str) ->
 
 
 def _refuse_another(output: str, asked: SampleOrigin) -> None:
-    """Refuses an output that holds a dataset that was not asked for in these words, whatever the model's version is."""
+    """Refuses an output that holds a dataset of another request; the model's version is not compared."""
     storage = open_storage(output)
     if storage.exists(MANIFEST_NAME):
         origin = read_manifest(storage).origin
@@ -230,7 +231,7 @@ def _documents(dataset: Dataset) -> dict[str, str | bytes | None]:
 
 
 def _report(run: StageRun, dataset: Dataset) -> SampleResult:
-    """Tells of what is published, by this call or by one that was killed before it could."""
+    """Reports what is published, by this call or by one that was killed before it could."""
     storage, published = open_storage(dataset.uri), dataset.reference()
     with storage.fetch(CONTACT_SHEET) as sheet:
         run.log_image(sheet, CONTACT_SHEET)

@@ -28,7 +28,7 @@ class TinyBaseConfig(StageConfig):
     text_width: int = Field(default=128, ge=16)
     text_layers: int = Field(default=2, ge=1)
     text_steps: int = Field(default=300, ge=0)
-    """Optimizer steps of the text encoder, which learns to tell the words of a caption from its end token."""
+    """Optimizer steps of the text encoder, which learns to recognise the words of a caption in its end token."""
     text_batch_size: int = Field(default=32, ge=1)
     text_learning_rate: float = Field(default=1e-3, gt=0)
     seed: int = 0

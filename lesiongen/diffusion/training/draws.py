@@ -69,7 +69,7 @@ def draw(
 
 
 class DataOrder:
-    """Which image stands at which place of the endless sequence of training images.
+    """Which image is at which position of the endless sequence of training images.
 
     Every epoch is a permutation of its own. With weights, an image comes ``n * weight`` times an epoch,
     rounded down or up at random (systematic resampling), so that rare classes can be seen more often.

@@ -44,7 +44,7 @@ class History:
     """Steps whose loss or gradient was not finite."""
     skipped_in_a_row: int = 0
     run_id: str | None = None
-    """The MLflow run, which a restart within the same pipeline run goes on with."""
+    """The MLflow run, which a restart within the same pipeline run continues."""
     pipeline_run: str | None = None
     """The pipeline run that it belongs to; None outside of one."""
 
@@ -149,7 +149,7 @@ class Trainer:
     def held_out_loss(self) -> float | None:
         """Mean squared error on the held-out images, at timesteps and with noise that never change.
 
-        Their timesteps stand for those of the training; the weights are those that would be published. None
+        Their timesteps represent those of the training; the weights are those that would be published. None
         where it is not finite.
         """
         cache = self.held_out

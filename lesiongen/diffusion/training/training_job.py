@@ -1,4 +1,4 @@
-"""Training itself: what it reads lies ready in folders, so that one process or several can do it alike."""
+"""Training itself: what it reads is ready in folders, so that one process or several can run it alike."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,7 +43,7 @@ class TrainingJob(BaseModel):
         base_revision: Commit of the hub repository, where it is one.
         training: Address of the encoded training images.
         held_out: Address of the encoded held-out images, where there are any.
-        prompts: (diagnosis, caption) of each image that is drawn as training goes on.
+        prompts: (diagnosis, caption) of each image that is drawn during training.
         checkpoints: Where checkpoints go; the newest one is what training resumes from.
         run_id: MLflow run that the first process logs to.
         pipeline_run: Pipeline run that it belongs to.
@@ -128,11 +128,11 @@ def _accelerator(config: FinetuneConfig) -> Accelerator:
     # accelerate keeps the first precision of a process for ever; another run may want another.
     AcceleratorState._reset_state(reset_partial_state=False)
     return Accelerator(
-        # On a CPU processes only join where accelerate is told that it is to use one.
+        # On a CPU processes only join where accelerate is set to use the CPU.
         cpu=not torch.cuda.is_available(),
         mixed_precision="no" if precision == "fp32" else precision,
         kwargs_handlers=[
-            # Or the gradients are packed anew after the first step of every start, and three processes or more add
+            # Or the gradients are packed again after the first step of every start, and three processes or more add
             # them up in another order than before: a resumed training would differ by rounding.
             DistributedDataParallelKwargs(find_unused_parameters=True),
             InitProcessGroupKwargs(timeout=timedelta(seconds=config.runtime.storage_patience + _UPLOAD_SECONDS)),

@@ -1,4 +1,4 @@
-"""Images drawn as training goes on: the same captions from the same noise, so that what changes is the model."""
+"""Images drawn during training: the same captions from the same noise, so that what changes is the model."""
 
 import logging
 

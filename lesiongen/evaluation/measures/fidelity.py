@@ -121,7 +121,7 @@ def fidelity(
 def compare_features(real: Features, other: Features, seed: int) -> FeatureDistances:
     """Returns KID, the Fréchet distance, precision, recall, density and coverage, with both counts.
 
-    At most 5,000 images of each side are used, drawn with the seed. None stands where there are too few images.
+    At most 5,000 images of each side are used, drawn with the seed. The value is None where there are too few images.
     """
     real, other = _at_most(real, seed, "real"), _at_most(other, seed, "other")
     counts = {"n_real": len(real), "n_fake": len(other)}
@@ -164,7 +164,7 @@ def _radius(rows: Features, neighbours: int) -> NDArray[np.float64]:
 
 
 class _Given(nn.Module):
-    """Stands in torchmetrics' place for an extractor: the features were computed before."""
+    """Takes the place of torchmetrics' feature extractor: the features were computed before."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ class Measure(ABC):
     """
 
     place: ClassVar[int]
-    """Where its sections stand in the report: the smallest number first."""
+    """Position of its sections in the report: the smallest number first."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Mapping[str, object]:

@@ -113,7 +113,7 @@ def _recall(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> float:
 
 
 def counted(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tells which classes enter a group's recall."""
+    """Returns which classes enter a group's recall."""
     counts = np.bincount(labels)
     return counts >= (MIN_CLASS if (counts >= MIN_CLASS).any() else 1)
 

@@ -27,7 +27,7 @@ __all__ = [
 
 COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
 AS_IT_STANDS: dict[str, Any] = {"parse_math": False}
-"""How foreign text is written: a class may be named ``$\\frac$``, which is no formula."""
+"""How foreign text is written: a class may be named ``$\\frac$``, which is not a formula."""
 LONGEST_NAME = 30
 PER_CLASS = 5
 RELIABILITY_BINS = 10

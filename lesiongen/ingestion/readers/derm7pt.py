@@ -91,7 +91,7 @@ class Derm7ptReader(Reader):
             return row.reject(error.field, error.reason)
         if self.label == "own" and diagnosis.text:
             values["diagnosis"] = own_label(diagnosis.text)
-        # A photograph may belong to two cases of one patient: the name of the case tells its images apart.
+        # A photograph may belong to two cases of one patient: the name of the case distinguishes its images.
         return Row(row.table, row.line, image, key, f"{case.text}-{column}", diagnosis, values)
 
 

@@ -13,7 +13,7 @@ __all__ = ["Ham10000Reader"]
 # Kaggle names it so; the Harvard Dataverse leaves the suffix out, or separates by tabs.
 TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 COLUMNS = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
-# The Dataverse hands out the test images of ISIC 2018 with the collection, of which they are no part.
+# The Dataverse hands out the test images of ISIC 2018 with the collection, but they are not part of it.
 OTHERS = ("ISIC2018_Task3_Test_Images", "ISIC2018_Task3_Test_Input")
 
 

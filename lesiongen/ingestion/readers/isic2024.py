@@ -101,7 +101,7 @@ class Isic2024Reader(Reader):
         return Row(row.label.table, row.label.line, image, key, image.text, diagnosis, values)
 
     def _note_patients(self) -> None:
-        """Notes how many images are of an unknown patient; of images without any id all formats tell."""
+        """Notes how many images are of an unknown patient; images without any id are reported for all formats."""
         if self._without_patient and self._with_id:
             self.notes.append(
                 f"{self._without_patient:,} of {self._images:,} images have no patient_id: photographs of one patient "

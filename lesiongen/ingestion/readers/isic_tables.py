@@ -27,7 +27,7 @@ class Edition:
         key: Column that names the image.
         needs: The columns by which such a table is known.
         licence: Licence of its images; None where each row states its own.
-        attribution: Whom to name; None where each row says so.
+        attribution: Whom to name; None where each row names them.
         classes: Columns of which exactly one is 1; empty where the diagnosis is written out.
     """
 

@@ -25,7 +25,7 @@ _KNOWN = (
     *("image_manipulation", "attribution", "copyright_license"),
 )
 _EXACT = "diagnosis_full"
-# The taxonomy has one class for what is neither of its own; the challenge tells benign from malignant there.
+# The taxonomy has one class for what is neither of its own; the challenge distinguishes benign from malignant there.
 _OF_THE_CHALLENGE = {"BEN_OTH": "other benign proliferation", "MAL_OTH": "other malignant proliferation"}
 _TONES = tuple("012345")
 

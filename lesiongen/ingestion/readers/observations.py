@@ -1,4 +1,4 @@
-"""What a caption says that can be seen: SkinCAP's captions go on to diagnosis, tests and treatment."""
+"""What a caption says that can be seen: SkinCAP's captions also state diagnosis, tests and treatment."""
 
 import re
 

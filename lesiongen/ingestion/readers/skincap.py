@@ -36,7 +36,7 @@ SKINCAP_ATTRIBUTION = (
 )
 # The card says CC BY-NC-SA 4.0; who downloads agrees to stricter terms, which forbid handing the data on.
 SKINCAP_LICENCE = "SkinCAP research use agreement"
-# The images come from two collections, whose own terms go on to hold.
+# The images come from two collections, whose own terms still apply.
 LICENCES = {"fitzpatrick17k": SKINCAP_LICENCE, "ddi": f"{SKINCAP_LICENCE} AND {DDI_LICENCE}"}
 ATTRIBUTIONS = {"fitzpatrick17k": FITZPATRICK17K_ATTRIBUTION, "ddi": DDI_ATTRIBUTION}
 

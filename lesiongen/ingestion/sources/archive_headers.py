@@ -95,7 +95,7 @@ BoundedTarFile.tarinfo = _TarInfo
 
 
 def _check_header(archive: tarfile.TarFile) -> None:
-    """Looks at the header at which an archive stands, and at what follows it where it is an extended one."""
+    """Looks at the header at the archive's position, and at what follows it where it is an extended one."""
     file = archive.fileobj
     start = file.tell()
     block = file.read(tarfile.BLOCKSIZE)

@@ -143,7 +143,7 @@ def open_hdf5_images(storage: Storage, key: str) -> Iterator[Hdf5Images]:
             file = h5py.File(path, "r", locking=False)
         except _DAMAGE as error:
             _check_system(error, uri)
-            raise DataError(f"{uri} is damaged, or is no HDF5 file: {error}", hint="Fetch it again.") from error
+            raise DataError(f"{uri} is damaged, or is not an HDF5 file: {error}", hint="Fetch it again.") from error
         with file:
             yield Hdf5Images(uri, file)
 

@@ -50,13 +50,13 @@ class ImageIndex:
 
     Args:
         source: Where the collection lies.
-        ignore: Endings of the names, without suffix, of what is no photograph.
+        ignore: Endings of the names, without suffix, of what is not a photograph.
         ignore_folders: Names of folders whose images are not to be used.
     """
 
     def __init__(self, source: Source, *, ignore: tuple[str, ...] = (), ignore_folders: tuple[str, ...] = ()) -> None:
         self.tables: list[str] = []
-        """Keys of all that is no image."""
+        """Keys of all files that are not images."""
         self._source = source
         self._ignore = ignore
         self._ignore_folders = set(ignore_folders)
@@ -356,7 +356,7 @@ class ImageIndex:
                 self._source.unused[item.key] = None
                 continue
             archive, stem = self._archive_of.get(key), PurePosixPath(key).stem
-            # A copy of what a row has named outside of the archives is no stray.
+            # A copy of what a row has named outside of the archives is not a stray.
             copied = stem in self._stems_named_outside or self._unpacked_here.get(key) in paths
             if archive is None or (archive in used and not copied):
                 stray = Rejection(item.key, None, None, None, f"no row of {table} {NO_ROW}")

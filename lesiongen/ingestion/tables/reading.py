@@ -25,7 +25,7 @@ HEADER_SOUGHT_IN = 10
 _HEADER_BYTES = 1 << 16
 _PARQUET_ROWS = 256
 _SEPARATOR = re.compile(r'"?sep=([,;|:\t])"?\s*', re.IGNORECASE)
-"""A first line that tells Excel the separator of the cells."""
+"""A first line that names the separator of the cells to Excel."""
 
 
 @dataclass(frozen=True)
