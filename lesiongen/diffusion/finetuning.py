@@ -20,9 +20,9 @@ from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
 from lesiongen.diffusion.model.base import Base, base_version, prepared_base
 from lesiongen.diffusion.model.folder import publish, published
-from lesiongen.diffusion.model.save import loss_curve, save_model
+from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.training.launching import encoding_seen_by, require_reachable, training_seen_by
-from lesiongen.diffusion.training.stopping import StopRequest, stop_request
+from lesiongen.diffusion.training.save import loss_curve, save_model
 from lesiongen.diffusion.training.trainer import History, Trainer
 from lesiongen.diffusion.training.training_job import (
     Material,

@@ -5,8 +5,9 @@ import torch
 
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.families.supported import family_of
-from lesiongen.diffusion.latents.cache import Orientations, cached, orient
+from lesiongen.diffusion.latents.cache import cached
 from lesiongen.diffusion.latents.cache_place import CachePlace
+from lesiongen.diffusion.orientations import Orientations, orient
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 

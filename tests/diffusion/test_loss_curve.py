@@ -5,7 +5,7 @@ import pytest
 
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.families.supported import FAMILIES, family_named
-from lesiongen.diffusion.model.save import loss_curve
+from lesiongen.diffusion.training.save import loss_curve
 from lesiongen.diffusion.training.trainer import History
 
 

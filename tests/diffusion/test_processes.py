@@ -15,8 +15,8 @@ import torch
 
 from lesiongen.diffusion import finetune, finetuning
 from lesiongen.diffusion.latents import encoding_job
+from lesiongen.diffusion.stopping import StopRequest
 from lesiongen.diffusion.training import training_job
-from lesiongen.diffusion.training.stopping import StopRequest
 from lesiongen.errors import Interrupted, LesionGenError, StorageError, UsageError
 from lesiongen.launch import LocalLauncher, local
 

@@ -14,8 +14,9 @@ from lesiongen.dataset import Dataset
 from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.families.supported import family_of, hub_files
-from lesiongen.diffusion.latents.cache import Orientations, _key
+from lesiongen.diffusion.latents.cache import _key
 from lesiongen.diffusion.model.folder import read_manifest
+from lesiongen.diffusion.orientations import Orientations
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.sampling.plan import Request

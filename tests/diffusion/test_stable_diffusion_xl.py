@@ -12,9 +12,10 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.diffusion import finetune, sample
 from lesiongen.diffusion.families.supported import family_of
-from lesiongen.diffusion.latents.cache import Orientations, cached
+from lesiongen.diffusion.latents.cache import cached
 from lesiongen.diffusion.latents.cache_place import CachePlace
 from lesiongen.diffusion.model.folder import read_manifest
+from lesiongen.diffusion.orientations import Orientations
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.generator import load_generator
 from lesiongen.diffusion.sampling.plan import Request

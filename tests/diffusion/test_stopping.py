@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from lesiongen.diffusion.training.stopping import stop_request
+from lesiongen.diffusion.stopping import stop_request
 from lesiongen.errors import Interrupted
 
 

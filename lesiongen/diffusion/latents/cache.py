@@ -7,7 +7,6 @@ memory-mapped, so that memory does not grow with the dataset.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +20,16 @@ from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, SUBGROUPS, Subgroup, s
 from lesiongen.diffusion.families.family import CaptionEncoder, ImageEncoder, ModelFamily
 from lesiongen.diffusion.latents.cache_place import FINISHED, CachePlace
 from lesiongen.diffusion.model.folder import folder_digest
+from lesiongen.diffusion.orientations import Orientations, orient
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
 from lesiongen.progress import progress
 
-__all__ = ["LatentCache", "Orientations", "cached", "check_captions", "orient"]
+__all__ = ["LatentCache", "cached", "check_captions"]
 
 CAPTIONS_AT_ONCE = 64
 # Pixels that the VAE's encoder sees at once: 32 images of 64x64, 2 of 256x256.
 PIXELS_AT_ONCE = 32 * 64 * 64
-
-
-@dataclass(frozen=True)
-class Orientations:
-    """The ways in which an image may be shown: mirrored or not, turned by quarters or not."""
-
-    flip: bool
-    rotations: bool
-
-    def __len__(self) -> int:
-        return (2 if self.flip else 1) * (4 if self.rotations else 1)
-
-    def turns(self) -> Iterator[tuple[int, bool]]:
-        """Yields (quarter turns, mirrored) in the order in which they are numbered."""
-        for turn in range(4 if self.rotations else 1):
-            for mirrored in (False, True) if self.flip else (False,):
-                yield turn, mirrored
-
-
-def orient(pixels: torch.Tensor, turn: int, mirrored: bool) -> torch.Tensor:
-    """Turns square images [n, 3, size, size] by quarters, then mirrors them left to right."""
-    turned = torch.rot90(pixels, turn, (2, 3))
-    return turned.flip(3) if mirrored else turned
 
 
 class LatentCache:

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.families.supported import family_of
-from lesiongen.diffusion.latents.cache import LatentCache, Orientations, cached
+from lesiongen.diffusion.latents.cache import LatentCache, cached
 from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
 from lesiongen.diffusion.model.base import base_at
-from lesiongen.diffusion.training.stopping import StopRequest, stop_request
+from lesiongen.diffusion.orientations import Orientations
+from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.launch import Job, Launcher, run_as_process, worker
 from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage

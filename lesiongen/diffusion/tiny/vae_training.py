@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lesiongen.diffusion.latents.cache import orient
+from lesiongen.diffusion.orientations import orient
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.progress import progress
 from lesiongen.seeds import derive_seed

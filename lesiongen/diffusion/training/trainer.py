@@ -15,11 +15,12 @@ from lesiongen.diffusion.checkpoints.store import Checkpoint, CheckpointStore
 from lesiongen.diffusion.checkpoints.writer import CheckpointWriter
 from lesiongen.diffusion.config import FinetuneConfig
 from lesiongen.diffusion.families.family import ModelFamily
-from lesiongen.diffusion.latents.cache import LatentCache, Orientations
+from lesiongen.diffusion.latents.cache import LatentCache
+from lesiongen.diffusion.orientations import Orientations
+from lesiongen.diffusion.stopping import StopRequest
 from lesiongen.diffusion.training.draws import DataOrder, draw
 from lesiongen.diffusion.training.learner import Learner, learning_rate
 from lesiongen.diffusion.training.objective import loss_per_image
-from lesiongen.diffusion.training.stopping import StopRequest
 from lesiongen.diffusion.training.validation_images import ValidationImages
 from lesiongen.errors import Diverged, Interrupted
 from lesiongen.progress import Progress, progress

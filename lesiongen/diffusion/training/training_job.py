@@ -19,7 +19,7 @@ from lesiongen.diffusion.latents.cache import LatentCache
 from lesiongen.diffusion.latents.cache_place import entry_at
 from lesiongen.diffusion.model.base import base_at
 from lesiongen.diffusion.precision import training_precision
-from lesiongen.diffusion.training.stopping import StopRequest, stop_request
+from lesiongen.diffusion.stopping import StopRequest, stop_request
 from lesiongen.diffusion.training.trainer import Trainer
 from lesiongen.diffusion.training.validation_images import ValidationImages
 from lesiongen.errors import LesionGenError, StorageError
