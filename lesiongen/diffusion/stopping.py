@@ -22,7 +22,7 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within the block a signal is only noted; outside of it nothing is unsaved and it acts at once."""
+        """Defers a stop: within the block a signal is only noted; outside nothing is unsaved and it acts at once."""
         self._patient = True
         try:
             yield
