@@ -122,9 +122,9 @@ def counted(left_out: Sequence[Rejection], accepted: int | None = None) -> str:
     """
     rows = sum(item.row is not None for item in left_out)
     folders = sum(item.row is None and item.file.endswith("/") for item in left_out)
-    told = [_number(len(left_out) - rows - folders, "image"), _number(folders, "folder")]
-    told.insert(0, _number(rows, "row") if accepted is None or not rows else f"{rows:,} of {accepted + rows:,} rows")
-    return " and ".join(filter(None, told))
+    counted = [_number(len(left_out) - rows - folders, "image"), _number(folders, "folder")]
+    counted.insert(0, _number(rows, "row") if accepted is None or not rows else f"{rows:,} of {accepted + rows:,} rows")
+    return " and ".join(filter(None, counted))
 
 
 def _number(count: int, what: str) -> str:

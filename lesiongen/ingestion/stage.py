@@ -198,7 +198,7 @@ def _too_long(row: Row) -> Rejection | None:
 
 
 def _one_patient_a_lesion(rows: Collection[Row]) -> tuple[list[Row], list[Rejection]]:
-    """Tells apart lesions that share a number but not a patient (some tables count lesions anew in each).
+    """Tells apart lesions that share a number but not a patient (some tables number each patient's lesions from 1).
 
     A row of such a number that names no patient may belong to any of them, and would leak from one split to another:
     it is rejected.

@@ -138,7 +138,7 @@ class Storage(ABC):
         """Copies an object to a local file, which appears only when whole."""
 
     def is_copy(self, item: StoredObject, path: Path) -> bool:
-        """Tells whether a listed object holds what a local file holds; False where that cannot be told."""
+        """Tells whether a listed object holds what a local file holds; False where that cannot be found out."""
         return False
 
     @contextmanager

@@ -143,10 +143,10 @@ def _differs_by_parts(path: Path, source: S3Object, etag: str, count: int) -> bo
     """Compares with the parts that another program has sent: most have one size, which is that of the first."""
     size = path.stat().st_size
     for asked in (1, count):
-        told = source.part_sizes(asked)
-        if told is None:
+        sent = source.part_sizes(asked)
+        if sent is None:
             return False
-        sizes = told if asked == count else [told[0]] * (count - 1) + [size - told[0] * (count - 1)]
+        sizes = sent if asked == count else [sent[0]] * (count - 1) + [size - sent[0] * (count - 1)]
         if min(sizes) >= 0 and etag_of(path, sizes) == etag:
             return False
     return sum(sizes) == size and not source.encrypted()

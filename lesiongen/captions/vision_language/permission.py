@@ -85,10 +85,10 @@ def refuse_uploads(origins: Iterable[tuple[str | None, str | None]], config: Vis
     known = list(origins)
     counts = forbidden(known, config)
     if counts:
-        told = ", ".join(f"{source} ({count:,} images)" for source, count in sorted(counts.items()))
+        counted = ", ".join(f"{source} ({count:,} images)" for source, count in sorted(counts.items()))
         unknown = unknown_names((source for source, _ in known), config)
         raise UsageError(
-            f"Images may not be sent to {host_of(config.url or '')}: {told}" + (f". {unknown}" if unknown else ""),
+            f"Images may not be sent to {host_of(config.url or '')}: {counted}" + (f". {unknown}" if unknown else ""),
             hint="If the data set's licence and your approval allow it, say so with --allow-upload SOURCE. An image "
             "without a source cannot be allowed: ingest it again with --set source_name=NAME.",
         )

@@ -83,8 +83,8 @@ def ask(sample: Sample, image: Image.Image, config: VisionLanguageConfig) -> Que
         for name, described in schema["properties"].items()
     ]
     facts = {name: fact for name in config.tell if (fact := _fact(getattr(sample, name)))}
-    told = [f"Facts about the photograph: {json.dumps(facts)}"] if facts else []
-    text = "\n".join(["Entries:", *lines, *told])
+    stated = [f"Facts about the photograph: {json.dumps(facts)}"] if facts else []
+    text = "\n".join(["Entries:", *lines, *stated])
     return Question(prepared(image, config.image_side), SYSTEM, text, schema)
 
 

@@ -62,15 +62,15 @@ def complaint_of(response: httpx.Response) -> str:
 def failure_of(response: httpx.Response, host: str, complaint: str) -> Passing | LesionGenError:
     """Returns the error of a reply that is not 200."""
     status = response.status_code
-    told = f"{host} answered {status}: {complaint}"
+    problem = f"{host} answered {status}: {complaint}"
     if status == 429 and any(word in complaint for word in _EXHAUSTED):
-        return ServiceError(told, hint="The account has no credit left; waiting does not help.")
+        return ServiceError(problem, hint="The account has no credit left; waiting does not help.")
     if status in _PASSING or status >= 500:
-        return Passing(told, wait=retry_after(response.headers.get("Retry-After")))
+        return Passing(problem, wait=retry_after(response.headers.get("Retry-After")))
     if 300 <= status < 400:
         return UsageError(f"{host} answers with a redirect", hint="Give the final address; images follow no redirect.")
     kind = UsageError if status in _HINTS else ServiceError
-    return kind(told, hint=_HINTS.get(status))
+    return kind(problem, hint=_HINTS.get(status))
 
 
 def read_reply(response: httpx.Response, host: str) -> Reply:

@@ -46,8 +46,8 @@ def fit_text_encoder(encoder: Any, tokenizer: Any, captions: Sequence[str], conf
             rows = torch.from_numpy(random.integers(len(texts), size=config.text_batch_size))
             states = encoder(ids[rows]).last_hidden_state
             weight = ended[rows] / ended[rows].sum(dim=1, keepdim=True)
-            told = head((states * weight[:, :, None]).sum(dim=1))
-            loss = F.binary_cross_entropy_with_logits(told, held[rows])
+            predicted = head((states * weight[:, :, None]).sum(dim=1))
+            loss = F.binary_cross_entropy_with_logits(predicted, held[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -202,8 +202,8 @@ class Trainer:
         device, process = self.accelerator.device, self.family.noise_process
         latents, noise, timesteps = latents.to(device), noise.to(device), timesteps.to(device)
         noisy = process.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
-        told = {name: values.to(device) for name, values in conditioning.items()}
-        prediction = self.family.predict(denoiser, noisy, timesteps, told)
+        on_device = {name: values.to(device) for name, values in conditioning.items()}
+        prediction = self.family.predict(denoiser, noisy, timesteps, on_device)
         return prediction, process.target(latents, noise, timesteps)
 
     def _guard(self, finite: bool) -> None:
