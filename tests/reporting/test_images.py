@@ -1,9 +1,9 @@
-"""Pictures within a page: coded so that they take the least room."""
+"""Images within a page: coded so that they take the least room."""
 
 import numpy as np
 from PIL import Image
 
-from lesiongen.reporting.pictures import data_uri
+from lesiongen.reporting.images import data_uri
 
 
 def test_a_drawing_is_coded_without_loss():
@@ -14,7 +14,7 @@ def test_a_drawing_is_coded_without_loss():
 
 def test_a_photograph_is_coded_as_jpeg_alone(monkeypatch):
     grain = np.random.default_rng(0).integers(100, 200, (150, 150, 3), dtype=np.uint8)
-    monkeypatch.setattr("lesiongen.reporting.pictures.encode_png", None)
+    monkeypatch.setattr("lesiongen.reporting.images.encode_png", None)
     assert data_uri(Image.fromarray(grain)).startswith("data:image/jpeg;base64,")
 
 
