@@ -10,7 +10,9 @@ __all__ = [
     "Interrupted",
     "LesionGenError",
     "ServiceError",
+    "StillRunning",
     "StorageError",
+    "Unavailable",
     "Unreachable",
     "UsageError",
     "disk_error",
@@ -60,6 +62,16 @@ class Unreachable(StorageError):
 
 class ServiceError(LesionGenError):
     """A server that the work needs (S3, MLflow, Kubeflow) does not answer as it should."""
+
+
+class Unavailable(ServiceError):
+    """A server does not answer now; it may in a while."""
+
+
+class StillRunning(LesionGenError):
+    """The time to wait is over, and the work continues elsewhere (EX_TEMPFAIL)."""
+
+    exit_code = 75
 
 
 class Interrupted(LesionGenError):

@@ -1,12 +1,26 @@
-"""``lesiongen pipeline``: compile a pipeline, or run it on this machine."""
+"""``lesiongen pipeline``: compile a pipeline, run it on this machine, or submit it to Kubeflow Pipelines."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lesiongen.cli import kubeflow
+from lesiongen.cli.compile_options import (
+    DEFAULT_IMAGE,
+    Accelerator,
+    AcceleratorCount,
+    CacheIngest,
+    CaptionParts,
+    Image,
+    PipelineCommand,
+    PipelineName,
+    Preset,
+    RealImages,
+    SampleParts,
+)
 from lesiongen.cli.options import (
     ConfigFile,
     Json,
@@ -29,47 +43,14 @@ __all__ = ["app", "compile_command", "run_command"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Go through all stages at once, on this machine (run) or on Kubeflow Pipelines (compile).",
+    help="Go through all stages at once, on this machine (run) or on Kubeflow Pipelines (submit).",
     short_help="Go through all stages at once, on this machine or on Kubeflow Pipelines.",
 )
 
-Image = Annotated[str, typer.Option(help="Container image of every step.")]
-Preset = Annotated[
-    str,
-    typer.Option(
-        help="Settings of all stages. On a CPU, a small model trained from nothing: tiny, demo (minutes), miniature "
-        "(a few minutes; its images are noise). On a GPU, Stable Diffusion 1.4: improved_lora, reference_lora, "
-        "reference_full."
-    ),
-]
-CaptionParts = Annotated[
-    int | None, typer.Option(help="Steps that share the captioning, side by side on a cluster; 1 unless given.")
-]
-SampleParts = Annotated[int | None, typer.Option(help="Steps that share the drawing of images, likewise.")]
-RealImages = Annotated[
-    bool,
-    typer.Option(
-        "--real-images/--no-real-images",
-        help="Show real patients' images on pages and in MLflow; --no-real-images holds for every stage.",
-    ),
-]
-PipelineName = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Which pipeline.")]
-DEFAULT_IMAGE = "lesiongen:local"
+_NAMING_PIPELINES = {"compile", "run", "submit", "schedule"}
 _RESUMING = {"resume", "home", "as_json", "config"}
 _FLAGS = {"collections": "--collection"}
 """The flags that are not called as the field of the request that they fill."""
-
-
-class PipelineCommand(Command):
-    """A command whose help lists the pipelines."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the options, then the pipelines."""
-        from pipelines import PIPELINES
-
-        super().format_options(ctx, formatter)
-        with formatter.section("Pipelines"):
-            formatter.write_dl(list(PIPELINES.items()))
 
 
 def compile_command(
@@ -77,13 +58,9 @@ def compile_command(
     name: PipelineName = "release",
     preset: Preset = "tiny",
     image: Image = DEFAULT_IMAGE,
-    accelerator: Annotated[
-        str | None, typer.Option(help="Kubernetes resource for training and sampling, such as nvidia.com/gpu.")
-    ] = None,
-    accelerator_count: Annotated[int, typer.Option(help="How many of them.")] = 1,
-    cache_ingest: Annotated[
-        bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")
-    ] = False,
+    accelerator: Accelerator = None,
+    accelerator_count: AcceleratorCount = 1,
+    cache_ingest: CacheIngest = False,
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
@@ -294,7 +271,7 @@ def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return values
 
 
-for _name, _command in (("compile", compile_command), ("run", run_command)):
-    app.command(_name, cls=PipelineCommand, help=with_examples(_command), short_help=summary(_command))(
-        with_addresses(_command)
-    )
+_COMMANDS: dict[str, Callable[..., None]] = {"compile": compile_command, "run": run_command, **kubeflow.COMMANDS}
+for _name, _command in _COMMANDS.items():
+    _kind = PipelineCommand if _name in _NAMING_PIPELINES else Command
+    app.command(_name, cls=_kind, help=with_examples(_command), short_help=summary(_command))(with_addresses(_command))

@@ -1,0 +1,1 @@
+"""Runs of pipelines on a Kubeflow Pipelines server: submit, watch, cancel, schedule."""
