@@ -1,12 +1,12 @@
 """Logs of steps: from the pods while the server has them, then from the storage of the outputs."""
 
-import time
 from collections.abc import Callable
 
 from components.step import ERROR_PREFIX
+from lesiongen.errors import Unavailable
 from lesiongen.storage import open_storage
 from pipelines.kubeflow.nodes import pods_of
-from pipelines.kubeflow.runs import NOT_STARTED, Run, StepStatus, read_run
+from pipelines.kubeflow.runs import NOT_STARTED, Run, StepStatus, read_later
 from pipelines.kubeflow.server import NotFound, Refused, Server, ServerFault
 
 __all__ = ["end_of_log", "follow_logs", "read_log"]
@@ -15,7 +15,6 @@ _TAIL_LINES = 25
 _ERROR_BODY = '{"error_message":'
 """What the API server writes in place of a log that it cannot read; its status is that of success."""
 _STORED = "executor-logs"
-_POLL_SECONDS = 3.0
 
 
 def read_log(server: Server, run: Run, status: StepStatus) -> str | None:
@@ -60,11 +59,14 @@ def follow_logs(server: Server, run: Run, step: str | None, say: Callable[[StepS
         # Whether it has ended is asked for before the log: what is written in between is read next time.
         done = run.has_ended or (step is not None and all(_is_over(each) for each in chosen))
         for status in chosen:
-            _hand_on(status, read_log(server, run, status), seen, say, whole=done)
+            try:
+                _hand_on(status, read_log(server, run, status), seen, say, whole=done)
+            except Unavailable:  # it is waited for below
+                if done:
+                    raise
         if done:
             return run
-        time.sleep(_POLL_SECONDS)
-        run = read_run(server, run.id, run)
+        run = read_later(server, run)
 
 
 def _is_over(status: StepStatus) -> bool:

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from lesiongen import __version__
 from lesiongen.config import parse_config, unknown_field
 from lesiongen.errors import UsageError
 from lesiongen.storage import json_digest
@@ -22,6 +22,8 @@ from pipelines.definition import find_pipeline
 __all__ = ["Package", "check_parameters", "spec_of", "with_changes"]
 
 _DIGITS = 12
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one where libyaml is there: a package has thousands of lines."""
 _TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "STRING": ("a text", (str,)),
     "NUMBER_INTEGER": ("a whole number", (int,)),
@@ -57,7 +59,8 @@ class Package:
             UsageError: The file cannot be read, or is not a package of Kubeflow Pipelines.
         """
         try:
-            documents = [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each is not None]
+            loaded = yaml.load_all(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe one
+            documents = [each for each in loaded if each is not None]
             spec = documents[0]
             json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
             for platform in documents[1:]:
@@ -83,7 +86,7 @@ class Package:
     def version_name(self) -> str:
         """Name of the pipeline version that holds this package; another package has another."""
         # A Kubernetes name: servers may keep versions as objects of the cluster.
-        plain = re.sub("[^a-z0-9.-]+", "-", f"{self.name}-{version('lesiongen')}".lower())
+        plain = re.sub("[^a-z0-9.-]+", "-", f"{self.name}-{__version__}".lower())
         return f"{plain}-{self.digest[:_DIGITS]}"
 
     @property

@@ -15,11 +15,11 @@ from lesiongen.errors import UsageError
 from lesiongen.redaction import names_secret, register_secret
 from lesiongen.storage import open_storage
 
-__all__ = ["PROFILES", "Profile", "load_profile", "profiles_file"]
+__all__ = ["LOOPBACK", "PROFILES", "Profile", "load_profile", "profiles_file"]
 
 PROFILES = "LESIONGEN_PROFILES"
 _DEFAULT_FILE = Path("~/.config/lesiongen/profiles.yaml")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Profile(BaseModel):
     ui: str | None = None
     """Address of Kubeflow's pages, where it is not ``endpoint``."""
     namespace: str | None = None
-    """Namespace of the runs; required where the server has several users."""
+    """Namespace of the runs; required in multi-user mode."""
     service_account: str | None = None
     """Kubernetes service account of the steps; the server's default where it is not given."""
     experiment: str = Field(default="lesiongen", min_length=1)
@@ -51,7 +51,7 @@ class Profile(BaseModel):
     ca_file: Path | None = None
     """Certificates (PEM) that the server's own is checked with; the public ones by default."""
     token_file: Path | None = None
-    """File with a bearer token; it is read again for every request."""
+    """File with a bearer token; it is read again for every request, as the other is."""
     cookie_file: Path | None = None
     """File with the text of a Cookie header, such as ``oauth2_proxy_kubeflow=…``."""
     timeout: float = Field(default=30.0, gt=0)
@@ -82,7 +82,7 @@ class Profile(BaseModel):
         if self.token_file and self.cookie_file:
             raise ValueError("give either token_file or cookie_file")
         parts = urlsplit(self.endpoint or "")
-        if self.credentials_file and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if self.credentials_file and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("endpoint must begin with https://, or everybody on the way reads the credentials")
         return self
 

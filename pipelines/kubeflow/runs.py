@@ -1,25 +1,33 @@
 """Runs on the server: find one, and read how it and its steps are doing."""
 
+import logging
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lesiongen.errors import UsageError
+from lesiongen.errors import Unavailable, UsageError
 from pipelines.kubeflow.nodes import Step, steps_of
 from pipelines.kubeflow.package import spec_of
 from pipelines.kubeflow.server import NotFound, Server
 
-__all__ = ["ENDED", "NOT_STARTED", "Run", "StepStatus", "find_run", "read_run", "run_of"]
+__all__ = ["ENDED", "NOT_STARTED", "Run", "StepStatus", "find_run", "read_later", "read_run", "run_of"]
 
 ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 """States of the server that a run or a step does not leave."""
 NOT_STARTED = "NOT_STARTED"
 """State of a step that the server does not know yet; ours, not the server's."""
 _UNSPECIFIED = "RUNTIME_STATE_UNSPECIFIED"
+POLL_SECONDS = 5.0
+"""How often a run is asked for that is waited for."""
+OUTAGE_SECONDS = 300.0
+"""How long the server may be away meanwhile."""
 _SHORTEST_PREFIX = 4
 _SHOWN = 5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,30 @@ def read_run(server: Server, run_id: str, before: Run | None = None) -> Run:
     """
     found = server.ask(server.runs.run_service_get_run, run_id=run_id)
     return run_of(server, found, before.spec if before else _spec(server, found))
+
+
+def read_later(server: Server, run: Run, at_most: float | None = None) -> Run:
+    """Reads the state of a run after a while; a server that is away is asked again for some minutes.
+
+    Args:
+        server: The server.
+        run: The run, as it was.
+        at_most: Seconds that the while may last.
+
+    Raises:
+        Unavailable: The server has been away for too long.
+    """
+    away: float | None = None
+    while True:
+        time.sleep(POLL_SECONDS if at_most is None else min(POLL_SECONDS, at_most))
+        try:
+            return read_run(server, run.id, run)
+        except Unavailable as error:
+            if away is None:
+                away = time.monotonic()
+                logger.warning("%s Waiting for it.", error.args[0])
+            if time.monotonic() - away >= OUTAGE_SECONDS:
+                raise
 
 
 def run_of(server: Server, found: Any, spec: dict[str, Any]) -> Run:

@@ -6,17 +6,20 @@ prints to standard output.
 """
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import kfp_server_api
 import urllib3
 from kfp_server_api import ApiException
 
+from lesiongen.endpoints import s3_proxy_hint
 from lesiongen.errors import LesionGenError, ServiceError, Unavailable, UsageError
 from pipelines.kubeflow.forwarding import forwarded
-from pipelines.kubeflow.profile import Profile
+from pipelines.kubeflow.profile import LOOPBACK, Profile
 
 __all__ = ["NotFound", "Refused", "Server", "ServerFault", "connect", "equals"]
 
@@ -51,20 +54,16 @@ class Server:
         settings = kfp_server_api.Configuration(host=address)
         settings.retries = False  # nor are redirects followed then
         settings.ssl_ca_cert = str(profile.ca_file) if profile.ca_file else None
-        if profile.token_file:
-            # Tokens that Kubernetes mounts change while a command waits.
-            settings.api_key["authorization"] = profile.credentials()
-            settings.api_key_prefix["authorization"] = "Bearer"
-            settings.refresh_api_key_hook = _read_token(profile)
-        cookie = profile.credentials() if profile.cookie_file else None
-        self._client = kfp_server_api.ApiClient(settings, cookie=cookie)
+        settings.proxy = _proxy_to(address)
+        settings.api_key_prefix["authorization"] = "Bearer"
+        self._client = kfp_server_api.ApiClient(settings)
         self.experiments = kfp_server_api.ExperimentServiceApi(self._client)
         self.pipelines = kfp_server_api.PipelineServiceApi(self._client)
         self.uploads = kfp_server_api.PipelineUploadServiceApi(self._client)
         self.recurring_runs = kfp_server_api.RecurringRunServiceApi(self._client)
         self.runs = kfp_server_api.RunServiceApi(self._client)
         self.namespace: str | None = None
-        """Namespace of the requests; None on a server of one user, which knows none."""
+        """Namespace of the requests; None in single-user mode, which has none."""
 
     def ask(self, method: Callable[..., Any], **arguments: Any) -> Any:
         """Sends one request, and returns the object of the API that the server answers with.
@@ -108,7 +107,7 @@ class Server:
         )
         try:
             if str(response.headers.get("content-type", "")).startswith("text/html"):
-                raise NotFound(f"{self.address} has a page for a browser at {path}.")
+                raise NotFound(f"{self.address} has a web page at {path}.")
             return str(response.read(_LONGEST_LOG).decode("utf-8", "replace"))
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from error
@@ -148,25 +147,30 @@ class Server:
         """Returns the address of one of Kubeflow's pages."""
         return f"{self.profile.ui or self.address}/#/{path}"
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.rest_client.pool_manager.clear()
+
     def check(self) -> None:
-        """Asks the server whether it is one, and whether it has several users.
+        """Asks the server whether it is one, and whether it runs in multi-user mode.
 
         Raises:
             ServiceError: It does not answer as it should.
-            UsageError: It has several users, and the profile names no namespace.
+            UsageError: It runs in multi-user mode, and the profile names no namespace.
         """
         health = self.ask(kfp_server_api.HealthzServiceApi(self._client).healthz_service_get_healthz)
         if not health.multi_user:
             return
         if self.profile.namespace is None:
             raise UsageError(
-                f"The server {self.address} has several users, and the profile names no namespace.",
+                f"{self.address} runs in multi-user mode, and the profile names no namespace.",
                 hint="Write namespace: … into the profile.",
             )
         self.namespace = self.profile.namespace
 
     def _send(self, request: Callable[[tuple[float, float]], Any]) -> Any:
         timeout = self.profile.timeout
+        self._read_credentials()
         try:
             return request((timeout, timeout))
         except ApiException as error:
@@ -180,6 +184,13 @@ class Server:
             raise UsageError(f"The endpoint {self.address} is not an address: {error}") from error
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from error
+
+    def _read_credentials(self) -> None:
+        """Reads the credentials again: tokens and cookies are renewed while a command waits."""
+        if self.profile.token_file:
+            self._client.configuration.api_key["authorization"] = self.profile.credentials()
+        elif self.profile.cookie_file:
+            self._client.cookie = self.profile.credentials()
 
     def _unreachable(self, error: urllib3.exceptions.HTTPError) -> LesionGenError:
         kinds = urllib3.exceptions
@@ -198,36 +209,37 @@ class Server:
                 f"{self.address} did not answer within {self.profile.timeout:g} s.",
                 hint="Try again later, or raise timeout in the profile.",
             )
-        return Unavailable(f"The connection to {self.address} broke off.", hint="Try again.")
+        hint = s3_proxy_hint(self.address) or "Try again."
+        return Unavailable(f"The connection to {self.address} broke off.", hint=hint)
 
     def _refusal(self, error: ApiException) -> LesionGenError:
         status, words = error.status, _words(error)
         if status in range(300, 400):  # it is not followed: credentials are for this server alone
             return self._not_kubeflow()
         if status == 401:
-            return ServiceError(f"{self.address} refuses the credentials (401){words}", hint=self._renewal())
+            return ServiceError(f"{self.address} rejected the credentials (401){words}", hint=self._renewal())
         if status == 403:
             where = f" in the namespace {self.namespace}" if self.namespace else ""
             return Refused(
-                f"{self.address} does not allow this{where} (403){words}",
+                f"{self.address}: permission denied{where} (403){words}",
                 hint="Ask for the role kubeflow-edit there, or choose another profile.",
             )
         if status == 404:
             return NotFound(
-                f"{self.address} knows nothing of that name or id (404){words}",
+                f"{self.address}: not found (404){words}",
                 hint="Check it, and the endpoint of the profile: behind Kubeflow's gateway it ends with /pipeline.",
             )
         if not status:
             return ServiceError(
-                f"The certificate of {self.address} is not accepted: {str(error.reason).splitlines()[-1]}",
+                f"The certificate of {self.address} cannot be verified: {str(error.reason).splitlines()[-1]}",
                 hint="Name the certificates of its authority as ca_file in the profile.",
             )
         if status >= 500 or status == 429:
             return ServerFault(
-                f"{self.address} reports an error of its own ({status}){words}",
+                f"{self.address} is {'overloaded' if status == 429 else 'failing'} ({status}){words}",
                 hint="Try again later; the reason is in the log of the deployment ml-pipeline.",
             )
-        return Refused(f"{self.address} refuses the request ({status}){words}", hint="Correct it, then try again.")
+        return Refused(f"{self.address} rejected the request ({status}){words}", hint="Correct it, then try again.")
 
     def _renewal(self) -> str:
         if path := self.profile.credentials_file:
@@ -236,8 +248,8 @@ class Server:
 
     def _not_kubeflow(self) -> ServiceError:
         return ServiceError(
-            f"{self.address} answers with a page for a browser, not as Kubeflow Pipelines does.",
-            hint=f"Check the endpoint of the profile; a page to log in means missing credentials. {self._renewal()}",
+            f"{self.address} answered with a web page, not as Kubeflow Pipelines does.",
+            hint=f"Check the endpoint; a login page means that credentials are missing. {self._renewal()}",
         )
 
 
@@ -252,8 +264,11 @@ def connect(profile: Profile) -> Iterator[Server]:
     profile.check_files()
     with forwarded(profile) as address:
         server = Server(profile, address)
-        server.check()
-        yield server
+        try:
+            server.check()
+            yield server
+        finally:
+            server.close()
 
 
 def equals(field: str, value: str) -> str:
@@ -261,11 +276,13 @@ def equals(field: str, value: str) -> str:
     return json.dumps({"predicates": [{"operation": _EQUALS, "key": field, "stringValue": value}]})
 
 
-def _read_token(profile: Profile) -> Callable[[Any], None]:
-    def refresh(settings: Any) -> None:
-        settings.api_key["authorization"] = profile.credentials()
-
-    return refresh
+def _proxy_to(address: str) -> str | None:
+    """Returns the proxy that the environment puts before a server."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if host in LOOPBACK or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
 
 
 def _words(error: ApiException) -> str:

@@ -1,21 +1,14 @@
 """Wait for a run, cancel one, and say how it ended."""
 
-import logging
 import time
 from collections.abc import Callable
 
-from lesiongen.errors import LesionGenError, StillRunning, Unavailable
+from lesiongen.errors import LesionGenError, StillRunning
 from pipelines.kubeflow.logs import end_of_log, read_log
-from pipelines.kubeflow.runs import NOT_STARTED, Run, StepStatus, read_run
+from pipelines.kubeflow.runs import NOT_STARTED, Run, StepStatus, read_later, read_run
 from pipelines.kubeflow.server import Refused, Server
 
 __all__ = ["cancel", "raise_for_outcome", "wait"]
-
-POLL_SECONDS = 5.0
-OUTAGE_SECONDS = 300.0
-"""How long a server may be away while a run is waited for."""
-
-logger = logging.getLogger(__name__)
 
 
 def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str], None]) -> Run:
@@ -43,8 +36,7 @@ def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str]
                 f"The run {run.name} has not ended after {timeout:g} s: {run.state}.",
                 hint=f"It continues. Look at it: lesiongen pipeline status {run.id}",
             )
-        time.sleep(POLL_SECONDS if left is None else min(POLL_SECONDS, left))
-        run = _read_patiently(server, run)
+        run = read_later(server, run, left)
 
 
 def cancel(server: Server, run: Run, *, timeout: float, say: Callable[[str], None]) -> Run:
@@ -104,20 +96,6 @@ def _last_words(server: Server, run: Run, step: StepStatus) -> str:
     except LesionGenError as error:
         return f"its log cannot be read ({error})"
     return end_of_log(log) if log else run.error or "its log is gone, or its container never started."
-
-
-def _read_patiently(server: Server, run: Run) -> Run:
-    away: float | None = None
-    while True:
-        try:
-            return read_run(server, run.id, run)
-        except Unavailable as error:
-            if away is None:
-                away = time.monotonic()
-                logger.warning("%s Waiting for it.", str(error.args[0]))
-            if time.monotonic() - away >= OUTAGE_SECONDS:
-                raise
-        time.sleep(POLL_SECONDS)
 
 
 def _say_steps(run: Run, said: dict[str, str], say: Callable[[str], None]) -> None:

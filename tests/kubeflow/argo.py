@@ -40,20 +40,34 @@ class Node:
             yield from child.all()
 
 
-def workflow(spec: Mapping[str, Any], iterations: int = 2, attempts: int = 1) -> Node:
+@dataclass(frozen=True)
+class Layout:
+    """What Kubeflow and the run make of a pipeline.
+
+    Attributes:
+        iterations: Rounds of every loop.
+        attempts: How often a step that is tried again was tried.
+        retries_all: Whether every step is tried again, as with the stock settings of 2.17.
+    """
+
+    iterations: int = 2
+    attempts: int = 1
+    retries_all: bool = False
+
+
+def workflow(spec: Mapping[str, Any], layout: Layout) -> Node:
     """Returns the root of the nodes of a run.
 
     Args:
         spec: The pipeline specification.
-        iterations: Rounds of every loop.
-        attempts: How often a step that is tried again was tried.
+        layout: What is made of it.
     """
     root = Node(f"{WORKFLOW}.root", "root")
-    _fill(root, spec, spec["root"], iterations, attempts)
+    _fill(root, spec, spec["root"], layout)
     return Node(WORKFLOW, WORKFLOW, children=[Node(f"{WORKFLOW}.root-driver", "root-driver"), root])
 
 
-def _fill(parent: Node, spec: Any, component: Any, iterations: int, attempts: int) -> None:
+def _fill(parent: Node, spec: Any, component: Any, layout: Layout) -> None:
     tasks = component["dag"]["tasks"]
     for name, task in tasks.items():
         inner = spec["components"][task["componentRef"]["name"]]
@@ -64,25 +78,25 @@ def _fill(parent: Node, spec: Any, component: Any, iterations: int, attempts: in
         _child(place, f"{name}-driver", f"{name}-driver")
         node = _child(place, name, name)
         if "parameterIterator" in task or "artifactIterator" in task:
-            for number in range(iterations):
+            for number in range(layout.iterations):
                 round_name = f"iteration-iterations({number}:{number})"
                 item = _child(_child(node, round_name, round_name), "iteration-item", "iteration-item")
-                _fill(item, spec, inner, iterations, attempts)
+                _fill(item, spec, inner, layout)
         elif "dag" in inner:
-            _fill(node, spec, inner, iterations, attempts)
+            _fill(node, spec, inner, layout)
         else:
             node.step = name
-            _add_pods(node, retried="retryPolicy" in task, attempts=attempts)
+            _add_pods(node, "retryPolicy" in task, layout)
 
 
-def _add_pods(node: Node, *, retried: bool, attempts: int) -> None:
+def _add_pods(node: Node, retried: bool, layout: Layout) -> None:
     template = "retry-system-container-impl" if retried else "system-container-impl"
     executor = Node(f"{node.name}.executor", "executor", template)
     node.children.append(executor)
-    if not retried:
+    if not (retried or layout.retries_all):
         executor.step = node.step
         return
-    for number in range(attempts):
+    for number in range(layout.attempts):
         executor.children.append(Node(f"{executor.name}({number})", f"executor({number})", template, step=node.step))
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lesiongen.cli import app
-from pipelines.kubeflow import logs, watching
+from pipelines.kubeflow import runs
 from tests.kubeflow.server import ROOT, kubeflow
 
 STORED = ROOT / "tests" / "pipelines" / "release.yaml"
@@ -46,8 +46,7 @@ def profile(server, write_profile):
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch):
-    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(logs, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(runs, "POLL_SECONDS", 0.02)
 
 
 @dataclass

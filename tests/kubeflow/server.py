@@ -27,7 +27,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tests.kubeflow.argo import Node, workflow
+from tests.kubeflow.argo import Layout, Node, workflow
 from tests.kubeflow.execution import Execution
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,7 +79,7 @@ class Kubeflow(ThreadingHTTPServer):
         """Whether requests go through the server of the pages, which hands on only some paths."""
         self.logs: dict[str, str] = {}
         """Logs of the steps of runs that follow a course."""
-        self.iterations, self.attempts = 2, 1
+        self.layout = Layout()
         self.requests: list[tuple[str, str]] = []
         self.pipelines: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
@@ -202,7 +202,7 @@ class _Run:
         return None
 
     def _nodes(self) -> Node:
-        return workflow(self.spec, self.server.iterations, self.server.attempts)
+        return workflow(self.spec, self.server.layout)
 
     def _has_begun(self, node: Node) -> bool:
         return not node.step or node.step in self.states

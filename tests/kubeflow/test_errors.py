@@ -13,17 +13,17 @@ from pipelines.kubeflow.server import connect
 @pytest.mark.parametrize(
     ("failing", "sentence", "remedy"),
     [
-        (401, "refuses the credentials (401)", "Name a token_file or a cookie_file in the profile."),
-        (403, "does not allow this (403): told to fail", "role kubeflow-edit"),
-        (404, "knows nothing of that name or id (404)", "ends with /pipeline"),
-        (429, "reports an error of its own (429)", "Try again later"),
-        (500, "reports an error of its own (500): told to fail", "Try again later"),
-        (503, "reports an error of its own (503)", "Try again later"),
-        (418, "refuses the request (418)", "Correct it"),
+        (401, "rejected the credentials (401)", "Name a token_file or a cookie_file in the profile."),
+        (403, "permission denied (403): told to fail", "role kubeflow-edit"),
+        (404, "not found (404)", "ends with /pipeline"),
+        (429, "is overloaded (429)", "Try again later"),
+        (500, "is failing (500): told to fail", "Try again later"),
+        (503, "is failing (503)", "Try again later"),
+        (418, "rejected the request (418)", "Correct it"),
         ("hang", "did not answer within 0.5 s", "raise timeout in the profile"),
         ("drop", "The connection to http://127.0.0.1:", "Try again"),
-        ("page", "answers with a page for a browser", "a page to log in means missing credentials"),
-        ("redirect", "answers with a page for a browser", "a page to log in means missing credentials"),
+        ("page", "answered with a web page", "a login page means that credentials are missing"),
+        ("redirect", "answered with a web page", "a login page means that credentials are missing"),
     ],
 )
 def test_every_failure_is_one_sentence_and_a_remedy(server, profile, lesiongen, failing, sentence, remedy):
@@ -51,6 +51,16 @@ def test_no_server_and_an_unknown_host_are_said(write_profile, lesiongen):
     assert (result.code, "The host of http://kubeflow.invalid is unknown." in result.err) == (1, True)
 
 
+def test_requests_go_through_the_proxy_of_the_environment(server, write_profile, lesiongen, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.address)
+    monkeypatch.setenv("no_proxy", "other.invalid")
+    write_profile(endpoint="http://kubeflow.invalid")
+    assert lesiongen("schedules").code == 0
+    assert server.requests
+    server.failing = ["drop"]
+    assert "add kubeflow.invalid to NO_PROXY" in lesiongen("schedules").err
+
+
 def test_a_wrong_path_of_the_endpoint_is_said(server, write_profile, lesiongen):
     server.behind_gateway = True
     write_profile(endpoint=server.address.removesuffix("/pipeline"))
@@ -74,7 +84,7 @@ def test_only_a_known_certificate_is_accepted(server, write_profile, lesiongen, 
         assert (result.code, result.err) == (0, "")
     else:
         assert result.code == 1
-        assert f"The certificate of {address} is not accepted" in result.err
+        assert f"The certificate of {address} cannot be verified" in result.err
         assert "ca_file" in result.err
 
 
@@ -91,7 +101,7 @@ def test_a_server_of_several_users_needs_a_namespace(server, profile, write_prof
     write_profile(endpoint=server.address, namespace="others")
     result = lesiongen("schedules")
     assert result.code == 1
-    assert "does not allow this in the namespace others (403)" in result.err
+    assert "permission denied in the namespace others (403)" in result.err
 
 
 @pytest.mark.parametrize(("field", "header"), [("token_file", "token"), ("cookie_file", "cookie")])
@@ -114,13 +124,14 @@ def test_credentials_come_from_a_file_that_is_private(server, write_profile, les
     assert "4711" not in result.err
 
 
-def test_a_token_that_changes_is_read_again(server, tmp_path):
-    path = tmp_path / "token"
-    server.token = "the-first-token"
-    path.write_text(server.token, encoding="utf-8")
-    with connect(Profile(endpoint=server.address, token_file=path)) as connection:
-        server.token = "the-second-token"
-        path.write_text(server.token, encoding="utf-8")
+@pytest.mark.parametrize(("field", "header"), [("token_file", "token"), ("cookie_file", "cookie")])
+def test_credentials_that_change_are_read_again(server, tmp_path, field, header):
+    path = tmp_path / "credentials"
+    setattr(server, header, "the-first-of-them")
+    path.write_text("the-first-of-them", encoding="utf-8")
+    with connect(Profile(endpoint=server.address, **{field: path})) as connection:
+        setattr(server, header, "the-second-of-them")
+        path.write_text("the-second-of-them", encoding="utf-8")
         assert connection.experiment_id() is None
 
 

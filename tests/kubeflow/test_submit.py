@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipelines.kubeflow import runs
 from pipelines.kubeflow.package import Package
 from tests.kubeflow.conftest import PARAMETERS, STEPS, STORED, course
 from tests.kubeflow.server import SWAGGER
@@ -176,8 +177,8 @@ def test_of_an_error_without_words_the_end_of_the_log_is_shown(server, profile, 
 
 def test_a_run_that_does_not_end_is_left_running(server, profile, submit):
     server.course = [{"run": "RUNNING", "ingest": "RUNNING"}]
-    result = submit("--wait", "--timeout", "0.2")
-    assert result.code == 75
+    result = submit("--wait", "--timeout", "0.2", "--json")
+    assert (result.code, result.json["state"]) == (75, "RUNNING")
     assert "has not ended after 0.2 s: RUNNING" in result.err
     assert next(iter(server.runs.values())).states["run"] == "RUNNING"
 
@@ -198,14 +199,12 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(server, profile, submit
 
 
 def test_a_server_that_stays_away_ends_the_waiting(server, profile, submit, monkeypatch):
-    from pipelines.kubeflow import watching
-
-    monkeypatch.setattr(watching, "OUTAGE_SECONDS", 0.1)
+    monkeypatch.setattr(runs, "OUTAGE_SECONDS", 0.1)
     server.course = course("ingest")
     server.failing = [*[200] * UNTIL_CREATED, 503]
     result = submit("--wait")
     assert result.code == 1
-    assert "reports an error of its own (503)" in result.err
+    assert "is failing (503)" in result.err
     assert f"Run {next(iter(server.runs.values())).body['display_name']}" in result.out
 
 
