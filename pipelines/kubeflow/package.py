@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from lesiongen import __version__
-from lesiongen.config import parse_config, unknown_field
+from lesiongen.config import parse_config
 from lesiongen.errors import UsageError
 from lesiongen.storage import json_digest
 from pipelines import PIPELINES
@@ -127,8 +128,11 @@ def check_parameters(package: Package, parameters: Mapping[str, Any]) -> None:
     """
     for name, value in parameters.items():
         if name not in package.inputs:
-            problem, hint = unknown_field((name,), package.inputs, {})
-            raise UsageError(f"{package.name}: {problem.replace('field', 'parameter')}", hint=hint)
+            near = get_close_matches(name, package.inputs, n=1)
+            raise UsageError(
+                f"{package.name}: unknown parameter {name}",
+                hint=f"{f'Did you mean {near[0]}? ' if near else ''}Parameters: {', '.join(sorted(package.inputs))}.",
+            )
         _check_type(name, value, package.inputs[name]["parameterType"])
     for name, definition in package.inputs.items():
         if name not in parameters and "defaultValue" not in definition and not definition.get("isOptional"):

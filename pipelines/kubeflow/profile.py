@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lesiongen.config import parse_config, parse_yaml
 from lesiongen.endpoints import is_server_address
@@ -57,6 +57,8 @@ class Profile(BaseModel):
     timeout: float = Field(default=30.0, gt=0)
     """Seconds after which a request that is not answered is given up."""
 
+    _name: str = PrivateAttr("default")
+
     @field_validator("endpoint", "ui")
     @classmethod
     def _an_address(cls, address: str | None) -> str | None:
@@ -85,6 +87,11 @@ class Profile(BaseModel):
         if self.credentials_file and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("endpoint must begin with https://, or everybody on the way reads the credentials")
         return self
+
+    @property
+    def option(self) -> str:
+        """The option that chooses it, behind a blank; blank for the one that is the default."""
+        return "" if self._name == "default" else f" --profile {self._name}"
 
     @property
     def credentials_file(self) -> Path | None:
@@ -134,7 +141,9 @@ def load_profile(name: str) -> Profile:
     if not isinstance(values, dict):
         raise UsageError(f"{where} is not a mapping of fields to values.")
     _refuse_secrets(where, values)
-    return parse_config(Profile, {field: _from_here(field, value, path) for field, value in values.items()}, where)
+    profile = parse_config(Profile, {field: _from_here(field, value, path) for field, value in values.items()}, where)
+    profile._name = name
+    return profile
 
 
 def _read(path: Path) -> dict[str, Any]:

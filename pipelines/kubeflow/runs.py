@@ -275,7 +275,8 @@ def _moment(value: datetime | None) -> datetime | None:
 
 
 def _seconds(started: datetime | None, ended: datetime | None) -> float | None:
-    return None if started is None else ((ended or datetime.now(UTC)) - started).total_seconds()
+    # The server's clock may be ahead of this machine's.
+    return None if started is None else max(0.0, ((ended or datetime.now(UTC)) - started).total_seconds())
 
 
 def _times(started: datetime | None, ended: datetime | None) -> dict[str, str | None]:

@@ -34,7 +34,7 @@ def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str]
         if left is not None and left <= 0:
             raise StillRunning(
                 f"The run {run.name} has not ended after {timeout:g} s: {run.state}.",
-                hint=f"It continues. Look at it: lesiongen pipeline status {run.id}",
+                hint=f"It continues. Look at it: lesiongen pipeline status {run.id}{server.profile.option}",
             )
         run = read_later(server, run, left)
 
@@ -86,7 +86,7 @@ def raise_for_outcome(server: Server, run: Run) -> None:
     step = failed[0]
     raise LesionGenError(
         f"The run {run.name} failed at {step.name}: {_last_words(server, run, step)}",
-        hint=f"Log: lesiongen pipeline logs {run.id} {step.name}\nIts page: {run.url}",
+        hint=f"Log: lesiongen pipeline logs {run.id} {step.name}{server.profile.option}\nIts page: {run.url}",
     )
 
 

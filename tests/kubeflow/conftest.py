@@ -31,7 +31,7 @@ def write_profile(tmp_path, monkeypatch):
 
     def write(**fields):
         path = tmp_path / "profiles.yaml"
-        path.write_text(yaml.safe_dump({"test": {"timeout": 0.5, **fields}}), encoding="utf-8")
+        path.write_text(yaml.safe_dump({"test": {"timeout": 20, **fields}}), encoding="utf-8")
         monkeypatch.setenv("LESIONGEN_PROFILES", str(path))
         return path
 

@@ -26,7 +26,8 @@ from pipelines.kubeflow.server import connect
         ("redirect", "answered with a web page", "a login page means that credentials are missing"),
     ],
 )
-def test_every_failure_is_one_sentence_and_a_remedy(server, profile, lesiongen, failing, sentence, remedy):
+def test_every_failure_is_one_sentence_and_a_remedy(server, write_profile, lesiongen, failing, sentence, remedy):
+    write_profile(endpoint=server.address, timeout=0.5 if failing == "hang" else 20)
     server.failing = [failing]
     result = lesiongen("status", "latest")
     assert result.code == 1
@@ -78,7 +79,7 @@ def test_only_a_known_certificate_is_accepted(server, write_profile, lesiongen, 
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     address = server.address.replace("http://", "https://")
-    write_profile(endpoint=address, timeout=5, **({"ca_file": "certificate.pem"} if known else {}))
+    write_profile(endpoint=address, **({"ca_file": "certificate.pem"} if known else {}))
     result = lesiongen("schedules")
     if known:
         assert (result.code, result.err) == (0, "")

@@ -83,7 +83,7 @@ def test_a_file_holds_parameters_and_set_changes_fields_of_them(server, profile,
         ({"seed": "x"}, "seed = 'x' must be a whole number"),
         ({"seed": "true"}, "seed = True must be a whole number"),
         ({"gates": "[]"}, "gates = [] must be a mapping"),
-        ({"sorce": "s3://x"}, "unknown parameter sorce"),
+        ({"sorce": "s3://x"}, "unknown parameter sorce\nDid you mean source? Parameters: "),
         ({"name": "a b"}, "must begin with a letter or digit"),
         ({"format": "jpeg"}, "jpeg"),
         ({"gates.min_seeds": "null"}, "gates.min_seeds is null"),
@@ -164,7 +164,7 @@ def test_a_failed_run_ends_with_the_error_of_its_step(server, profile, submit):
     assert result.code == 1
     assert result.json["state"] == "FAILED"
     assert "failed at ingest: ERROR [ingest] s3://data/ham10000 is empty\nERROR [ingest] Check it.\n" in result.err
-    assert f"lesiongen pipeline logs {result.json['run']} ingest" in result.err
+    assert f"lesiongen pipeline logs {result.json['run']} ingest --profile test\n" in result.err
 
 
 def test_of_an_error_without_words_the_end_of_the_log_is_shown(server, profile, submit):
