@@ -199,7 +199,7 @@ class Server:
                 f"The host of {self.address} is unknown.", hint="Check the endpoint of the profile, and the network."
             )
         if isinstance(error, kinds.NewConnectionError):
-            reason = str(error).rpartition("] ")[2].partition(": ")[2] or str(error).rpartition("] ")[2]
+            reason = str(error).rpartition("] ")[2]  # behind the number of the error
             return Unavailable(
                 f"No server answers at {self.address}: {reason}.",
                 hint="Check the endpoint of the profile, and whether its port-forward runs.",

@@ -1,10 +1,11 @@
 """``status``, ``logs`` and ``cancel``."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from pipelines.kubeflow import nodes
+from pipelines.kubeflow import logs, nodes
 from pipelines.kubeflow.profile import Profile
 from pipelines.kubeflow.runs import find_run
 from pipelines.kubeflow.server import connect
@@ -141,6 +142,24 @@ def test_logs_follow_a_step_to_its_end_alone(server, profile, submit, lesiongen)
     server.logs = {"ingest": "one\n"}
     submit()
     assert lesiongen("logs", "latest", "ingest", "--follow").out == "one\n"
+
+
+def test_following_outlasts_a_server_that_is_away(server, profile, submit, lesiongen):
+    server.course = course("ingest")
+    server.logs = {"ingest": "one\n"}
+    run = submit("--json").json["run"]
+    # Health, the run and its version are read, then the run again.
+    server.failing = [200, 200, 200, 503, "drop", 200]
+    result = lesiongen("logs", run, "--follow")
+    assert (result.code, result.out) == (0, "==> ingest <==\none\n")
+    assert result.err.count("Waiting for it") == 1
+
+
+def test_a_line_that_is_being_written_is_kept_back_and_a_new_attempt_begins_at_its_first_line():
+    status, seen, said = SimpleNamespace(name="ingest"), {}, []
+    for log in ("one\ntw", "one\ntwo\n", "another\n", None, "another\nlast"):
+        logs._hand_on(status, log, seen, lambda _, line: said.append(line), whole=log is not None and log[-1] == "t")
+    assert said == ["one", "two", "another", "last"]
 
 
 def test_a_log_holds_no_secret_and_no_escape_sequence(server, write_profile, submit, lesiongen, tmp_path):
