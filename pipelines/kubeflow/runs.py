@@ -11,7 +11,7 @@ from typing import Any
 from lesiongen.errors import Unavailable, UsageError
 from pipelines.kubeflow.nodes import Step, steps_of
 from pipelines.kubeflow.package import spec_of
-from pipelines.kubeflow.server import NotFound, Server
+from pipelines.kubeflow.server import NotFound, Server, Unauthorized
 
 __all__ = ["ENDED", "NOT_STARTED", "Run", "StepStatus", "find_run", "read_later", "read_run", "run_of"]
 
@@ -168,7 +168,7 @@ def read_run(server: Server, run_id: str, before: Run | None = None) -> Run:
 
 
 def read_later(server: Server, run: Run, at_most: float | None = None) -> Run:
-    """Reads the state of a run after a while; a server that is away is asked again for some minutes.
+    """Reads the state of a run after a while; a server that is away, or rejects credentials, is asked for some minutes.
 
     Args:
         server: The server.
@@ -177,16 +177,18 @@ def read_later(server: Server, run: Run, at_most: float | None = None) -> Run:
 
     Raises:
         Unavailable: The server has been away for too long.
+        Unauthorized: It has rejected the credentials for too long.
     """
     away: float | None = None
     while True:
         time.sleep(POLL_SECONDS if at_most is None else min(POLL_SECONDS, at_most))
         try:
             return read_run(server, run.id, run)
-        except Unavailable as error:
+        except (Unavailable, Unauthorized) as error:  # credentials may be renewed meanwhile
             if away is None:
                 away = time.monotonic()
-                logger.warning("%s Waiting for it.", error.args[0])
+                words = " ".join(str(error).splitlines())
+                logger.warning("%s Trying again for %.0f minutes.", words, OUTAGE_SECONDS / 60)
             if time.monotonic() - away >= OUTAGE_SECONDS:
                 raise
 

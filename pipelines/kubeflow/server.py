@@ -21,7 +21,7 @@ from lesiongen.errors import LesionGenError, ServiceError, Unavailable, UsageErr
 from pipelines.kubeflow.forwarding import forwarded
 from pipelines.kubeflow.profile import LOOPBACK, Profile
 
-__all__ = ["NotFound", "Refused", "Server", "ServerFault", "connect", "equals"]
+__all__ = ["NotFound", "Refused", "Server", "ServerFault", "Unauthorized", "connect", "equals"]
 
 _LONGEST_MESSAGE = 300
 _LONGEST_LOG = 64 * 1024**2
@@ -35,6 +35,10 @@ class NotFound(ServiceError):
 
 class Refused(ServiceError):
     """The server understood the request, and refuses it."""
+
+
+class Unauthorized(ServiceError):
+    """The server rejects the credentials, or misses them."""
 
 
 class ServerFault(Unavailable):
@@ -76,7 +80,8 @@ class Server:
             Unavailable: The server does not answer, or not in time, or with an error of its own.
             NotFound: It knows no such object.
             Refused: It refuses the request.
-            ServiceError: It refuses the credentials, is not trusted, or is not a Kubeflow Pipelines server.
+            Unauthorized: It rejects the credentials.
+            ServiceError: It is not trusted, or is not a Kubeflow Pipelines server.
         """
         full = getattr(method.__self__, f"{method.__name__}_with_http_info")  # type: ignore[attr-defined]
         answer, _, headers = self._send(lambda timeout: full(**arguments, _request_timeout=timeout))
@@ -217,7 +222,7 @@ class Server:
         if status in range(300, 400):  # it is not followed: credentials are for this server alone
             return self._not_kubeflow()
         if status == 401:
-            return ServiceError(f"{self.address} rejected the credentials (401){words}", hint=self._renewal())
+            return Unauthorized(f"{self.address} rejected the credentials (401){words}", hint=self._renewal())
         if status == 403:
             where = f" in the namespace {self.namespace}" if self.namespace else ""
             return Refused(

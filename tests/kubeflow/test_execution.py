@@ -57,6 +57,13 @@ def submit_words(server, profile, lesiongen, tmp_path):
     return run
 
 
+def wait_until(met):
+    deadline = time.monotonic() + 20
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def alive(pid):
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -91,16 +98,13 @@ def test_a_null_in_the_metadata_of_an_output_fails_the_step_as_the_launcher_does
 def test_a_cancelled_step_is_killed(server, submit_words, lesiongen, tmp_path):
     marker = tmp_path / "pid"
     submit_words(words="a b", pid=str(marker))
-    deadline = time.monotonic() + 20
-    while not marker.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(marker.exists)
     result = lesiongen("cancel", "latest")
     assert result.code == 0
     assert "has ended: CANCELED" in result.out
     assert "Finished steps, whose results are kept: count." in result.out
     assert "Unfinished steps: check." in result.out
-    assert not alive(int(marker.read_text()))
+    wait_until(lambda: not alive(int(marker.read_text())))
 
 
 def test_logs_of_pods_that_are_gone_come_from_the_storage(

@@ -192,10 +192,10 @@ def test_a_run_that_somebody_cancels_is_not_a_success(server, profile, submit):
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(server, profile, submit):
     server.course = course("ingest")
-    server.failing = [*[200] * UNTIL_CREATED, 503, "drop", 502, 200]
+    server.failing = [*[200] * UNTIL_CREATED, 503, "drop", 401, 502, 200]
     result = submit("--wait")
     assert result.code == 0
-    assert result.err.count("Waiting for it") == 1
+    assert result.err.count("Trying again for 5 minutes") == 1
 
 
 def test_a_server_that_stays_away_ends_the_waiting(server, profile, submit, monkeypatch):
