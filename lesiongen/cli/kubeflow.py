@@ -92,8 +92,7 @@ def submit_command(
 
       lesiongen pipeline submit --package release.yaml --set source=s3://data/ham --set format=ham10000 --wait
     """
-    from lesiongen.errors import StillRunning, UsageError
-    from pipelines.kubeflow.runs import read_run
+    from lesiongen.errors import UsageError
     from pipelines.kubeflow.submission import submit
     from pipelines.kubeflow.watching import raise_for_outcome
     from pipelines.kubeflow.watching import wait as wait_for
@@ -108,12 +107,7 @@ def submit_command(
         say(f"Run {run.name}: {run.id}\n{run.url}")
         if wait:
             say("Waiting; Ctrl-C ends the waiting, not the run.")
-            try:
-                run = wait_for(server, run, timeout=timeout, say=say)
-            except StillRunning:
-                if as_json:
-                    print_json({**read_run(server, run.id, run).as_dict(), **answer})
-                raise
+            run = wait_for(server, run, timeout=timeout, say=say)
         if as_json:
             print_json({**run.as_dict(), **answer})
         if wait:

@@ -1,6 +1,7 @@
 """Runs on the server: find one, and read how it and its steps are doing."""
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -173,15 +174,16 @@ def read_later(server: Server, run: Run, at_most: float | None = None) -> Run:
     Args:
         server: The server.
         run: The run, as it was.
-        at_most: Seconds that the while may last.
+        at_most: Seconds that all this may take; if the server is away for longer, the run is returned as it was.
 
     Raises:
         Unavailable: The server has been away for too long.
         Unauthorized: It has rejected the credentials for too long.
     """
+    deadline = math.inf if at_most is None else time.monotonic() + at_most
     away: float | None = None
     while True:
-        time.sleep(POLL_SECONDS if at_most is None else min(POLL_SECONDS, at_most))
+        time.sleep(max(0.0, min(POLL_SECONDS, deadline - time.monotonic())))
         try:
             return read_run(server, run.id, run)
         except (Unavailable, Unauthorized) as error:  # credentials may be renewed meanwhile
@@ -191,6 +193,8 @@ def read_later(server: Server, run: Run, at_most: float | None = None) -> Run:
                 logger.warning("%s Trying again for %.0f minutes.", words, OUTAGE_SECONDS / 60)
             if time.monotonic() - away >= OUTAGE_SECONDS:
                 raise
+            if time.monotonic() >= deadline:
+                return run
 
 
 def run_of(server: Server, found: Any, spec: dict[str, Any]) -> Run:

@@ -12,7 +12,7 @@ __all__ = ["cancel", "raise_for_outcome", "wait"]
 
 
 def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str], None]) -> Run:
-    """Waits until a run has ended, and says of every step that it has started and ended.
+    """Waits until a run has ended or the time is over, and returns it; says of every step that it starts and ends.
 
     Args:
         server: The server; it may be away for some minutes.
@@ -21,8 +21,7 @@ def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str]
         say: Takes a line for the reader.
 
     Raises:
-        StillRunning: The time is over; the run goes on.
-        Unavailable: The server has been away for too long.
+        ServiceError: The server has been away, or has rejected the credentials, for too long.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     said: dict[str, str] = {}
@@ -32,10 +31,7 @@ def wait(server: Server, run: Run, *, timeout: float | None, say: Callable[[str]
             return run
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
-            raise StillRunning(
-                f"The run {run.name} has not ended after {timeout:g} s: {run.state}.",
-                hint=f"It continues. Look at it: lesiongen pipeline status {run.id}{server.profile.option}",
-            )
+            return run
         run = read_later(server, run, left)
 
 
@@ -60,22 +56,25 @@ def cancel(server: Server, run: Run, *, timeout: float, say: Callable[[str], Non
         run = read_run(server, run.id, run)
         if not run.has_ended and run.state != "CANCELING":
             raise
-    try:
-        return wait(server, read_run(server, run.id, run), timeout=timeout, say=say)
-    except StillRunning as error:
+    run = wait(server, read_run(server, run.id, run), timeout=timeout, say=say)
+    if not run.has_ended:
         raise StillRunning(
-            f"The run {run.name} is being cancelled, and has not ended after {timeout:g} s.", hint=error.hint
-        ) from None
+            f"The run {run.name} is being cancelled, and has not ended after {timeout:g} s.", hint=_look_at(server, run)
+        )
+    return run
 
 
 def raise_for_outcome(server: Server, run: Run) -> None:
     """Raises the error of a run that has not succeeded.
 
     Raises:
+        StillRunning: The run has not ended.
         LesionGenError: The run failed, with the end of the failed step's log, or was cancelled.
     """
     if run.state == "SUCCEEDED":
         return
+    if not run.has_ended:
+        raise StillRunning(f"The run {run.name} has not ended: {run.state}.", hint=_look_at(server, run))
     if run.state != "FAILED":
         raise LesionGenError(f"The run {run.name} ended: {run.state}.", hint=f"Its page: {run.url}")
     failed = [each for each in run.steps if each.state == "FAILED"]
@@ -88,6 +87,10 @@ def raise_for_outcome(server: Server, run: Run) -> None:
         f"The run {run.name} failed at {step.name}: {_last_words(server, run, step)}",
         hint=f"Log: lesiongen pipeline logs {run.id} {step.name}{server.profile.option}\nIts page: {run.url}",
     )
+
+
+def _look_at(server: Server, run: Run) -> str:
+    return f"It continues. Look at it: lesiongen pipeline status {run.id}{server.profile.option}"
 
 
 def _last_words(server: Server, run: Run, step: StepStatus) -> str:
