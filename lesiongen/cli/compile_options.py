@@ -1,10 +1,17 @@
 """Options of the commands that compile a pipeline."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lesiongen.cli.options import given, read_yaml
 from lesiongen.cli.variables import Command
+from lesiongen.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.settings import CompileSettings
 
 __all__ = [
     "COMPILE_OPTIONS",
@@ -19,6 +26,8 @@ __all__ = [
     "Preset",
     "RealImages",
     "SampleParts",
+    "SettingsFile",
+    "compile_settings",
 ]
 
 Image = Annotated[str, typer.Option(help="Container image of every step.")]
@@ -47,6 +56,14 @@ Accelerator = Annotated[
 ]
 AcceleratorCount = Annotated[int, typer.Option(help="How many of them.")]
 CacheIngest = Annotated[bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file with what has no flag: resources, retry, parallelism, placement, accelerator_placement, "
+        "image_pull_policy, image_pull_secrets.",
+    ),
+]
 DEFAULT_IMAGE = "lesiongen:local"
 COMPILE_OPTIONS = (
     "preset",
@@ -59,6 +76,23 @@ COMPILE_OPTIONS = (
     "allow_real_images",
 )
 """Their names, which are those of the fields that they fill."""
+
+
+def compile_settings(options: Mapping[str, Any]) -> "CompileSettings":
+    """Returns how a pipeline is compiled, by the options of a command and the file that its ``settings`` names.
+
+    Raises:
+        UsageError: A setting is unknown or wrong, or the file holds one that has a flag.
+    """
+    from lesiongen.config import parse_config
+    from pipelines.settings import CompileSettings
+
+    flags, file = {name: options[name] for name in COMPILE_OPTIONS}, options["settings"]
+    others = read_yaml(file) if file else {}
+    if twice := next((name for name in others if name in flags), None):
+        flag = "--no-real-images" if twice == "allow_real_images" else f"--{twice.replace('_', '-')}"
+        raise UsageError(f"{file}: {twice} has a flag", hint=f"Use {flag}.")
+    return parse_config(CompileSettings, {**others, **given(flags)})
 
 
 class PipelineCommand(Command):

@@ -20,8 +20,10 @@ from lesiongen.cli.compile_options import (
     Preset,
     RealImages,
     SampleParts,
+    SettingsFile,
+    compile_settings,
 )
-from lesiongen.cli.options import ConfigFile, Json, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import ConfigFile, Json, print_json, read_yaml, set_values
 from lesiongen.redaction import shown
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def submit_command(
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
+    settings: SettingsFile = None,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
@@ -139,6 +142,7 @@ def schedule_command(
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
+    settings: SettingsFile = None,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
@@ -318,10 +322,8 @@ def _server(profile: str, experiment: str | None) -> "Iterator[Server]":
 @contextmanager
 def _checked_package(context: typer.Context, pipeline: str) -> "Iterator[tuple[Package, dict[str, Any]]]":
     """Yields the package that is asked for, compiled or from a file, and its checked parameters."""
-    from lesiongen.config import parse_config
     from pipelines.kubeflow.package import Package, check_parameters, with_changes
     from pipelines.kubeflow.submission import compiled_package
-    from pipelines.settings import CompileSettings
 
     asked = context.params
     values = read_yaml(asked["parameters"]) if asked["parameters"] else {}
@@ -336,8 +338,7 @@ def _checked_package(context: typer.Context, pipeline: str) -> "Iterator[tuple[P
         _refuse_compile_options(context)
         yield checked(Package.read(asked["package"]))
         return
-    settings = parse_config(CompileSettings, given({name: asked[name] for name in COMPILE_OPTIONS}))
-    with compiled_package(pipeline, settings) as package:
+    with compiled_package(pipeline, compile_settings(asked)) as package:
         yield checked(package)
 
 
@@ -345,7 +346,7 @@ def _refuse_compile_options(context: typer.Context) -> None:
     """A compiled package is what it is: an option of the compile would be passed over."""
     from lesiongen.errors import UsageError
 
-    names = {*COMPILE_OPTIONS, "pipeline" if context.command.name == "schedule" else "name"}
+    names = {*COMPILE_OPTIONS, "settings", "pipeline" if context.command.name == "schedule" else "name"}
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
         if parameter.name in names and source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP"):

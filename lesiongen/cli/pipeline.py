@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,13 +19,13 @@ from lesiongen.cli.compile_options import (
     Preset,
     RealImages,
     SampleParts,
+    SettingsFile,
+    compile_settings,
 )
 from lesiongen.cli.options import (
     ConfigFile,
     Json,
-    given,
     print_json,
-    read_yaml,
     set_values,
     summary,
     with_addresses,
@@ -54,6 +53,7 @@ _FLAGS = {"collections": "--collection"}
 
 
 def compile_command(
+    context: typer.Context,
     output: Annotated[str, typer.Option(help="The file to write, named .yaml.")],
     name: PipelineName = "release",
     preset: Preset = "tiny",
@@ -64,14 +64,7 @@ def compile_command(
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file with what has no flag: resources, retry, parallelism, placement, accelerator_placement, "
-            "image_pull_policy, image_pull_secrets.",
-        ),
-    ] = None,
+    settings: SettingsFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Write a pipeline as the YAML package that Kubeflow Pipelines takes.
@@ -83,24 +76,9 @@ def compile_command(
 
       lesiongen pipeline compile merge --output merge.yaml
     """
-    from lesiongen.config import parse_config
     from pipelines.compiling import compile_pipeline
-    from pipelines.settings import CompileSettings
 
-    chosen = {
-        "image": image,
-        "preset": preset,
-        "accelerator": accelerator,
-        "accelerator_count": accelerator_count,
-        "cache_ingest": cache_ingest,
-        "caption_parts": caption_parts,
-        "sample_parts": sample_parts,
-        "allow_real_images": allow_real_images,
-    }
-    others = read_yaml(settings) if settings else {}
-    if twice := next((field for field in others if field in chosen), None):
-        raise UsageError(f"{settings}: {twice} is an option of the command", hint=f"Give --{twice.replace('_', '-')}.")
-    path = compile_pipeline(name, parse_config(CompileSettings, {**others, **given(chosen)}), output)
+    path = compile_pipeline(name, compile_settings(context.params), output)
     typer.echo(f"{name} is written to {path} ({path.stat().st_size / 1000:.0f} kB)")
 
 
@@ -224,7 +202,6 @@ def _new_request(parameters: Mapping[str, Any]) -> "RunRequest":
 
 
 def _refused(field: str, problem: str, hint: str) -> Exception:
-    from lesiongen.errors import UsageError
 
     return UsageError(f"{_FLAGS.get(field, '--' + field.replace('_', '-'))} {problem}", hint=hint)
 
@@ -246,8 +223,6 @@ def _earlier_request(context: typer.Context, home: str, run: str) -> "RunRequest
 
 def _refuse_changes(context: typer.Context) -> None:
     """A resumed run is what it was: a flag or a file that asks for something else would be passed over."""
-    from lesiongen.errors import UsageError
-
     for parameter in context.command.params:
         name = str(parameter.name)
         source = context.get_parameter_source(name)
@@ -261,7 +236,6 @@ def _of_stages(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the values of --set by stage; refuses a field that names no stage."""
     from lesiongen.diffusion import FinetuneConfig
     from lesiongen.diffusion.config_parts import in_parts
-    from lesiongen.errors import UsageError
 
     for name, value in values.items():
         if not isinstance(value, dict):

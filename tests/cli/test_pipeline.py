@@ -155,7 +155,8 @@ def test_a_wrong_collection_is_refused(asked_to_merge, collections, message):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("image: x\n", r"image is an option of the command\nGive --image"),
+        ("image: x\n", r"image has a flag\nUse --image"),
+        ("allow_real_images: false\n", r"allow_real_images has a flag\nUse --no-real-images"),
         ("nodes: {}\n", "unknown field nodes"),
         ("parallelism: 0\n", "parallelism"),
         ("[1]\n", "holds no mapping"),
