@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 from pydantic_core import to_json, to_jsonable_python
 
-from lesiongen.errors import LesionGenError, disk_error
+from lesiongen.errors import LesionGenError, ServiceError, disk_error
 from lesiongen.interruption import Requests, interruptible
 from lesiongen.outlets import guard_streams, log_to
 from lesiongen.permissions import new_files_for_owner
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
-from lesiongen.tracking import finish_pipeline_run
+from lesiongen.tracking import finish_pipeline_run, stage_run
 
 __all__ = [
     "ERROR_PREFIX",
@@ -26,6 +26,7 @@ __all__ = [
     "STARTED",
     "as_metadata",
     "copy_report",
+    "log_completion",
     "log_final_status",
     "publish",
     "publish_result",
@@ -132,6 +133,19 @@ def copy_report(prefix: str, artifact: Any, *, page: str = "report.html", **deta
     artifact.metadata.update(as_metadata({"uri": f"{prefix}/{page}", **details}))
 
 
+def log_completion(stage: str, final: bool) -> None:
+    """Gives a step that has no MLflow run one, where it is the last of its pipeline: `log_final_status` looks for it.
+
+    Its own work is done: a server that does not answer is a warning.
+    """
+    if final:
+        try:
+            with stage_run(stage, {}):
+                pass
+        except ServiceError as error:
+            logger.warning("The end of the pipeline is not tracked: %s", error)
+
+
 def log_final_status(name: str, last: str, status: Any) -> None:
     """Logs how a pipeline ended, and closes its run in MLflow.
 
@@ -144,4 +158,4 @@ def log_final_status(name: str, last: str, status: Any) -> None:
     if status.error_message:
         logger.info("%s", status.error_message)
     if run := os.environ.get("LESIONGEN_PIPELINE_RUN"):
-        finish_pipeline_run(run, status.state, last=last, name=name)
+        finish_pipeline_run(run, status.state, last=last)

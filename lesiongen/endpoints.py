@@ -19,8 +19,8 @@ __all__ = [
 ]
 
 _TRACKING = ("MLFLOW_TRACKING_URI", "LESIONGEN_MLFLOW_URI")
-"""The first that is set is taken. The second is for pods: Kubeflow's MLflow plugin sets the first, and must not find it
-set."""
+"""The first that is set is taken. The second is for pods: Kubeflow's MLflow plugin sets the first, and a variable that
+is set twice makes a pod invalid."""
 
 _NAMES = ("no_proxy", "NO_PROXY")
 """Programs read one or the other; most of them look at the one in lower case first."""

@@ -67,9 +67,9 @@ def united(client: Any, experiment: str, pipeline_run: str) -> str | None:
     return None
 
 
-def stage_ended_well(client: Any, experiment: str, pipeline_run: str, stage: str, name: str) -> bool:
-    """Tells whether the newest run of a stage with this ``name`` among its parameters has finished."""
-    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{STAGE_TAG}` = '{stage}' and params.name = '{name}'"
+def stage_ended_well(client: Any, experiment: str, pipeline_run: str, stage: str) -> bool:
+    """Tells whether the newest run of a stage has finished."""
+    query = f"tags.`{PARENT_TAG}` = '{pipeline_run}' and tags.`{STAGE_TAG}` = '{stage}'"
     found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1)
     return any(run.info.status == "FINISHED" for run in found)
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "GIVEN_RUN",
     "PIPELINE_OWNER",
     "StageRun",
     "finish_pipeline_run",
@@ -50,8 +51,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 PIPELINE_OWNER = "LESIONGEN_PIPELINE_OWNER"
 """The variable that says which process the pipeline run is open in that a stage belongs to."""
-GIVEN_RUN, GIVEN_EXPERIMENT = "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"
-"""MLflow's own variables, by which whoever starts a process gives it a run."""
+GIVEN_RUN = "MLFLOW_RUN_ID"
+"""MLflow's own variable, by which whoever starts a process gives it a run."""
+_ERROR_TAG = "lesiongen.error"
 _SUCCEEDED, _FAILED, _CANCELED = ("SUCCEEDED", "COMPLETE", "CACHED"), ("FAILED",), ("CANCELED",)
 """States of a pipeline that the exit handler gets: the first from ``kfp.local`` alone, the others from the backend."""
 # MLflow's own limits (mlflow.utils.validation): characters of a value, of a key, and entries of a request.
@@ -158,6 +160,10 @@ class _TrackedRun(StageRun):
 class _GivenRun(_TrackedRun):
     """A run that whoever started this process has opened, and will close."""
 
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Logs parameters under names of our own: Kubeflow's plugin logs the step's arguments, and none twice."""
+        super().log_params({"lesiongen": params})
+
     def end(self, status: str) -> None:
         """Does nothing."""
 
@@ -184,7 +190,8 @@ def stage_run(stage: str, params: Mapping[str, object], run_id: str | None = Non
         return
     client = mlflow_client()
     run = _given_run(client, stage) or _TrackedRun(client, _reopened(client, run_id) or _opened(client, stage))
-    _close_abandoned(client)
+    if not os.environ.get(GIVEN_RUN):
+        _close_abandoned(client)
     run.log_params(params)
     try:
         yield run
@@ -202,7 +209,7 @@ def joined_run(run_id: str | None) -> StageRun:
     return StageRun() if run_id is None else _TrackedRun(mlflow_client(), run_id)
 
 
-def finish_pipeline_run(pipeline_run: str, state: str, *, last: str, name: str) -> None:
+def finish_pipeline_run(pipeline_run: str, state: str, *, last: str) -> None:
     """Closes the run of a whole pipeline run, which no single stage can know to be over, and what its stages left open.
 
     Nothing is closed where the runs belong to whoever started this process.
@@ -212,7 +219,6 @@ def finish_pipeline_run(pipeline_run: str, state: str, *, last: str, name: str) 
         state: How it ended, as Kubeflow Pipelines says it. Before 2.17 it says RUNNING after a loop: then the last
             stage's own run decides.
         last: The stage that runs when all others have succeeded, and is never cached.
-        name: The ``name`` that the last stage was called with.
 
     Raises:
         ServiceError: The MLflow server does not answer, or refuses.
@@ -225,7 +231,7 @@ def finish_pipeline_run(pipeline_run: str, state: str, *, last: str, name: str) 
     with service_errors():
         oldest = united(client, experiment, pipeline_run) or parent
         if state in _SUCCEEDED or (
-            state not in (*_FAILED, *_CANCELED) and stage_ended_well(client, experiment, pipeline_run, last, name)
+            state not in (*_FAILED, *_CANCELED) and stage_ended_well(client, experiment, pipeline_run, last)
         ):
             status = "FINISHED"
         else:
@@ -274,17 +280,31 @@ def service_errors() -> Iterator[None]:
 
 
 def _use_own_login() -> None:
-    """Hands the login of ``LESIONGEN_MLFLOW_URI`` to MLflow's client, which reads it from variables of its own."""
-    if tracking_variable() == "LESIONGEN_MLFLOW_URI":
-        for name in ("USERNAME", "PASSWORD"):
-            if value := os.environ.get(f"LESIONGEN_MLFLOW_{name}"):
-                os.environ[f"MLFLOW_TRACKING_{name}"] = value
+    """Hands the login of ``LESIONGEN_MLFLOW_URI`` to MLflow's client, which reads it from variables of its own.
+
+    Raises:
+        UsageError: The user is given without a password, or the other way round.
+    """
+    own = {name: os.environ.get(f"LESIONGEN_MLFLOW_{name}") for name in ("USERNAME", "PASSWORD")}
+    if tracking_variable() != "LESIONGEN_MLFLOW_URI" or not any(own.values()):
+        return
+    for name, value in own.items():
+        if not value:
+            raise UsageError(f"LESIONGEN_MLFLOW_{name} is not set", hint="Set user and password, or neither.")
+        os.environ[f"MLFLOW_TRACKING_{name}"] = value
 
 
 def _given_run(client: Any, stage: str) -> _GivenRun | None:
+    """Returns the run that this process was given; None where there is none, or another stage has it."""
     run_id = os.environ.get(GIVEN_RUN)
     if not run_id:
         return None
+    with service_errors():
+        tags = client.get_run(run_id).data.tags
+        if tags.get(STAGE_TAG, stage) != stage:
+            return None
+        if _ERROR_TAG in tags:  # of an earlier try
+            client.delete_tag(run_id, _ERROR_TAG)
     run = _GivenRun(client, run_id)
     pipeline_run = os.environ.get("LESIONGEN_PIPELINE_RUN")
     belongs = {PARENT_TAG: pipeline_run} if pipeline_run else {}
@@ -295,12 +315,14 @@ def _given_run(client: Any, stage: str) -> _GivenRun | None:
 def _opened(client: Any, stage: str) -> str:
     experiment = _experiment(client)
     tags = {KIND_TAG: "stage", STAGE_TAG: stage, **_common_tags(_owner_mark())}
-    pipeline_run = os.environ.get("LESIONGEN_PIPELINE_RUN")
-    if pipeline_run:
+    pipeline_run, given = os.environ.get("LESIONGEN_PIPELINE_RUN"), os.environ.get(GIVEN_RUN)
+    if given:
+        tags |= {NESTED_TAG: given}
+    elif pipeline_run:
         tags |= {PARENT_TAG: pipeline_run, NESTED_TAG: _parent(client, experiment, pipeline_run)}
     with service_errors():
         run_id = str(client.create_run(experiment, tags=tags, run_name=stage).info.run_id)
-        if pipeline_run:
+        if pipeline_run and not given:
             united(client, experiment, pipeline_run)
     return run_id
 
@@ -325,8 +347,9 @@ def _reopened(client: Any, run_id: str | None) -> str | None:
 def _experiment(client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
-    if given := os.environ.get(GIVEN_EXPERIMENT):
-        return given
+    if given := os.environ.get(GIVEN_RUN):
+        with service_errors():
+            return str(client.get_run(given).info.experiment_id)
     name = os.environ.get("LESIONGEN_EXPERIMENT") or "lesiongen"
     with service_errors():
         found = client.get_experiment_by_name(name)
@@ -372,7 +395,7 @@ def _close_failed(run: _TrackedRun, error: BaseException) -> None:
     interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
     with suppress(ServiceError):  # the stage's own error is the one to see
         first_line = (shown(error).splitlines() or [""])[0]  # before the cut, which could leave a part of a secret
-        run.set_tags({"lesiongen.error": f"{type(error).__name__}: {first_line}"[:500]})
+        run.set_tags({_ERROR_TAG: f"{type(error).__name__}: {first_line}"[:500]})
         run.end("KILLED" if interrupted else "FAILED")
 
 

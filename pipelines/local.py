@@ -18,7 +18,7 @@ from lesiongen.owner import this_process
 from lesiongen.safe_path import safe_variables
 from lesiongen.stack import named_servers, running_stack, writing_to
 from lesiongen.storage import open_storage
-from lesiongen.tracking import PIPELINE_OWNER
+from lesiongen.tracking import GIVEN_RUN, PIPELINE_OWNER
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
 from pipelines.definition import Summary, find_pipeline
@@ -97,6 +97,7 @@ def _check_servers(root: str) -> None:
 def _run_variables(run_id: str) -> dict[str, str]:
     return {
         "LESIONGEN_PIPELINE_RUN": run_id,
+        GIVEN_RUN: "",  # a run that this process was given is none of a step
         PIPELINE_OWNER: json.dumps(this_process().plain()),
         # The runner reads the output of a step in the encoding of the locale, whatever that of the screen is.
         "PYTHONIOENCODING": locale.getpreferredencoding(False),

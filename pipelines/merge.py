@@ -46,9 +46,9 @@ def _merge(settings: CompileSettings, preset: Preset) -> Any:
         # Not an argument of the pipeline: no run may undo it.
         shown = {"allow_real_images": settings.allow_real_images}
 
-        def checked(dataset: Any, name: Any) -> None:
+        def checked(dataset: Any, name: Any, *, final: bool) -> None:
             validated = run("validate", dataset=dataset, config=validate_config, root=root, name=name, **shown)
-            run("require_passed", name=name, verdict=validated.outputs["verdict"])
+            run("require_passed", final=final, verdict=validated.outputs["verdict"])
 
         with dsl.ExitHandler(run("finish", name=name, last="require-passed")):
             with dsl.ParallelFor(collections, parallelism=settings.parallelism) as one:
@@ -56,12 +56,12 @@ def _merge(settings: CompileSettings, preset: Preset) -> Any:
                     "ingest", source=one.source, source_revision=one.source_revision, format=one.format,
                     root=root, name=one.dataset, seed=seed, config=ingest_config,
                 ).output  # fmt: skip
-                checked(ingested, one.dataset)
+                checked(ingested, one.dataset, final=False)
             merged = run(
                 "merge", collections=collections, datasets=dsl.Collected(ingested), config=merge_config,
                 root=root, name=name, **shown,
             ).outputs["merged"]  # fmt: skip
-            checked(merged, name)
+            checked(merged, name, final=True)
 
     return merge
 

@@ -66,7 +66,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
                 seed=seed, config=ingest_config, **where,
             ).output  # fmt: skip
             checked = run("validate", dataset=ingested, config=validate_config, **shown, **where)
-            passed = run("require_passed", name=name, verdict=checked.outputs["verdict"])
+            passed = run("require_passed", final=False, verdict=checked.outputs["verdict"])
             dataset = shared(
                 "caption", "captioned", passed, dataset=ingested, seed=seed, config=caption_config, **shown, **where
             )

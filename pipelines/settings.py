@@ -32,6 +32,8 @@ class Toleration(BaseModel):
             raise ValueError("value cannot be combined with operator Exists")
         if self.key is None and self.operator == "Equal":
             raise ValueError("a toleration without key needs operator: Exists")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("toleration_seconds needs effect: NoExecute")
         return self
 
 
@@ -46,12 +48,16 @@ class Placement(BaseModel):
 
 
 def _with_defaults(resources: Any) -> Any:
-    """Gives the steps that are not named their default resources."""
+    """Gives the steps and the fields that are not named their defaults."""
     if not isinstance(resources, dict):
         return resources
     if unknown := sorted(set(resources) - set(STEPS)):
         raise ValueError(f"unknown step {', '.join(unknown)}; steps: {', '.join(STEPS)}")
-    return {name: spec.resources for name, spec in STEPS.items()} | resources
+    whole = {
+        name: {**STEPS[name].resources.model_dump(), **given} if isinstance(given, dict) else given
+        for name, given in resources.items()
+    }
+    return {name: spec.resources for name, spec in STEPS.items()} | whole
 
 
 class CompileSettings(BaseModel):
@@ -79,7 +85,7 @@ class CompileSettings(BaseModel):
     resources: Annotated[dict[str, Resources], BeforeValidator(_with_defaults)] = Field(
         default={}, validate_default=True
     )
-    """What each step asks of the cluster; a step that is not named keeps its default."""
+    """What each step asks of the cluster; a step or a field that is not named keeps its default."""
     parallelism: int | None = Field(default=None, ge=1)
     """How many steps that share a stage, or collections of a merge, run at once; no limit by default."""
     placement: Placement = Placement()
@@ -89,6 +95,12 @@ class CompileSettings(BaseModel):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: tuple[str, ...] = ()
     """Names of Kubernetes Secrets for the image's registry."""
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> "CompileSettings":
+        if self.accelerator is None and self.accelerator_placement != Placement():
+            raise ValueError("accelerator_placement has no effect without accelerator")
+        return self
 
     @property
     def parts(self) -> dict[str, int]:

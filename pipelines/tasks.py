@@ -59,7 +59,7 @@ def configure(task: Any, stage: str, settings: CompileSettings, *, secret: Any, 
     task.set_container_image(settings.image)
     task.set_caching_options(STEPS[stage].cached and (stage != "ingest" or settings.cache_ingest))
     _set_resources(task, stage, settings)
-    # Optional: without keys the pod's service account is who asks S3.
+    # Optional: without keys, S3 is asked with the pod's service account.
     kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=_SECRET_KEYS, optional=True)
     if stage == "caption":
         # Optional: few runs ask a model, and a server in the cluster may need no key.

@@ -106,7 +106,7 @@ def test_stages_of_one_pipeline_run_nest_in_one_parent(server, monkeypatch):
     assert parent.info.run_name == "release-nested"
     assert parent.data.tags["lesiongen.pipeline_run"] == "release-nested"
     assert parent.info.status == "RUNNING"
-    finish_pipeline_run("release-nested", "SUCCEEDED", last="promote", name="lesions")
+    finish_pipeline_run("release-nested", "SUCCEEDED", last="promote")
     assert server.get_run(parent.info.run_id).info.status == "FINISHED"
 
 
@@ -124,24 +124,26 @@ def test_a_pipeline_run_ends_as_kubeflow_says(server, monkeypatch, state, status
         pass
     killed = stage_run("finetune", {})
     left_open = killed.__enter__()
-    finish_pipeline_run(pipeline_run, state, last="promote", name="lesions")
+    finish_pipeline_run(pipeline_run, state, last="promote")
     [parent] = parent_runs.parent_runs(server, tracking._experiment(server), pipeline_run)
     assert server.get_run(parent).info.status == status
     assert server.get_run(left_open.run_id).info.status == "KILLED"
 
 
-@pytest.mark.parametrize(("ends", "status"), [(["FAILED", "FINISHED"], "FINISHED"), (["FINISHED", "FAILED"], "FAILED")])
+@pytest.mark.parametrize(
+    ("ends", "status"), [(["FAILED", "FINISHED"], "FINISHED"), (["FINISHED", "FAILED"], "FAILED"), ([], "FAILED")]
+)
 def test_where_kubeflow_does_not_know_the_last_stage_s_newest_run_decides(server, monkeypatch, ends, status):
-    pipeline_run = f"merge-{status.lower()}"
+    pipeline_run = f"merge-{len(ends)}-{status.lower()}"
     monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", pipeline_run)
     for end in ends:
-        with suppress(ValueError), stage_run("require-passed", {"name": "merged"}):
+        with suppress(ValueError), stage_run("require-passed", {}):
             if end == "FAILED":
                 raise ValueError("not passed")
         time.sleep(0.01)  # times are in milliseconds
-    with stage_run("require-passed", {"name": "other"}):
+    with stage_run("validate", {}):
         pass
-    finish_pipeline_run(pipeline_run, "RUNNING", last="require-passed", name="merged")
+    finish_pipeline_run(pipeline_run, "RUNNING", last="require-passed")
     [parent] = parent_runs.parent_runs(server, tracking._experiment(server), pipeline_run)
     assert server.get_run(parent).info.status == status
 
@@ -149,17 +151,35 @@ def test_where_kubeflow_does_not_know_the_last_stage_s_newest_run_decides(server
 def test_a_run_that_the_process_was_given_is_logged_into_and_left_open(server, monkeypatch):
     given = server.create_run(server.create_experiment("of Kubeflow"), run_name="finetune")
     monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given.info.experiment_id)
     monkeypatch.setenv("LESIONGEN_PIPELINE_RUN", "release-given")
-    for _ in range(2):  # the second is another try of the step
-        with stage_run("finetune", {"seed": 1}, run_id="0" * 32) as run:
+    for error in (ValueError("memory"), None):  # the second is another try of the step
+        with suppress(ValueError), stage_run("finetune", {"name": "lesions"}, run_id="0" * 32) as run:
             run.log_metrics({"loss": 0.5})
-    finish_pipeline_run("release-given", "FAILED", last="promote", name="lesions")
+            if error:
+                raise error
+    finish_pipeline_run("release-given", "FAILED", last="promote")
+    server.log_param(given.info.run_id, "name", '"lesions"')  # as the plugin does at the end
     logged = server.get_run(given.info.run_id)
     assert run.run_id == given.info.run_id
-    assert (logged.info.status, logged.data.params, logged.data.metrics) == ("RUNNING", {"seed": "1"}, {"loss": 0.5})
+    assert (logged.info.status, logged.data.metrics) == ("RUNNING", {"loss": 0.5})
+    assert logged.data.params == {"lesiongen.name": "lesions", "name": '"lesions"'}
     assert logged.data.tags["lesiongen.stage"] == "finetune"
+    assert "lesiongen.error" not in logged.data.tags
     assert len(server.search_runs([given.info.experiment_id])) == 1
+
+
+def test_a_second_stage_of_a_process_does_not_mix_with_the_first_in_the_run_that_it_was_given(server, monkeypatch):
+    given = server.create_run(server.create_experiment("of a notebook"))
+    monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
+    with stage_run("ingest", {"name": "own"}):
+        pass
+    with stage_run("validate", {"name": "other"}) as second:
+        pass
+    nested = server.get_run(second.run_id)
+    assert nested.data.tags["mlflow.parentRunId"] == given.info.run_id
+    assert (nested.info.status, nested.data.params) == ("FINISHED", {"name": "other"})
+    assert nested.info.experiment_id == given.info.experiment_id
+    assert server.get_run(given.info.run_id).data.params == {"lesiongen.name": "own"}
 
 
 def test_the_server_of_a_pod_is_named_by_a_variable_of_our_own_unless_kubeflow_names_one(server, monkeypatch):
@@ -168,6 +188,8 @@ def test_the_server_of_a_pod_is_named_by_a_variable_of_our_own_unless_kubeflow_n
         monkeypatch.delenv(f"MLFLOW_TRACKING_{name}")
     monkeypatch.setenv("LESIONGEN_MLFLOW_URI", address)
     monkeypatch.setenv("LESIONGEN_MLFLOW_USERNAME", user)
+    with pytest.raises(UsageError, match="LESIONGEN_MLFLOW_PASSWORD is not set"):
+        mlflow_client()
     monkeypatch.setenv("LESIONGEN_MLFLOW_PASSWORD", password)
     with stage_run("ingest", {}) as run:
         pass
@@ -237,7 +259,7 @@ def test_a_parent_whose_creation_is_slow_takes_over_the_stages_that_began_meanwh
     assert parent != before, "the slow one began first"
     assert server.get_run(before).info.lifecycle_stage == "deleted"
     assert {server.get_run(run_id).data.tags["mlflow.parentRunId"] for run_id in runs.values()} == {parent}
-    finish_pipeline_run("release-slow", "COMPLETE", last="promote", name="lesions")
+    finish_pipeline_run("release-slow", "COMPLETE", last="promote")
     assert server.get_run(parent).info.status == "FINISHED"
 
 
@@ -395,7 +417,7 @@ def test_an_address_that_is_none_of_a_server_is_refused_before_it_is_used(monkey
     for use in (
         mlflow_client,
         lambda: stage_run("ingest", {}).__enter__(),
-        lambda: finish_pipeline_run("r", "COMPLETE", last="promote", name="lesions"),
+        lambda: finish_pipeline_run("r", "COMPLETE", last="promote"),
     ):
         with pytest.raises(UsageError, match=f"MLFLOW_TRACKING_URI = {what}|MLFLOW_TRACKING_URI = .*{what}") as refused:
             use()

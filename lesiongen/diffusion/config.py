@@ -181,7 +181,7 @@ class Runtime(ConfigPart):
     checkpoint_every: int = Field(default=7_500, ge=1)
     """Steps between two checkpoints."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
-    """Minutes after which a checkpoint is written in between: a pod that is deleted gets no time to save its state."""
+    """Most minutes between two checkpoints: a pod that is deleted has no time to save its state."""
     keep_checkpoints: int = Field(default=2, ge=1)
     storage_patience: float = Field(default=300.0, ge=0)
     """Seconds that checkpoints wait for a storage which cannot be reached; training continues until the next is due."""

@@ -1,9 +1,9 @@
 """Local folders and ``s3://`` prefixes behind one interface.
 
-The endpoint comes from ``AWS_ENDPOINT_URL``, the keys from the usual AWS variables, all of them before that from those
-that begin with ``LESIONGEN_S3_``; with an endpoint given, buckets
-are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional writes alone: a
-prefix is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written last.
+Endpoint and keys come from variables that begin with ``LESIONGEN_S3_``, or else from those of AWS; with an endpoint
+given, buckets are addressed by path, as MinIO, SeaweedFS and Ceph expect. Nothing relies on rename or on conditional
+writes alone: a prefix is new for every version (`unique_prefix`), and what makes it valid, its manifest, is written
+last.
 """
 
 from lesiongen.storage.address import local_path, normal_address, open_storage, overlap, unique_prefix

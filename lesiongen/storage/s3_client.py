@@ -18,7 +18,7 @@ from lesiongen.redaction import register_secret
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["CHECKSUMS", "endpoint_of", "s3_client"]
+__all__ = ["CHECKSUMS", "endpoint_of", "endpoint_variable", "key_variables", "s3_client"]
 
 CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
 # The first that is set is taken. The names of our own are for pods, where the variables of AWS belong to Kubeflow's
@@ -55,6 +55,17 @@ def s3_client() -> "S3Client":
 def endpoint_of() -> str | None:
     """Returns the address of the S3 server that the environment names; None for AWS itself."""
     return next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+
+
+def endpoint_variable() -> str:
+    """Returns the variable to look at where the server is not reached: the one that names it, if one does."""
+    return next((name for name in _ENDPOINTS if os.environ.get(name)), "AWS_ENDPOINT_URL")
+
+
+def key_variables() -> tuple[str, str]:
+    """Returns the variables to look at where a key is refused: our own where they are set or name the server."""
+    ours = endpoint_variable() == _ENDPOINTS[0] or any(os.environ.get(name) for name in _KEYS)
+    return _KEYS if ours else ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @functools.lru_cache(maxsize=8)
@@ -108,7 +119,7 @@ def _endpoint(values: Mapping[str, str | None]) -> str | None:
     if "@" in host or ("@" in address and not is_server_address(address)):  # a password may hold a slash
         raise UsageError(
             f"{name}: S3 addresses hold no user or password",
-            hint="Put the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            hint="Put the keys in {} and {}.".format(*key_variables()),
         )
     if not is_server_address(address) or "?" in address:
         hint = "Write https://host:port or http://host:port, for example https://minio.example:9000."

@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError
 
 from lesiongen.endpoints import s3_proxy_hint
 from lesiongen.errors import StorageError, Unreachable
-from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of
+from lesiongen.storage.s3_client import CHECKSUMS, endpoint_of, endpoint_variable, key_variables
 
 __all__ = ["MISSING", "explained", "is_outage"]
 
@@ -44,7 +44,7 @@ def explained(error: Exception, storage: str, key: str, bucket_exists: Callable[
     if isinstance(error, HTTPClientError | ConnectionError | ResponseParserError):
         return _unreachable(error, uri)
     if isinstance(error, NoCredentialsError):
-        hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start the local servers: lesiongen up."
+        hint = f"Set {' and '.join(key_variables())}, or start the local servers: lesiongen up."
         return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
     what = "credentials" if isinstance(error, ProfileNotFound | PartialCredentialsError) else "settings"
     hint = "Check AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the other AWS_… variables."
@@ -52,9 +52,10 @@ def explained(error: Exception, storage: str, key: str, bucket_exists: Callable[
 
 
 def _unreachable(error: Exception, uri: str) -> StorageError:
-    hint = _proxy() or "Check AWS_ENDPOINT_URL and that the server runs (lesiongen status)."
+    hint = _proxy() or f"Check {endpoint_variable()} and that the server runs (lesiongen status)."
     if isinstance(error, SSLError):
-        hint = "Check https in AWS_ENDPOINT_URL; AWS_CA_BUNDLE names a file with the certificate of your own authority."
+        own = "AWS_CA_BUNDLE names a file with the certificate of your own authority."
+        hint = f"Check https in {endpoint_variable()}; {own}"
     return Unreachable(f"{uri}: the S3 server at {_server()} {_failure(error)} ({error})", hint=hint)
 
 
@@ -80,7 +81,7 @@ def _answered(error: ClientError, uri: str, bucket_exists: Callable[[], bool]) -
     if code in MISSING:
         return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
     if code in _REFUSED:
-        hint = _with_proxy("Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in this bucket.")
+        hint = _with_proxy(f"Check {', '.join(key_variables())} and what they may do in this bucket.")
         return StorageError(f"{uri}: the S3 server at {_server()} refused the access key ({code})", hint=hint)
     advice = _proxy() if status in _GATEWAY else None
     if "trailer" in str(error).lower():

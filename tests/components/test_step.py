@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.step import publish, publish_result, step, uri_of
+from components.step import log_completion, publish, publish_result, step, uri_of
 from lesiongen.config import StageConfig
 from lesiongen.errors import DataError, UsageError
 from lesiongen.references import DatasetReference
@@ -68,6 +68,18 @@ def test_metadata_are_what_the_launcher_takes(tmp_path: Path) -> None:
     assert artifact.metadata == {"promoted": 1, "inner": {"before": None, "low": None}}
     assert type(artifact.metadata["promoted"]) is int
     assert json.loads(Path(artifact.path).read_text())["champion"] is None
+
+
+def test_the_last_step_has_a_run_by_which_finish_knows_it_and_no_other_step_needs_mlflow(
+    monkeypatch: pytest.MonkeyPatch, unused_endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_endpoint)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    log_completion("require-passed", final=False)
+    assert not caplog.text
+    log_completion("require-passed", final=True)
+    assert "The end of the pipeline is not tracked: The MLflow server at" in caplog.text
 
 
 def _run(body: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from lesiongen.errors import UsageError
 from pipelines.compiling import compile_pipeline
 from pipelines.definition import find_pipeline
 from pipelines.settings import CompileSettings
+from pipelines.stages import STEPS as PIPELINE_STEPS
 from pipelines.stages import Resources
 
 STEPS = (*find_pipeline("release").stages, "require-passed", "finish")
@@ -123,6 +124,28 @@ def test_resources_can_be_changed_at_the_compile(tmp_path: Path) -> None:
     assert _resources(_container(spec, "ingest")) == ("1", "2", "2G", "4G", None), "a step that is not named"
 
 
+def test_a_field_of_resources_that_is_not_named_keeps_its_default() -> None:
+    """A finetune step that lost its accelerator, its time and its retries would not train."""
+    settings = CompileSettings(resources={"finetune": {"memory_limit": "64G"}})
+    assert settings.resources["finetune"] == PIPELINE_STEPS["finetune"].resources.model_copy(
+        update={"memory_limit": "64G"}
+    )
+    assert settings.resources["finetune"].timeout_hours == 48
+
+
+@pytest.mark.parametrize("pipeline", ["release", "merge"])
+def test_the_stage_by_which_finish_knows_that_all_succeeded_runs_last_and_is_never_cached(pipeline: str) -> None:
+    spec = next(yaml.safe_load_all((Path(__file__).parent / f"{pipeline}.yaml").read_text()))
+    last = spec["root"]["dag"]["tasks"]["finish"]["inputs"]["parameters"]["last"]["runtimeValue"]["constant"]
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    waited_for = {name for task in tasks.values() for name in task.get("dependentTasks", [])}
+    [ends] = set(tasks) - waited_for
+    assert ends.removesuffix("-2") == last
+    assert not PIPELINE_STEPS[last.replace("-", "_")].cached
+    if last == "require-passed":  # it has an MLflow run where it is the last alone
+        assert tasks[ends]["inputs"]["parameters"]["final"]["runtimeValue"]["constant"] is True
+
+
 @pytest.mark.parametrize("cache_ingest", [False, True])
 def test_pure_stages_are_cached_and_the_others_are_not(tmp_path: Path, cache_ingest: bool) -> None:
     spec, _ = _compile(tmp_path, cache_ingest=cache_ingest)
@@ -222,6 +245,8 @@ def test_where_pods_run_and_how_their_image_is_pulled(tmp_path: Path) -> None:
         ({"sample_parts": 101}, "less than or equal to 100"),
         ({"resources": {"finetun": {}}}, "unknown step finetun; steps: ingest"),
         ({"placement": {"tolerations": [{"value": "x"}]}}, "without key needs operator: Exists"),
+        ({"placement": {"tolerations": [{"key": "a", "toleration_seconds": 3}]}}, "needs effect: NoExecute"),
+        ({"accelerator_placement": {"node_selector": {"a": "b"}}}, "has no effect without accelerator"),
         ({"placement": {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}}, "cannot be combined"),
     ],
 )

@@ -243,8 +243,11 @@ class Trainer:
     def _checkpoint_is_due(self) -> bool:
         """Whether enough steps or minutes have passed; of several processes the first alone saves, by its own clock."""
         runtime = self.config.runtime
+        if self.history.step % runtime.checkpoint_every == 0:
+            return True
+        # Not while losses are not finite: the newest checkpoint shall be from before a training diverged.
         minutes = (time.monotonic() - self._saved) / 60
-        return self.history.step % runtime.checkpoint_every == 0 or minutes >= runtime.checkpoint_minutes
+        return minutes >= runtime.checkpoint_minutes and not self.history.skipped_in_a_row
 
     def _stopping(self, stop: StopRequest) -> bool:
         """Whether any process was asked to stop: all of them have to save and end at the same step."""
