@@ -16,6 +16,7 @@ import psutil
 
 from lesiongen import errors
 from lesiongen.errors import Interrupted, LesionGenError, disk_error
+from lesiongen.launch.lease import LEASE, follow_lease, stop_this_process
 from lesiongen.outlets import guard_streams, log_to, show_traceback
 from lesiongen.storage import Storage, as_json, open_storage
 
@@ -66,16 +67,22 @@ def worker() -> Iterator[int]:
 
     A LesionGenError is left behind for the launcher to raise. Of several processes on the launcher's own host all but
     the first write to a log of their own, and each ends when the launcher was killed: a job that nobody waits for would
-    continue unnoticed.
+    continue unnoticed. On other hosts the first process follows the launcher's lease, where there is one: it gets
+    SIGTERM when the lease says so or runs out.
 
     Raises:
         SystemExit: The work failed; the error's own exit code, or 1.
     """
     rank, place = int(os.environ["RANK"]), open_storage(os.environ[ERRORS])
     guard_streams()
-    log_to(sys.stderr, os.environ.get(LEVEL, "INFO"))
-    if folder := os.environ.get(FOLDER):
+    folder = os.environ.get(FOLDER)
+    # Without a folder for logs the processes of a node share one: only the first of them reports the progress.
+    reports = folder or os.environ.get("LOCAL_RANK", "0") == "0"
+    log_to(sys.stderr, os.environ.get(LEVEL, "INFO") if reports else logging.WARNING)
+    if folder:
         _belong_to_launcher(Path(folder), rank)
+    if rank == 0 and (lease := os.environ.get(LEASE)):
+        threading.Thread(target=follow_lease, args=(lease, stop_this_process), daemon=True).start()
     try:
         yield rank
     except LesionGenError as error:
