@@ -268,7 +268,7 @@ def _job(
     device = device_here()
     if launcher is not None and (device.type == "cuda" or not launcher.shares_files):
         # Or this process, which only waits, would hold a CUDA context on the device that one of the others trains on.
-        encode_in_a_process(encoding_seen_by(launcher, encoding, base), launcher, stop)
+        encode_in_a_process(encoding_seen_by(launcher, encoding, base), launcher, stop, checkpoints)
     training, held_out = encoded(encoding, base.folder, caches, device)
     return TrainingJob(
         config=config,

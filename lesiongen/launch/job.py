@@ -19,12 +19,15 @@ class Job:
         specification: What it is to do, as text; every process gets the same.
         processes: How many in all; a launcher that has several nodes spreads them evenly.
         threads: How many each process computes in; None: the cores of a node are shared among its processes.
+        identity: What is the same when the same work is started again, and of no two jobs that run at a time; by it a
+            launcher may find the job of an earlier start still running. None: it looks for none.
     """
 
     module: str
     specification: str
     processes: int
     threads: int | None = None
+    identity: str | None = None
 
 
 class Launcher(ABC):
@@ -46,7 +49,8 @@ class Launcher(ABC):
 
         Args:
             job: What to run.
-            stop_requested: Asked again and again; once it says so, the processes get SIGTERM and may save their state.
+            stop_requested: Asked again and again; once it says so, the processes get SIGTERM, or the first one reads it
+                from a lease (`lesiongen.launch.lease`), and may save their state.
 
         Raises:
             LesionGenError: A process failed; its own error is raised here, or one that names its log.

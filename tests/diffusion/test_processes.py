@@ -202,7 +202,7 @@ def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_pat
         dataset="d", base="b", prediction_type=None, image_size=16, flip=True, rotations=False, held_out=(),
         folder=None, shared=None,
     )  # fmt: skip
-    encoding_job.encode_in_a_process(job, Noting(), StopRequest())
+    encoding_job.encode_in_a_process(job, Noting(), StopRequest(), "checkpoints")
     assert [job.threads for job in jobs] == [torch.get_num_threads()]
     variables = local._environment(jobs[0], tmp_path)
     assert variables["OMP_NUM_THREADS"] == str(torch.get_num_threads())

@@ -83,11 +83,17 @@ def encoded(
     return training, encode("validation", Orientations(False, False), list(job.held_out))
 
 
-def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest) -> None:
+def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest, checkpoints: str) -> None:
     """Encodes in a process that then ends, and gives back all that its CUDA context holds.
 
     On this host it computes in as many threads as this process would: on a CPU their number changes an encoding's last
     digits.
+
+    Args:
+        job: What to encode.
+        launcher: Runs the process.
+        stop: Whether it is asked to stop.
+        checkpoints: Where those of the training go, by which it is known again.
 
     Raises:
         Interrupted: A stop was requested.
@@ -95,7 +101,8 @@ def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest)
     """
     threads = torch.get_num_threads() if launcher.shares_files else None
     with stop.deferred():
-        launcher.run(Job(__name__, job.model_dump_json(), 1, threads=threads), lambda: stop.requested is not None)
+        launched = Job(__name__, job.model_dump_json(), 1, threads=threads, identity=checkpoints)
+        launcher.run(launched, lambda: stop.requested is not None)
 
 
 def _encode(specification: str) -> None:

@@ -119,7 +119,8 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
         Interrupted: A stop was requested; the state is saved.
         LesionGenError: Training diverged, or a process failed.
     """
-    launched = Job(__name__, job.model_dump_json(), job.config.runtime.processes)
+    # The MLflow run may be another one at the next start; the checkpoints are the same.
+    launched = Job(__name__, job.model_dump_json(), job.config.runtime.processes, identity=job.checkpoints)
     launcher.run(launched, lambda: stop.requested is not None)
 
 

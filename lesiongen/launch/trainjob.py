@@ -1,0 +1,403 @@
+"""Several nodes of a cluster, as a TrainJob of Kubeflow Trainer."""
+
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lesiongen.errors import Interrupted, LesionGenError, ServiceError, UsageError
+from lesiongen.launch.job import Job, Launcher
+from lesiongen.launch.lease import LEASE, Lease, held_lease
+from lesiongen.launch.trainjob_failures import (
+    AGAIN,
+    Trouble,
+    condition,
+    named_network_error,
+    trouble_of_events,
+    trouble_of_job,
+    trouble_of_pods,
+)
+from lesiongen.launch.worker import ERRORS, LEVEL, error_of
+from lesiongen.storage import open_storage
+
+if TYPE_CHECKING:
+    from lesiongen.launch.trainjob_cluster import Cluster
+    from lesiongen.launch.trainjob_log import NodeLog
+
+__all__ = ["DEADLINE_SECONDS", "TrainJobLauncher"]
+
+logger = logging.getLogger(__name__)
+
+API_VERSION = "trainer.kubeflow.org/v1alpha1"
+POLL_SECONDS = 2.0
+DEADLINE_SECONDS = 48 * 3600
+START_SECONDS = 900.0
+"""How long pods may wait for an image, a node or the quota; a job in a queue (suspended) waits without a limit."""
+ANSWER_SECONDS = 600.0
+"""How long the cluster may not answer while a job runs."""
+GONE_SECONDS = 300.0
+"""How long the deletion of a job may take."""
+WORK = "lesiongen/work"
+"""Label of the TrainJobs that do the same work, whatever their layout."""
+_INDEX = "batch.kubernetes.io/job-completion-index"
+_ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of a job: the TrainJob's name, and the addresses that its processes were given."""
+
+    name: str
+    errors: str
+    lease: str
+
+
+class TrainJobLauncher(Launcher):
+    """Runs a job as a TrainJob of Kubeflow Trainer 2.3 or 2.4, on one or several nodes.
+
+    A TrainJob is named by the work, the image and the layout: one that still runs after its launcher was killed is
+    found again and waited for. It is deleted at its end. Its processes end when this launcher does
+    (`lesiongen.launch.lease`).
+
+    Args:
+        place: ``s3://`` prefix for leases and errors, which the pods can write.
+        runtime: TrainingRuntime or ClusterTrainingRuntime, as in ``infra/trainer``.
+        nodes: How many nodes at most; a job of fewer processes takes as many nodes as processes.
+        namespace: None: that of the current context, or of this pod.
+        image: None: the runtime's.
+        deadline: Seconds after which the cluster ends the job.
+
+    Raises:
+        UsageError: The package ``kubeflow`` is not installed, or the place is not on S3.
+    """
+
+    shares_files: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        runtime: str,
+        nodes: int = 1,
+        namespace: str | None = None,
+        image: str | None = None,
+        deadline: int = DEADLINE_SECONDS,
+    ) -> None:
+        if not _sdk_is_installed():
+            hint = "Install it with: pip install lesiongen[cluster]"
+            raise UsageError("TrainJobs need the package kubeflow, which is not installed", hint=hint)
+        if not place.startswith("s3://"):
+            raise UsageError(
+                f"{place} is a folder of this host; the training runs on others", hint="Give an s3:// prefix."
+            )
+        self.place, self.runtime, self.nodes = place.rstrip("/"), runtime, nodes
+        self.namespace, self.image, self.deadline = namespace, image, deadline
+
+    def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
+        """Creates the TrainJob, or finds it running, and waits for it; see `Launcher.run`."""
+        from lesiongen.launch.trainjob_cluster import AlreadyThere, Cluster
+
+        cluster = Cluster(self.namespace)
+        planned = self._planned(job, cluster)
+        name = planned["metadata"]["name"]
+        if (found := self._found(cluster, name, planned["metadata"]["labels"][WORK])) is not None:
+            try:
+                return _attend(cluster, found, stop_requested)
+            except Interrupted:
+                if stop_requested():
+                    raise
+                logger.info("TrainJob %s had been asked to stop; it is started again", name)
+        run = _Run(name, *_addresses(planned))
+        Lease(run.lease).renew()  # before the processes look at it
+        try:
+            cluster.create(planned)
+        except LesionGenError as error:
+            _forget(run)
+            if not isinstance(error, AlreadyThere):
+                raise
+            # Another launcher has created it since it was looked for.
+            found = _run_of(cluster.job(name))
+            if found is None:
+                raise
+            logger.info("TrainJob %s exists already; this launcher waits for it", name)
+            return _attend(cluster, found, stop_requested)
+        logger.info("Created TrainJob %s in the namespace %s", name, cluster.namespace)
+        return _attend(cluster, run, stop_requested)
+
+    def _planned(self, job: Job, cluster: "Cluster") -> dict[str, Any]:
+        """Returns the TrainJob of a job."""
+        nodes = min(self.nodes, job.processes)
+        if job.processes % nodes:
+            raise UsageError(f"{job.processes} processes cannot be spread evenly over {nodes} nodes")
+        each = job.processes // nodes
+        runtime = cluster.runtime(self.runtime)
+        image = self.image or runtime.trainer.image
+        _check_devices(runtime, each)
+        work = _digest(job.module, job.identity or secrets.token_hex(8))
+        name = f"lg-{_digest(work, image, self.runtime, nodes, each)}"
+        place = f"{self.place}/{name}-{secrets.token_hex(4)}"
+        variables = {
+            ERRORS: f"{place}/errors",
+            LEASE: f"{place}/lease.json",
+            LEVEL: logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel()),
+            "TORCH_CPP_LOG_LEVEL": "ERROR",
+            **({"OMP_NUM_THREADS": str(job.threads)} if job.threads else {}),
+        }
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "TrainJob",
+            "metadata": {"name": name, "labels": {WORK: work, "app.kubernetes.io/managed-by": "lesiongen"}},
+            "spec": {
+                "runtimeRef": {"name": runtime.name, "kind": runtime.kind.value},
+                "activeDeadlineSeconds": self.deadline,
+                "trainer": {
+                    "image": image,
+                    "command": ["python", "-m", "lesiongen.launch.agent"],
+                    "args": ["--module", job.module, job.specification],
+                    "env": [{"name": key, "value": value} for key, value in variables.items()],
+                    "numNodes": nodes,
+                    "numProcPerNode": each,
+                },
+            },
+        }
+
+    def _found(self, cluster: "Cluster", name: str, work: str) -> _Run | None:
+        """Returns the run to wait for; TrainJobs that failed, or do the same work in another layout, are deleted."""
+        kept = None
+        for job in cluster.jobs(f"{WORK}={work}"):
+            run = _run_of(job)
+            if job["metadata"]["name"] == name and run and not _ended_badly(job):
+                kept = run
+                continue
+            logger.info("TrainJob %s of an earlier start is deleted", job["metadata"]["name"])
+            cluster.delete(job["metadata"]["name"])
+            _await_end(cluster, job["metadata"]["name"])
+            if run:
+                _forget(run)
+        if kept is not None:
+            logger.info("TrainJob %s of an earlier start is there; this launcher waits for it", name)
+        return kept
+
+
+def _attend(cluster: "Cluster", run: _Run, stop_requested: Callable[[], bool]) -> None:
+    """Waits for the end of a TrainJob, and deletes it however that comes."""
+    from lesiongen.launch.trainjob_log import NodeLog
+
+    with held_lease(run.lease) as lease:
+        log = NodeLog(cluster)
+        try:
+            _wait(cluster, run, lease, log, stop_requested)
+        finally:
+            log.finish()
+            _remove(cluster, run, lease)
+
+
+def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:
+    """Returns when the job is complete.
+
+    Raises:
+        LesionGenError: It failed, cannot start, or the cluster does not answer any more.
+    """
+    watch = _Watch(cluster, run.name)
+    while True:
+        stopping = stop_requested()
+        if watch.look():
+            if watch.complete:
+                return
+            log.finish()
+            raise _error(run, watch, log, stopping=stopping)
+        if watch.first_node:
+            log.follow(watch.first_node)
+        if stopping:
+            lease.ask_to_stop()
+            if not watch.started:  # no process reads the lease yet, or the first one waits for the others
+                raise Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
+        time.sleep(POLL_SECONDS)
+
+
+class _Watch:
+    """What is seen of a TrainJob, again and again."""
+
+    def __init__(self, cluster: "Cluster", name: str) -> None:
+        self.cluster, self.name = cluster, name
+        self.complete = False
+        self.started = False
+        """Whether all nodes have started; before that there is nothing to save."""
+        self.first_node: str | None = None
+        """Pod of the first node, once it has started."""
+        self.trouble: Trouble | None = None
+        self._answered = self._well = time.monotonic()
+
+    def look(self) -> bool:
+        """Looks once; returns whether the job has ended.
+
+        Raises:
+            LesionGenError: Its pods do not start in time, it was deleted, or the cluster does not answer for long.
+        """
+        from lesiongen.launch.trainjob_cluster import NoAnswer
+
+        try:
+            ended = self._look()
+        except NoAnswer as error:
+            if time.monotonic() - self._answered > ANSWER_SECONDS:
+                raise
+            logger.debug("%s", error)
+            return False
+        self._answered = time.monotonic()
+        return ended
+
+    def _look(self) -> bool:
+        job = self.cluster.job(self.name)
+        if job is None:
+            raise ServiceError(f"TrainJob {self.name} was deleted while it ran", hint=AGAIN)
+        self.complete = condition(job, "Complete") is not None
+        if self.complete:
+            return True
+        pods = self.cluster.pods(self.name)
+        self._note_pods(pods, job["spec"]["trainer"]["numNodes"])
+        failed = condition(job, "Failed") is not None
+        trouble = trouble_of_job(job) or trouble_of_pods(pods)
+        if trouble is None and not pods and not failed:
+            trouble = trouble_of_events(self._events(), self.name)
+        if trouble is not None or not (failed or (self.trouble and self.trouble.final)):
+            self._note(trouble)  # a pod that has ended may be removed before the job has failed
+        if not failed and not condition(job, "Suspended"):
+            self._require_start()
+        else:
+            self._well = time.monotonic()
+        return failed
+
+    def _events(self) -> list[dict[str, Any]]:
+        try:
+            return self.cluster.events()
+        except ServiceError as error:  # they only explain; an account may not read them
+            logger.debug("%s", error)
+            return []
+
+    def _note_pods(self, pods: list[dict[str, Any]], nodes: int) -> None:
+        started = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") != "Pending"]
+        self.started = self.started or len(started) >= nodes
+        for pod in started:
+            labels = pod["metadata"].get("labels", {})
+            if labels.get(_ROLE) == "node" and labels.get(_INDEX) == "0":
+                self.first_node = pod["metadata"]["name"]
+
+    def _note(self, trouble: Trouble | None) -> None:
+        if trouble is None or trouble.final:
+            self._well = time.monotonic()
+        elif self.trouble is None or trouble.hint != self.trouble.hint:  # its message may count attempts
+            logger.warning("%s; waiting", trouble.message)
+        self.trouble = trouble
+
+    def _require_start(self) -> None:
+        if self.trouble and not self.trouble.final and time.monotonic() - self._well > START_SECONDS:
+            raise self.trouble.error()
+
+
+def _error(run: _Run, watch: _Watch, log: "NodeLog", *, stopping: bool) -> LesionGenError:
+    """Returns the error of a job that failed: what ended a pod is the cause of what the other processes say."""
+    place = open_storage(run.errors)
+    if watch.trouble and watch.trouble.final and not stopping:
+        return watch.trouble.error()
+    left = error_of(place, stopping=stopping)
+    if left is not None and (type(left) is not LesionGenError or left.hint):
+        return left
+    said = [*log.last]
+    if lost := named_network_error(str(left or ""), said):
+        return lost
+    if left is None and (asked := error_of(place, stopping=True)):
+        return asked  # its lease ran out, or an earlier launcher has asked it
+    if left is not None:
+        return left
+    if stopping:
+        return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
+    if watch.trouble:
+        return watch.trouble.error()
+    lines = "".join(f"\n{line}" for line in said)
+    return LesionGenError(f"TrainJob {run.name} failed, and its processes left no error.{lines}", hint=AGAIN)
+
+
+def _remove(cluster: "Cluster", run: _Run, lease: Lease) -> None:
+    """Deletes a TrainJob and what its run has left; where the cluster does not answer, the lease ends the processes."""
+    try:
+        cluster.delete(run.name)
+        _await_end(cluster, run.name)
+    except LesionGenError as error:
+        logger.warning("TrainJob %s is not deleted: %s", run.name, error)
+        lease.ask_to_stop()
+        return
+    _forget(run)
+
+
+def _await_end(cluster: "Cluster", name: str) -> None:
+    """Waits until a deleted TrainJob and its pods are gone.
+
+    Raises:
+        ServiceError: They are still there after `GONE_SECONDS`.
+    """
+    until = time.monotonic() + GONE_SECONDS
+    while cluster.job(name) is not None or cluster.pods(name):
+        if time.monotonic() > until:
+            hint = f"Look at it with: kubectl -n {cluster.namespace} describe trainjob {name}"
+            raise ServiceError(
+                f"TrainJob {name} is still there {GONE_SECONDS:.0f} seconds after its deletion", hint=hint
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _forget(run: _Run) -> None:
+    """Deletes the lease and the errors of a run; what cannot be deleted is a few small objects."""
+    with suppress(LesionGenError):
+        open_storage(run.lease.rpartition("/")[0]).delete_all()
+
+
+def _run_of(job: dict[str, Any] | None) -> _Run | None:
+    """Returns the run that a TrainJob of the cluster belongs to; None where it is none of ours."""
+    if job is None:
+        return None
+    addresses = _addresses(job)
+    return _Run(job["metadata"]["name"], *addresses) if all(addresses) else None
+
+
+def _addresses(job: dict[str, Any]) -> tuple[str, str]:
+    variables = {each["name"]: each.get("value", "") for each in job["spec"].get("trainer", {}).get("env", [])}
+    return variables.get(ERRORS, ""), variables.get(LEASE, "")
+
+
+def _ended_badly(job: dict[str, Any]) -> bool:
+    return condition(job, "Failed") is not None or "deletionTimestamp" in job["metadata"]
+
+
+def _sdk_is_installed() -> bool:
+    """Tells whether the SDK is there; other packages bring a folder ``kubeflow`` too."""
+    try:
+        return find_spec("kubeflow.trainer") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _check_devices(runtime: Any, each: int) -> None:
+    """Refuses more processes than a node has GPUs.
+
+    Raises:
+        UsageError: The runtime's nodes have fewer.
+    """
+    trainer = runtime.trainer
+    if trainer.device != "gpu" or not trainer.device_count.isdigit():
+        return
+    gpus = int(trainer.device_count) // trainer.num_nodes  # the SDK counts those of all nodes
+    if gpus < each:
+        raise UsageError(
+            f"{each} processes of a node need a GPU each; the runtime {runtime.name} gives it {gpus}",
+            hint="Raise nvidia.com/gpu in the runtime, or take more nodes.",
+        )
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

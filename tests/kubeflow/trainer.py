@@ -1,0 +1,335 @@
+"""A double of a cluster with Kubeflow Trainer, for the real kubernetes client: it runs each node as a torchrun process.
+
+What it stands for is the API server (objects, status codes, logs) and Trainer's torch plugin (the ``PET_`` variables).
+It has neither a scheduler nor kubelets: their part is scripted.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from tests.kubeflow import crds
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "science"
+API = "/apis/trainer.kubeflow.org/v1alpha1"
+JOBS = f"{API}/namespaces/{NAMESPACE}/trainjobs"
+CORE = f"/api/v1/namespaces/{NAMESPACE}"
+NOW = "2026-11-30T12:00:00Z"
+
+
+class Refused(Exception):
+    """An answer that is not 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TrainerDouble:
+    """A namespace of a cluster.
+
+    Args:
+        folder: Where the nodes have their homes and their logs.
+
+    Attributes:
+        script: Called with each TrainJob that is created; None: its nodes run.
+        refuse: (method, path pattern) to the answer that is given in place of the usual one.
+        lingers: How often a deleted TrainJob is still found.
+        cuts: After how many lines each connection to a log breaks; the connections after that do not.
+        requests: Methods and paths that have come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.jobs: dict[str, dict] = {}
+        self.created: list[dict] = []
+        self.deleted: list[str] = []
+        self.pods: dict[str, list[dict]] = {}
+        self.events: list[dict] = []
+        self.logs: dict[str, str] = {}
+        self.processes: dict[str, list[subprocess.Popen]] = {}
+        self.script: Callable[[dict], None] | None = None
+        self.refuse: dict[tuple[str, str], Refused] = {}
+        self.lingers = 0
+        self.cuts: list[int] = []
+        self.hidden = False
+        """Whether lists leave the TrainJobs out, as they do that were created a moment later."""
+        self.requests: list[tuple[str, str]] = []
+        self._left: dict[str, int] = {}
+        runtimes = [yaml.safe_load(path.read_text()) for path in (ROOT / "infra/trainer").glob("lesiongen-*.yaml")]
+        self.runtimes = {each["metadata"]["name"]: each for each in runtimes}
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict | None) -> dict:
+        """Returns the answer to a request.
+
+        Raises:
+            Refused: It is an error.
+        """
+        self.requests.append((method, path))
+        for (refused, pattern), answer in self.refuse.items():
+            if refused == method and re.search(pattern, path):
+                raise answer
+        if path == JOBS:
+            return self._create(body) if method == "POST" else self._listed(query)
+        if path.startswith(f"{JOBS}/"):
+            name = path.rpartition("/")[2]
+            return self._delete(name, query) if method == "DELETE" else self._read(name)
+        if path == f"{CORE}/pods":
+            name = query["labelSelector"].partition("=")[2]
+            return {"items": [pod for job, pods in self.pods.items() if job == name for pod in pods]}
+        if path == f"{CORE}/events":
+            return {"items": self.events}
+        if path == "/api/v1/namespaces/kubeflow-system/configmaps/kubeflow-trainer-public":
+            return {"data": {"kubeflow_trainer_version": "v2.3.0"}}
+        kind, _, name = path.removeprefix(API).rpartition("/")
+        if kind == f"/namespaces/{NAMESPACE}/trainingruntimes" and name in self.runtimes:
+            return self.runtimes[name]
+        raise Refused(404, f'"{name}" not found')
+
+    def log(self, pod: str) -> Iterator[bytes]:
+        """Yields a pod's log as it is written."""
+        if pod in self.logs:
+            yield self.logs[pod].encode()
+            return
+        path, job = self.folder / f"{pod}.log", pod.rpartition("-node-")[0]
+        with path.open("rb") as file:
+            while True:
+                ended = job not in self.jobs or self._ended(job)
+                if piece := file.read():
+                    yield piece
+                elif ended:
+                    return
+                else:
+                    time.sleep(0.05)
+
+    def set_condition(self, name: str, kind: str, reason: str, message: str = "") -> None:
+        """Sets a condition of a TrainJob."""
+        condition = {
+            "type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": NOW,
+        }  # fmt: skip
+        self.jobs[name].setdefault("status", {}).setdefault("conditions", []).append(condition)
+
+    def add_pod(self, name: str, index: int, phase: str, **status: object) -> dict:
+        """Adds a pod of a node; the name is that of the TrainJob."""
+        labels = {
+            "jobset.sigs.k8s.io/jobset-name": name, "jobset.sigs.k8s.io/replicatedjob-name": "node",
+            "batch.kubernetes.io/job-completion-index": str(index),
+        }  # fmt: skip
+        metadata = {"name": f"{name}-node-{index}", "namespace": NAMESPACE, "labels": labels}
+        pod = {"metadata": metadata, "spec": {}, "status": {"phase": phase, **status}}
+        self.pods.setdefault(name, []).append(pod)
+        return pod
+
+    def add_event(self, name: str, reason: str, message: str) -> None:
+        """Adds an event of an object."""
+        involved = {"kind": "Job", "name": name, "namespace": NAMESPACE}
+        self.events.append(
+            {"reason": reason, "message": message, "involvedObject": involved, "lastTimestamp": NOW, "type": "Warning"}
+        )
+
+    def stop(self) -> None:
+        """Ends every node."""
+        for name in list(self.processes):
+            self._end(name)
+
+    def _create(self, job: dict | None) -> dict:
+        assert job is not None
+        name = job["metadata"]["name"]
+        if name in self.jobs:
+            raise Refused(409, f'trainjobs.trainer.kubeflow.org "{name}" already exists')
+        if crds.available() and (faults := crds.faults(job)):
+            raise Refused(422, "; ".join(faults))
+        kept = json.loads(json.dumps(job))
+        kept["metadata"] |= {"namespace": NAMESPACE, "creationTimestamp": NOW, "uid": name}
+        self.jobs[name] = kept
+        self.created.append(kept)
+        if self.script is not None:
+            self.script(kept)
+        else:
+            self._start(kept)
+        return kept
+
+    def _listed(self, query: dict[str, str]) -> dict:
+        key, _, value = query["labelSelector"].partition("=")
+        jobs = [] if self.hidden else [*self.jobs.values()]
+        return {"items": [job for job in jobs if job["metadata"].get("labels", {}).get(key) == value]}
+
+    def _read(self, name: str) -> dict:
+        if name not in self.jobs:
+            raise Refused(404, f'trainjobs.trainer.kubeflow.org "{name}" not found')
+        job = self.jobs[name]
+        if "deletionTimestamp" in job["metadata"]:
+            self._left[name] -= 1
+            if self._left[name] < 0:
+                self._forget(name)
+        return job
+
+    def _delete(self, name: str, query: dict[str, str]) -> dict:
+        job = self._read(name)
+        assert query.get("propagationPolicy") == "Foreground"
+        self._end(name)
+        self.deleted.append(name)
+        job["metadata"]["deletionTimestamp"] = NOW
+        self._left[name] = self.lingers
+        if not self.lingers:
+            self._forget(name)
+        return {"kind": "Status", "status": "Success"}
+
+    def _forget(self, name: str) -> None:
+        self.jobs.pop(name, None)
+        self.pods.pop(name, None)
+
+    def _start(self, job: dict) -> None:
+        """Starts the nodes as Trainer's torch plugin has them started."""
+        name, trainer = job["metadata"]["name"], job["spec"]["trainer"]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        common = {
+            "PET_NNODES": trainer["numNodes"], "PET_NPROC_PER_NODE": trainer["numProcPerNode"],
+            "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": port, "PYTHONPATH": ROOT,
+            **{each["name"]: each["value"] for each in trainer["env"]},
+        }  # fmt: skip
+        command = [sys.executable, *trainer["command"][1:], *trainer["args"]]
+        assert trainer["command"][0] == "python"
+        # The pods get the keys of S3 from a Secret of the cluster, here from this process; no file of it.
+        own = {key: value for key, value in os.environ.items() if key != "LESIONGEN_CACHE"}
+        self.processes[name] = []
+        for index in range(trainer["numNodes"]):
+            home = self.folder / f"{name}-{index}"
+            home.mkdir(exist_ok=True)
+            variables = own | common | {"PET_NODE_RANK": index, "HOME": home, "TMPDIR": home, "OMP_NUM_THREADS": 1}
+            pod = self.add_pod(name, index, "Running")
+            with (self.folder / f"{pod['metadata']['name']}.log").open("wb") as log:
+                process = subprocess.Popen(
+                    command, env={key: str(value) for key, value in variables.items()}, cwd=home,
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            self.processes[name].append(process)
+        threading.Thread(target=self._watch, args=(name,), daemon=True).start()
+
+    def _watch(self, name: str) -> None:
+        """Sets the conditions as a JobSet without retries does: one node that fails ends the others."""
+        nodes = self.processes[name]
+        while all(node.poll() in (None, 0) for node in nodes) and any(node.poll() is None for node in nodes):
+            time.sleep(0.05)
+        failed = any(node.poll() for node in nodes)
+        until = time.monotonic() + 5  # they often fail together
+        while any(node.poll() is None for node in nodes) and time.monotonic() < until:
+            time.sleep(0.05)
+        self._end(name)
+        for node, pod in zip(nodes, self.pods.get(name, []), strict=False):
+            ended = {"exitCode": node.returncode, "reason": "Error" if node.returncode else "Completed"}
+            pod["status"] = {
+                "phase": "Failed" if node.returncode else "Succeeded",
+                "containerStatuses": [{"name": "node", "state": {"terminated": ended}}],
+            }
+        if name in self.jobs:
+            kind = ("Failed", "FailedJobs") if failed else ("Complete", "AllJobsCompleted")
+            self.set_condition(name, *kind)
+
+    def _ended(self, name: str) -> bool:
+        return all(node.poll() is not None for node in self.processes[name])
+
+    def _end(self, name: str) -> None:
+        nodes = self.processes.get(name, [])
+        for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+            living = [node for node in nodes if node.poll() is None]
+            for node in living:
+                os.killpg(node.pid, number)
+            for node in living:
+                try:
+                    node.wait(seconds)
+                except subprocess.TimeoutExpired:
+                    continue
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    double: TrainerDouble
+
+    def _answer(self) -> None:
+        parts = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path.endswith("/log"):
+            return self._log(parts.path.split("/")[-2], query)
+        length = int(self.headers.get("Content-Length") or 0)
+        content = self.rfile.read(length)
+        body = json.loads(content) if content else None
+        if self.command == "DELETE":
+            query |= {key: value for key, value in (body or {}).items() if isinstance(value, str)}
+        try:
+            self._send(200, self.double.answer(self.command, parts.path, query, body))
+        except Refused as refused:
+            self._send(refused.status, {"kind": "Status", "code": refused.status, "message": str(refused)})
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815
+
+    def _send(self, status: int, document: dict) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _log(self, pod: str, query: dict[str, str]) -> None:
+        assert query["container"] == "node"
+        self.double.requests.append(("LOG", pod))
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        left = self.double.cuts.pop(0) if self.double.cuts and query.get("follow") == "true" else None
+        for piece in self.double.log(pod):
+            if left is not None and piece.count(b"\n") > left:
+                whole = b"".join(line + b"\n" for line in piece.split(b"\n")[:left])
+                self._chunk(whole + piece[len(whole) :][:3])  # and a part of the next line
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self._chunk(piece)
+        self._chunk(b"")
+
+    def _chunk(self, piece: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def trainer_double(folder: Path) -> Iterator[TrainerDouble]:
+    """Serves a double on a free port of loopback; a file ``kubeconfig`` in the folder leads to it."""
+    double = TrainerDouble(folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"double": double}))
+    server.daemon_threads = True
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    context = {"name": "double", "context": {"cluster": "double", "user": "double", "namespace": NAMESPACE}}
+    configuration = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "double", "contexts": [context],
+        "clusters": [{"name": "double", "cluster": {"server": address}}], "users": [{"name": "double", "user": {}}],
+    }  # fmt: skip
+    (folder / "kubeconfig").write_text(yaml.safe_dump(configuration))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield double
+    finally:
+        double.stop()
+        server.shutdown()
+        server.server_close()
+        thread.join()
