@@ -25,6 +25,8 @@ LEASE = "LESIONGEN_JOB_LEASE"
 """Address of the lease's object; absent where the launcher can send signals."""
 RENEW_SECONDS = 60.0
 LOOK_SECONDS = 5.0
+END_SECONDS = 5.0
+"""Time for which the end of a lease waits for a renewal that is on its way."""
 SILENT_SECONDS = 600.0
 """Time without a renewal after which the launcher counts as dead."""
 
@@ -81,11 +83,13 @@ def held_lease(address: str) -> Iterator[Lease]:
     """
     lease, ended = Lease(address), threading.Event()
     lease.renew()
-    threading.Thread(target=lease.keep, args=(ended,), name="lesiongen-lease", daemon=True).start()
+    thread = threading.Thread(target=lease.keep, args=(ended,), name="lesiongen-lease", daemon=True)
+    thread.start()
     try:
         yield lease
     finally:
         ended.set()
+        thread.join(END_SECONDS)
 
 
 def follow_lease(address: str, stop: Callable[[str], None]) -> None:

@@ -19,6 +19,7 @@ from lesiongen.launch.trainjob_failures import (
     Trouble,
     condition,
     named_network_error,
+    no_pods,
     trouble_of_events,
     trouble_of_job,
     trouble_of_pods,
@@ -39,6 +40,8 @@ POLL_SECONDS = 2.0
 DEADLINE_SECONDS = 48 * 3600
 START_SECONDS = 900.0
 """How long pods may wait for an image, a node or the quota; a job in a queue (suspended) waits without a limit."""
+WARN_SECONDS = 10.0
+"""After which time of waiting the reason is logged."""
 ANSWER_SECONDS = 600.0
 """How long the cluster may not answer while a job runs."""
 GONE_SECONDS = 300.0
@@ -189,13 +192,17 @@ def _attend(cluster: "Cluster", run: _Run, stop_requested: Callable[[], bool]) -
     """Waits for the end of a TrainJob, and deletes it however that comes."""
     from lesiongen.launch.trainjob_log import NodeLog
 
-    with held_lease(run.lease) as lease:
-        log = NodeLog(cluster)
-        try:
-            _wait(cluster, run, lease, log, stop_requested)
-        finally:
-            log.finish()
-            _remove(cluster, run, lease)
+    log, gone = NodeLog(cluster), False
+    try:
+        with held_lease(run.lease) as lease:
+            try:
+                _wait(cluster, run, lease, log, stop_requested)
+            finally:
+                log.finish()
+                gone = _removed(cluster, run.name, lease)
+    finally:
+        if gone:
+            _forget(run)
 
 
 def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:
@@ -206,14 +213,14 @@ def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requ
     """
     watch = _Watch(cluster, run.name)
     while True:
-        stopping = stop_requested()
-        if watch.look():
+        stopping, ended = stop_requested(), watch.look()
+        if watch.first_node:
+            log.follow(watch.first_node)
+        if ended:
             if watch.complete:
                 return
             log.finish()
             raise _error(run, watch, log, stopping=stopping)
-        if watch.first_node:
-            log.follow(watch.first_node)
         if stopping:
             lease.ask_to_stop()
             if not watch.started:  # no process reads the lease yet, or the first one waits for the others
@@ -233,6 +240,7 @@ class _Watch:
         """Pod of the first node, once it has started."""
         self.trouble: Trouble | None = None
         self._answered = self._well = time.monotonic()
+        self._warned = ""
 
     def look(self) -> bool:
         """Looks once; returns whether the job has ended.
@@ -264,7 +272,7 @@ class _Watch:
         failed = condition(job, "Failed") is not None
         trouble = trouble_of_job(job) or trouble_of_pods(pods)
         if trouble is None and not pods and not failed:
-            trouble = trouble_of_events(self._events(), self.name)
+            trouble = trouble_of_events(self._events(), self.name) or no_pods(self.name)
         if trouble is not None or not (failed or (self.trouble and self.trouble.final)):
             self._note(trouble)  # a pod that has ended may be removed before the job has failed
         if not failed and not condition(job, "Suspended"):
@@ -289,10 +297,12 @@ class _Watch:
                 self.first_node = pod["metadata"]["name"]
 
     def _note(self, trouble: Trouble | None) -> None:
+        now = time.monotonic()
         if trouble is None or trouble.final:
-            self._well = time.monotonic()
-        elif self.trouble is None or trouble.hint != self.trouble.hint:  # its message may count attempts
+            self._well = now
+        elif now - self._well > WARN_SECONDS and trouble.hint != self._warned:  # the message may count attempts
             logger.warning("%s; waiting", trouble.message)
+            self._warned = trouble.hint
         self.trouble = trouble
 
     def _require_start(self) -> None:
@@ -308,11 +318,11 @@ def _error(run: _Run, watch: _Watch, log: "NodeLog", *, stopping: bool) -> Lesio
     left = error_of(place, stopping=stopping)
     if left is not None and (type(left) is not LesionGenError or left.hint):
         return left
+    if left is None and (asked := error_of(place, stopping=True)):
+        return asked  # its lease ran out, or an earlier launcher has asked it
     said = [*log.last]
     if lost := named_network_error(str(left or ""), said):
         return lost
-    if left is None and (asked := error_of(place, stopping=True)):
-        return asked  # its lease ran out, or an earlier launcher has asked it
     if left is not None:
         return left
     if stopping:
@@ -323,16 +333,16 @@ def _error(run: _Run, watch: _Watch, log: "NodeLog", *, stopping: bool) -> Lesio
     return LesionGenError(f"TrainJob {run.name} failed, and its processes left no error.{lines}", hint=AGAIN)
 
 
-def _remove(cluster: "Cluster", run: _Run, lease: Lease) -> None:
-    """Deletes a TrainJob and what its run has left; where the cluster does not answer, the lease ends the processes."""
+def _removed(cluster: "Cluster", name: str, lease: Lease) -> bool:
+    """Deletes a TrainJob and returns whether it is gone; without an answer the lease ends the processes."""
     try:
-        cluster.delete(run.name)
-        _await_end(cluster, run.name)
+        cluster.delete(name)
+        _await_end(cluster, name)
     except LesionGenError as error:
-        logger.warning("TrainJob %s is not deleted: %s", run.name, error)
+        logger.warning("TrainJob %s is not deleted: %s", name, error)
         lease.ask_to_stop()
-        return
-    _forget(run)
+        return False
+    return True
 
 
 def _await_end(cluster: "Cluster", name: str) -> None:

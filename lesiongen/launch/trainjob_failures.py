@@ -7,13 +7,22 @@ from typing import Any
 
 from lesiongen.errors import LesionGenError
 
-__all__ = ["Trouble", "condition", "named_network_error", "trouble_of_events", "trouble_of_job", "trouble_of_pods"]
+__all__ = [
+    "Trouble",
+    "condition",
+    "named_network_error",
+    "no_pods",
+    "trouble_of_events",
+    "trouble_of_job",
+    "trouble_of_pods",
+]
 
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _CONTAINER = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _NETWORK = re.compile(
     r"NCCL (?:error|failure)|nccl(?:Unhandled|System|Remote|Internal)|Dist(?:Network|Store|Backend)Error"
-    r"|Rendezvous\w*Error|Watchdog caught collective|Connection (?:closed by|reset by|refused)|[Tt]imed out"
+    r"|Rendezvous\w*Error|Watchdog caught collective|Connection (?:closed by|reset by|refused)"
+    r"|Timed out (?:after|waiting) .*(?:clients|recv|send)|socket has timed out|Socket Timeout"
 )
 AGAIN = "Run the same command again to resume."
 
@@ -87,6 +96,14 @@ def trouble_of_events(events: Iterable[Mapping[str, Any]], name: str) -> Trouble
         if reason == "FailedScheduling":
             return _unschedulable(event["involvedObject"]["name"], message)
     return None
+
+
+def no_pods(name: str) -> Trouble:
+    """Returns the trouble of a TrainJob that has no pods, and nothing says why."""
+    return Trouble(
+        f"TrainJob {name} has no pods",
+        f"Check that Kubeflow Trainer's controller runs, and what it says: kubectl describe trainjob {name}",
+    )
 
 
 def named_network_error(text: str, said: Sequence[str] = ()) -> LesionGenError | None:

@@ -19,7 +19,8 @@ JOB = Job("a_module", "a specification", 4, identity="the same work")
 def cluster(tmp_path, monkeypatch):
     pytest.importorskip("kubeflow")
     monkeypatch.setattr(trainjob, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(trainjob, "START_SECONDS", 0.2)
+    monkeypatch.setattr(trainjob, "START_SECONDS", 1.0)
+    monkeypatch.setattr(trainjob, "WARN_SECONDS", 0.1)
     monkeypatch.setattr(trainjob_log, "AGAIN_SECONDS", 0.05)
     with trainer_double(tmp_path) as double:
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -322,6 +323,15 @@ def test_what_keeps_pods_from_being_made_is_named_from_events(cluster, launcher,
     assert cluster.jobs == {}
 
 
+def test_a_job_without_pods_does_not_wait_for_ever(cluster, launcher):
+    cluster.script = lambda job: None
+    with pytest.raises(
+        LesionGenError, match="TrainJob lg-.* has no pods\nCheck that Kubeflow Trainer's controller runs"
+    ):
+        launcher.run(JOB, lambda: False)
+    assert cluster.jobs == {}
+
+
 def test_an_account_that_may_not_read_events_trains_all_the_same(cluster, launcher):
     cluster.refuse["GET", "events$"] = Refused(403, "events is forbidden")
     cluster.script = lambda job: threading.Timer(0.2, complete, args=(cluster, job)).start()
@@ -337,20 +347,21 @@ def test_a_job_in_a_queue_waits_without_a_limit(cluster, launcher):
     cluster.script = script
     end = in_a_thread(launcher, JOB)
     until(lambda: cluster.created)
-    time.sleep(3 * trainjob.START_SECONDS)
+    time.sleep(1.5 * trainjob.START_SECONDS)
     cluster.created[0]["status"]["conditions"].clear()
     complete(cluster, cluster.created[0])
     end()
 
 
-def test_a_pod_that_starts_late_is_no_failure(cluster, launcher):
+def test_a_pod_that_starts_late_is_no_failure_and_the_reason_is_logged_once(cluster, launcher, caplog):
     def script(job):
         pod = cluster.add_pod(job["metadata"]["name"], 0, "Pending", **waiting("ErrImagePull", "slow registry"))
-        threading.Timer(0.1, lambda: pod.update(status={"phase": "Running"})).start()
-        threading.Timer(0.6, lambda: complete(cluster, job)).start()
+        threading.Timer(0.4, lambda: pod.update(status={"phase": "Running"})).start()
+        threading.Timer(1.5, lambda: complete(cluster, job)).start()
 
     cluster.script = script
     launcher.run(JOB, lambda: False)
+    assert caplog.messages.count("The image a/b:1 cannot be pulled: slow registry; waiting") == 1
 
 
 @pytest.mark.parametrize(
@@ -358,6 +369,7 @@ def test_a_pod_that_starts_late_is_no_failure(cluster, launcher):
     [
         ("DistBackendError: NCCL error in: ncclUtils.hpp:94, remote process exited", "", "remote process exited"),
         ("", "RendezvousTimeoutError", "RendezvousTimeoutError"),
+        ("", "[c10d] The client socket has timed out after 60000ms while trying to connect", "socket has timed out"),
         ("", "[E] Watchdog caught collective operation timeout", "Watchdog caught"),
     ],
 )
@@ -432,6 +444,7 @@ def test_a_cluster_that_cannot_be_reached_is_named(cluster, launcher, tmp_path, 
 
 def test_a_cluster_that_is_away_for_a_while_is_waited_for(cluster, launcher):
     def script(job):
+        cluster.add_pod(job["metadata"]["name"], 0, "Running")
         cluster.refuse["GET", f"trainjobs/{job['metadata']['name']}"] = Refused(503, "apiserver is shutting down")
         threading.Timer(0.3, lambda: (complete(cluster, job), cluster.refuse.clear())).start()
 
@@ -515,6 +528,8 @@ def test_ctrl_c_twice_deletes_the_job(cluster, launcher):
 
 def test_a_job_whose_lease_ran_out_is_to_be_started_again(cluster, launcher):
     def script(job):
+        pod = cluster.add_pod(job["metadata"]["name"], 0, "Failed")
+        cluster.logs[pod["metadata"]["name"]] = "S3 does not answer: the socket has timed out\n"
         leave_error(job, "Interrupted", "Stopped by SIGTERM after step 3; the state is saved")
         fail(cluster, job)
 
