@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lesiongen.errors import Interrupted, LesionGenError, ServiceError, UsageError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.lease import LEASE, Lease, held_lease
-from lesiongen.launch.trainjob_failures import (
-    AGAIN,
-    Trouble,
-    condition,
-    named_network_error,
-    no_pods,
-    trouble_of_events,
-    trouble_of_job,
-    trouble_of_pods,
-)
+from lesiongen.launch.trainjob_failures import AGAIN, condition, named_network_error
+from lesiongen.launch.trainjob_watch import Watch
 from lesiongen.launch.worker import ERRORS, LEVEL, error_of
 from lesiongen.storage import open_storage
 
@@ -38,18 +30,10 @@ logger = logging.getLogger(__name__)
 API_VERSION = "trainer.kubeflow.org/v1alpha1"
 POLL_SECONDS = 2.0
 DEADLINE_SECONDS = 48 * 3600
-START_SECONDS = 900.0
-"""How long pods may wait for an image, a node or the quota; a job in a queue (suspended) waits without a limit."""
-WARN_SECONDS = 10.0
-"""After which time of waiting the reason is logged."""
-ANSWER_SECONDS = 600.0
-"""How long the cluster may not answer while a job runs."""
 GONE_SECONDS = 300.0
 """How long the deletion of a job may take."""
 WORK = "lesiongen/work"
 """Label of the TrainJobs that do the same work, whatever their layout."""
-_INDEX = "batch.kubernetes.io/job-completion-index"
-_ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
 
 
 @dataclass(frozen=True)
@@ -211,7 +195,7 @@ def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requ
     Raises:
         LesionGenError: It failed, cannot start, or the cluster does not answer any more.
     """
-    watch = _Watch(cluster, run.name)
+    watch = Watch(cluster, run.name)
     while True:
         stopping, ended = stop_requested(), watch.look()
         if watch.first_node:
@@ -228,89 +212,7 @@ def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requ
         time.sleep(POLL_SECONDS)
 
 
-class _Watch:
-    """What is seen of a TrainJob, again and again."""
-
-    def __init__(self, cluster: "Cluster", name: str) -> None:
-        self.cluster, self.name = cluster, name
-        self.complete = False
-        self.started = False
-        """Whether all nodes have started; before that there is nothing to save."""
-        self.first_node: str | None = None
-        """Pod of the first node, once it has started."""
-        self.trouble: Trouble | None = None
-        self._answered = self._well = time.monotonic()
-        self._warned = ""
-
-    def look(self) -> bool:
-        """Looks once; returns whether the job has ended.
-
-        Raises:
-            LesionGenError: Its pods do not start in time, it was deleted, or the cluster does not answer for long.
-        """
-        from lesiongen.launch.trainjob_cluster import NoAnswer
-
-        try:
-            ended = self._look()
-        except NoAnswer as error:
-            if time.monotonic() - self._answered > ANSWER_SECONDS:
-                raise
-            logger.debug("%s", error)
-            return False
-        self._answered = time.monotonic()
-        return ended
-
-    def _look(self) -> bool:
-        job = self.cluster.job(self.name)
-        if job is None:
-            raise ServiceError(f"TrainJob {self.name} was deleted while it ran", hint=AGAIN)
-        self.complete = condition(job, "Complete") is not None
-        if self.complete:
-            return True
-        pods = self.cluster.pods(self.name)
-        self._note_pods(pods, job["spec"]["trainer"]["numNodes"])
-        failed = condition(job, "Failed") is not None
-        trouble = trouble_of_job(job) or trouble_of_pods(pods)
-        if trouble is None and not pods and not failed:
-            trouble = trouble_of_events(self._events(), self.name) or no_pods(self.name)
-        if trouble is not None or not (failed or (self.trouble and self.trouble.final)):
-            self._note(trouble)  # a pod that has ended may be removed before the job has failed
-        if not failed and not condition(job, "Suspended"):
-            self._require_start()
-        else:
-            self._well = time.monotonic()
-        return failed
-
-    def _events(self) -> list[dict[str, Any]]:
-        try:
-            return self.cluster.events()
-        except ServiceError as error:  # they only explain; an account may not read them
-            logger.debug("%s", error)
-            return []
-
-    def _note_pods(self, pods: list[dict[str, Any]], nodes: int) -> None:
-        started = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") != "Pending"]
-        self.started = self.started or len(started) >= nodes
-        for pod in started:
-            labels = pod["metadata"].get("labels", {})
-            if labels.get(_ROLE) == "node" and labels.get(_INDEX) == "0":
-                self.first_node = pod["metadata"]["name"]
-
-    def _note(self, trouble: Trouble | None) -> None:
-        now = time.monotonic()
-        if trouble is None or trouble.final:
-            self._well = now
-        elif now - self._well > WARN_SECONDS and trouble.hint != self._warned:  # the message may count attempts
-            logger.warning("%s; waiting", trouble.message)
-            self._warned = trouble.hint
-        self.trouble = trouble
-
-    def _require_start(self) -> None:
-        if self.trouble and not self.trouble.final and time.monotonic() - self._well > START_SECONDS:
-            raise self.trouble.error()
-
-
-def _error(run: _Run, watch: _Watch, log: "NodeLog", *, stopping: bool) -> LesionGenError:
+def _error(run: _Run, watch: Watch, log: "NodeLog", *, stopping: bool) -> LesionGenError:
     """Returns the error of a job that failed: what ended a pod is the cause of what the other processes say."""
     place = open_storage(run.errors)
     if watch.trouble and watch.trouble.final and not stopping:

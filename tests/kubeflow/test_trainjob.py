@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lesiongen.errors import DataError, Interrupted, LesionGenError, ServiceError, UsageError
-from lesiongen.launch import ERRORS, LEASE, Job, TrainJobLauncher, trainjob, trainjob_log
+from lesiongen.launch import ERRORS, LEASE, Job, TrainJobLauncher, trainjob, trainjob_log, trainjob_watch
 from lesiongen.storage import open_storage
 from tests.kubeflow.trainer import NAMESPACE, Refused, trainer_double
 
@@ -19,8 +19,8 @@ JOB = Job("a_module", "a specification", 4, identity="the same work")
 def cluster(tmp_path, monkeypatch):
     pytest.importorskip("kubeflow")
     monkeypatch.setattr(trainjob, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(trainjob, "START_SECONDS", 1.0)
-    monkeypatch.setattr(trainjob, "WARN_SECONDS", 0.1)
+    monkeypatch.setattr(trainjob_watch, "START_SECONDS", 1.0)
+    monkeypatch.setattr(trainjob_watch, "WARN_SECONDS", 0.1)
     monkeypatch.setattr(trainjob_log, "AGAIN_SECONDS", 0.05)
     with trainer_double(tmp_path) as double:
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -347,7 +347,7 @@ def test_a_job_in_a_queue_waits_without_a_limit(cluster, launcher):
     cluster.script = script
     end = in_a_thread(launcher, JOB)
     until(lambda: cluster.created)
-    time.sleep(1.5 * trainjob.START_SECONDS)
+    time.sleep(1.5 * trainjob_watch.START_SECONDS)
     cluster.created[0]["status"]["conditions"].clear()
     complete(cluster, cluster.created[0])
     end()
@@ -454,7 +454,7 @@ def test_a_cluster_that_is_away_for_a_while_is_waited_for(cluster, launcher):
 
 
 def test_a_cluster_that_stays_away_is_an_error_and_the_lease_ends_the_job(cluster, launcher, monkeypatch):
-    monkeypatch.setattr(trainjob, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(trainjob_watch, "ANSWER_SECONDS", 0.2)
 
     def script(job):
         cluster.refuse["GET", "trainjobs/"] = Refused(503, "apiserver is shutting down")
