@@ -10,7 +10,8 @@ import yaml
 
 from lesiongen.cli import app
 from pipelines.kubeflow import runs
-from tests.kubeflow.server import ROOT, kubeflow
+from tests.kubeflow.definitions import ROOT
+from tests.kubeflow.server import kubeflow
 
 STORED = ROOT / "tests" / "pipelines" / "release.yaml"
 PARAMETERS = {"source": "s3://data/ham10000", "format": "ham10000", "name": "ham", "root": "s3://bucket/release"}

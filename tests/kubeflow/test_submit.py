@@ -5,7 +5,7 @@ import pytest
 from pipelines.kubeflow import runs
 from pipelines.kubeflow.package import Package
 from tests.kubeflow.conftest import PARAMETERS, STEPS, STORED, course
-from tests.kubeflow.server import SWAGGER
+from tests.kubeflow.definitions import SWAGGER, Definitions, Problem
 
 UNTIL_CREATED = 8
 """Requests of a first submit up to the one that creates the run."""
@@ -215,12 +215,10 @@ def test_a_server_that_stays_away_ends_the_waiting(server, profile, submit, monk
     assert f"Run {next(iter(server.runs.values())).body['display_name']}" in result.out
 
 
-def test_the_double_checks_bodies_against_the_api(server):
-    if server.swagger is None:
-        pytest.skip(f"bodies are not checked: the API's description is not at {SWAGGER}")
-    from tests.kubeflow.server import Problem
-
-    server.check_body("v2beta1Run", {"display_name": "x", "runtime_config": {"parameters": {"a": 1}}})
+@pytest.mark.skipif(not SWAGGER.exists(), reason=f"bodies are not checked: the API's description is not at {SWAGGER}")
+def test_the_double_checks_bodies_against_the_api():
+    definitions = Definitions()
+    definitions.check_body("v2beta1Run", {"display_name": "x", "runtime_config": {"parameters": {"a": 1}}})
     for wrong in ({"displayed": "x"}, {"display_name": 3}, {"runtime_config": {"params": {}}}, {"state": "DONE"}):
         with pytest.raises(Problem):
-            server.check_body("v2beta1Run", wrong)
+            definitions.check_body("v2beta1Run", wrong)
