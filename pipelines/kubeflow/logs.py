@@ -7,7 +7,7 @@ from lesiongen.errors import Unavailable
 from lesiongen.storage import open_storage
 from pipelines.kubeflow.nodes import pods_of
 from pipelines.kubeflow.runs import NOT_STARTED, Run, StepStatus, read_later
-from pipelines.kubeflow.server import NotFound, Refused, Server, ServerFault
+from pipelines.kubeflow.server import NotFound, Refused, Server, ServerFault, Unauthorized
 
 __all__ = ["end_of_log", "follow_logs", "read_log"]
 
@@ -61,7 +61,7 @@ def follow_logs(server: Server, run: Run, step: str | None, say: Callable[[StepS
         for status in chosen:
             try:
                 _hand_on(status, read_log(server, run, status), seen, say, whole=done)
-            except Unavailable:  # it is waited for below
+            except (Unavailable, Unauthorized):  # it is waited for below
                 if done:
                     raise
         if done:

@@ -1,6 +1,6 @@
 """The connection to a Kubeflow Pipelines server, and what its refusals mean.
 
-It stands on the generated client that ``kfp.Client`` stands on (``kfp_server_api``): ``kfp.Client`` itself takes the
+It uses the generated client that ``kfp.Client`` is built on (``kfp_server_api``): ``kfp.Client`` itself takes the
 namespace and the cookie that another program has left in the home folder, sends requests without a time limit, and
 prints to standard output.
 """
@@ -38,7 +38,7 @@ class Refused(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    """The server rejects the credentials, or misses them."""
+    """The server rejects the credentials, or none were sent."""
 
 
 class ServerFault(Unavailable):
@@ -68,6 +68,9 @@ class Server:
         self.runs = kfp_server_api.RunServiceApi(self._client)
         self.namespace: str | None = None
         """Namespace of the requests; None in single-user mode, which has none."""
+        self._credentials: str | None = None
+        self._has_answered = False
+        """Whether it has answered as Kubeflow Pipelines does."""
 
     def ask(self, method: Callable[..., Any], **arguments: Any) -> Any:
         """Sends one request, and returns the object of the API that the server answers with.
@@ -80,7 +83,7 @@ class Server:
             Unavailable: The server does not answer, or not in time, or with an error of its own.
             NotFound: It knows no such object.
             Refused: It refuses the request.
-            Unauthorized: It rejects the credentials.
+            Unauthorized: It rejects the credentials, or shows a login page after it has accepted them.
             ServiceError: It is not trusted, or is not a Kubeflow Pipelines server.
         """
         full = getattr(method.__self__, f"{method.__name__}_with_http_info")  # type: ignore[attr-defined]
@@ -164,6 +167,7 @@ class Server:
             UsageError: It runs in multi-user mode, and the profile names no namespace.
         """
         health = self.ask(kfp_server_api.HealthzServiceApi(self._client).healthz_service_get_healthz)
+        self._has_answered = True
         if not health.multi_user:
             return
         if self.profile.namespace is None:
@@ -192,10 +196,16 @@ class Server:
 
     def _read_credentials(self) -> None:
         """Reads the credentials again: tokens and cookies are renewed while a command waits."""
+        try:
+            self._credentials = self.profile.credentials()
+        except UsageError:
+            if self._credentials is None:
+                raise
+            # The file is being written: until then the last ones are used, and rejected if they have expired.
         if self.profile.token_file:
-            self._client.configuration.api_key["authorization"] = self.profile.credentials()
+            self._client.configuration.api_key["authorization"] = self._credentials
         elif self.profile.cookie_file:
-            self._client.cookie = self.profile.credentials()
+            self._client.cookie = self._credentials
 
     def _unreachable(self, error: urllib3.exceptions.HTTPError) -> LesionGenError:
         kinds = urllib3.exceptions
@@ -219,7 +229,8 @@ class Server:
 
     def _refusal(self, error: ApiException) -> LesionGenError:
         status, words = error.status, _words(error)
-        if status in range(300, 400):  # it is not followed: credentials are for this server alone
+        # A redirect is not followed: credentials are for this server alone. Proxies show login pages with 403 too.
+        if status in range(300, 400) or (status == 403 and str(error.body).lstrip().startswith("<")):
             return self._not_kubeflow()
         if status == 401:
             return Unauthorized(f"{self.address} rejected the credentials (401){words}", hint=self._renewal())
@@ -252,6 +263,10 @@ class Server:
         return "Name a token_file or a cookie_file in the profile."
 
     def _not_kubeflow(self) -> ServiceError:
+        if self._has_answered and self.profile.credentials_file:
+            return Unauthorized(
+                f"{self.address} answered with a web page: the credentials have probably expired.", hint=self._renewal()
+            )
         return ServiceError(
             f"{self.address} answered with a web page, not as Kubeflow Pipelines does.",
             hint=f"Check the endpoint; a login page means that credentials are missing. {self._renewal()}",

@@ -45,6 +45,17 @@ def profile(server, write_profile):
     return write_profile(endpoint=server.address)
 
 
+@pytest.fixture
+def token_file(server, write_profile, tmp_path):
+    """The file of the token that the double asks for, which the profile names."""
+    server.token = "the-first-of-the-tokens"
+    path = tmp_path / "token"
+    path.write_text(server.token, encoding="utf-8")
+    path.chmod(0o600)
+    write_profile(endpoint=server.address, token_file="token")
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch):
     monkeypatch.setattr(runs, "POLL_SECONDS", 0.02)

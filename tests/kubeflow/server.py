@@ -7,7 +7,7 @@ course that the test gives, or are executed with kfp.local. What it does not hav
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,8 +36,12 @@ class Kubeflow(ThreadingHTTPServer):
         self.token: str | None = None
         """The bearer token that requests must have."""
         self.cookie: str | None = None
-        self.failing: list[int | str] = []
-        """What the next requests fail with: a status, ``hang``, ``drop``, ``page``, ``redirect``; the last stays."""
+        self.failing: list[int | str | Callable[[], object]] = []
+        """What the next requests fail with; the last stays.
+
+        A status, ``hang``, ``drop``, ``redirect``, ``page``, ``sign-in`` (a page with 403), or ``lost``: the request is
+        carried out, then the connection ends. A function is called, then the request is answered.
+        """
         self.course: Course = []
         """The course of the runs that are created."""
         self.stubborn = False
@@ -119,19 +123,24 @@ class _Handler(BaseHTTPRequestHandler):
         except Problem as problem:
             self._send(problem.status, {"code": 3, "message": str(problem), "error": str(problem), "details": []})
             return
-        self._send(200, answer)
+        if fault == "lost":
+            self.close_connection = True
+        else:
+            self._send(200, answer)
 
-    def _fail(self, fault: int | str) -> bool:
-        if fault == "redirect":
+    def _fail(self, fault: int | str | Callable[[], object]) -> bool:
+        if callable(fault):
+            fault()
+        elif fault == "redirect":
             self.send_response(302)
             self.send_header("Location", f"http://localhost:{self.server.server_port}/login")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return True
-        if fault == "hang":
+        elif fault == "hang":
             time.sleep(1.5)
-        elif fault == "page":
-            self._send(200, "<html>Log in</html>", "text/html")
+        elif fault in ("page", "sign-in"):
+            self._send(200 if fault == "page" else 403, "<html>Log in</html>", "text/html")
             return True
         elif isinstance(fault, int) and fault != 200:
             self._send(fault, {"message": "told to fail", "code": 2})

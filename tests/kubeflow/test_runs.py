@@ -152,6 +152,16 @@ def test_following_outlasts_a_server_that_is_away(server, profile, submit, lesio
     assert result.err.count("Trying again for 5 minutes") == 1
 
 
+def test_following_outlasts_credentials_that_expire_while_a_log_is_read(server, profile, submit, lesiongen):
+    server.course = course("ingest")
+    server.logs = {"ingest": "one\n"}
+    run = submit("--json").json["run"]
+    # As above; then the log.
+    server.failing = [200, 200, 200, 200, 401, 401, 200]
+    result = lesiongen("logs", run, "--follow")
+    assert (result.code, result.out) == (0, "==> ingest <==\none\n")
+
+
 def test_a_line_that_is_being_written_is_kept_back_and_a_new_attempt_begins_at_its_first_line():
     status, seen, said = SimpleNamespace(name="ingest"), {}, []
     for log in ("one\ntw", "one\ntwo\n", "another\n", None, "another\nlast"):
@@ -195,7 +205,7 @@ def test_a_run_that_does_not_stop_is_still_running(server, run_id, lesiongen):
     result = lesiongen("cancel", run_id, "--timeout", "0.1")
     assert result.code == 75
     assert "is being cancelled, and has not ended after 0.1 s" in result.err
-    # Once more: the server refuses, and the waiting goes on.
+    # Once more: the server refuses, and the waiting continues.
     server.stubborn = False
     assert lesiongen("cancel", run_id).code == 0
 

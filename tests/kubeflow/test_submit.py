@@ -198,6 +198,27 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(server, profile, submit
     assert result.err.count("Trying again for 5 minutes") == 1
 
 
+@pytest.mark.parametrize("answer", [401, "redirect", "page", "sign-in"])
+def test_expired_credentials_can_be_renewed_while_a_run_is_waited_for(server, token_file, submit, answer):
+    server.course = course("ingest")
+    server.failing = [*[200] * UNTIL_CREATED, answer, answer, 200]
+    result = submit("--wait")
+    assert result.code == 0
+    assert result.err.count(f"Write a valid token or cookie to {token_file}. Trying again for 5 minutes") == 1
+
+
+def test_the_file_of_the_credentials_may_be_empty_or_missing_while_it_is_written(server, token_file, submit):
+    def renew():
+        server.token = "the-second-of-the-tokens"
+        token_file.write_text(server.token, encoding="utf-8")
+
+    server.course = course("ingest", "validate")
+    empty = lambda: token_file.write_text("", encoding="utf-8")  # noqa: E731
+    server.failing = [*[200] * UNTIL_CREATED, empty, 200, token_file.unlink, 200, renew, 200]
+    result = submit("--wait")
+    assert (result.code, result.err.count("Trying again")) == (0, 1)
+
+
 def test_the_time_to_wait_is_over_whether_the_server_is_away_or_not(server, profile, submit):
     server.course = course("ingest")
     server.failing = [*[200] * UNTIL_CREATED, 503]
