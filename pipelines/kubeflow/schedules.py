@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import kfp_server_api
 
-from lesiongen.errors import UsageError
+from lesiongen.errors import ServiceError, Unavailable, UsageError
 from pipelines.kubeflow.package import Package
 from pipelines.kubeflow.server import Server
 from pipelines.kubeflow.submission import runtime_config, upload
@@ -81,7 +82,7 @@ def create_schedule(
 ) -> tuple[Schedule, list[Schedule]]:
     """Creates a schedule, and deletes those that had its name.
 
-    A run that has not ended when the next is due keeps it from starting, and runs that were missed are not made up for.
+    Missed runs are skipped. If a run has not ended when the next one is due, that one starts only after it has ended.
 
     Args:
         server: The server.
@@ -94,6 +95,7 @@ def create_schedule(
         The schedule, and those that it has replaced.
 
     Raises:
+        Unavailable: The server does not answer; the schedule may have been created.
         ServiceError: The server does not answer as it should, or refuses the schedule.
     """
     experiment = server.experiment_id(create=True)
@@ -111,8 +113,7 @@ def create_schedule(
         no_catchup=True,
     )
     # The new one first: if it is refused, the old one stays.
-    creating = server.recurring_runs.recurring_run_service_create_recurring_run
-    created = _schedule(server.ask(creating, recurring_run=wanted))
+    created = _created(server, wanted, before)
     for old in before:
         _delete(server, old)
     return created, before
@@ -133,7 +134,7 @@ def schedules(server: Server) -> Iterator[Schedule]:
 
 
 def delete_schedule(server: Server, name: str) -> list[Schedule]:
-    """Deletes the schedules of a name, and returns them; runs that they have started go on.
+    """Deletes the schedules of a name, and returns them; runs that they have started continue.
 
     Raises:
         UsageError: There is none.
@@ -150,6 +151,21 @@ def delete_schedule(server: Server, name: str) -> list[Schedule]:
     for each in found:
         _delete(server, each)
     return found
+
+
+def _created(server: Server, wanted: Any, before: list[Schedule]) -> Schedule:
+    """Creates a schedule; where the answer is lost, looks once whether it is there."""
+    creating = server.recurring_runs.recurring_run_service_create_recurring_run
+    try:
+        return _schedule(server.ask(creating, recurring_run=wanted))
+    except Unavailable as error:
+        known = {each.id for each in before}
+        with suppress(ServiceError):
+            for each in schedules(server):
+                if each.name == wanted.display_name and each.id not in known:
+                    return each
+        error.hint = f"The schedule {wanted.display_name} may have been created. Schedule it again: that replaces it."
+        raise
 
 
 def _delete(server: Server, schedule: Schedule) -> None:

@@ -1,5 +1,6 @@
 """Submit a package: upload it once, then create runs of it."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import kfp_server_api
 
+from lesiongen.errors import Unavailable
 from pipelines.compiling import compile_pipeline
 from pipelines.kubeflow.package import Package
 from pipelines.kubeflow.runs import Run, run_of
@@ -85,6 +87,7 @@ def submit(
         run_name: The run's name in the lists of Kubeflow; by default its data's name and the time.
 
     Raises:
+        Unavailable: The server does not answer; the run may have been created.
         ServiceError: The server does not answer as it should, or refuses the run.
     """
     version = upload(server, package)
@@ -95,13 +98,23 @@ def submit(
         runtime_config=runtime_config(server, parameters),
         service_account=server.profile.service_account,
     )
-    created = server.ask(server.runs.run_service_create_run, run=wanted)
+    try:
+        created = server.ask(server.runs.run_service_create_run, run=wanted)
+    except Unavailable as error:
+        error.hint = _check_first(server, wanted.display_name)
+        raise
     return run_of(server, created, package.spec), version
 
 
 def runtime_config(server: Server, parameters: Mapping[str, Any]) -> Any:
     """Returns the parameters, and the root of the outputs, as the server's object."""
     return kfp_server_api.V2beta1RuntimeConfig(parameters=dict(parameters), pipeline_root=server.profile.pipeline_root)
+
+
+def _check_first(server: Server, run_name: str) -> str:
+    profile = server.profile
+    look = f"lesiongen pipeline status latest{profile.option} --experiment {shlex.quote(profile.experiment)}"
+    return f"The run {run_name} may have been created. Check before submitting again: {look}"
 
 
 def _run_name(package: Package, parameters: Mapping[str, Any]) -> str:

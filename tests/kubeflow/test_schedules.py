@@ -5,6 +5,10 @@ import pytest
 from pipelines.kubeflow.schedules import check_cron
 from tests.kubeflow.conftest import PARAMETERS, STORED
 
+RECURRING = "/apis/v2beta1/recurringruns"
+UNTIL_CREATED = 7
+"""Requests up to the one that creates a schedule, where the package has been uploaded."""
+
 
 @pytest.fixture
 def schedule(lesiongen):
@@ -17,7 +21,7 @@ def schedule(lesiongen):
     return run
 
 
-def test_a_schedule_starts_one_run_at_a_time_and_makes_up_for_none(server, profile, schedule):
+def test_a_schedule_starts_one_run_at_a_time_and_skips_missed_ones(server, profile, schedule):
     result = schedule("nightly", "0 3 * * *", "--json")
     assert result.code == 0
     stored = server.recurring[result.json["id"]]
@@ -33,10 +37,32 @@ def test_a_schedule_of_the_same_name_is_replaced(server, profile, schedule):
     assert second["replaced"] == [first["id"]]
     assert set(server.recurring) == {second["id"], other["id"]}
     # One that is refused leaves the old one as it is.
-    server.failing = [*[200] * 5, 400]
+    server.failing = [*[200] * (UNTIL_CREATED - 1), 400]
     refused = schedule("nightly", "0 5 * * *")
-    assert refused.code == 1
-    assert second["id"] in server.recurring
+    assert (refused.code, server.requests[-1]) == (1, ("POST", RECURRING))
+    assert set(server.recurring) == {second["id"], other["id"]}
+
+
+def test_a_schedule_whose_creation_is_not_answered_is_found_by_its_name(server, profile, schedule):
+    first = schedule("nightly", "0 3 * * *", "--json").json
+    server.failing = [*[200] * (UNTIL_CREATED - 1), "lost", 200]
+    second = schedule("nightly", "30 2 * * *", "--json")
+    assert (second.code, second.json["replaced"]) == (0, [first["id"]])
+    assert list(server.recurring) == [second.json["id"]]
+    assert server.recurring[second.json["id"]]["trigger"]["cron_schedule"]["cron"] == "0 30 2 * * *"
+
+
+@pytest.mark.parametrize(("failing", "kept"), [(["drop", 200], 1), (["lost", "drop"], 2)])
+def test_a_schedule_that_is_not_found_after_that_may_have_been_created(server, profile, schedule, failing, kept):
+    schedule("nightly", "0 3 * * *")
+    server.failing = [*[200] * (UNTIL_CREATED - 1), *failing]
+    result = schedule("nightly", "30 2 * * *")
+    assert (result.code, len(server.recurring)) == (1, kept)
+    assert "The schedule nightly may have been created. Schedule it again: that replaces it.\n" in result.err
+    # So it does.
+    server.failing = []
+    again = schedule("nightly", "30 2 * * *", "--json")
+    assert list(server.recurring) == [again.json["id"]]
 
 
 def test_schedules_are_listed_by_name(server, profile, schedule, lesiongen):

@@ -219,6 +219,15 @@ def test_the_file_of_the_credentials_may_be_empty_or_missing_while_it_is_written
     assert (result.code, result.err.count("Trying again")) == (0, 1)
 
 
+@pytest.mark.parametrize("failure", ["lost", 504])
+def test_without_an_answer_the_run_may_have_been_created(server, profile, submit, failure):
+    server.failing = [*[200] * (UNTIL_CREATED - 1), failure, 200]
+    result = submit("--experiment", "two words", "--run-name", "mine")
+    assert (result.code, len(server.runs)) == (1, failure == "lost")
+    look = "lesiongen pipeline status latest --profile test --experiment 'two words'"
+    assert f"The run mine may have been created. Check before submitting again: {look}\n" in result.err
+
+
 def test_the_time_to_wait_is_over_whether_the_server_is_away_or_not(server, profile, submit):
     server.course = course("ingest")
     server.failing = [*[200] * UNTIL_CREATED, 503]
