@@ -1,15 +1,12 @@
-"""The commands of ``lesiongen pipeline`` for a Kubeflow Pipelines server."""
+"""The commands of ``lesiongen pipeline`` for runs on a Kubeflow Pipelines server, and those for schedules there."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesiongen.cli.compile_options import (
-    COMPILE_OPTIONS,
     DEFAULT_IMAGE,
     Accelerator,
     AcceleratorCount,
@@ -21,38 +18,26 @@ from lesiongen.cli.compile_options import (
     RealImages,
     SampleParts,
     SettingsFile,
-    compile_settings,
 )
-from lesiongen.cli.options import ConfigFile, Json, print_json, read_yaml, set_values
+from lesiongen.cli.kubeflow_options import (
+    Changes,
+    Experiment,
+    PackageFile,
+    Parameters,
+    ProfileName,
+    checked_package,
+    connected_server,
+)
+from lesiongen.cli.kubeflow_schedules import SCHEDULE_COMMANDS
+from lesiongen.cli.options import ConfigFile, Json, print_json, print_table
 from lesiongen.redaction import shown
 
 if TYPE_CHECKING:
-    from pipelines.kubeflow.package import Package
     from pipelines.kubeflow.runs import Run, StepStatus
-    from pipelines.kubeflow.server import Server
 
 __all__ = ["COMMANDS"]
 
-ProfileName = Annotated[
-    str,
-    typer.Option(envvar="LESIONGEN_PROFILE", help="Which server: a profile of ~/.config/lesiongen/profiles.yaml."),
-]
-Experiment = Annotated[str | None, typer.Option(help="Experiment of the run; the profile's unless given.")]
-PackageFile = Annotated[
-    Path | None, typer.Option("--package", metavar="FILE", help="A compiled package, in place of compiling one.")
-]
-Parameters = Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with the parameters of the pipeline.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PARAMETER=VALUE",
-        help="A parameter of the pipeline, for example source=s3://data/ham10000 or gates.min_seeds=3, which changes "
-        "that field of the parameter gates. Repeatable; wins over --parameters.",
-    ),
-]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, the beginning of it, or latest.")]
-ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
 
 
 def submit_command(
@@ -102,7 +87,7 @@ def submit_command(
 
     if timeout is not None and not wait:
         raise UsageError("--timeout has no effect without --wait.", hint="Add --wait, or omit --timeout.")
-    with _checked_package(context, name) as (chosen, values), _server(profile, experiment) as server:
+    with checked_package(context, name) as (chosen, values), connected_server(profile, experiment) as server:
         run, version = submit(server, chosen, values, run_name)
         answer = {"pipeline_version": version.name, "reused_version": version.reused}
         say = _printer(quiet=as_json)
@@ -116,93 +101,6 @@ def submit_command(
         if wait:
             raise_for_outcome(server, run)
             say(f"The run {run.name} succeeded.")
-
-
-def schedule_command(
-    context: typer.Context,
-    name: ScheduleName,
-    cron: Annotated[
-        str,
-        typer.Option(
-            help="When: minute, hour, day of the month, month, day of the week, in UTC unless the cluster says "
-            "otherwise. '0 3 * * *' is every night at three."
-        ),
-    ],
-    pipeline: Annotated[str, typer.Option(help="Which pipeline.")] = "release",
-    profile: ProfileName = "default",
-    package: PackageFile = None,
-    parameters: Parameters = None,
-    changes: Changes = None,
-    experiment: Experiment = None,
-    preset: Preset = "tiny",
-    image: Image = DEFAULT_IMAGE,
-    accelerator: Accelerator = None,
-    accelerator_count: AcceleratorCount = 1,
-    cache_ingest: CacheIngest = False,
-    caption_parts: CaptionParts = None,
-    sample_parts: SampleParts = None,
-    allow_real_images: RealImages = True,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Run a pipeline on Kubeflow Pipelines again and again; a schedule of the same name is replaced.
-
-    Missed runs are not made up for, and a run that has not ended keeps the next one from starting.
-
-    Examples:
-      lesiongen pipeline schedule nightly --cron "0 3 * * *" --profile prod --package release.yaml --parameters run.yaml
-    """
-    from pipelines.kubeflow.schedules import check_cron, create_schedule
-
-    six_fields = check_cron(cron)
-    with _checked_package(context, pipeline) as (chosen, values), _server(profile, experiment) as server:
-        created, replaced = create_schedule(server, chosen, values, name, six_fields)
-    if as_json:
-        print_json({**created.as_dict(), "replaced": [each.id for each in replaced]})
-    else:
-        typer.echo(shown(f"The schedule {name} is {'replaced' if replaced else 'created'}: {created.cron}"))
-
-
-def schedules_command(
-    profile: ProfileName = "default", experiment: Experiment = None, as_json: Json = False, config: ConfigFile = None
-) -> None:
-    """List the schedules of an experiment.
-
-    Examples:
-      lesiongen pipeline schedules --profile prod
-    """
-    from pipelines.kubeflow.schedules import schedules
-
-    with _server(profile, experiment) as server:
-        found = list(schedules(server))
-    if as_json:
-        print_json([each.as_dict() for each in found])
-        return
-    rows = [(each.name, each.cron, "enabled" if each.enabled else "disabled", each.error) for each in found]
-    _print_table(("NAME", "CRON (SECOND FIRST)", "STATE", "ERROR"), rows)
-
-
-def unschedule_command(
-    name: ScheduleName,
-    profile: ProfileName = "default",
-    experiment: Experiment = None,
-    as_json: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Delete a schedule; runs that it has started go on.
-
-    Examples:
-      lesiongen pipeline unschedule nightly --profile prod
-    """
-    from pipelines.kubeflow.schedules import delete_schedule
-
-    with _server(profile, experiment) as server:
-        deleted = delete_schedule(server, name)
-    if as_json:
-        print_json({"name": name, "deleted": [each.id for each in deleted]})
-    else:
-        typer.echo(shown(f"The schedule {name} is deleted."))
 
 
 def status_command(
@@ -219,7 +117,7 @@ def status_command(
     """
     from pipelines.kubeflow.runs import find_run
 
-    with _server(profile, experiment) as server:
+    with connected_server(profile, experiment) as server:
         found = find_run(server, run)
     if as_json:
         print_json(found.as_dict())
@@ -227,14 +125,14 @@ def status_command(
     typer.echo(shown(f"Run {found.name}: {found.state}{_took(found.seconds)}\n{found.id}\n{found.url}"))
     if found.error:
         typer.echo(shown(found.error))
-    _print_table(("STEP", "STATE", "STARTED", "TOOK"), [_row(step) for step in found.steps])
+    print_table(("STEP", "STATE", "STARTED", "TOOK"), [_row(step) for step in found.steps])
 
 
 def logs_command(
     run: RunName,
     step: Annotated[str | None, typer.Argument(metavar="[STEP]", help="One step; all unless given.")] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run, or the step, has ended.")
+        bool, typer.Option("--follow", "-f", help="Continue until the run, or the step, has ended.")
     ] = False,
     profile: ProfileName = "default",
     experiment: Experiment = None,
@@ -250,7 +148,7 @@ def logs_command(
     from pipelines.kubeflow.runs import find_run
 
     say = _LogPrinter(headed=step is None)
-    with _server(profile, experiment) as server:
+    with connected_server(profile, experiment) as server:
         found = find_run(server, run)
         if follow:
             follow_logs(server, found, step, say)
@@ -284,7 +182,7 @@ def cancel_command(
     from pipelines.kubeflow.runs import find_run
     from pipelines.kubeflow.watching import cancel
 
-    with _server(profile, experiment) as server:
+    with connected_server(profile, experiment) as server:
         before = find_run(server, run)
         ended = cancel(server, before, timeout=timeout, say=_printer(quiet=as_json))
     if as_json:
@@ -300,58 +198,9 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "status": status_command,
     "logs": logs_command,
     "cancel": cancel_command,
-    "schedule": schedule_command,
-    "schedules": schedules_command,
-    "unschedule": unschedule_command,
+    **SCHEDULE_COMMANDS,
 }
 """The commands by name, for `lesiongen.cli.pipeline`."""
-
-
-@contextmanager
-def _server(profile: str, experiment: str | None) -> "Iterator[Server]":
-    from pipelines.kubeflow.profile import load_profile
-    from pipelines.kubeflow.server import connect
-
-    chosen = load_profile(profile)
-    if experiment is not None:
-        chosen = chosen.model_copy(update={"experiment": experiment})
-    with connect(chosen) as server:
-        yield server
-
-
-@contextmanager
-def _checked_package(context: typer.Context, pipeline: str) -> "Iterator[tuple[Package, dict[str, Any]]]":
-    """Yields the package that is asked for, compiled or from a file, and its checked parameters."""
-    from pipelines.kubeflow.package import Package, check_parameters, with_changes
-    from pipelines.kubeflow.submission import compiled_package
-
-    asked = context.params
-    values = read_yaml(asked["parameters"]) if asked["parameters"] else {}
-    changes = set_values(asked["changes"])
-
-    def checked(package: Package) -> tuple[Package, dict[str, Any]]:
-        parameters = with_changes(package, values, changes)
-        check_parameters(package, parameters)
-        return package, parameters
-
-    if asked["package"]:
-        _refuse_compile_options(context)
-        yield checked(Package.read(asked["package"]))
-        return
-    with compiled_package(pipeline, compile_settings(asked)) as package:
-        yield checked(package)
-
-
-def _refuse_compile_options(context: typer.Context) -> None:
-    """A compiled package is what it is: an option of the compile would be passed over."""
-    from lesiongen.errors import UsageError
-
-    names = {*COMPILE_OPTIONS, "settings", "pipeline" if context.command.name == "schedule" else "name"}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if parameter.name in names and source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP"):
-            called = parameter.opts[0] if parameter.opts[0].startswith("-") else "The name of a pipeline"
-            raise UsageError(f"{called} is given with --package.", hint="A package is compiled already: leave it out.")
 
 
 def _printer(*, quiet: bool) -> Callable[[str], None]:
@@ -402,10 +251,3 @@ def _left_behind(run: "Run") -> Iterator[str]:
     defaults = run.spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
     if root := run.arguments.get("root") or defaults.get("root", {}).get("defaultValue"):
         yield f"Results are below {root}; what unfinished steps keep for a next attempt is below {root}/work."
-
-
-def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = [header, *(tuple(shown(cell) for cell in row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "given",
     "load_yaml",
     "print_json",
+    "print_table",
     "read_yaml",
     "require_datasets",
     "set_values",
@@ -167,6 +168,14 @@ def print_json(value: object) -> None:
     if not can_show(text):
         text = json.dumps(value, indent=2, default=str)
     typer.echo(shown(text))
+
+
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Prints rows below a header, in columns as wide as their longest cell."""
+    table = [header, *(tuple(shown(cell) for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
