@@ -45,6 +45,18 @@ def test_another_package_is_another_version_of_the_same_pipeline(server, profile
     assert images == [0, 10]
 
 
+@pytest.mark.parametrize("command", [["submit", "release"], ["schedule", "nightly", "--cron", "0 3 * * *"]])
+def test_a_settings_file_says_what_the_cluster_needs(server, profile, lesiongen, tmp_path, command):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("placement: {node_selector: {pool: science}}\n", encoding="utf-8")
+    given = [f"--set={name}={value}" for name, value in PARAMETERS.items()]
+    assert lesiongen(*command, "--settings", file, *given).code == 0
+    (version,) = server.versions.values()
+    executors = version["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(executors) == 10
+    assert all(each["nodeSelector"]["labels"] == {"pool": "science"} for each in executors.values())
+
+
 def test_what_the_profile_says_reaches_the_run(server, write_profile, submit):
     server.multi_user = True
     write_profile(
