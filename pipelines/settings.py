@@ -51,6 +51,7 @@ def _with_defaults(resources: Any) -> Any:
     """Gives the steps and the fields that are not named their defaults."""
     if not isinstance(resources, dict):
         return resources
+    resources = {str(name).replace("-", "_"): given for name, given in resources.items()}
     if unknown := sorted(set(resources) - set(STEPS)):
         raise ValueError(f"unknown step {', '.join(unknown)}; steps: {', '.join(STEPS)}")
     whole = {

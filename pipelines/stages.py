@@ -6,9 +6,10 @@ Pipelines, presets, the checks of arguments, the compile and the command line ta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from kubernetes.utils.quantity import parse_quantity
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.names import captioned_name, synthetic_name
@@ -16,19 +17,41 @@ from lesiongen.names import captioned_name, synthetic_name
 __all__ = ["CONFIGURED", "STEPS", "Resources", "StageSpec"]
 
 
+def _text(quantity: object) -> object:
+    """YAML reads a quantity without a unit as a number."""
+    return f"{quantity:g}" if isinstance(quantity, int | float) and not isinstance(quantity, bool) else quantity
+
+
+# What the compiler of Kubeflow Pipelines takes.
+Cores = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|\d+m)$")]
+"""A number of cores such as ``2`` or ``0.5``, or of thousandths such as ``500m``."""
+Memory = Annotated[str, BeforeValidator(_text), Field(pattern=r"^\d+([EPTGMK]i?)?$")]
+"""Bytes such as ``32G`` or ``32Gi``."""
+
+
 class Resources(BaseModel):
     """What a step asks of the cluster, in Kubernetes' own units."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cpu_request: str
-    cpu_limit: str
-    memory_request: str
-    memory_limit: str
+    cpu_request: Cores
+    cpu_limit: Cores
+    memory_request: Memory
+    memory_limit: Memory
     retries: int = Field(default=2, ge=0)
+    """How often a failed step is tried again."""
     timeout_hours: float = Field(default=2.0, gt=0)
+    """Hours after which the step's pod is ended."""
     accelerated: bool = False
     """Whether the step gets the accelerator, where the compile names one."""
+
+    @model_validator(mode="after")
+    def _limits_are_not_below_requests(self) -> "Resources":
+        for what in ("cpu", "memory"):
+            request, limit = getattr(self, f"{what}_request"), getattr(self, f"{what}_limit")
+            if parse_quantity(limit) < parse_quantity(request):
+                raise ValueError(f"{what}_limit {limit} is below {what}_request {request}: set both")
+        return self
 
 
 _SMALL = {"cpu_request": "500m", "cpu_limit": "1", "memory_request": "1G", "memory_limit": "2G"}

@@ -16,6 +16,9 @@ class _NamesVariable:
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments; an error names the variable that a value came from."""
+        for option in self.params:  # type: ignore[attr-defined]
+            if option.envvar is None and (flag := _flag(option)) not in (None, option.name.upper()):
+                option.envvar = f"{ctx.auto_envvar_prefix}_{flag}"  # or it would be that of the parameter's name
         try:
             parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         except typer.BadParameter as error:
@@ -36,6 +39,12 @@ class Command(_NamesVariable, TyperCommand):
 
 class Group(_NamesVariable, TyperGroup):
     """A group of commands that names the variable."""
+
+
+def _flag(option: Any) -> str | None:
+    """Returns the flag of an option as a variable spells it; None for an argument, which has the name of its own."""
+    flags = [flag.removeprefix("--") for flag in option.opts if flag.startswith("--")]
+    return flags[0].replace("-", "_").upper() if flags else None
 
 
 def _variable(context: Any, option: Any) -> str | None:

@@ -21,7 +21,10 @@ _NOT_OF_THE_DISK = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 def already_holds(uri: str, what: str) -> UsageError:
     """Returns the error of an output that holds something published already: ``a dataset``, ``a model``."""
-    return UsageError(f"{uri} already holds {what}", hint="Choose another output: versions are never reused.")
+    return UsageError(
+        f"{uri} already holds {what}",
+        hint="An output is never overwritten: choose another one, or delete this one first.",
+    )
 
 
 def as_json(value: object) -> str:

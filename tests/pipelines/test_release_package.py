@@ -247,6 +247,9 @@ def test_where_pods_run_and_how_their_image_is_pulled(tmp_path: Path) -> None:
         ({"placement": {"tolerations": [{"value": "x"}]}}, "without key needs operator: Exists"),
         ({"placement": {"tolerations": [{"key": "a", "toleration_seconds": 3}]}}, "needs effect: NoExecute"),
         ({"accelerator_placement": {"node_selector": {"a": "b"}}}, "has no effect without accelerator"),
+        ({"resources": {"evaluate": {"memory_limit": "32X"}}}, "memory_limit"),
+        ({"resources": {"evaluate": {"cpu_limit": "0.5"}}}, "cpu_limit 0.5 is below cpu_request 2: set both"),
+        ({"resources": {"join-samples": {"memory_limit": "1G"}}}, "memory_limit 1G is below memory_request 2G"),
         ({"placement": {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}}, "cannot be combined"),
     ],
 )
