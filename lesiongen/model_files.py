@@ -86,5 +86,6 @@ def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise StorageError(
             f"{name} is not a folder on this machine, and could not be fetched from the hub",
-            hint="Check the name and the network, or download the model and give its folder.",
+            hint="Check the name and the network, or download the model and give its folder. "
+            "A small model that needs no network: finetune --preset tiny, caption --tokenizer tiny.",
         ) from error

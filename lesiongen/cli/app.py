@@ -80,7 +80,9 @@ def _common(
     umask: Annotated[
         str | None,
         typer.Option(
-            envvar=UMASK, metavar="OCTAL", help="Rights that new files lack: 077, for the owner alone, unless given."
+            envvar=UMASK,
+            metavar="OCTAL",
+            help="Permission bits that new files lack, octal; 077 (the owner alone) unless given.",
         ),
     ] = None,
     version: Annotated[

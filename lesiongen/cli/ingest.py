@@ -35,7 +35,7 @@ Collection = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=lambda: _formats(),
-        help="The collection, which says how its table is read; `lesiongen datasets` lists them. Always needed.",
+        help="The collection, which says how its table is read; `lesiongen datasets` lists them. Required.",
     ),
 ]
 Options = Annotated[
