@@ -5,8 +5,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -95,27 +95,19 @@ class TrainJobLauncher(Launcher):
         name = planned["metadata"]["name"]
         if (found := self._found(cluster, name, planned["metadata"]["labels"][WORK])) is not None:
             try:
-                return _attend(cluster, found, stop_requested)
+                return _wait_and_delete(cluster, found, stop_requested)
             except Interrupted:
                 if stop_requested():
                     raise
                 logger.info("TrainJob %s had been asked to stop; it is started again", name)
-        run = _Run(name, *_addresses(planned))
-        Lease(run.lease).renew()  # before the processes look at it
         try:
-            cluster.create(planned)
-        except LesionGenError as error:
-            _forget(run)
-            if not isinstance(error, AlreadyThere):
-                raise
-            # Another launcher has created it since it was looked for.
+            return _wait_and_delete(cluster, _Run(name, *_addresses(planned)), stop_requested, planned)
+        except AlreadyThere:  # another launcher has created it since it was looked for
             found = _run_of(cluster.job(name))
             if found is None:
                 raise
-            logger.info("TrainJob %s exists already; this launcher waits for it", name)
-            return _attend(cluster, found, stop_requested)
-        logger.info("Created TrainJob %s in the namespace %s", name, cluster.namespace)
-        return _attend(cluster, run, stop_requested)
+        logger.info("TrainJob %s exists already; this launcher waits for it", name)
+        return _wait_and_delete(cluster, found, stop_requested)
 
     def _planned(self, job: Job, cluster: "Cluster") -> dict[str, Any]:
         """Returns the TrainJob of a job."""
@@ -146,8 +138,8 @@ class TrainJobLauncher(Launcher):
                 "trainer": {
                     "image": image,
                     "command": ["python", "-m", "lesiongen.launch.agent"],
-                    "args": ["--module", job.module, job.specification],
-                    "env": [{"name": key, "value": value} for key, value in variables.items()],
+                    "args": ["--module", job.module, _literal(job.specification)],
+                    "env": [{"name": key, "value": _literal(value)} for key, value in variables.items()],
                     "numNodes": nodes,
                     "numProcPerNode": each,
                 },
@@ -172,21 +164,52 @@ class TrainJobLauncher(Launcher):
         return kept
 
 
-def _attend(cluster: "Cluster", run: _Run, stop_requested: Callable[[], bool]) -> None:
-    """Waits for the end of a TrainJob, and deletes it however that comes."""
+def _wait_and_delete(
+    cluster: "Cluster", run: _Run, stop_requested: Callable[[], bool], planned: dict[str, Any] | None = None
+) -> None:
+    """Waits for the end of a TrainJob, which is created first where it is only planned, and deletes it in any case."""
     from lesiongen.launch.trainjob_log import NodeLog
 
-    log, gone = NodeLog(cluster), False
+    log = NodeLog(cluster)
+    with _deleted_at_end(cluster, run) as lease:
+        if planned is not None:
+            _create(cluster, run, planned)
+        try:
+            _wait(cluster, run, lease, log, stop_requested)
+        finally:
+            log.finish()
+
+
+@contextmanager
+def _deleted_at_end(cluster: "Cluster", run: _Run) -> Iterator[Lease]:
+    """Holds the lease of a run, and deletes its TrainJob however the block ends."""
+    gone = False
     try:
         with held_lease(run.lease) as lease:
             try:
-                _wait(cluster, run, lease, log, stop_requested)
+                yield lease
             finally:
-                log.finish()
-                gone = _removed(cluster, run.name, lease)
+                gone = _removed(cluster, run, lease)
     finally:
         if gone:
             _forget(run)
+
+
+def _create(cluster: "Cluster", run: _Run, planned: dict[str, Any]) -> None:
+    """Creates the TrainJob of a run.
+
+    Raises:
+        AlreadyThere: Another launcher has created one of this name.
+        LesionGenError: The cluster refuses it, or does not answer; it may have been created all the same.
+    """
+    from lesiongen.launch.trainjob_cluster import AlreadyThere
+
+    try:
+        cluster.create(planned)
+    except AlreadyThere:
+        if _run_of(cluster.job(run.name)) != run:  # else a proxy has sent the request twice
+            raise
+    logger.info("Created TrainJob %s in the namespace %s", run.name, cluster.namespace)
 
 
 def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:
@@ -235,13 +258,16 @@ def _error(run: _Run, watch: Watch, log: "NodeLog", *, stopping: bool) -> Lesion
     return LesionGenError(f"TrainJob {run.name} failed, and its processes left no error.{lines}", hint=AGAIN)
 
 
-def _removed(cluster: "Cluster", name: str, lease: Lease) -> bool:
-    """Deletes a TrainJob and returns whether it is gone; without an answer the lease ends the processes."""
+def _removed(cluster: "Cluster", run: _Run, lease: Lease) -> bool:
+    """Deletes the TrainJob of a run and returns whether it is gone; without an answer the lease ends the processes."""
     try:
-        cluster.delete(name)
-        _await_end(cluster, name)
+        found = cluster.job(run.name)
+        if found is not None and _run_of(found) != run:  # another launcher's, of the same work
+            return True
+        cluster.delete(run.name)
+        _await_end(cluster, run.name)
     except LesionGenError as error:
-        logger.warning("TrainJob %s is not deleted: %s", name, error)
+        logger.warning("TrainJob %s cannot be deleted: %s", run.name, error)
         lease.ask_to_stop()
         return False
     return True
@@ -279,7 +305,12 @@ def _run_of(job: dict[str, Any] | None) -> _Run | None:
 
 def _addresses(job: dict[str, Any]) -> tuple[str, str]:
     variables = {each["name"]: each.get("value", "") for each in job["spec"].get("trainer", {}).get("env", [])}
-    return variables.get(ERRORS, ""), variables.get(LEASE, "")
+    return variables.get(ERRORS, "").replace("$$", "$"), variables.get(LEASE, "").replace("$$", "$")
+
+
+def _literal(text: str) -> str:
+    """Returns a text of a container that Kubernetes reads as it is: ``$(NAME)`` would be the variable, a secret too."""
+    return text.replace("$", "$$")
 
 
 def _ended_badly(job: dict[str, Any]) -> bool:

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from lesiongen.errors import DataError, Interrupted, LesionGenError, ServiceError, UsageError
-from lesiongen.launch import ERRORS, LEASE, Job, TrainJobLauncher, trainjob, trainjob_log, trainjob_watch
+from lesiongen.errors import DataError, Interrupted, LesionGenError, ServiceError, Unreachable, UsageError
+from lesiongen.launch import ERRORS, LEASE, Job, TrainJobLauncher, lease, trainjob, trainjob_log, trainjob_watch
 from lesiongen.storage import open_storage
-from tests.kubeflow.trainer import NAMESPACE, Refused, trainer_double
+from tests.kubeflow.trainer import NAMESPACE, Refused, arguments_of, trainer_double, variables_of
 
 JOB = Job("a_module", "a specification", 4, identity="the same work")
 
@@ -89,6 +89,18 @@ def test_the_job_says_how_many_processes_run_where(cluster, launcher):
     assert variable(job, ERRORS).startswith(f"{launcher.place}/lg-")
     assert not [each for each in trainer["env"] if "KEY" in each["name"]]  # secrets come from the runtime
     assert cluster.jobs == {}
+    assert not list(open_storage(launcher.place).list())
+
+
+def test_no_text_of_a_dataset_is_expanded_into_a_secret(cluster, s3_root):
+    """Kubernetes replaces ``$(NAME)`` in arguments and variables, and takes ``$$`` for a dollar."""
+    text = "a mole of $5 or $$5, $(SECRET), $$(SECRET), $"
+    launcher = TrainJobLauncher(f"{s3_root}/$(SECRET)", runtime="lesiongen-torch-cpu", namespace=NAMESPACE)
+    launcher.run(Job("a_module", text, 1), lambda: False)
+    (job,) = cluster.created
+    secrets = {"SECRET": "the key"}
+    assert arguments_of(job, secrets) == ["--module", "a_module", text]
+    assert variables_of(job, secrets)[LEASE].startswith(f"{s3_root}/$(SECRET)/lg-")
     assert not list(open_storage(launcher.place).list())
 
 
@@ -424,6 +436,34 @@ def test_a_refused_creation_says_what_to_do(cluster, launcher, status, message, 
     assert not list(open_storage(launcher.place).list())
 
 
+def test_a_job_whose_creation_was_not_confirmed_is_deleted(cluster, launcher):
+    cluster.answers_late = True
+    cluster.script = lambda job: cluster.add_pod(job["metadata"]["name"], 0, "Running")
+    with pytest.raises(ServiceError, match="could not answer in time"):
+        launcher.run(JOB, lambda: False)
+    assert (len(cluster.deleted), cluster.jobs) == (1, {})
+    assert not list(open_storage(launcher.place).list())
+
+
+def test_a_job_that_another_launcher_has_created_is_not_deleted_with_ones_own(cluster, launcher):
+    left = _left_behind(cluster, launcher)
+    cluster.hidden = True
+    cluster.refuse["POST", "trainjobs$"] = Refused(503, "no answer")
+    with pytest.raises(ServiceError, match="no answer"):
+        launcher.run(JOB, lambda: False)
+    assert [*cluster.jobs] == [left["metadata"]["name"]]
+
+
+def test_nothing_is_created_without_a_lease(cluster, launcher, monkeypatch):
+    def away(_):
+        raise Unreachable("the server is away")
+
+    monkeypatch.setattr(lease.Lease, "renew", away)
+    with pytest.raises(Unreachable):
+        launcher.run(JOB, lambda: False)
+    assert cluster.created == []
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(403, "cannot be read: no.*\nHave the role kubeflow-edit"), (503, "cannot be read: no")],
@@ -524,6 +564,19 @@ def test_ctrl_c_twice_deletes_the_job(cluster, launcher):
     with pytest.raises(KeyboardInterrupt):
         launcher.run(JOB, stop)
     assert cluster.jobs == {}
+
+
+def test_ctrl_c_right_after_the_creation_deletes_the_job(cluster, launcher, monkeypatch):
+    def interrupt(job):
+        monkeypatch.setattr(trainjob, "_wait", interrupted)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    cluster.script = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        launcher.run(JOB, lambda: False)
+    assert (len(cluster.created), cluster.jobs) == (1, {})
 
 
 def test_a_job_whose_lease_ran_out_is_to_be_started_again(cluster, launcher):

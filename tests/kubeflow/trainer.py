@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +29,26 @@ API = "/apis/trainer.kubeflow.org/v1alpha1"
 JOBS = f"{API}/namespaces/{NAMESPACE}/trainjobs"
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 NOW = "2026-11-30T12:00:00Z"
+
+
+def variables_of(job: dict, given: Mapping[str, object]) -> dict[str, str]:
+    """Returns the variables that a TrainJob sets, as Kubernetes expands them with those of the runtime."""
+    known = dict(given)
+    for each in job["spec"]["trainer"]["env"]:
+        known[each["name"]] = _expanded(each["value"], known)
+    return {each["name"]: str(known[each["name"]]) for each in job["spec"]["trainer"]["env"]}
+
+
+def arguments_of(job: dict, variables: Mapping[str, object]) -> list[str]:
+    """Returns the arguments of a TrainJob's nodes, as Kubernetes expands them with the variables of the container."""
+    return [_expanded(each, variables) for each in job["spec"]["trainer"]["args"]]
+
+
+def _expanded(text: str, variables: Mapping[str, object]) -> str:
+    def meant(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else str(variables.get(found[1], found[0]))
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", meant, text)
 
 
 class Refused(Exception):
@@ -49,6 +69,7 @@ class TrainerDouble:
         script: Called with each TrainJob that is created; None: its nodes run.
         refuse: (method, path pattern) to the answer that is given in place of the usual one.
         lingers: How often a deleted TrainJob is still found.
+        answers_late: Answers 503 to the creation of a TrainJob that it has created.
         cuts: After how many lines each connection to a log breaks; the connections after that do not.
         requests: Methods and paths that have come.
     """
@@ -65,6 +86,7 @@ class TrainerDouble:
         self.script: Callable[[dict], None] | None = None
         self.refuse: dict[tuple[str, str], Refused] = {}
         self.lingers = 0
+        self.answers_late = False
         self.cuts: list[int] = []
         self.hidden = False
         """Whether lists leave the TrainJobs out, as they do that were created a moment later."""
@@ -161,6 +183,8 @@ class TrainerDouble:
             self.script(kept)
         else:
             self._start(kept)
+        if self.answers_late:
+            raise Refused(503, "the server could not answer in time")
         return kept
 
     def _listed(self, query: dict[str, str]) -> dict:
@@ -202,12 +226,12 @@ class TrainerDouble:
         common = {
             "PET_NNODES": trainer["numNodes"], "PET_NPROC_PER_NODE": trainer["numProcPerNode"],
             "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": port, "PYTHONPATH": ROOT,
-            **{each["name"]: each["value"] for each in trainer["env"]},
         }  # fmt: skip
-        command = [sys.executable, *trainer["command"][1:], *trainer["args"]]
-        assert trainer["command"][0] == "python"
         # The pods get the keys of S3 from a Secret of the cluster, here from this process; no file of it.
         own = {key: value for key, value in os.environ.items() if key != "LESIONGEN_CACHE"}
+        common |= variables_of(job, own)
+        command = [sys.executable, *trainer["command"][1:], *arguments_of(job, own | common)]
+        assert trainer["command"][0] == "python"
         self.processes[name] = []
         for index in range(trainer["numNodes"]):
             home = self.folder / f"{name}-{index}"
