@@ -147,7 +147,8 @@ def test_processes_that_found_different_checkpoints_do_not_train(config, dataset
     assert not list(watched.glob("rank-*")), "a step was taken"
 
 
-def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("work", ["training", "encoding"])
+def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypatch, work):
     """Its launcher sends one as soon as it knows the process; the default would end it, as if it had failed."""
     handlers = []
 
@@ -158,11 +159,15 @@ def test_a_process_that_a_signal_can_reach_answers_it(config, tmp_path, monkeypa
         yield
 
     monkeypatch.setattr(training_job, "worker", reached)
-    job = training_job.TrainingJob(
+    monkeypatch.setattr(encoding_job, "worker", reached)
+    training = training_job.TrainingJob(
         config=config, base=str(tmp_path), training=str(tmp_path), held_out=None, checkpoints=str(tmp_path)
     )
     with pytest.raises(LesionGenError, match="that is all"):
-        training_job._train(job.model_dump_json())
+        if work == "training":
+            training_job._train(training.model_dump_json())
+        else:
+            encoding_job._encode(_encoding().model_dump_json())
     assert handlers != [signal.SIG_DFL]
 
 
@@ -190,6 +195,13 @@ def test_a_step_that_cannot_be_shared_is_refused(config):
         config.changed(processes=2, batch_size=3, gradient_accumulation_steps=1)
 
 
+def _encoding():
+    return encoding_job.EncodingJob(
+        dataset="d", base="b", prediction_type=None, image_size=16, flip=True, rotations=False, held_out=(),
+        folder=None, shared=None,
+    )  # fmt: skip
+
+
 def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_path):
     """One thread and two give encodings that differ in their last digits, and so losses that do."""
     jobs = []
@@ -198,11 +210,7 @@ def test_the_images_are_encoded_in_as_many_threads_wherever_that_is_done(tmp_pat
         def run(self, job, stop_requested):
             jobs.append(job)
 
-    job = encoding_job.EncodingJob(
-        dataset="d", base="b", prediction_type=None, image_size=16, flip=True, rotations=False, held_out=(),
-        folder=None, shared=None,
-    )  # fmt: skip
-    encoding_job.encode_in_a_process(job, Noting(), StopRequest(), "checkpoints")
+    encoding_job.encode_in_a_process(_encoding(), Noting(), StopRequest(), "checkpoints")
     assert [job.threads for job in jobs] == [torch.get_num_threads()]
     variables = local._environment(jobs[0], tmp_path)
     assert variables["OMP_NUM_THREADS"] == str(torch.get_num_threads())

@@ -107,7 +107,8 @@ def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest,
 
 def _encode(specification: str) -> None:
     job = EncodingJob.model_validate_json(specification)
-    with worker(), stop_request(), base_at(job.base, job.base_revision) as base, _place(job) as place:
+    # The signals first: once its number is known a process may get one, and must not end by it.
+    with stop_request(), worker(), base_at(job.base, job.base_revision) as base, _place(job) as place:
         use_own_cores()
         encoded(job, base, place, device_here())
 
