@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from lesiongen.errors import LesionGenError
-from lesiongen.storage import open_storage
+from lesiongen.storage import Storage, open_storage
 
 __all__ = ["LEASE", "Lease", "follow_lease", "held_lease", "stop_this_process"]
 
@@ -70,8 +69,8 @@ class Lease:
     def _try_to_renew(self) -> None:
         try:
             self.renew()
-        except LesionGenError as error:
-            logger.warning("The lease of the job cannot be renewed: %s", error.args[0])
+        except Exception as error:  # of whatever kind, the next renewal may succeed: no exception may end the thread
+            logger.warning("The lease of the job cannot be renewed: %s", _first_line(error))
 
 
 @contextmanager
@@ -93,23 +92,36 @@ def held_lease(address: str) -> Iterator[Lease]:
 
 
 def follow_lease(address: str, stop: Callable[[str], None]) -> None:
-    """Looks at a lease until it asks for a stop or runs out, and then calls ``stop`` once, with the reason."""
+    """Polls a lease until it asks for a stop or runs out, and then calls ``stop`` once, with the reason."""
     place, _, key = address.rpartition("/")
-    storage = open_storage(place)
-    seen, changed = b"", time.monotonic()
+    storage: Storage | None = None
+    seen, changed, fault = b"", time.monotonic(), ""
     while True:
         try:
-            content = storage.read_bytes(key)
-            if b'"stop"' in content:
-                return stop("The launcher asks the job to stop")
+            storage = open_storage(place) if storage is None else storage
+            content, fault = storage.read_bytes(key), ""
             if content != seen:
                 seen, changed = content, time.monotonic()
-        except LesionGenError as error:  # gone or out of reach: not renewed
-            logger.debug("The lease %s cannot be read: %s", address, error)
+        except Exception as error:  # of whatever kind: without this thread nothing stops the job
+            if not fault:
+                logger.warning("The lease of the job cannot be read: %s", _first_line(error))
+            fault = _first_line(error)
+        if b'"stop"' in seen:
+            return stop("The launcher asks the job to stop")
         silent = time.monotonic() - changed
         if silent > SILENT_SECONDS:
-            return stop(f"The launcher has not renewed the lease of the job for {silent / 60:.0f} minutes")
+            return stop(_why_silent(silent / 60, fault))
         time.sleep(LOOK_SECONDS)
+
+
+def _why_silent(minutes: float, fault: str) -> str:
+    if fault:
+        return f"The lease of the job has not been readable for {minutes:.0f} minutes ({fault})"
+    return f"The launcher has not renewed the lease of the job for {minutes:.0f} minutes"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def stop_this_process(reason: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from lesiongen.errors import Unreachable
 from lesiongen.launch import lease
 from lesiongen.launch.lease import Lease, follow_lease, held_lease
+from lesiongen.storage.local import LocalStorage
 
 JOB = """
 import signal, sys, time
@@ -109,6 +110,55 @@ def test_a_stop_that_could_not_be_written_is_written_later(address, monkeypatch)
     assert held.storage.read_json("lease.json")["state"] == "run"
     held.ask_to_stop()
     assert held.storage.read_json("lease.json")["state"] == "stop"
+
+
+def test_an_error_of_any_kind_does_not_end_the_renewals(quick, address, monkeypatch, caplog):
+    with held_lease(address) as held:
+        write = held.storage.write_json
+        failed = threading.Event()
+
+        def fail(*_):
+            failed.set()
+            raise ValueError("a response that nobody expected")
+
+        monkeypatch.setattr(held.storage, "write_json", fail)
+        assert failed.wait(5)
+        before = held.storage.read_json("lease.json")["time"]
+        monkeypatch.setattr(held.storage, "write_json", write)
+        end = time.monotonic() + 5
+        while held.storage.read_json("lease.json")["time"] == before:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    assert "The lease of the job cannot be renewed: a response that nobody expected" in caplog.messages
+
+
+@pytest.mark.parametrize("what", ["open_storage", "read_bytes"])
+def test_a_lease_that_cannot_be_read_ends_the_job_with_that_reason(quick, address, monkeypatch, caplog, what):
+    Lease(address).renew()
+
+    def fail(*_):
+        raise ValueError("a response that nobody expected")
+
+    if what == "open_storage":
+        monkeypatch.setattr(lease, "open_storage", fail)
+    else:
+        monkeypatch.setattr(LocalStorage, "read_bytes", fail)
+    reasons, thread = _followed(address)
+    thread.join(5)
+    assert reasons == ["The lease of the job has not been readable for 0 minutes (a response that nobody expected)"]
+    assert caplog.messages.count("The lease of the job cannot be read: a response that nobody expected") == 1
+
+
+def test_a_stop_is_read_after_a_time_without_an_answer(quick, address, monkeypatch):
+    held = Lease(address)
+    held.renew()
+    with monkeypatch.context() as away:
+        away.setattr(lease, "open_storage", lambda _: 1 / 0)
+        reasons, thread = _followed(address)
+        time.sleep(0.1)
+    held.ask_to_stop()
+    thread.join(5)
+    assert reasons == ["The launcher asks the job to stop"]
 
 
 def _started(tmp_path, address, rank, silent):
