@@ -27,6 +27,7 @@ from lesiongen.diffusion.training.trainer import History, Trainer
 from lesiongen.diffusion.training.training_job import (
     Material,
     TrainingJob,
+    end_earlier_training,
     material_of,
     train_in_processes,
     trainer_of,
@@ -146,6 +147,8 @@ def _finetune(
         cache_place(root.child("caches") if shared else None) as caches,
     ):
         if not resume:
+            if launcher is not None:
+                end_earlier_training(launcher, place.uri)
             store.clear()
         _check_family(config, base)
         job = _job(config, dataset, base, caches, place.uri, run, launcher, stop)

@@ -41,6 +41,17 @@ class Launcher(ABC):
     shares_files: ClassVar[bool]
     """Whether the processes see the files of this host; if not, they get addresses on S3 or a hub only."""
 
+    def end_earlier(self, module: str, identity: str) -> None:  # noqa: B027 (most launchers leave nothing running)
+        """Ends what an earlier start of the same work has left running; `run` would wait for it.
+
+        Args:
+            module: The job's module.
+            identity: The job's identity.
+
+        Raises:
+            LesionGenError: It cannot be ended.
+        """
+
     @abstractmethod
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Starts the processes, which find each other as torch.distributed's ``env://`` says, and waits for them.

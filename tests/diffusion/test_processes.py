@@ -80,6 +80,25 @@ def test_processes_share_the_images_of_a_step_and_one_of_them_saves(
     assert [path.name for path in watched.glob("saved-by-*")] == ["saved-by-0"]
 
 
+def test_what_an_earlier_start_left_running_is_ended_before_its_checkpoints_are_deleted(
+    config, dataset_uri, tmp_path, monkeypatch
+):
+    done = []
+
+    class Noting(LocalLauncher):
+        def end_earlier(self, module, identity):
+            done.append((module.rpartition(".")[2], identity))
+
+        def run(self, job, stop_requested):
+            assert done[1:] == ["cleared"]
+            assert done[0] == (job.module.rpartition(".")[2], job.identity)
+            raise LesionGenError("that is all")
+
+    monkeypatch.setattr(finetuning.CheckpointStore, "clear", lambda _: done.append("cleared"))
+    with pytest.raises(LesionGenError, match="that is all"):
+        finetune(config, dataset_uri, str(tmp_path / "out"), resume=False, launcher=Noting())
+
+
 def test_processes_that_did_not_find_each_other_do_not_train(config, dataset_uri, tmp_path):
     class Alone(LocalLauncher):
         def run(self, job, stop_requested):

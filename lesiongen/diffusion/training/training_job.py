@@ -28,7 +28,15 @@ from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage
 from lesiongen.tracking import StageRun, joined_run
 
-__all__ = ["Material", "TrainingJob", "checkpoints_of", "material_of", "train_in_processes", "trainer_of"]
+__all__ = [
+    "Material",
+    "TrainingJob",
+    "checkpoints_of",
+    "end_earlier_training",
+    "material_of",
+    "train_in_processes",
+    "trainer_of",
+]
 
 _UPLOAD_SECONDS = 3600.0
 """How long the other processes wait for the first one to write a checkpoint, besides its patience."""
@@ -122,6 +130,15 @@ def train_in_processes(job: TrainingJob, launcher: Launcher, stop: StopRequest) 
     # The MLflow run may be another one at the next start; the checkpoints are the same.
     launched = Job(__name__, job.model_dump_json(), job.config.runtime.processes, identity=job.checkpoints)
     launcher.run(launched, lambda: stop.requested is not None)
+
+
+def end_earlier_training(launcher: Launcher, checkpoints: str) -> None:
+    """Ends what an earlier start of a training has left running; it would write checkpoints after they were deleted.
+
+    Raises:
+        LesionGenError: It cannot be ended.
+    """
+    launcher.end_earlier(__name__, checkpoints)
 
 
 def _accelerator(config: FinetuneConfig) -> Accelerator:
