@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +32,9 @@ POLL_SECONDS = 2.0
 DEADLINE_SECONDS = 48 * 3600
 GONE_SECONDS = 300.0
 """How long the deletion of a job may take."""
+DELETE_ATTEMPTS = 4
+DELETE_SECONDS = 5.0
+"""How often the deletion of a job is tried, and the time between two attempts."""
 WORK = "lesiongen/work"
 """Label of the TrainJobs that do the same work, whatever their layout."""
 
@@ -43,6 +46,8 @@ class _Run:
     name: str
     errors: str
     lease: str
+    earlier: bool = field(default=False, compare=False)
+    """Whether another start has created it."""
 
 
 class TrainJobLauncher(Launcher):
@@ -93,7 +98,7 @@ class TrainJobLauncher(Launcher):
         cluster = Cluster(self.namespace)
         planned = self._planned(job, cluster)
         name = planned["metadata"]["name"]
-        if (found := self._found(cluster, name, planned["metadata"]["labels"][WORK])) is not None:
+        if (found := _found(cluster, planned)) is not None:
             try:
                 return _wait_and_delete(cluster, found, stop_requested)
             except Interrupted:
@@ -109,16 +114,26 @@ class TrainJobLauncher(Launcher):
         logger.info("TrainJob %s exists already; this launcher waits for it", name)
         return _wait_and_delete(cluster, found, stop_requested)
 
+    def end_earlier(self, module: str, identity: str) -> None:
+        """Deletes every TrainJob of the same work, and returns when they are gone; see `Launcher.end_earlier`."""
+        from lesiongen.launch.trainjob_cluster import Cluster
+
+        cluster = Cluster(self.namespace)
+        for job in cluster.jobs(f"{WORK}={_work(module, identity)}"):
+            _delete_earlier(cluster, job)
+
     def _planned(self, job: Job, cluster: "Cluster") -> dict[str, Any]:
         """Returns the TrainJob of a job."""
+        from lesiongen.launch.trainjob_cluster import check_devices
+
         nodes = min(self.nodes, job.processes)
         if job.processes % nodes:
             raise UsageError(f"{job.processes} processes cannot be spread evenly over {nodes} nodes")
         each = job.processes // nodes
         runtime = cluster.runtime(self.runtime)
         image = self.image or runtime.trainer.image
-        _check_devices(runtime, each)
-        work = _digest(job.module, job.identity or secrets.token_hex(8))
+        check_devices(runtime, each)
+        work = _work(job.module, job.identity or secrets.token_hex(8))
         name = f"lg-{_digest(work, image, self.runtime, nodes, each)}"
         place = f"{self.place}/{name}-{secrets.token_hex(4)}"
         variables = {
@@ -146,22 +161,39 @@ class TrainJobLauncher(Launcher):
             },
         }
 
-    def _found(self, cluster: "Cluster", name: str, work: str) -> _Run | None:
-        """Returns the run to wait for; TrainJobs that failed, or do the same work in another layout, are deleted."""
-        kept = None
-        for job in cluster.jobs(f"{WORK}={work}"):
-            run = _run_of(job)
-            if job["metadata"]["name"] == name and run and not _ended_badly(job):
-                kept = run
-                continue
-            logger.info("TrainJob %s of an earlier start is deleted", job["metadata"]["name"])
-            cluster.delete(job["metadata"]["name"])
-            _await_end(cluster, job["metadata"]["name"])
-            if run:
-                _forget(run)
-        if kept is not None:
-            logger.info("TrainJob %s of an earlier start is there; this launcher waits for it", name)
-        return kept
+
+def _found(cluster: "Cluster", planned: dict[str, Any]) -> _Run | None:
+    """Returns the run to wait for; TrainJobs that failed, or do the same work in another layout, are deleted."""
+    name, kept = planned["metadata"]["name"], None
+    for job in cluster.jobs(f"{WORK}={planned['metadata']['labels'][WORK]}"):
+        run = _run_of(job)
+        if job["metadata"]["name"] == name and run and not _ended_badly(job):
+            logger.info("TrainJob %s of an earlier start exists; this launcher waits for it", name)
+            _log_differences(job, planned)
+            kept = run
+        else:
+            _delete_earlier(cluster, job)
+    return kept
+
+
+def _delete_earlier(cluster: "Cluster", job: dict[str, Any]) -> None:
+    """Deletes a TrainJob of an earlier start, and returns when it is gone."""
+    name = job["metadata"]["name"]
+    logger.info("Deleting TrainJob %s of an earlier start", name)
+    cluster.delete(name)
+    _await_end(cluster, name)
+    if run := _run_of(job):
+        _forget(run)
+
+
+def _log_differences(job: dict[str, Any], planned: dict[str, Any]) -> None:
+    """Logs which settings of this start a TrainJob of an earlier one does not take over."""
+    was, now = job["spec"].get("activeDeadlineSeconds"), planned["spec"]["activeDeadlineSeconds"]
+    if was != now:
+        limit = f"{was / 3600:.1f} hours" if was else "no limit"
+        logger.warning("TrainJob %s keeps its own deadline: %s", job["metadata"]["name"], limit)
+    if job["spec"]["trainer"].get("args") != planned["spec"]["trainer"]["args"]:
+        logger.info("TrainJob %s keeps the settings that it was started with", job["metadata"]["name"])
 
 
 def _wait_and_delete(
@@ -230,8 +262,8 @@ def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requ
             raise _error(run, watch, log, stopping=stopping)
         if stopping:
             lease.ask_to_stop()
-            if not watch.started:  # no process reads the lease yet, or the first one waits for the others
-                raise Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
+            if watch.started is False:  # no process reads the lease, or the first one waits for the others
+                raise _stopped(saved=watch.ran or run.earlier)
         time.sleep(POLL_SECONDS)
 
 
@@ -245,32 +277,62 @@ def _error(run: _Run, watch: Watch, log: "NodeLog", *, stopping: bool) -> Lesion
         return left
     if left is None and (asked := error_of(place, stopping=True)):
         return asked  # its lease ran out, or an earlier launcher has asked it
-    said = [*log.last]
-    if lost := named_network_error(str(left or ""), said):
+    log_lines = [*log.last]
+    if lost := named_network_error(str(left or ""), log_lines):
         return lost
     if left is not None:
         return left
     if stopping:
-        return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
+        return _stopped(saved=watch.ran or run.earlier)
     if watch.trouble:
         return watch.trouble.error()
-    lines = "".join(f"\n{line}" for line in said)
+    lines = "".join(f"\n{line}" for line in log_lines)
     return LesionGenError(f"TrainJob {run.name} failed, and its processes left no error.{lines}", hint=AGAIN)
+
+
+def _stopped(*, saved: bool) -> Interrupted:
+    """Returns the error of a stop that no process has answered.
+
+    Args:
+        saved: Whether the job may have saved a checkpoint before.
+    """
+    if saved:
+        return Interrupted(
+            "Stopped", hint="Start the same command again: it resumes from its newest checkpoint, if there is one."
+        )
+    return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
 
 
 def _removed(cluster: "Cluster", run: _Run, lease: Lease) -> bool:
     """Deletes the TrainJob of a run and returns whether it is gone; without an answer the lease ends the processes."""
     try:
-        found = cluster.job(run.name)
-        if found is not None and _run_of(found) != run:  # another launcher's, of the same work
-            return True
-        cluster.delete(run.name)
-        _await_end(cluster, run.name)
+        _try_again(lambda: _delete(cluster, run))
     except LesionGenError as error:
         logger.warning("TrainJob %s cannot be deleted: %s", run.name, error)
         lease.ask_to_stop()
         return False
     return True
+
+
+def _delete(cluster: "Cluster", run: _Run) -> None:
+    """Deletes the TrainJob of a run, and returns when it is gone; one of the same name that is another's stays."""
+    found = cluster.job(run.name)
+    if found is None or _run_of(found) == run:
+        cluster.delete(run.name)
+        _await_end(cluster, run.name)
+
+
+def _try_again(call: Callable[[], None]) -> None:
+    """Calls a function again where the cluster does not answer, or refuses the credentials, a few times."""
+    from lesiongen.launch.trainjob_cluster import Denied, NoAnswer
+
+    for _ in range(DELETE_ATTEMPTS - 1):
+        try:
+            return call()
+        except (Denied, NoAnswer) as error:
+            logger.debug("%s", error)
+            time.sleep(DELETE_SECONDS)
+    call()
 
 
 def _await_end(cluster: "Cluster", name: str) -> None:
@@ -300,7 +362,7 @@ def _run_of(job: dict[str, Any] | None) -> _Run | None:
     if job is None:
         return None
     addresses = _addresses(job)
-    return _Run(job["metadata"]["name"], *addresses) if all(addresses) else None
+    return _Run(job["metadata"]["name"], *addresses, earlier=True) if all(addresses) else None
 
 
 def _addresses(job: dict[str, Any]) -> tuple[str, str]:
@@ -325,21 +387,8 @@ def _sdk_is_installed() -> bool:
         return False
 
 
-def _check_devices(runtime: Any, each: int) -> None:
-    """Refuses more processes than a node has GPUs.
-
-    Raises:
-        UsageError: The runtime's nodes have fewer.
-    """
-    trainer = runtime.trainer
-    if trainer.device != "gpu" or not trainer.device_count.isdigit():
-        return
-    gpus = int(trainer.device_count) // trainer.num_nodes  # the SDK counts those of all nodes
-    if gpus < each:
-        raise UsageError(
-            f"{each} processes of a node need a GPU each; the runtime {runtime.name} gives it {gpus}",
-            hint="Raise nvidia.com/gpu in the runtime, or take more nodes.",
-        )
+def _work(module: str, identity: str) -> str:
+    return _digest(module, identity)
 
 
 def _digest(*parts: object) -> str:

@@ -22,16 +22,21 @@ from urllib3.exceptions import HTTPError
 
 from lesiongen.errors import LesionGenError, ServiceError, UsageError
 
-__all__ = ["AlreadyThere", "Cluster", "NoAnswer"]
+__all__ = ["AlreadyThere", "Cluster", "Denied", "NoAnswer", "check_devices"]
 
 _TIMEOUT = (5, 30)
 _LOG_TIMEOUT = (5, 120)
 """Seconds to connect and between two pieces of an answer."""
+_CLUSTER_RUNTIMES = constants.CLUSTER_TRAINING_RUNTIME_PLURAL
 _NAME_OF_JOBS = (constants.GROUP, constants.VERSION)
 
 
 class NoAnswer(ServiceError):
     """The cluster does not answer now; it may in a while."""
+
+
+class Denied(ServiceError):
+    """The cluster does not accept the credentials, or the account lacks the rights."""
 
 
 class AlreadyThere(LesionGenError):
@@ -71,6 +76,12 @@ class Cluster:
             raise NoAnswer(f"The cluster does not answer: {error}") from error
         except Exception as error:  # the SDK raises RuntimeError and bare Exceptions alike
             cause = error.__cause__
+            if isinstance(cause, ApiException) and cause.status == 403 and _CLUSTER_RUNTIMES in _message(cause):
+                raise UsageError(  # read only where the namespace has none of this name
+                    f"There is no TrainingRuntime {name} in the namespace {self.namespace}, and this account may not "
+                    "read ClusterTrainingRuntimes",
+                    hint=f"Apply the runtimes with: kubectl apply -n {self.namespace} -k infra/trainer",
+                ) from error
             if isinstance(cause, HTTPError) or (isinstance(cause, ApiException) and cause.status != 404):
                 with _named(f"The runtime {name} cannot be read"):
                     raise cause from error
@@ -159,6 +170,23 @@ class Cluster:
                 answer.close()
 
 
+def check_devices(runtime: Runtime, each: int) -> None:
+    """Refuses more processes than a node has GPUs.
+
+    Raises:
+        UsageError: The runtime's nodes have fewer.
+    """
+    trainer = runtime.trainer
+    if trainer.device != "gpu" or not trainer.device_count.isdigit():
+        return
+    gpus = int(trainer.device_count) // trainer.num_nodes  # the SDK counts those of all nodes
+    if gpus < each:
+        raise UsageError(
+            f"{each} processes of a node need a GPU each; the runtime {runtime.name} gives it {gpus}",
+            hint="Raise nvidia.com/gpu in the runtime, or take more nodes.",
+        )
+
+
 @contextmanager
 def _named(doing: str) -> Iterator[None]:
     try:
@@ -175,13 +203,12 @@ def _refused(doing: str, error: ApiException) -> LesionGenError:
     if error.status == 409:
         return AlreadyThere(message)
     if error.status == 401:
-        return ServiceError(message, hint="Log in to the cluster again: its credentials are not valid any more.")
+        return Denied(message, hint="Log in to the cluster again: its credentials are not valid any more.")
     if error.status == 403 and "quota" in message:
         hint = "Ask for fewer nodes or resources, wait until other jobs have ended, or have the quota raised."
         return ServiceError(message, hint=hint)
     if error.status == 403:
-        hint = "Have the role kubeflow-edit bound to your account in this namespace."
-        return ServiceError(message, hint=hint)
+        return Denied(message, hint="Have the role kubeflow-edit bound to your account in this namespace.")
     if error.status == 404:
         return ServiceError(message, hint="Check the namespace, and that Kubeflow Trainer 2.3 or newer is installed.")
     if error.status == 429 or error.status >= 500:

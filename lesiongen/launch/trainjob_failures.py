@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lesiongen.errors import LesionGenError
@@ -10,15 +11,18 @@ from lesiongen.errors import LesionGenError
 __all__ = [
     "Trouble",
     "condition",
+    "is_pending",
+    "missing_pods",
     "named_network_error",
-    "no_pods",
     "trouble_of_events",
     "trouble_of_job",
     "trouble_of_pods",
+    "trouble_of_waiting",
 ]
 
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _CONTAINER = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_POD_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
 _NETWORK = re.compile(
     r"NCCL (?:error|failure)|nccl(?:Unhandled|System|Remote|Internal)|Dist(?:Network|Store|Backend)Error"
     r"|Rendezvous\w*Error|Watchdog caught collective|Connection (?:closed by|reset by|refused)"
@@ -77,15 +81,35 @@ def trouble_of_pods(pods: Iterable[Mapping[str, Any]]) -> Trouble | None:
     return next((trouble for trouble in found if trouble.final), found[0] if found else None)
 
 
-def trouble_of_events(events: Iterable[Mapping[str, Any]], name: str) -> Trouble | None:
-    """Returns the newest reason that events give for pods of a job that do not exist yet.
+def is_pending(pod: Mapping[str, Any]) -> bool:
+    """Tells whether no container of a pod has started yet."""
+    return str(pod.get("status", {}).get("phase", "Pending")) == "Pending"
+
+
+def trouble_of_waiting(pods: Iterable[Mapping[str, Any]]) -> Trouble | None:
+    """Returns the trouble of the first pod that is pending, where nothing else says why."""
+    for pod in filter(is_pending, pods):
+        name, status = pod["metadata"]["name"], pod.get("status", {})
+        waiting = [each.get("state", {}).get("waiting", {}) for each in status.get("containerStatuses", [])]
+        reasons = [each.get("reason") for each in (*waiting, *status.get("conditions", []))]
+        why = next((f" ({reason})" for reason in reasons if reason), "")
+        return Trouble(f"Pod {name} is still pending{why}", f"Look at its events with: kubectl describe pod {name}")
+    return None
+
+
+def trouble_of_events(events: Iterable[Mapping[str, Any]], job: Mapping[str, Any]) -> Trouble | None:
+    """Returns the newest reason that events give for pods of a job that do not exist or start.
 
     Args:
-        events: Events of the namespace.
-        name: Of the TrainJob; its JobSet, Job and pods have names that begin with it.
+        events: Events of the namespace; those from before the job are of an earlier one of the same name.
+        job: The TrainJob; its JobSet, Job and pods have names that begin with its own.
     """
+    name, created = job["metadata"]["name"], datetime.fromisoformat(job["metadata"]["creationTimestamp"])
     ours = [event for event in events if event.get("involvedObject", {}).get("name", "").startswith(name)]
-    for event in sorted(ours, key=lambda each: each.get("lastTimestamp") or "", reverse=True):
+    times = [(_time_of(event) or created, event) for event in ours]
+    for time, event in sorted(times, key=lambda each: each[0], reverse=True):
+        if time < created:
+            break
         reason, message = event.get("reason", ""), event.get("message", "")
         if "exceeded quota" in message:
             hint = "Ask for fewer nodes or resources, wait until other jobs have ended, or have the quota raised."
@@ -95,25 +119,34 @@ def trouble_of_events(events: Iterable[Mapping[str, Any]], name: str) -> Trouble
             return Trouble(f"The cluster refuses the pods of the TrainJob {name}: {message}", hint)
         if reason == "FailedScheduling":
             return _unschedulable(event["involvedObject"]["name"], message)
+        if reason in _POD_EVENTS:
+            hint = "Check the volumes of the TrainingRuntime, and the network and storage of the node."
+            return Trouble(f"Pod {event['involvedObject']['name']} cannot start ({reason}): {message}", hint)
     return None
 
 
-def no_pods(name: str) -> Trouble:
-    """Returns the trouble of a TrainJob that has no pods, and nothing says why."""
+def missing_pods(job: Mapping[str, Any], found: int) -> Trouble:
+    """Returns the trouble of a TrainJob that lacks pods, and nothing says why.
+
+    Args:
+        job: The TrainJob.
+        found: How many pods it has.
+    """
+    name, nodes = job["metadata"]["name"], job["spec"]["trainer"]["numNodes"]
     return Trouble(
-        f"TrainJob {name} has no pods",
+        f"TrainJob {name} has {f'{found} of {nodes}' if found else 'no'} pods",
         f"Check that Kubeflow Trainer's controller runs, and what it says: kubectl describe trainjob {name}",
     )
 
 
-def named_network_error(text: str, said: Sequence[str] = ()) -> LesionGenError | None:
+def named_network_error(text: str, log_lines: Sequence[str] = ()) -> LesionGenError | None:
     """Returns the error of processes that lost each other; None where neither text nor log speaks of it.
 
     Args:
         text: What a process left behind.
-        said: The last lines of the log.
+        log_lines: The last lines of the log.
     """
-    lines = [line.strip() for line in [*text.splitlines(), *said] if _NETWORK.search(line)]
+    lines = [line.strip() for line in [*text.splitlines(), *log_lines] if _NETWORK.search(line)]
     if not lines:
         return None
     return LesionGenError(
@@ -167,6 +200,12 @@ def _evicted(pod: str, said: Mapping[str, Any]) -> Trouble:
 def _unschedulable(pod: str, message: str) -> Trouble:
     hint = "Ask for fewer nodes or resources, or wait until other jobs have ended."
     return Trouble(f"No node of the cluster can take pod {pod}: {message}", hint)
+
+
+def _time_of(event: Mapping[str, Any]) -> datetime | None:
+    """Returns when an event came last; those of the newer API have only an ``eventTime``."""
+    written = event.get("lastTimestamp") or event.get("eventTime")
+    return datetime.fromisoformat(written) if written else None
 
 
 def _said(of: Mapping[str, Any]) -> str:

@@ -9,10 +9,12 @@ from lesiongen.launch.trainjob_failures import (
     AGAIN,
     Trouble,
     condition,
-    no_pods,
+    is_pending,
+    missing_pods,
     trouble_of_events,
     trouble_of_job,
     trouble_of_pods,
+    trouble_of_waiting,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
 
 
 class Watch:
-    """Looks at a TrainJob again and again.
+    """Polls a TrainJob.
 
     Args:
         cluster: Where it runs.
@@ -43,14 +45,17 @@ class Watch:
     def __init__(self, cluster: "Cluster", name: str) -> None:
         self.cluster, self.name = cluster, name
         self.complete = False
-        self.started = False
-        """Whether all nodes have started; before that there is nothing to save."""
+        self.started: bool | None = None
+        """Whether all nodes have started, and the job was not suspended since; None until the first look."""
+        self.ran = False
+        """Whether all nodes had started at some time, so that there may be something saved."""
         self.first_node: str | None = None
         """Pod of the first node, once it has started."""
         self.trouble: Trouble | None = None
         """Why it does not run, or what has ended a pod."""
         self._answered = self._well = time.monotonic()
         self._warned = ""
+        self._denied = self._queued = False
 
     def look(self) -> bool:
         """Looks once; returns whether the job has ended.
@@ -58,16 +63,20 @@ class Watch:
         Raises:
             LesionGenError: Its pods do not start in time, it was deleted, or the cluster does not answer for long.
         """
-        from lesiongen.launch.trainjob_cluster import NoAnswer
+        from lesiongen.launch.trainjob_cluster import Denied, NoAnswer
 
         try:
             ended = self._look()
-        except NoAnswer as error:
-            if time.monotonic() - self._answered > ANSWER_SECONDS:
+        except (Denied, NoAnswer) as error:
+            denied = isinstance(error, Denied)
+            if time.monotonic() - self._answered > ANSWER_SECONDS or (denied and self.started is None):
                 raise
+            if denied and not self._denied:
+                logger.warning("%s; asking again for %.0f minutes", error.args[0], ANSWER_SECONDS / 60)
+                self._denied = True
             logger.debug("%s", error)
             return False
-        self._answered = time.monotonic()
+        self._answered, self._denied = time.monotonic(), False
         return ended
 
     def _look(self) -> bool:
@@ -77,15 +86,16 @@ class Watch:
         self.complete = condition(job, "Complete") is not None
         if self.complete:
             return True
-        pods = self.cluster.pods(self.name)
-        self._note_pods(pods, job["spec"]["trainer"]["numNodes"])
-        failed = condition(job, "Failed") is not None
+        pods, nodes = self.cluster.pods(self.name), job["spec"]["trainer"]["numNodes"]
+        failed, suspended = condition(job, "Failed") is not None, condition(job, "Suspended") is not None
+        self._note_pods(pods, nodes, suspended=suspended)
+        self._note_queue(suspended=suspended)
         trouble = trouble_of_job(job) or trouble_of_pods(pods)
-        if trouble is None and not pods and not failed:
-            trouble = trouble_of_events(self._events(), self.name) or no_pods(self.name)
+        if trouble is None and not (failed or suspended or (self.started and pods)):
+            trouble = trouble_of_events(self._events(), job) or trouble_of_waiting(pods) or missing_pods(job, len(pods))
         if trouble is not None or not (failed or (self.trouble and self.trouble.final)):
             self._note(trouble)  # a pod that has ended may be removed before the job has failed
-        if not failed and not condition(job, "Suspended"):
+        if not failed and not suspended:
             self._require_start()
         else:
             self._well = time.monotonic()
@@ -98,13 +108,20 @@ class Watch:
             logger.debug("%s", error)
             return []
 
-    def _note_pods(self, pods: list[dict[str, Any]], nodes: int) -> None:
-        started = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") != "Pending"]
-        self.started = self.started or len(started) >= nodes
+    def _note_pods(self, pods: list[dict[str, Any]], nodes: int, *, suspended: bool) -> None:
+        started = [pod for pod in pods if not is_pending(pod)]
+        # Of a job that fails pods may be gone before it says so; only a suspended one starts again.
+        self.started = not suspended and (bool(self.started) or len(started) >= nodes)
+        self.ran = self.ran or self.started
         for pod in started:
             labels = pod["metadata"].get("labels", {})
             if labels.get(_ROLE) == "node" and labels.get(_INDEX) == "0":
                 self.first_node = pod["metadata"]["name"]
+
+    def _note_queue(self, *, suspended: bool) -> None:
+        if suspended and not self._queued:
+            logger.info("TrainJob %s waits in a queue", self.name)
+        self._queued = suspended
 
     def _note(self, trouble: Trouble | None) -> None:
         now = time.monotonic()

@@ -19,6 +19,7 @@ JOB = Job("a_module", "a specification", 4, identity="the same work")
 def cluster(tmp_path, monkeypatch):
     pytest.importorskip("kubeflow")
     monkeypatch.setattr(trainjob, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(trainjob, "DELETE_SECONDS", 0.02)
     monkeypatch.setattr(trainjob_watch, "START_SECONDS", 1.0)
     monkeypatch.setattr(trainjob_watch, "WARN_SECONDS", 0.1)
     monkeypatch.setattr(trainjob_log, "AGAIN_SECONDS", 0.05)
@@ -87,7 +88,9 @@ def test_the_job_says_how_many_processes_run_where(cluster, launcher):
     assert trainer["image"] == "lesiongen:local"  # the runtime's
     assert trainer["args"] == ["--module", "a_module", "a specification"]
     assert variable(job, ERRORS).startswith(f"{launcher.place}/lg-")
-    assert not [each for each in trainer["env"] if "KEY" in each["name"]]  # secrets come from the runtime
+    assert {each["name"] for each in trainer["env"]} == {  # secrets come from the runtime
+        "LESIONGEN_JOB_ERRORS", "LESIONGEN_JOB_LEASE", "LESIONGEN_JOB_LOG_LEVEL", "TORCH_CPP_LOG_LEVEL",
+    }  # fmt: skip
     assert cluster.jobs == {}
     assert not list(open_storage(launcher.place).list())
 
@@ -178,6 +181,14 @@ def test_a_place_on_this_host_is_refused(tmp_path):
         TrainJobLauncher(str(tmp_path), runtime="x")
 
 
+def test_torchrun_leaves_the_processes_nearly_all_of_the_grace_period_of_their_pod(cluster):
+    for runtime in cluster.runtimes.values():
+        pod = runtime["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+        variables = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        seconds = int(variables["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"])
+        assert pod["terminationGracePeriodSeconds"] - 30 <= seconds < pod["terminationGracePeriodSeconds"]
+
+
 # What is found from an earlier start
 
 
@@ -216,8 +227,16 @@ def test_a_job_that_is_complete_is_collected(cluster, launcher):
 
 
 def test_a_job_that_failed_is_deleted_and_created_again_once_it_is_gone(cluster, launcher):
-    fail(cluster, _left_behind(cluster, launcher))
-    cluster.lingers = 3
+    left = _left_behind(cluster, launcher)
+    cluster.add_pod(left["metadata"]["name"], 0, "Failed")
+    fail(cluster, left)
+    cluster.lingers = cluster.pods_linger = 3
+
+    def script(job):
+        assert job["metadata"]["name"] not in cluster.pods  # of the earlier one none runs any more
+        complete(cluster, job)
+
+    cluster.script = script
     launcher.run(JOB, lambda: False)
     assert len(cluster.created) == 2
     assert len(cluster.deleted) == 2
@@ -229,6 +248,30 @@ def test_the_same_work_in_another_layout_does_not_run_beside_it(cluster, launche
     launcher.run(JOB, lambda: False)
     assert cluster.deleted[0] == left["metadata"]["name"]
     assert len(cluster.created) == 2
+
+
+def test_a_start_that_does_not_resume_ends_every_job_of_the_same_work(cluster, launcher, s3_root):
+    """It deletes the checkpoints next: what still ran would write new ones, and its result be taken for this one's."""
+    other = TrainJobLauncher(f"{s3_root}/jobs", runtime="lesiongen-torch-cpu", nodes=4, namespace=NAMESPACE)
+    for each in (launcher, other):
+        left = _left_behind(cluster, each)
+        cluster.add_pod(left["metadata"]["name"], 0, "Running")
+    complete(cluster, left)
+    cluster.pods_linger = 2
+    launcher.end_earlier(JOB.module, "other work")
+    assert len(cluster.jobs) == 2
+    launcher.end_earlier(JOB.module, JOB.identity)
+    assert (cluster.jobs, cluster.pods) == ({}, {})
+
+
+def test_settings_that_a_job_of_an_earlier_start_does_not_take_over_are_logged(cluster, launcher, caplog):
+    caplog.set_level(logging.INFO, "lesiongen")
+    complete(cluster, _left_behind(cluster, launcher))
+    launcher.deadline = 3600
+    launcher.run(Job("a_module", "another specification", 4, identity="the same work"), lambda: False)
+    name = cluster.created[0]["metadata"]["name"]
+    assert f"TrainJob {name} keeps its own deadline: 48.0 hours" in caplog.messages
+    assert f"TrainJob {name} keeps the settings that it was started with" in caplog.messages
 
 
 def test_a_job_that_was_stopping_is_started_again(cluster, launcher):
@@ -335,6 +378,74 @@ def test_what_keeps_pods_from_being_made_is_named_from_events(cluster, launcher,
     assert cluster.jobs == {}
 
 
+@pytest.mark.parametrize("times", [{"eventTime": "2026-11-30T12:00:00.500000Z"}, {"lastTimestamp": None}])
+def test_events_of_an_earlier_job_of_the_same_name_do_not_count(cluster, launcher, times):
+    def script(job):
+        name = job["metadata"]["name"]
+        cluster.add_event(name, "FailedCreate", "exceeded quota: new", **times)
+        cluster.add_event(name, "FailedCreate", "exceeded quota: old", lastTimestamp="2026-11-30T11:59:59Z")
+
+    cluster.script = script
+    with pytest.raises(LesionGenError, match="exceeded quota: new"):
+        launcher.run(JOB, lambda: False)
+
+
+def test_an_event_from_before_the_job_explains_nothing(cluster, launcher):
+    def script(job):
+        old = "2026-11-30T11:59:59Z"
+        cluster.add_event(job["metadata"]["name"], "FailedCreate", "exceeded quota", lastTimestamp=old)
+
+    cluster.script = script
+    with pytest.raises(LesionGenError, match="has no pods"):
+        launcher.run(JOB, lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (None, "TrainJob lg-.* has 1 of 2 pods\nCheck that"),
+        ('pods "x" is forbidden: exceeded quota: gpus', "The quota of the namespace is used up: pods"),
+    ],
+)
+def test_a_node_whose_pod_is_never_made_is_not_waited_for_without_a_limit(cluster, launcher, event, expected):
+    def script(job):
+        cluster.add_pod(job["metadata"]["name"], 0, "Running")
+        if event:
+            cluster.add_event(job["metadata"]["name"], "FailedCreate", event)
+
+    cluster.script = script
+    with pytest.raises(LesionGenError, match=expected):
+        launcher.run(JOB, lambda: False)
+    assert cluster.jobs == {}
+
+
+CREATING = {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
+GATED = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "event", "expected"),
+    [
+        ({}, None, r"Pod lg-.*-node-1 is still pending\nLook at its events"),
+        (GATED, None, r"Pod lg-.*-node-1 is still pending \(SchedulingGated\)"),
+        (CREATING, None, r"Pod lg-.*-node-1 is still pending \(ContainerCreating\)"),
+        (CREATING, "FailedMount", r"Pod lg-.*-node-1 cannot start \(FailedMount\): it is away\nCheck the volumes"),
+        (CREATING, "FailedCreatePodSandBox", r"cannot start \(FailedCreatePodSandBox\): it is away"),
+    ],
+)
+def test_a_pod_that_stays_pending_is_not_waited_for_without_a_limit(cluster, launcher, status, event, expected):
+    def script(job):
+        cluster.add_pod(job["metadata"]["name"], 0, "Running")
+        pod = cluster.add_pod(job["metadata"]["name"], 1, "Pending", **status)
+        if event:
+            cluster.add_event(pod["metadata"]["name"], event, "it is away")
+
+    cluster.script = script
+    with pytest.raises(LesionGenError, match=expected):
+        launcher.run(JOB, lambda: False)
+    assert cluster.jobs == {}
+
+
 def test_a_job_without_pods_does_not_wait_for_ever(cluster, launcher):
     cluster.script = lambda job: None
     with pytest.raises(
@@ -351,7 +462,9 @@ def test_an_account_that_may_not_read_events_trains_all_the_same(cluster, launch
     assert ("GET", f"/api/v1/namespaces/{NAMESPACE}/events") in cluster.requests
 
 
-def test_a_job_in_a_queue_waits_without_a_limit(cluster, launcher):
+def test_a_job_in_a_queue_waits_without_a_limit(cluster, launcher, caplog):
+    caplog.set_level(logging.INFO, "lesiongen")
+
     def script(job):
         cluster.add_pod(job["metadata"]["name"], 0, "Pending", **unschedulable("no quota yet"))
         cluster.set_condition(job["metadata"]["name"], "Suspended", "Suspended")
@@ -363,10 +476,12 @@ def test_a_job_in_a_queue_waits_without_a_limit(cluster, launcher):
     cluster.created[0]["status"]["conditions"].clear()
     complete(cluster, cluster.created[0])
     end()
+    assert caplog.messages.count(f"TrainJob {cluster.created[0]['metadata']['name']} waits in a queue") == 1
 
 
 def test_a_pod_that_starts_late_is_no_failure_and_the_reason_is_logged_once(cluster, launcher, caplog):
     def script(job):
+        cluster.add_pod(job["metadata"]["name"], 1, "Running")
         pod = cluster.add_pod(job["metadata"]["name"], 0, "Pending", **waiting("ErrImagePull", "slow registry"))
         threading.Timer(0.4, lambda: pod.update(status={"phase": "Running"})).start()
         threading.Timer(1.5, lambda: complete(cluster, job)).start()
@@ -404,6 +519,7 @@ def test_processes_that_lost_each_other_are_named(cluster, launcher, left, log, 
 def test_a_failure_without_a_reason_shows_the_end_of_the_log(cluster, launcher):
     def script(job):
         pod = cluster.add_pod(job["metadata"]["name"], 0, "Failed")
+        cluster.add_pod(job["metadata"]["name"], 1, "Failed")
         cluster.logs[pod["metadata"]["name"]] = "Segmentation fault"
         threading.Timer(0.3, lambda: fail(cluster, job)).start()
 
@@ -474,6 +590,18 @@ def test_a_runtime_that_may_not_be_read_is_not_called_absent(cluster, launcher, 
         launcher.run(JOB, lambda: False)
 
 
+def test_a_runtime_that_is_absent_is_named_to_an_account_of_the_namespace(cluster, s3_root):
+    text = 'clustertrainingruntimes.trainer.kubeflow.org "absent" is forbidden: User "x" cannot get resource'
+    cluster.refuse["GET", "/clustertrainingruntimes/"] = Refused(403, text)
+    launcher = TrainJobLauncher(f"{s3_root}/jobs", runtime="absent", namespace=NAMESPACE)
+    expected = (
+        "There is no TrainingRuntime absent in the namespace science, and this account may not read "
+        "ClusterTrainingRuntimes\nApply the runtimes with: kubectl apply -n science -k infra/trainer"
+    )
+    with pytest.raises(UsageError, match=expected):
+        launcher.run(JOB, lambda: False)
+
+
 def test_a_cluster_that_cannot_be_reached_is_named(cluster, launcher, tmp_path, monkeypatch):
     text = (tmp_path / "kubeconfig").read_text()
     (tmp_path / "elsewhere").write_text(re.sub(r"127.0.0.1:\d+", "127.0.0.1:9", text))
@@ -490,6 +618,47 @@ def test_a_cluster_that_is_away_for_a_while_is_waited_for(cluster, launcher):
 
     cluster.script = script
     launcher.run(JOB, lambda: False)
+    assert cluster.jobs == {}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_that_are_refused_for_a_while_do_not_end_a_training(cluster, launcher, caplog, status):
+    def script(job):
+        for index in range(2):
+            cluster.add_pod(job["metadata"]["name"], index, "Running")
+        threading.Timer(0.4, refuse, args=(job,)).start()
+
+    def refuse(job):
+        cluster.refuse["GET", "trainjobs/"] = Refused(status, "not now")
+        threading.Timer(0.4, lambda: (complete(cluster, job), cluster.refuse.clear())).start()
+
+    cluster.script = script
+    launcher.run(JOB, lambda: False)
+    warnings = [text for text in caplog.messages if "not now; asking again for 10 minutes" in text]
+    assert (len(warnings), cluster.jobs) == (1, {})
+
+
+def test_rights_that_were_never_there_are_an_error_at_once(cluster, launcher):
+    cluster.refuse["GET", "pods$"] = Refused(403, "pods is forbidden")
+    cluster.script = lambda job: None
+    with pytest.raises(ServiceError, match="pods is forbidden\nHave the role kubeflow-edit"):
+        launcher.run(JOB, lambda: False)
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 503), ("DELETE", 401), ("DELETE", 503)])
+def test_a_deletion_that_is_refused_once_is_tried_again(cluster, launcher, monkeypatch, method, status):
+    monkeypatch.setattr(trainjob, "DELETE_SECONDS", 0.5)
+
+    def stop():
+        if not cluster.created:
+            return False
+        cluster.refuse[method, "trainjobs/"] = Refused(status, "not now")
+        threading.Timer(0.2, cluster.refuse.clear).start()
+        raise KeyboardInterrupt
+
+    cluster.script = lambda job: None
+    with pytest.raises(KeyboardInterrupt):
+        launcher.run(JOB, stop)
     assert cluster.jobs == {}
 
 
@@ -541,6 +710,41 @@ def test_a_stop_is_written_into_the_lease_and_the_job_waited_for(cluster, launch
         launcher.run(JOB, lambda: cluster.stop_asked)
     assert cluster.jobs == {}
     assert not list(open_storage(launcher.place).list())
+
+
+def test_a_stop_of_a_job_that_was_suspended_does_not_wait(cluster, launcher):
+    def script(job):
+        for index in range(2):
+            cluster.add_pod(job["metadata"]["name"], index, "Running")
+
+    cluster.script, stopping = script, threading.Event()
+    end = in_a_thread(launcher, JOB, stopping.is_set)
+    until(lambda: ("GET", f"/api/v1/namespaces/{NAMESPACE}/pods") in cluster.requests)
+    time.sleep(0.3)  # it has seen them run
+    (name,) = cluster.jobs
+    cluster.pods[name].clear()
+    cluster.set_condition(name, "Suspended", "Suspended")
+    stopping.set()
+    with pytest.raises(Interrupted, match="^Stopped\n.*resumes from its newest checkpoint"):
+        end()
+    assert cluster.jobs == {}
+
+
+def test_a_stop_while_the_cluster_is_away_does_not_delete_a_job_that_runs(cluster, launcher):
+    left = _left_behind(cluster, launcher)
+    for index in range(2):
+        cluster.add_pod(left["metadata"]["name"], index, "Running")
+    cluster.refuse["GET", "trainjobs/"] = Refused(503, "no answer")
+    place, _, key = variable(left, LEASE).rpartition("/")
+    end = in_a_thread(launcher, JOB, lambda: True)
+    until(lambda: any(open_storage(place).list()) and open_storage(place).read_json(key)["state"] == "stop")
+    time.sleep(0.3)
+    assert cluster.deleted == []
+    leave_error(left, "Interrupted", "Stopped by SIGTERM after step 3")
+    fail(cluster, left)
+    cluster.refuse.clear()
+    with pytest.raises(Interrupted, match="after step 3"):
+        end()
 
 
 def test_a_stop_before_all_nodes_have_started_does_not_wait(cluster, launcher):

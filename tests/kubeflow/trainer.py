@@ -69,6 +69,7 @@ class TrainerDouble:
         script: Called with each TrainJob that is created; None: its nodes run.
         refuse: (method, path pattern) to the answer that is given in place of the usual one.
         lingers: How often a deleted TrainJob is still found.
+        pods_linger: How often its pods are still found after that.
         answers_late: Answers 503 to the creation of a TrainJob that it has created.
         cuts: After how many lines each connection to a log breaks; the connections after that do not.
         requests: Methods and paths that have come.
@@ -85,13 +86,14 @@ class TrainerDouble:
         self.processes: dict[str, list[subprocess.Popen]] = {}
         self.script: Callable[[dict], None] | None = None
         self.refuse: dict[tuple[str, str], Refused] = {}
-        self.lingers = 0
+        self.lingers = self.pods_linger = 0
         self.answers_late = False
         self.cuts: list[int] = []
         self.hidden = False
         """Whether lists leave the TrainJobs out, as they do that were created a moment later."""
         self.requests: list[tuple[str, str]] = []
         self._left: dict[str, int] = {}
+        self._pods_left: dict[str, int] = {}
         runtimes = [yaml.safe_load(path.read_text()) for path in (ROOT / "infra/trainer").glob("lesiongen-*.yaml")]
         self.runtimes = {each["metadata"]["name"]: each for each in runtimes}
 
@@ -111,8 +113,7 @@ class TrainerDouble:
             name = path.rpartition("/")[2]
             return self._delete(name, query) if method == "DELETE" else self._read(name)
         if path == f"{CORE}/pods":
-            name = query["labelSelector"].partition("=")[2]
-            return {"items": [pod for job, pods in self.pods.items() if job == name for pod in pods]}
+            return {"items": self._pods_of(query["labelSelector"].partition("=")[2])}
         if path == f"{CORE}/events":
             return {"items": self.events}
         if path == "/api/v1/namespaces/kubeflow-system/configmaps/kubeflow-trainer-public":
@@ -156,12 +157,11 @@ class TrainerDouble:
         self.pods.setdefault(name, []).append(pod)
         return pod
 
-    def add_event(self, name: str, reason: str, message: str) -> None:
-        """Adds an event of an object."""
+    def add_event(self, name: str, reason: str, message: str, **times: str) -> None:
+        """Adds an event of an object, of now or of the times that it is given."""
         involved = {"kind": "Job", "name": name, "namespace": NAMESPACE}
-        self.events.append(
-            {"reason": reason, "message": message, "involvedObject": involved, "lastTimestamp": NOW, "type": "Warning"}
-        )
+        event = {"reason": reason, "message": message, "involvedObject": involved, "type": "Warning"}
+        self.events.append(event | (times or {"lastTimestamp": NOW}))
 
     def stop(self) -> None:
         """Ends every node."""
@@ -215,7 +215,14 @@ class TrainerDouble:
 
     def _forget(self, name: str) -> None:
         self.jobs.pop(name, None)
-        self.pods.pop(name, None)
+        self._pods_left[name] = self.pods_linger
+
+    def _pods_of(self, name: str) -> list[dict]:
+        if name not in self.jobs:
+            self._pods_left[name] = self._pods_left.get(name, 0) - 1
+            if self._pods_left[name] < 0:
+                self.pods.pop(name, None)
+        return self.pods.get(name, [])
 
     def _start(self, job: dict) -> None:
         """Starts the nodes as Trainer's torch plugin has them started."""
