@@ -90,11 +90,13 @@ class Watch:
         failed, suspended = condition(job, "Failed") is not None, condition(job, "Suspended") is not None
         self._note_pods(pods, nodes, suspended=suspended)
         self._note_queue(suspended=suspended)
+        # A pod that has ended may be removed before the job has failed; a suspended job begins again.
+        ending = failed or (self.trouble is not None and self.trouble.final and not suspended)
         trouble = trouble_of_job(job) or trouble_of_pods(pods)
-        if trouble is None and not (failed or suspended or (self.started and pods)):
+        if trouble is None and not (ending or suspended or (self.started and pods)):
             trouble = trouble_of_events(self._events(), job) or trouble_of_waiting(pods) or missing_pods(job, len(pods))
-        if trouble is not None or not (failed or (self.trouble and self.trouble.final)):
-            self._note(trouble)  # a pod that has ended may be removed before the job has failed
+        if trouble is not None or not ending:
+            self._note(trouble)
         if not failed and not suspended:
             self._require_start()
         else:

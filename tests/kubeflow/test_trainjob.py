@@ -362,6 +362,21 @@ def test_what_is_wrong_with_a_pod_is_named(cluster, launcher, what):
     assert cluster.jobs == {}
 
 
+def test_what_ended_a_pod_is_named_though_the_pod_is_removed_before_the_job_fails(cluster, launcher):
+    def script(job):
+        (phase, status), _ = POD_TROUBLES["out of memory"]
+        cluster.add_pod(job["metadata"]["name"], 0, phase, **status)
+        threading.Timer(0.3, remove, args=(job,)).start()
+
+    def remove(job):
+        cluster.pods[job["metadata"]["name"]].clear()
+        threading.Timer(0.3, lambda: fail(cluster, job)).start()
+
+    cluster.script = script
+    with pytest.raises(LesionGenError, match="ran out of memory"):
+        launcher.run(JOB, lambda: False)
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "expected"),
     [
