@@ -841,7 +841,7 @@ def test_the_log_of_a_pod_that_replaces_another_is_followed_too(cluster, launche
         cluster.pods[name].clear()
         cluster.add_pod(name, 0, "Running")["metadata"]["name"] = "later-node-0"
         cluster.logs["later-node-0"] = "third\n"
-        threading.Timer(0.4, lambda: complete(cluster, job)).start()
+        threading.Timer(0.4, cluster.set_condition, args=(name, "Complete", "AllJobsCompleted")).start()
 
     cluster.script = script
     with caplog.at_level(logging.INFO, "lesiongen"):
