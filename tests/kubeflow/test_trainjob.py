@@ -786,13 +786,11 @@ def test_ctrl_c_twice_deletes_the_job(cluster, launcher):
 
 
 def test_ctrl_c_right_after_the_creation_deletes_the_job(cluster, launcher, monkeypatch):
-    def interrupt(job):
-        monkeypatch.setattr(trainjob, "_wait", interrupted)
-
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    cluster.script = interrupt
+    # The creation is logged next, before anything waits for the job.
+    cluster.script = lambda job: monkeypatch.setattr(trainjob.logger, "info", interrupted)
     with pytest.raises(KeyboardInterrupt):
         launcher.run(JOB, lambda: False)
     assert (len(cluster.created), cluster.jobs) == (1, {})
