@@ -185,7 +185,7 @@ def test_the_commands_caption_in_shards_and_merge_them(tmp_path, small_pieces):
     reports = [json.loads((tmp_path / name / "caption_report.json").read_text()) for name in ("out", "whole")]
     assert reports[0] == reports[1]
     refused = CliRunner().invoke(app, ["merge", *parts, "--output", str(tmp_path / "other"), "--duplicates", "drop"])
-    assert "of no use with the parts of one job" in str(refused.exception)
+    assert "have no effect with the parts of one job" in str(refused.exception)
 
 
 def test_parts_that_are_not_all_there_are_refused(tmp_path, small_pieces):
