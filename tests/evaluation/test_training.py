@@ -41,6 +41,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11])
+def test_few_steps_train_too(steps: int) -> None:
+    """The learning rate rises in a tenth of the steps: of ten that is the first step alone."""
+    images = coloured((6, 6, 6), 60)
+    budget = Budget(steps=steps, batch_size=6, learning_rate=3e-3, weight_decay=0.05, checks=1)
+    assert train_classifier(Mixture(images), images, ("bcc", "mel", "nv"), budget, seed=0).step == steps
+
+
 def test_it_learns_unbalanced_classes_and_keeps_the_best_checked_step(
     trained: Callable[[int], TrainedClassifier],
 ) -> None:

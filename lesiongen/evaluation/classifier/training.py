@@ -71,8 +71,8 @@ def train_classifier(
     device = next(model.parameters()).device
     batches = _Batches(mixture, budget, derive_seed(seed, "batches"), device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
-    # The schedule divides by the steps before its peak but one: a tenth of ten steps would be none.
-    rising = 0.1 if budget.steps > 10 else 0.4
+    # The schedule divides by the number of steps from the first to its peak: a tenth of ten steps is the first.
+    rising = 0.2 if budget.steps == 10 else 0.1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, budget.learning_rate, total_steps=budget.steps, pct_start=rising
     )
