@@ -234,7 +234,7 @@ def test_a_file_that_is_no_hdf5_file_is_named(tmp_path, harm):
     path = source / "train-image.hdf5"
     whole = path.read_bytes()
     path.write_bytes({"text": b"this is no HDF5 file\n", "cut": whole[: len(whole) // 2], "empty": b""}[harm])
-    with pytest.raises(DataError, match=r"train-image.hdf5 is damaged, or is no HDF5 file"):
+    with pytest.raises(DataError, match=r"train-image.hdf5 is damaged, or is not an HDF5 file"):
         ingested(source, tmp_path / "out")
 
 
