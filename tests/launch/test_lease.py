@@ -30,6 +30,20 @@ with worker() as rank:
 """
 
 
+FOLLOWING = []
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(monkeypatch):
+    """Ends the threads that follow a lease: they would meet what other tests do to the clock."""
+    yield
+    monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
+    for thread in FOLLOWING:
+        thread.join(10)
+        assert not thread.is_alive()
+    FOLLOWING.clear()
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(lease, "LOOK_SECONDS", 0.02)
@@ -47,6 +61,7 @@ def _followed(address):
     reasons = []
     thread = threading.Thread(target=follow_lease, args=(address, reasons.append), daemon=True)
     thread.start()
+    FOLLOWING.append(thread)
     return reasons, thread
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,8 +172,9 @@ def test_a_claim_of_another_machine_counts_while_it_is_renewed_and_no_longer(s3_
     foreign(storage)
     monkeypatch.setattr(claim_objects, "LOOK_SECONDS", (1.1, 1.2))
     with monkeypatch.context() as patch:
-        look = time.sleep
-        patch.setattr(claim_objects.time, "sleep", lambda seconds: (look(seconds), foreign(storage)))
+        # Not the sleep of the whole process: other threads have theirs.
+        looks = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: (time.sleep(seconds), foreign(storage)))
+        patch.setattr(claim_objects, "time", looks)
         with pytest.raises(UsageError, match=r"is being written by another process \(host elsewhere, pid 1, "):
             write(s3_root, "refused")
     monkeypatch.setattr(claim_objects, "STALE_SECONDS", 0.5)
