@@ -19,7 +19,7 @@ __all__ = ["CONFIGURED", "STEPS", "Resources", "StageSpec"]
 
 def _text(quantity: object) -> object:
     """YAML reads a quantity without a unit as a number."""
-    return f"{quantity:g}" if isinstance(quantity, int | float) and not isinstance(quantity, bool) else quantity
+    return str(quantity) if isinstance(quantity, int | float) and not isinstance(quantity, bool) else quantity
 
 
 # What the compiler of Kubeflow Pipelines takes.

@@ -158,7 +158,7 @@ def logs_command(
                 say(status, line)
     if not say.lines:
         raise LesionGenError(
-            f"There is no log of {step or 'any step'} of the run {found.name}: {found.state}.",
+            f"No log found for {step or 'any step'} of the run {found.name}: {found.state}.",
             hint="A step has a log once its container runs. Where the pods are gone, name the pipeline_root in the "
             "profile: Kubeflow stores the logs of ended steps there.",
         )

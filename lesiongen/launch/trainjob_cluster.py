@@ -50,7 +50,7 @@ class Cluster:
         namespace: None: that of the current context, or of the pod that this process runs in.
 
     Raises:
-        UsageError: There is no configuration of a cluster.
+        UsageError: No cluster is configured.
     """
 
     def __init__(self, namespace: str | None) -> None:
@@ -60,7 +60,7 @@ class Cluster:
             backend = TrainerClient(configuration).backend
         except (ConfigException, OSError) as error:
             hint = "Set KUBECONFIG, or run this in a pod with a service account."
-            raise UsageError(f"There is no cluster to train on: {error}", hint=hint) from error
+            raise UsageError(f"No cluster is configured: {error}", hint=hint) from error
         self._backend, self._jobs, self._core = backend, backend.custom_api, backend.core_api
         self.namespace: str = backend.namespace
 
@@ -78,7 +78,7 @@ class Cluster:
             cause = error.__cause__
             if isinstance(cause, ApiException) and cause.status == 403 and _CLUSTER_RUNTIMES in _message(cause):
                 raise UsageError(  # read only where the namespace has none of this name
-                    f"There is no TrainingRuntime {name} in the namespace {self.namespace}, and this account may not "
+                    f"Unknown TrainingRuntime {name} in the namespace {self.namespace}, and this account may not "
                     "read ClusterTrainingRuntimes",
                     hint=f"Apply the runtimes with: kubectl apply -n {self.namespace} -k infra/trainer",
                 ) from error
@@ -125,7 +125,7 @@ class Cluster:
             return found
 
     def delete(self, name: str) -> None:
-        """Begins to delete a TrainJob, its pods first; one that is not there is no error."""
+        """Begins to delete a TrainJob, its pods first; a missing one is passed over."""
         try:
             with _named(f"TrainJob {name} cannot be deleted"):
                 self._jobs.delete_namespaced_custom_object(

@@ -129,13 +129,13 @@ def load_profile(name: str) -> Profile:
     """Reads a profile.
 
     Raises:
-        UsageError: There is no such file or profile, or the profile is wrong or holds a secret itself.
+        UsageError: The file is missing, the profile is unknown or invalid, or it holds a secret itself.
     """
     path = profiles_file()
     profiles = _read(path)
     if name not in profiles:
         known = ", ".join(map(str, profiles)) or "none"
-        raise UsageError(f"There is no profile {name!r} in {path}.", hint=f"Profiles: {known}. Choose with --profile.")
+        raise UsageError(f"Unknown profile {name!r} in {path}.", hint=f"Profiles: {known}. Choose with --profile.")
     values = profiles[name]
     where = f"{path}, profile {name}"
     if not isinstance(values, dict):

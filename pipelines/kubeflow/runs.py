@@ -128,14 +128,14 @@ def find_run(server: Server, text: str) -> Run:
     """Finds a run by its id, by the beginning of its id, or as ``latest``: the last one of the profile's experiment.
 
     Raises:
-        UsageError: There is no such run, or there are several.
+        UsageError: The run is unknown, or several begin so.
         ServiceError: The server does not answer as it should.
     """
     if _is_id(text):
         try:
             return read_run(server, text)
         except NotFound:
-            raise UsageError(f"There is no run {text} on {server.address}.", hint=_listed(_newest(server))) from None
+            raise UsageError(f"Unknown run {text} on {server.address}.", hint=_listed(_newest(server))) from None
     if text == "latest":
         newest = next(_newest(server), None)
         if newest is None:

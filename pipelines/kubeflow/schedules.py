@@ -145,7 +145,7 @@ def delete_schedule(server: Server, name: str) -> list[Schedule]:
     if not found:
         listed = ", ".join(dict.fromkeys(each.name for each in known)) or "none"
         raise UsageError(
-            f"There is no schedule {name!r} in the experiment {server.profile.experiment}.",
+            f"Unknown schedule {name!r} in the experiment {server.profile.experiment}.",
             hint=f"Schedules: {listed}.",
         )
     for each in found:

@@ -1,6 +1,8 @@
 """The ``merge`` step in a pipeline that runs on this machine."""
 
 import csv
+import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from components.ingest.component import ingest
 from components.merge.component import merge
 from lesiongen.dataset import Dataset
+from pipelines.step_log import StepLog, runner_output
 
 
 def _folder(path: Path, seeds: range) -> str:
@@ -46,7 +49,10 @@ def test_two_datasets_become_one_in_a_pipeline(tmp_path: Path) -> None:
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "outputs"))
     root = tmp_path / "root"
     sources = {"one": _folder(tmp_path / "one", range(6)), "two": _folder(tmp_path / "two", range(4, 10))}
-    _pipeline(collections=[{"dataset": name, "source": place} for name, place in sources.items()], root=str(root))
+    log = StepLog(io.StringIO(), tmp_path / "pipeline.log")
+    # Without it the runner leaves `print` indented for all tests that follow: it runs the collections side by side.
+    with closing(log), runner_output(log):
+        _pipeline(collections=[{"dataset": name, "source": place} for name, place in sources.items()], root=str(root))
 
     (prefix,) = (root / "datasets" / "both").iterdir()
     merged = Dataset.open(str(prefix))

@@ -141,7 +141,7 @@ def test_credentials_that_change_are_read_again(server, tmp_path, field, header)
     [
         (None, "The file of the profiles does not exist"),
         ("[]", "is not a mapping of names to profiles"),
-        ("{other: {endpoint: 'https://x.example'}}", "There is no profile 'test'"),
+        ("{other: {endpoint: 'https://x.example'}}", "Unknown profile 'test'"),
         ("{test: 3}", "is not a mapping of fields"),
         ("{test: {}}", "give either endpoint or port_forward: true"),
         ("{test: {endpoint: 'https://x.example', port_forward: true}}", "give either endpoint or port_forward: true"),

@@ -56,7 +56,7 @@ def test_latest_is_the_last_of_the_experiment(server, run_id, submit, lesiongen)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("00000000-0000-0000-0000-000000000000", "There is no run 00000000"),
+        ("00000000-0000-0000-0000-000000000000", "Unknown run 00000000"),
         ("zzzz", "No run begins with 'zzzz'"),
         ("abc", "'abc' is not a run"),
     ],
@@ -184,7 +184,7 @@ def test_an_unknown_step_and_a_missing_log_are_errors(server, run_id, lesiongen)
     unknown, missing = lesiongen("logs", run_id, "ingst"), lesiongen("logs", run_id, "promote")
     assert (unknown.code, missing.code) == (2, 1)
     assert "has no step 'ingst'" in unknown.err
-    assert "There is no log of promote" in missing.err
+    assert "No log found for promote" in missing.err
 
 
 def test_cancelling_waits_for_the_end_and_says_what_is_left(server, run_id, lesiongen):

@@ -610,7 +610,7 @@ def test_a_runtime_that_is_absent_is_named_to_an_account_of_the_namespace(cluste
     cluster.refuse["GET", "/clustertrainingruntimes/"] = Refused(403, text)
     launcher = TrainJobLauncher(f"{s3_root}/jobs", runtime="absent", namespace=NAMESPACE)
     expected = (
-        "There is no TrainingRuntime absent in the namespace science, and this account may not read "
+        "Unknown TrainingRuntime absent in the namespace science, and this account may not read "
         "ClusterTrainingRuntimes\nApply the runtimes with: kubectl apply -n science -k infra/trainer"
     )
     with pytest.raises(UsageError, match=expected):
@@ -699,7 +699,7 @@ def test_a_job_that_someone_deletes_is_an_error(cluster, launcher):
 
 def test_without_a_cluster_the_error_says_so(cluster, launcher, monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    with pytest.raises(UsageError, match="There is no cluster to train on.*\nSet KUBECONFIG"):
+    with pytest.raises(UsageError, match="No cluster is configured.*\nSet KUBECONFIG"):
         launcher.run(JOB, lambda: False)
 
 

@@ -133,6 +133,13 @@ def test_a_field_of_resources_that_is_not_named_keeps_its_default() -> None:
     assert settings.resources["finetune"].timeout_hours == 48
 
 
+def test_quantities_that_yaml_reads_as_numbers_are_kept_whole() -> None:
+    settings = CompileSettings(resources={"evaluate": {"cpu_limit": 8, "memory_limit": 32_000_000_000}})
+    assert (settings.resources["evaluate"].cpu_limit, settings.resources["evaluate"].memory_limit) == (
+        "8", "32000000000",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("pipeline", ["release", "merge"])
 def test_the_stage_by_which_finish_knows_that_all_succeeded_runs_last_and_is_never_cached(pipeline: str) -> None:
     spec = next(yaml.safe_load_all((Path(__file__).parent / f"{pipeline}.yaml").read_text()))
