@@ -59,11 +59,13 @@ class Pipeline:
         """Refuses what a compile decides about steps that the pipeline does not have.
 
         Raises:
-            UsageError: A stage that the pipeline lacks is to be shared, or no step uses an accelerator.
+            UsageError: A stage that the pipeline lacks is to be shared or run on nodes, or no step uses an accelerator.
         """
         for stage, parts in settings.parts.items():
             if parts > 1 and stage not in self.stages:
                 raise UsageError(f"The pipeline {self.name} has no stage {stage}.", hint=f"Omit --{stage}-parts.")
+        if settings.finetune_nodes and "finetune" not in self.stages:
+            raise UsageError(f"The pipeline {self.name} has no stage finetune.", hint="Omit --finetune-nodes.")
         if settings.accelerator and not any(settings.resources[stage].accelerated for stage in self.stages):
             raise UsageError(f"No step of the pipeline {self.name} uses an accelerator.", hint="Omit --accelerator.")
 

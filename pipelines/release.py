@@ -57,7 +57,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
             parts = dsl.Collected(task.outputs[output])
             return run(f"join_{stage}s", parts=parts, root=root, name=name).outputs[output]
 
-        with dsl.ExitHandler(run("finish", name=name, last="promote")):
+        with dsl.ExitHandler(run("finish", name=name, last="promote", trainjobs=bool(settings.trainjob))):
             where = {"root": root, "name": name}
             # Not an argument of the pipeline: no run may undo it.
             shown = {"allow_real_images": settings.allow_real_images}
@@ -70,7 +70,9 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
             dataset = shared(
                 "caption", "captioned", passed, dataset=ingested, seed=seed, config=caption_config, **shown, **where
             )
-            model = run("finetune", dataset=dataset, seed=seed, config=finetune_config, **where).output
+            model = run(
+                "finetune", dataset=dataset, seed=seed, config=finetune_config, trainjob=settings.trainjob, **where
+            ).output
             synthetic = shared(
                 "sample", "synthetic", dataset=dataset, model=model, seed=seed, config=sample_config, **where
             )

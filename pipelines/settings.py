@@ -75,6 +75,10 @@ class CompileSettings(BaseModel):
     accelerator_count: int = Field(default=1, ge=1)
     cache_ingest: bool = False
     """Whether ``ingest`` may be cached: only where the runs name the revision of their source."""
+    finetune_nodes: int | None = Field(default=None, ge=1)
+    """Nodes of a TrainJob that trains, in place of the step itself, which then asks for no accelerator."""
+    finetune_runtime: str | None = None
+    """TrainingRuntime of that TrainJob; by default one of ``infra/trainer``, for CUDA where ``accelerator`` is set."""
     caption_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
     """Steps that share the captioning of a dataset."""
     sample_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
@@ -101,7 +105,27 @@ class CompileSettings(BaseModel):
     def _has_an_effect(self) -> "CompileSettings":
         if self.accelerator is None and self.accelerator_placement != Placement():
             raise ValueError("accelerator_placement has no effect without accelerator")
+        if self.finetune_nodes is None and self.finetune_runtime is not None:
+            raise ValueError("finetune_runtime has no effect without finetune_nodes")
         return self
+
+    def is_accelerated(self, stage: str) -> bool:
+        """Tells whether a step gets the accelerator; one that trains in a TrainJob only waits for it."""
+        return self.resources[stage].accelerated and not (stage == "finetune" and self.finetune_nodes)
+
+    @property
+    def trainjob(self) -> dict[str, Any]:
+        """What the component ``finetune`` needs to train in a TrainJob; empty where the step itself trains."""
+        if self.finetune_nodes is None:
+            return {}
+        each = self.accelerator_count if self.accelerator else 1
+        return {
+            "runtime": self.finetune_runtime or f"lesiongen-torch-{'cuda' if self.accelerator else 'cpu'}",
+            "nodes": self.finetune_nodes,
+            "processes": self.finetune_nodes * each,
+            "image": self.image,
+            "deadline": round(self.resources["finetune"].timeout_hours * 3600),
+        }
 
     @property
     def parts(self) -> dict[str, int]:

@@ -80,7 +80,7 @@ def _set_pod(task: Any, stage: str, settings: CompileSettings) -> None:
     if settings.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(settings.image_pull_secrets))
     placements = [settings.placement]
-    if settings.resources[stage].accelerated:
+    if settings.is_accelerated(stage):
         placements.append(settings.accelerator_placement)
     for placement in placements:
         for label, value in placement.node_selector.items():
@@ -96,7 +96,7 @@ def _set_resources(task: Any, stage: str, settings: CompileSettings) -> None:
     if settings.retry and wanted.retries:
         task.set_retry(wanted.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.set_timeout(task, seconds=round(wanted.timeout_hours * 3600))
-    if wanted.accelerated:
+    if settings.is_accelerated(stage):
         # Data loaders hand over batches through shared memory; the default of 64 MB is too little.
         kubernetes.empty_dir_mount(
             task, volume_name="shared-memory", mount_path=_SHARED_MEMORY, medium="Memory", size_limit="4Gi"

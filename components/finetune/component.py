@@ -13,11 +13,16 @@ def finetune(
     name: str,
     seed: int,
     config: dict[str, Any],
+    trainjob: dict[str, Any],
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
 ) -> None:
-    """Trains the generator; a step that is started again resumes from its last checkpoint."""
+    """Trains the generator; a step that is started again resumes from its last checkpoint.
+
+    With ``trainjob`` a TrainJob trains it, and the step waits: runtime, nodes, processes, image and deadline.
+    """
     from components.step import publish, step, uri_of
+    from components.trainjobs import launched
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
@@ -28,4 +33,6 @@ def finetune(
         output = unique_prefix(root, "models", name)
         # Training names its checkpoints by what it depends on: a step that is started again finds them here.
         checkpoints = f"{root.rstrip('/')}/checkpoints"
-        publish(stage.finetune(settings, uri_of(dataset), output, checkpoints=checkpoints).model, model)
+        settings, launcher = launched(settings, trainjob, checkpoints)
+        result = stage.finetune(settings, uri_of(dataset), output, checkpoints=checkpoints, launcher=launcher)
+        publish(result.model, model)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """Returns what the project needs to run, what it needs for every collection, and what builds it."""
+    """Returns what the project needs to run, for every collection and for TrainJobs, and what builds it."""
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     project = content["project"]
-    collections = project["optional-dependencies"]["hdf5"]
-    return [*project["dependencies"], *collections, *content["build-system"]["requires"]]
+    extras = [needed for extra in ("hdf5", "cluster") for needed in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *extras, *content["build-system"]["requires"]]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ __all__ = [
     "AcceleratorCount",
     "CacheIngest",
     "CaptionParts",
+    "FinetuneNodes",
+    "FinetuneRuntime",
     "Image",
     "PipelineCommand",
     "PipelineName",
@@ -55,6 +57,17 @@ Accelerator = Annotated[
     str | None, typer.Option(help="Kubernetes resource for training and sampling, such as nvidia.com/gpu.")
 ]
 AcceleratorCount = Annotated[int, typer.Option(help="How many of them.")]
+FinetuneNodes = Annotated[
+    int | None,
+    typer.Option(
+        help="Train in a TrainJob of Kubeflow Trainer on so many nodes, each with --accelerator-count processes; by "
+        "default the step itself trains."
+    ),
+]
+FinetuneRuntime = Annotated[
+    str | None,
+    typer.Option(help="TrainingRuntime of the TrainJob; by default lesiongen-torch-cuda or -cpu of infra/trainer."),
+]
 CacheIngest = Annotated[bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")]
 SettingsFile = Annotated[
     Path | None,
@@ -71,6 +84,8 @@ COMPILE_OPTIONS = (
     "accelerator",
     "accelerator_count",
     "cache_ingest",
+    "finetune_nodes",
+    "finetune_runtime",
     "caption_parts",
     "sample_parts",
     "allow_real_images",

@@ -12,6 +12,8 @@ from lesiongen.cli.compile_options import (
     AcceleratorCount,
     CacheIngest,
     CaptionParts,
+    FinetuneNodes,
+    FinetuneRuntime,
     Image,
     PipelineName,
     Preset,
@@ -60,6 +62,8 @@ def submit_command(
     accelerator: Accelerator = None,
     accelerator_count: AcceleratorCount = 1,
     cache_ingest: CacheIngest = False,
+    finetune_nodes: FinetuneNodes = None,
+    finetune_runtime: FinetuneRuntime = None,
     caption_parts: CaptionParts = None,
     sample_parts: SampleParts = None,
     allow_real_images: RealImages = True,
@@ -174,17 +178,21 @@ def cancel_command(
 ) -> None:
     """Cancel a run on Kubeflow Pipelines, wait until it has ended, and say what is left of it.
 
-    Kubeflow kills the steps that run: they cannot save their state. Exit code 75: it has not ended after --timeout.
+    Kubeflow kills the steps that run: they cannot save their state. TrainJobs of the run are deleted, with the
+    namespace of the profile and the cluster of its kube_context. Exit code 75: it has not ended after --timeout.
 
     Examples:
       lesiongen pipeline cancel latest --profile prod
     """
+    from pipelines.kubeflow.leftovers import delete_trainjobs
     from pipelines.kubeflow.runs import find_run
     from pipelines.kubeflow.watching import cancel
 
+    say = _printer(quiet=as_json)
     with connected_server(profile, experiment) as server:
         before = find_run(server, run)
-        ended = cancel(server, before, timeout=timeout, say=_printer(quiet=as_json))
+        ended = cancel(server, before, timeout=timeout, say=say)
+        delete_trainjobs(server.profile, ended, say)
     if as_json:
         print_json(ended.as_dict())
         return

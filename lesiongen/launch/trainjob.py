@@ -1,22 +1,20 @@
 """Several nodes of a cluster, as a TrainJob of Kubeflow Trainer."""
 
-import hashlib
-import json
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lesiongen.errors import Interrupted, LesionGenError, ServiceError, UsageError
+from lesiongen.errors import Interrupted, LesionGenError, UsageError
 from lesiongen.launch.job import Job, Launcher
-from lesiongen.launch.lease import LEASE, Lease, held_lease
+from lesiongen.launch.lease import Lease, held_lease
+from lesiongen.launch.trainjob_deletion import delete_earlier, forget, removed
 from lesiongen.launch.trainjob_failures import AGAIN, condition, named_network_error
+from lesiongen.launch.trainjob_object import WORK, JobLayout, Run, addresses, run_of, trainjob, work_label
+from lesiongen.launch.trainjob_sdk import require_sdk
 from lesiongen.launch.trainjob_watch import Watch
-from lesiongen.launch.worker import ERRORS, LEVEL, error_of
+from lesiongen.launch.worker import error_of
 from lesiongen.storage import open_storage
 
 if TYPE_CHECKING:
@@ -27,27 +25,8 @@ __all__ = ["DEADLINE_SECONDS", "TrainJobLauncher"]
 
 logger = logging.getLogger(__name__)
 
-API_VERSION = "trainer.kubeflow.org/v1alpha1"
 POLL_SECONDS = 2.0
 DEADLINE_SECONDS = 48 * 3600
-GONE_SECONDS = 300.0
-"""How long the deletion of a job may take."""
-DELETE_ATTEMPTS = 4
-DELETE_SECONDS = 5.0
-"""How often the deletion of a job is tried, and the time between two attempts."""
-WORK = "lesiongen/work"
-"""Label of the TrainJobs that do the same work, whatever their layout."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of a job: the TrainJob's name, and the addresses that its processes were given."""
-
-    name: str
-    errors: str
-    lease: str
-    earlier: bool = field(default=False, compare=False)
-    """Whether another start has created it."""
 
 
 class TrainJobLauncher(Launcher):
@@ -64,6 +43,7 @@ class TrainJobLauncher(Launcher):
         namespace: None: that of the current context, or of this pod.
         image: None: the runtime's.
         deadline: Seconds after which the cluster ends the job.
+        pipeline_run: Id of the run of a pipeline that the job belongs to (`delete_jobs_of`).
 
     Raises:
         UsageError: The package ``kubeflow`` is not installed, or the place is not on S3.
@@ -80,16 +60,16 @@ class TrainJobLauncher(Launcher):
         namespace: str | None = None,
         image: str | None = None,
         deadline: int = DEADLINE_SECONDS,
+        pipeline_run: str | None = None,
     ) -> None:
-        if not _sdk_is_installed():
-            hint = "Install it with: pip install lesiongen[cluster]"
-            raise UsageError("TrainJobs need the package kubeflow, which is not installed", hint=hint)
+        require_sdk()
         if not place.startswith("s3://"):
             raise UsageError(
                 f"{place} is a folder of this host; the training runs on others", hint="Give an s3:// prefix."
             )
         self.place, self.runtime, self.nodes = place.rstrip("/"), runtime, nodes
         self.namespace, self.image, self.deadline = namespace, image, deadline
+        self.pipeline_run = pipeline_run
 
     def run(self, job: Job, stop_requested: Callable[[], bool]) -> None:
         """Creates the TrainJob, or finds it running, and waits for it; see `Launcher.run`."""
@@ -106,9 +86,9 @@ class TrainJobLauncher(Launcher):
                     raise
                 logger.info("TrainJob %s had been asked to stop; it is started again", name)
         try:
-            return _wait_and_delete(cluster, _Run(name, *_addresses(planned)), stop_requested, planned)
+            return _wait_and_delete(cluster, Run(name, *addresses(planned)), stop_requested, planned)
         except AlreadyThere:  # another launcher has created it since it was looked for
-            found = _run_of(cluster.job(name))
+            found = run_of(cluster.job(name))
             if found is None:
                 raise
         logger.info("TrainJob %s exists already; this launcher waits for it", name)
@@ -119,8 +99,8 @@ class TrainJobLauncher(Launcher):
         from lesiongen.launch.trainjob_cluster import Cluster
 
         cluster = Cluster(self.namespace)
-        for job in cluster.jobs(f"{WORK}={_work(module, identity)}"):
-            _delete_earlier(cluster, job)
+        for job in cluster.jobs(f"{WORK}={work_label(module, identity)}"):
+            delete_earlier(cluster, job)
 
     def _planned(self, job: Job, cluster: "Cluster") -> dict[str, Any]:
         """Returns the TrainJob of a job."""
@@ -129,61 +109,26 @@ class TrainJobLauncher(Launcher):
         nodes = min(self.nodes, job.processes)
         if job.processes % nodes:
             raise UsageError(f"{job.processes} processes cannot be spread evenly over {nodes} nodes")
-        each = job.processes // nodes
         runtime = cluster.runtime(self.runtime)
-        image = self.image or runtime.trainer.image
-        check_devices(runtime, each)
-        work = _work(job.module, job.identity or secrets.token_hex(8))
-        name = f"lg-{_digest(work, image, self.runtime, nodes, each)}"
-        place = f"{self.place}/{name}-{secrets.token_hex(4)}"
-        variables = {
-            ERRORS: f"{place}/errors",
-            LEASE: f"{place}/lease.json",
-            LEVEL: logging.getLevelName(logging.getLogger("lesiongen").getEffectiveLevel()),
-            "TORCH_CPP_LOG_LEVEL": "ERROR",
-            **({"OMP_NUM_THREADS": str(job.threads)} if job.threads else {}),
-        }
-        return {
-            "apiVersion": API_VERSION,
-            "kind": "TrainJob",
-            "metadata": {"name": name, "labels": {WORK: work, "app.kubernetes.io/managed-by": "lesiongen"}},
-            "spec": {
-                "runtimeRef": {"name": runtime.name, "kind": runtime.kind.value},
-                "activeDeadlineSeconds": self.deadline,
-                "trainer": {
-                    "image": image,
-                    "command": ["python", "-m", "lesiongen.launch.agent"],
-                    "args": ["--module", job.module, _literal(job.specification)],
-                    "env": [{"name": key, "value": _literal(value)} for key, value in variables.items()],
-                    "numNodes": nodes,
-                    "numProcPerNode": each,
-                },
-            },
-        }
+        layout = JobLayout(
+            (runtime.name, runtime.kind.value), self.image or runtime.trainer.image, nodes, job.processes // nodes
+        )
+        check_devices(runtime, layout.processes)
+        return trainjob(job, layout, self.place, deadline=self.deadline, pipeline_run=self.pipeline_run)
 
 
-def _found(cluster: "Cluster", planned: dict[str, Any]) -> _Run | None:
+def _found(cluster: "Cluster", planned: dict[str, Any]) -> Run | None:
     """Returns the run to wait for; TrainJobs that failed, or do the same work in another layout, are deleted."""
     name, kept = planned["metadata"]["name"], None
     for job in cluster.jobs(f"{WORK}={planned['metadata']['labels'][WORK]}"):
-        run = _run_of(job)
+        run = run_of(job)
         if job["metadata"]["name"] == name and run and not _ended_badly(job):
             logger.info("TrainJob %s of an earlier start exists; this launcher waits for it", name)
             _log_differences(job, planned)
             kept = run
         else:
-            _delete_earlier(cluster, job)
+            delete_earlier(cluster, job)
     return kept
-
-
-def _delete_earlier(cluster: "Cluster", job: dict[str, Any]) -> None:
-    """Deletes a TrainJob of an earlier start, and returns when it is gone."""
-    name = job["metadata"]["name"]
-    logger.info("Deleting TrainJob %s of an earlier start", name)
-    cluster.delete(name)
-    _await_end(cluster, name)
-    if run := _run_of(job):
-        _forget(run)
 
 
 def _log_differences(job: dict[str, Any], planned: dict[str, Any]) -> None:
@@ -197,7 +142,7 @@ def _log_differences(job: dict[str, Any], planned: dict[str, Any]) -> None:
 
 
 def _wait_and_delete(
-    cluster: "Cluster", run: _Run, stop_requested: Callable[[], bool], planned: dict[str, Any] | None = None
+    cluster: "Cluster", run: Run, stop_requested: Callable[[], bool], planned: dict[str, Any] | None = None
 ) -> None:
     """Waits for the end of a TrainJob, which is created first where it is only planned, and deletes it in any case."""
     from lesiongen.launch.trainjob_log import NodeLog
@@ -213,7 +158,7 @@ def _wait_and_delete(
 
 
 @contextmanager
-def _deleted_at_end(cluster: "Cluster", run: _Run) -> Iterator[Lease]:
+def _deleted_at_end(cluster: "Cluster", run: Run) -> Iterator[Lease]:
     """Holds the lease of a run, and deletes its TrainJob however the block ends."""
     gone = False
     try:
@@ -221,13 +166,13 @@ def _deleted_at_end(cluster: "Cluster", run: _Run) -> Iterator[Lease]:
             try:
                 yield lease
             finally:
-                gone = _removed(cluster, run, lease)
+                gone = removed(cluster, run, lease)
     finally:
         if gone:
-            _forget(run)
+            forget(run)
 
 
-def _create(cluster: "Cluster", run: _Run, planned: dict[str, Any]) -> None:
+def _create(cluster: "Cluster", run: Run, planned: dict[str, Any]) -> None:
     """Creates the TrainJob of a run.
 
     Raises:
@@ -239,12 +184,12 @@ def _create(cluster: "Cluster", run: _Run, planned: dict[str, Any]) -> None:
     try:
         cluster.create(planned)
     except AlreadyThere:
-        if _run_of(cluster.job(run.name)) != run:  # else a proxy has sent the request twice
+        if run_of(cluster.job(run.name)) != run:  # else a proxy has sent the request twice
             raise
     logger.info("Created TrainJob %s in the namespace %s", run.name, cluster.namespace)
 
 
-def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:
+def _wait(cluster: "Cluster", run: Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:
     """Returns when the job is complete.
 
     Raises:
@@ -267,7 +212,7 @@ def _wait(cluster: "Cluster", run: _Run, lease: Lease, log: "NodeLog", stop_requ
         time.sleep(POLL_SECONDS)
 
 
-def _error(run: _Run, watch: Watch, log: "NodeLog", *, stopping: bool) -> LesionGenError:
+def _error(run: Run, watch: Watch, log: "NodeLog", *, stopping: bool) -> LesionGenError:
     """Returns the error of a job that failed: what ended a pod is the cause of what the other processes say."""
     place = open_storage(run.errors)
     if watch.trouble and watch.trouble.final and not stopping:
@@ -303,93 +248,5 @@ def _stopped(*, saved: bool) -> Interrupted:
     return Interrupted("Stopped before there was anything to save.", hint="Start the same command again.")
 
 
-def _removed(cluster: "Cluster", run: _Run, lease: Lease) -> bool:
-    """Deletes the TrainJob of a run and returns whether it is gone; without an answer the lease ends the processes."""
-    try:
-        _try_again(lambda: _delete(cluster, run))
-    except LesionGenError as error:
-        logger.warning("TrainJob %s cannot be deleted: %s", run.name, error)
-        lease.ask_to_stop()
-        return False
-    return True
-
-
-def _delete(cluster: "Cluster", run: _Run) -> None:
-    """Deletes the TrainJob of a run, and returns when it is gone; one of the same name that is another's stays."""
-    found = cluster.job(run.name)
-    if found is None or _run_of(found) == run:
-        cluster.delete(run.name)
-        _await_end(cluster, run.name)
-
-
-def _try_again(call: Callable[[], None]) -> None:
-    """Calls a function again where the cluster does not answer, or refuses the credentials, a few times."""
-    from lesiongen.launch.trainjob_cluster import Denied, NoAnswer
-
-    for _ in range(DELETE_ATTEMPTS - 1):
-        try:
-            return call()
-        except (Denied, NoAnswer) as error:
-            logger.debug("%s", error)
-            time.sleep(DELETE_SECONDS)
-    call()
-
-
-def _await_end(cluster: "Cluster", name: str) -> None:
-    """Waits until a deleted TrainJob and its pods are gone.
-
-    Raises:
-        ServiceError: They are still there after `GONE_SECONDS`.
-    """
-    until = time.monotonic() + GONE_SECONDS
-    while cluster.job(name) is not None or cluster.pods(name):
-        if time.monotonic() > until:
-            hint = f"Look at it with: kubectl -n {cluster.namespace} describe trainjob {name}"
-            raise ServiceError(
-                f"TrainJob {name} is still there {GONE_SECONDS:.0f} seconds after its deletion", hint=hint
-            )
-        time.sleep(POLL_SECONDS)
-
-
-def _forget(run: _Run) -> None:
-    """Deletes the lease and the errors of a run; what cannot be deleted is a few small objects."""
-    with suppress(LesionGenError):
-        open_storage(run.lease.rpartition("/")[0]).delete_all()
-
-
-def _run_of(job: dict[str, Any] | None) -> _Run | None:
-    """Returns the run that a TrainJob of the cluster belongs to; None where it is none of ours."""
-    if job is None:
-        return None
-    addresses = _addresses(job)
-    return _Run(job["metadata"]["name"], *addresses, earlier=True) if all(addresses) else None
-
-
-def _addresses(job: dict[str, Any]) -> tuple[str, str]:
-    variables = {each["name"]: each.get("value", "") for each in job["spec"].get("trainer", {}).get("env", [])}
-    return variables.get(ERRORS, "").replace("$$", "$"), variables.get(LEASE, "").replace("$$", "$")
-
-
-def _literal(text: str) -> str:
-    """Returns a text of a container that Kubernetes reads as it is: ``$(NAME)`` would be the variable, a secret too."""
-    return text.replace("$", "$$")
-
-
 def _ended_badly(job: dict[str, Any]) -> bool:
     return condition(job, "Failed") is not None or "deletionTimestamp" in job["metadata"]
-
-
-def _sdk_is_installed() -> bool:
-    """Tells whether the SDK is there; other packages bring a folder ``kubeflow`` too."""
-    try:
-        return find_spec("kubeflow.trainer") is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _work(module: str, identity: str) -> str:
-    return _digest(module, identity)
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

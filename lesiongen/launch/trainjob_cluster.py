@@ -47,15 +47,18 @@ class Cluster:
     """One namespace of a cluster.
 
     Args:
-        namespace: None: that of the current context, or of the pod that this process runs in.
+        namespace: None: that of the context, or of the pod that this process runs in.
+        context: Context of kubectl; None: the current one.
 
     Raises:
         UsageError: No cluster is configured.
     """
 
-    def __init__(self, namespace: str | None) -> None:
+    def __init__(self, namespace: str | None, context: str | None = None) -> None:
         # kubernetes reads the variable when it is imported, which may have been before it was set.
-        configuration = KubernetesBackendConfig(namespace=namespace, config_file=os.environ.get("KUBECONFIG") or None)
+        configuration = KubernetesBackendConfig(
+            namespace=namespace, config_file=os.environ.get("KUBECONFIG") or None, context=context
+        )
         try:
             backend = TrainerClient(configuration).backend
         except (ConfigException, OSError) as error:

@@ -35,7 +35,7 @@ class Profile(BaseModel):
     port_forward: bool = False
     """Whether ``kubectl port-forward`` leads to the API server, in place of an address."""
     kube_context: str | None = None
-    """Context of kubectl for the port-forward; the current one by default."""
+    """Context of kubectl for the port-forward and for TrainJobs; the current one by default."""
     kubeflow_namespace: str = "kubeflow"
     """Namespace that the API server runs in, for the port-forward."""
     ui: str | None = None

@@ -8,7 +8,18 @@ import time
 import pytest
 
 from lesiongen.errors import DataError, Interrupted, LesionGenError, ServiceError, Unreachable, UsageError
-from lesiongen.launch import ERRORS, LEASE, Job, TrainJobLauncher, lease, trainjob, trainjob_log, trainjob_watch
+from lesiongen.launch import (
+    ERRORS,
+    LEASE,
+    Job,
+    TrainJobLauncher,
+    lease,
+    trainjob,
+    trainjob_deletion,
+    trainjob_log,
+    trainjob_sdk,
+    trainjob_watch,
+)
 from lesiongen.storage import open_storage
 from tests.kubeflow.trainer import NAMESPACE, Refused, arguments_of, trainer_double, variables_of
 
@@ -19,7 +30,8 @@ JOB = Job("a_module", "a specification", 4, identity="the same work")
 def cluster(tmp_path, monkeypatch):
     pytest.importorskip("kubeflow")
     monkeypatch.setattr(trainjob, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(trainjob, "DELETE_SECONDS", 0.02)
+    monkeypatch.setattr(trainjob_deletion, "GONE_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(trainjob_deletion, "DELETE_SECONDS", 0.02)
     monkeypatch.setattr(trainjob_watch, "START_SECONDS", 1.0)
     monkeypatch.setattr(trainjob_watch, "WARN_SECONDS", 0.1)
     monkeypatch.setattr(trainjob_log, "AGAIN_SECONDS", 0.05)
@@ -171,7 +183,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(monkeypatch):
         raise ModuleNotFoundError(name)
 
     for found in (absent, lambda name: None):
-        monkeypatch.setattr(trainjob, "find_spec", found)
+        monkeypatch.setattr(trainjob_sdk, "find_spec", found)
         with pytest.raises(UsageError, match=r"pip install lesiongen\[cluster\]"):
             TrainJobLauncher("s3://bucket/jobs", runtime="x")
 
@@ -662,7 +674,7 @@ def test_rights_that_were_never_there_are_an_error_at_once(cluster, launcher):
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 503), ("DELETE", 401), ("DELETE", 503)])
 def test_a_deletion_that_is_refused_once_is_tried_again(cluster, launcher, monkeypatch, method, status):
-    monkeypatch.setattr(trainjob, "DELETE_SECONDS", 0.5)
+    monkeypatch.setattr(trainjob_deletion, "DELETE_SECONDS", 0.5)
 
     def stop():
         if not cluster.created:

@@ -246,9 +246,38 @@ def test_where_pods_run_and_how_their_image_is_pulled(tmp_path: Path) -> None:
     assert limits == [1]
 
 
+def test_a_step_that_trains_in_a_trainjob_asks_for_no_accelerator_itself(tmp_path: Path) -> None:
+    more = {"node_selector": {"gpu": "a100"}}
+    spec, kubernetes = _compile(
+        tmp_path, image="i", accelerator=GPU, accelerator_count=4, finetune_nodes=2, accelerator_placement=more
+    )
+    constants = {
+        name: {key: value["runtimeValue"]["constant"] for key, value in task["inputs"]["parameters"].items()
+               if "runtimeValue" in value}
+        for name, task in _tasks(spec).items()
+    }  # fmt: skip
+    assert constants["finetune"]["trainjob"] == {
+        "runtime": "lesiongen-torch-cuda", "nodes": 2, "processes": 8, "image": "i", "deadline": 48 * 3600,
+    }  # fmt: skip
+    assert constants["finish"]["trainjobs"] is True
+    assert "accelerator" not in _container(spec, "finetune")["resources"]
+    assert _container(spec, "sample")["resources"]["accelerator"]["resourceCount"] == "4"
+    assert "nodeSelector" not in kubernetes["exec-finetune"]
+    assert kubernetes["exec-sample"]["nodeSelector"]["labels"] == {"gpu": "a100"}
+    on_cpus = CompileSettings(finetune_nodes=3).trainjob
+    assert (on_cpus["runtime"], on_cpus["processes"]) == ("lesiongen-torch-cpu", 3)
+    assert CompileSettings(finetune_nodes=1, finetune_runtime="ours").trainjob["runtime"] == "ours"
+
+
+def test_nodes_are_for_a_pipeline_that_trains(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="merge has no stage finetune.\nOmit --finetune-nodes"):
+        compile_pipeline("merge", CompileSettings(finetune_nodes=2), tmp_path / "merge.yaml")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"finetune_runtime": "ours"}, "finetune_runtime has no effect without finetune_nodes"),
         ({"sample_parts": 101}, "less than or equal to 100"),
         ({"resources": {"finetun": {}}}, "unknown step finetun; steps: ingest"),
         ({"placement": {"tolerations": [{"value": "x"}]}}, "without key needs operator: Exists"),

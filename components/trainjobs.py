@@ -1,0 +1,73 @@
+"""TrainJobs of a pipeline's steps: the launcher of ``finetune``, and what ``finish`` deletes."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lesiongen.config import StageConfig, parse_config
+from lesiongen.errors import LesionGenError
+from lesiongen.launch import Launcher, TrainJobLauncher
+from lesiongen.launch.trainjob_deletion import delete_jobs_of
+
+if TYPE_CHECKING:
+    from lesiongen.diffusion import FinetuneConfig
+
+__all__ = ["delete_trainjobs", "launched"]
+
+logger = logging.getLogger(__name__)
+
+
+class _TrainJob(StageConfig):
+    """The component's argument ``trainjob``; Kubeflow hands over its whole numbers as floats."""
+
+    runtime: str
+    nodes: int
+    processes: int
+    image: str
+    deadline: int
+
+
+def launched(
+    config: "FinetuneConfig", trainjob: Mapping[str, Any], checkpoints: str
+) -> "tuple[FinetuneConfig, Launcher | None]":
+    """Returns the configuration and the launcher of a step's training; no launcher where the step itself trains.
+
+    Args:
+        config: Its ``runtime.processes`` is kept where it is more than 1.
+        trainjob: The component's argument (`pipelines.settings.CompileSettings.trainjob`); empty where the step itself
+            trains.
+        checkpoints: Where checkpoints go; leases and errors go below.
+
+    Raises:
+        UsageError: The image lacks the package ``kubeflow``, or the checkpoints are not on S3.
+    """
+    if not trainjob:
+        return config, None
+    given = parse_config(_TrainJob, trainjob)
+    if config.runtime.processes == 1:
+        config = config.changed(processes=given.processes)
+    options = given.model_dump(exclude={"processes"})
+    return config, TrainJobLauncher(f"{checkpoints}/jobs", pipeline_run=_pipeline_run(), **options)
+
+
+def delete_trainjobs(wanted: bool) -> None:
+    """Deletes the TrainJobs of this pipeline run that are left: a step that was killed could not delete its own.
+
+    One that cannot be deleted is a warning: it ends by itself ten minutes after its step.
+
+    Args:
+        wanted: Whether the pipeline trains in TrainJobs.
+    """
+    run = _pipeline_run()
+    if not wanted or run is None:
+        return
+    try:
+        for name in delete_jobs_of(run):
+            logger.info("Deleted TrainJob %s", name)
+    except LesionGenError as error:
+        logger.warning("TrainJobs of this run may be left; they end ten minutes after their step: %s", error)
+
+
+def _pipeline_run() -> str | None:
+    return os.environ.get("LESIONGEN_PIPELINE_RUN") or None

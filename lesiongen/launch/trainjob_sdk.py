@@ -1,0 +1,26 @@
+"""The package ``kubeflow``, which comes with an extra and is imported only where a cluster is used."""
+
+from importlib.util import find_spec
+
+from lesiongen.errors import UsageError
+
+__all__ = ["require_sdk"]
+
+
+def require_sdk() -> None:
+    """Refuses to go on without the package.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    if not _is_installed():
+        hint = "Install it with: pip install lesiongen[cluster]"
+        raise UsageError("TrainJobs need the package kubeflow, which is not installed", hint=hint)
+
+
+def _is_installed() -> bool:
+    """Tells whether the SDK is there; other packages bring a folder ``kubeflow`` too."""
+    try:
+        return find_spec("kubeflow.trainer") is not None
+    except ModuleNotFoundError:
+        return False
