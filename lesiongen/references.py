@@ -71,4 +71,4 @@ def read_reference(path: str | Path) -> DatasetReference | ModelReference | Eval
     try:
         return _ADAPTER.validate_python(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} holds no reference: {error}") from error
+        raise UsageError(f"{path} contains no reference: {error}") from error

@@ -77,6 +77,6 @@ def find_pipeline(name: str) -> Pipeline:
         UsageError: The pipeline is unknown.
     """
     if name not in PIPELINES:
-        raise UsageError(f"There is no pipeline {name!r}.", hint=f"Pipelines: {', '.join(PIPELINES)}.")
+        raise UsageError(f"Unknown pipeline {name!r}.", hint=f"Pipelines: {', '.join(PIPELINES)}.")
     found: Pipeline = import_module(f"pipelines.{name}").PIPELINE
     return found

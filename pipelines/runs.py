@@ -145,9 +145,7 @@ class RunFolder:
         known = sorted(path.parent.name for path in runs.glob("*/request.json"))
         chosen = known[-1] if run == "latest" and known else run
         if chosen not in known:
-            raise UsageError(
-                f"There is no run {run!r} in {runs}.", hint=f"Runs: {', '.join(known[-5:]) or 'none yet'}."
-            )
+            raise UsageError(f"Unknown run {run!r} in {runs}.", hint=f"Runs: {', '.join(known[-5:]) or 'none yet'}.")
         return cls(runs / chosen)
 
     def claimed(self) -> AbstractContextManager[Claim]:

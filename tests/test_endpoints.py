@@ -7,8 +7,8 @@ import pytest
 
 from lesiongen.endpoints import is_server_address, mlflow_proxy_hint, s3_proxy_hint, tracking_address, without_proxy
 from lesiongen.errors import UsageError
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])

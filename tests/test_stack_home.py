@@ -91,7 +91,7 @@ def test_ports_are_remembered_and_replaced_only_when_taken(tmp_path):
 
 def test_damaged_memory_is_replaced_and_a_stack_never_started_says_so(tmp_path):
     stack = Stack(tmp_path / "home")
-    with pytest.raises(ServiceError, match="holds no stack"):
+    with pytest.raises(ServiceError, match="contains no stack"):
         stack.environment()
     stack.down()
     stack.home.create()

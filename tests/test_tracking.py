@@ -17,8 +17,9 @@ from PIL import Image
 
 from lesiongen import parent_runs, tracking
 from lesiongen.errors import Interrupted, ServiceError, UsageError
+from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.owner import this_process
-from lesiongen.tracking import finish_pipeline_run, mlflow_client, service_errors, stage_run
+from lesiongen.tracking import finish_pipeline_run, stage_run
 
 
 @pytest.fixture

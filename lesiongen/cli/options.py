@@ -74,7 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     values = load_yaml(path)
     if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no mapping of options to values")
+        raise UsageError(f"{path} contains no mapping of options to values")
     return values
 
 

@@ -72,7 +72,7 @@ class DatasetManifest(BaseModel):
     def shards_of(self, split: str | None) -> Iterable[Shard]:
         """Returns the shards of one split, or all, in the order of `SPLITS`."""
         if split is not None and split not in SPLITS:
-            raise UsageError(f"There is no split {split!r}", hint=f"Splits are {', '.join(SPLITS)}.")
+            raise UsageError(f"Unknown split {split!r}", hint=f"Splits are {', '.join(SPLITS)}.")
         return (shard for shard in self.shards if split in (None, shard.split))
 
 
@@ -88,7 +88,7 @@ def read_manifest(storage: Storage) -> DatasetManifest:
         raise UsageError(f"{storage.uri} does not exist", hint="Check the path of the dataset.")
     if not storage.exists(MANIFEST_NAME):
         raise StorageError(
-            f"{storage.uri} is not a dataset: it holds no {MANIFEST_NAME}",
+            f"{storage.uri} is not a dataset: it contains no {MANIFEST_NAME}",
             hint="Give the folder or prefix that a stage has written, for example by lesiongen ingest.",
         )
     content = storage.read_json(MANIFEST_NAME)

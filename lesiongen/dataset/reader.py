@@ -71,9 +71,7 @@ class Dataset:
         """
         names = list(_METADATA_COLUMNS if columns is None else columns)
         if unknown := sorted(set(names) - set(_METADATA_COLUMNS)):
-            raise UsageError(
-                f"There is no metadata column {unknown[0]!r}", hint=f"Known: {', '.join(_METADATA_COLUMNS)}."
-            )
+            raise UsageError(f"Unknown metadata column {unknown[0]!r}", hint=f"Known: {', '.join(_METADATA_COLUMNS)}.")
         tables = [self._read_columns(shard, names) for shard in self.manifest.shards_of(split)]
         empty = pa.schema([SCHEMA.field(name) for name in names]).empty_table()
         return pa.concat_tables([empty, *tables]).to_pandas(strings_to_categorical=False)
@@ -139,7 +137,7 @@ class Dataset:
         wanted = set(image_ids)
         names = list(self.metadata(["image_id"])["image_id"]) if wanted else []
         if unknown := wanted - set(names):
-            raise UsageError(f"{self.uri} holds no image {sorted(unknown)[0]!r}")
+            raise UsageError(f"{self.uri} contains no image {sorted(unknown)[0]!r}")
         found: dict[str, Sample] = {}
         first = 0
         for shard in self.manifest.shards:

@@ -80,7 +80,7 @@ def _check_sizes(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> N
             raise DataError(f"{real.uri} has no {split} images; all three splits are needed", hint=SPLIT_HINT)
     _require(splits["test"], config.min_test, f"{real.uri}: the test split has {splits['test']} images")
     if len(synthetic) == 0:
-        raise DataError(f"{synthetic.uri} holds no images", hint="Sample from the generator first.")
+        raise DataError(f"{synthetic.uri} contains no images", hint="Sample from the generator first.")
 
 
 def _require(found: int, needed: int, what: str) -> None:

@@ -43,7 +43,7 @@ def check_rejections(config: IngestConfig, source: Source, accepted: int, left_o
     """
     rejected = [item for item in left_out if item.kind == "rejected"]
     if accepted + len(left_out) == 0:
-        raise DataError(f"{source.uri} holds no row", hint="The table has a header and nothing below it.")
+        raise DataError(f"{source.uri} contains no row", hint="The table has a header and nothing below it.")
     if rejected:
         _check_rejected(config, source, accepted, rejected)
     missing = [item for item in left_out if item.kind == "missing"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesiongen.errors import UsageError
+from lesiongen.mlflow_server import service_errors
 from lesiongen.records.history import FINISHED, STARTED, UNDONE, HistoryEvent
 from lesiongen.registry.classifiers import classifier_model_of, model_for_classifiers
 from lesiongen.registry.lease import Lease
@@ -23,7 +24,6 @@ from lesiongen.registry.tags import (
     whoami,
     write_event,
 )
-from lesiongen.tracking import service_errors
 
 __all__ = ["BEGUN", "COMPLETE", "REGISTRATION_TAG", "Registered", "carry_out", "is_complete", "registered", "settle"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
+from lesiongen.mlflow_server import service_errors
 from lesiongen.registry.tags import CLASSIFIER_NAME_TAG, CLASSIFIER_TAG, EVALUATION_VERSION_TAG, found
-from lesiongen.tracking import service_errors
 
 __all__ = ["classifier_model_of", "model_for_classifiers"]
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from lesiongen.errors import ServiceError
+from lesiongen.mlflow_server import service_errors
 from lesiongen.owner import Owner, this_process
 from lesiongen.registry.tags import (
     EVENT_TAG,
@@ -27,7 +28,6 @@ from lesiongen.registry.tags import (
     tag_number,
     whoami,
 )
-from lesiongen.tracking import service_errors
 
 __all__ = ["Lease", "lease"]
 

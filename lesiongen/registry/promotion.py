@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesiongen.errors import DataError, UsageError
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.decision import Decision, Outcome
 from lesiongen.records.evaluation import Contamination, EvaluationRecord, read_evaluation
 from lesiongen.records.history import FINISHED, HistoryEvent
@@ -29,7 +30,7 @@ from lesiongen.registry.tags import (
     write_event,
 )
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client, stage_run
+from lesiongen.tracking import stage_run
 
 __all__ = ["PromotionResult", "RollbackResult", "promote", "rollback"]
 

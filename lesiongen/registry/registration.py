@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lesiongen.errors import UsageError
+from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
 from lesiongen.records.model import MODEL_NAME, read_model
@@ -43,7 +44,7 @@ from lesiongen.registry.tags import (
     write_event,
 )
 from lesiongen.storage import open_storage
-from lesiongen.tracking import StageRun, mlflow_client, service_errors, stage_run
+from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["RegisteredVersion", "register"]
 

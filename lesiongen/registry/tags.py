@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from lesiongen import names
 from lesiongen.errors import DataError, UsageError
+from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.records.base import READING
 from lesiongen.records.history import HistoryEvent
-from lesiongen.tracking import mlflow_client, service_errors
 
 __all__ = [
     "CHALLENGER",

@@ -216,7 +216,8 @@ class Stack:
         ports, keys = self.home.ports(), self.home.credentials()
         if ports is None or keys is None:
             raise ServiceError(
-                f"{self.home.path} holds no stack, or one that an older version started.", hint="Start it: lesiongen up"
+                f"{self.home.path} contains no stack, or one that an older version started.",
+                hint="Start it: lesiongen up",
             )
         return {
             "AWS_ENDPOINT_URL": _address(ports[S3]),

@@ -77,7 +77,7 @@ def _answered(error: ClientError, uri: str, bucket_exists: Callable[[], bool]) -
     if code == "NoSuchBucket" or (code in MISSING and not bucket_exists()):
         bucket = uri.removeprefix("s3://").partition("/")[0]
         hint = _with_proxy("Create it, or check the name in the address.")
-        return StorageError(f"There is no bucket {bucket!r} at {_server()}", hint=hint)
+        return StorageError(f"The bucket {bucket!r} does not exist at {_server()}", hint=hint)
     if code in MISSING:
         return StorageError(f"{uri} does not exist", hint="Check the path, and that it has been written.")
     if code in _REFUSED:

@@ -226,7 +226,7 @@ def test_columns_come_from_a_file_and_flags_win(tmp_path):
     (tmp_path / "columns.yaml").write_text("diagnosis: label\nimage-type: kind\n")
     assert _columns(["diagnosis=dx"], tmp_path / "columns.yaml") == {"diagnosis": "dx", "image_type": "kind"}
     (tmp_path / "columns.yaml").write_text("- diagnosis\n")
-    with pytest.raises(UsageError, match=r"columns\.yaml holds no mapping"):
+    with pytest.raises(UsageError, match=r"columns\.yaml contains no mapping"):
         _columns([], tmp_path / "columns.yaml")
 
 
@@ -238,7 +238,7 @@ def test_a_resumed_run_takes_no_other_flags(tmp_path):
         assert result.returncode == 2
         named = "--preset" if flags[0] == "--config" else flags[0]
         assert f"{named} is given with --resume" in result.stderr
-    assert "There is no run 'latest'" in run("pipeline", "run", "--resume", "latest", *home).stderr
+    assert "Unknown run 'latest'" in run("pipeline", "run", "--resume", "latest", *home).stderr
 
 
 def test_sigterm_during_an_ingest_ends_it_with_a_sentence(monkeypatch, capsys, tmp_path):

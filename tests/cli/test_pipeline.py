@@ -159,7 +159,7 @@ def test_a_wrong_collection_is_refused(asked_to_merge, collections, message):
         ("allow_real_images: false\n", r"allow_real_images has a flag\nUse --no-real-images"),
         ("nodes: {}\n", "unknown field nodes"),
         ("parallelism: 0\n", "parallelism"),
-        ("[1]\n", "holds no mapping"),
+        ("[1]\n", "contains no mapping"),
     ],
 )
 def test_a_wrong_settings_file_of_the_compile_is_refused(tmp_path, content, words):

@@ -38,7 +38,7 @@ def test_a_published_reference_is_read_back_by_the_next_step(tmp_path: Path) -> 
 
 
 def test_an_artifact_without_a_reference_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no reference"):
+    with pytest.raises(UsageError, match="contains no reference"):
         uri_of(_artifact(tmp_path / "nothing"))
 
 

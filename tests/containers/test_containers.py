@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from lesiongen.dataset import Dataset
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.phantoms import PhantomConfig, write_phantoms
 from lesiongen.stack import Stack
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
 from pipelines.local import run_pipeline
 from pipelines.release import ReleaseRequest
 from pipelines.runs import RunFolder

@@ -139,7 +139,7 @@ def test_nothing_is_visible_after_an_error(tmp_path):
     with pytest.raises(UsageError, match="dataset does not exist"):
         Dataset.open(str(output))
     output.mkdir()
-    with pytest.raises(StorageError, match="is not a dataset: it holds no _dataset.json"):
+    with pytest.raises(StorageError, match="is not a dataset: it contains no _dataset.json"):
         Dataset.open(str(output))
 
 

@@ -125,8 +125,8 @@ def _with(**values):
         ("unet/diffusion_pytorch_model.safetensors", _cut, "model.safetensors is damaged"),
         ("text_encoder/model.safetensors", _cut, "model.safetensors is damaged"),
         ("vae/config.json", _cut, "config.json is damaged"),
-        ("scheduler/scheduler_config.json", Path.unlink, "scheduler is missing, or holds no configuration"),
-        ("unet", shutil.rmtree, "unet is missing, or holds no configuration"),
+        ("scheduler/scheduler_config.json", Path.unlink, "scheduler is missing, or contains no configuration"),
+        ("unet", shutil.rmtree, "unet is missing, or contains no configuration"),
         ("vae/config.json", _brackets, "config.json is damaged"),
         ("unet/config.json", _list, "config.json is damaged: not a JSON object"),
         ("scheduler/scheduler_config.json", _with(num_train_timesteps="x"), "scheduler cannot be loaded"),
@@ -148,7 +148,7 @@ def test_pickled_weights_are_not_drawn_from(pipeline_folder, tmp_path):
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
-    with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
+    with pytest.raises(UsageError, match="contains no safetensors weights of a UNet2DConditionModel"):
         family_of(folder).load_pipeline()
 
 

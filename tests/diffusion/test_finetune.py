@@ -329,13 +329,13 @@ def test_pickled_weights_are_refused(config, dataset_uri, tmp_path):
     weights = base / "unet" / "diffusion_pytorch_model.safetensors"
     torch.save(load_file(weights), base / "unet" / "diffusion_pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(UsageError, match="holds no safetensors weights of a UNet2DConditionModel"):
+    with pytest.raises(UsageError, match="contains no safetensors weights of a UNet2DConditionModel"):
         finetune(config.changed(base=str(base)), dataset_uri, str(tmp_path / "model"))
 
 
 def test_what_is_no_base_model_is_refused(config, dataset_uri, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no model"):
+    with pytest.raises(UsageError, match="contains no model"):
         finetune(config.changed(base=str(tmp_path / "empty")), dataset_uri, str(tmp_path / "model"))
     index = {"_class_name": "SomethingElsePipeline"}
     (tmp_path / "empty" / "model_index.json").write_text(json.dumps(index))

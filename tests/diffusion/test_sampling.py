@@ -211,7 +211,7 @@ def test_one_image_of_the_plan_is_drawn_again_to_the_last_bit(drawn, pipeline_fo
 
 def test_a_part_without_the_wanted_image_says_which_has_it(drawn, pipeline_folder, dataset_uri, tmp_path):
     config = CONFIG.changed(only=(4,))
-    with pytest.raises(UsageError, match="only = 4: part 1/2 holds none of the wanted images") as error:
+    with pytest.raises(UsageError, match="only = 4: part 1/2 contains none of the wanted images") as error:
         sample(config, str(pipeline_folder), str(tmp_path / "one"), dataset=dataset_uri, part=Part(1, 2))
     assert error.value.hint == "Image 4 is in part 2/2."
     again = sample(config, str(pipeline_folder), str(tmp_path / "two"), dataset=dataset_uri, part=Part(2, 2))

@@ -241,7 +241,7 @@ def test_all_that_it_needs_is_fetched_from_the_hub_and_nothing_else(request, fol
 def test_a_text_encoder_that_is_named_but_missing_is_not_taken_for_left_out(sd3_folder, tmp_path):
     folder = shutil.copytree(sd3_folder, tmp_path / "pipeline")
     shutil.rmtree(folder / "text_encoder_3")
-    with pytest.raises(DataError, match="text_encoder_3 is missing, or holds no configuration"):
+    with pytest.raises(DataError, match="text_encoder_3 is missing, or contains no configuration"):
         family_of(folder)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lesiongen.dataset import Dataset
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.stack import Stack, running_stack
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
 
 pytestmark = pytest.mark.e2e
 STAGES = {"ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote"}

@@ -91,10 +91,10 @@ def test_a_saved_classifier_predicts_as_before(tmp_path: Path) -> None:
 
 
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no lesion classifier"):
+    with pytest.raises(DataError, match="contains no lesion classifier"):
         load_classifier(tmp_path)
     model = LesionClassifier(("bcc", "mel"), SIZE)
     save_classifier(model, tmp_path, {})
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04pickle")
-    with pytest.raises(DataError, match="holds no lesion classifier"):
+    with pytest.raises(DataError, match="contains no lesion classifier"):
         load_classifier(tmp_path)

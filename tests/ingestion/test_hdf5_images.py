@@ -45,7 +45,7 @@ def test_bytes_are_read_in_each_of_their_forms(folder, tmp_path):
         assert (tmp_path / "copy.jpg").read_bytes() == JPEG
         assert images.exists("row.jpg")
         assert not images.exists("gone.jpg")
-        with pytest.raises(StorageError, match="holds no dataset 'gone'"):
+        with pytest.raises(StorageError, match="contains no dataset 'gone'"):
             images.read_bytes("gone.jpg")
 
 

@@ -181,7 +181,7 @@ def test_a_table_is_needed_and_one_is_enough(make_folder, tmp_path):
         samples_of(source, tmp_path / "out")
     for name in ("metadata.csv", "metadata.jsonl"):
         (source / name).unlink()
-    with pytest.raises(DataError, match=r"holds none of metadata\.csv"):
+    with pytest.raises(DataError, match=r"contains none of metadata\.csv"):
         samples_of(source, tmp_path / "out")
 
 
@@ -275,7 +275,7 @@ def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_pat
     options = {"table": "export 2024.csv", "match": "stem"}
     samples = samples_of(source, tmp_path / "out", columns=columns, options=options)
     assert {name: sample.diagnosis for name, sample in samples.items()} == {"images/a": "nv", "images/b": "mel"}
-    with pytest.raises(DataError, match="holds none of labels.csv"):
+    with pytest.raises(DataError, match="contains none of labels.csv"):
         samples_of(source, tmp_path / "o", columns=columns, options={"table": "labels.csv"})
     with pytest.raises(UsageError, match="option match = 'suffix' is not one of path, name, stem"):
         samples_of(source, tmp_path / "p", options={"match": "suffix"})

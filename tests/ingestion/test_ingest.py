@@ -256,7 +256,7 @@ def test_rows_with_one_wrong_value_share_a_line(make_ham, tmp_path):
 @pytest.mark.parametrize(
     ("table", "message", "hint"),
     [
-        (None, "holds no table HAM10000_metadata.csv", "right --format"),
+        (None, "contains no table HAM10000_metadata.csv", "right --format"),
         ("", "has no column 'lesion_id'", "nothing at all"),
         ("lesion_id,image_id,dx,age,sex\n", "has no column 'localization'", "It has: lesion_id, image_id"),
         ("lesion_id;image_id;dx;age;sex;localization\n", "separated by semicolons", "with commas"),

@@ -263,7 +263,7 @@ def test_ham10000_is_not_taken_for_isic_2017(tmp_path):
     row = {"lesion_id": "HAM_1", "image_id": "ISIC_1", "dx": "nv", "dx_type": "histo", "age": "60", "sex": "male",
            "localization": "back"}  # fmt: skip
     table(with_images(tmp_path / "source", "ISIC_1") / "HAM10000_metadata.csv", row)
-    with pytest.raises(DataError, match="holds no table of diagnoses"):
+    with pytest.raises(DataError, match="contains no table of diagnoses"):
         ingested(tmp_path / "source", tmp_path / "out")
 
 

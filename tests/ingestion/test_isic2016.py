@@ -86,6 +86,6 @@ def test_no_table_is_named(tmp_path):
     source = miniatures.isic2016(tmp_path / "in")
     for table in source.glob("*.csv"):
         table.unlink()
-    with pytest.raises(DataError, match="holds no table of ISIC 2016, part 3") as caught:
+    with pytest.raises(DataError, match="contains no table of ISIC 2016, part 3") as caught:
         ingested(source, tmp_path / "out")
     assert "no table at all" in caught.value.hint

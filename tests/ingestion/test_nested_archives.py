@@ -94,7 +94,7 @@ def test_archives_beside_images_without_a_table_name_no_diagnosis(make_folder, t
     names = [f"images/{number}.png" for number in range(3)]
     source = make_folder("", names, table_name="notes.txt")
     packed(source / "images", source / "backup.zip")
-    with pytest.raises(DataError, match=r"holds none of metadata\.csv"):
+    with pytest.raises(DataError, match=r"contains none of metadata\.csv"):
         ingest(IngestConfig(format="image_folder", unknown_diagnosis="keep"), str(source), str(tmp_path / "out"))
 
 

@@ -324,7 +324,7 @@ def test_no_secret_and_no_path_of_this_machine_is_in_the_package(folder: Path, c
     ("name", "settings", "file", "words"),
     [
         ("release", {"preset": "huge"}, "p.yaml", "unknown preset 'huge'"),
-        ("nightly", {}, "p.yaml", "no pipeline 'nightly'"),
+        ("nightly", {}, "p.yaml", "Unknown pipeline 'nightly'"),
         ("release", {}, "p.json", "is not named .yaml"),
     ],
 )

@@ -151,7 +151,7 @@ def test_a_run_is_found_again_by_its_id_and_as_the_latest(tmp_path: Path, source
     created = RunFolder.create(tmp_path, request)
     assert RunFolder.find(tmp_path, created.id) == RunFolder.find(tmp_path, "latest") == created
     assert created.request() == request
-    with pytest.raises(UsageError, match="no run 'other'"):
+    with pytest.raises(UsageError, match="Unknown run 'other'"):
         RunFolder.find(tmp_path, "other")
 
 

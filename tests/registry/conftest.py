@@ -7,11 +7,11 @@ import uuid
 import pytest
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.origin import OtherOrigin
 from lesiongen.registry import register
 from lesiongen.registry.tags import CLASSIFIER_NAME_TAG
 from lesiongen.storage import open_storage, unique_prefix
-from lesiongen.tracking import mlflow_client
 from tests.registry.models import manifest
 from tests.registry.proxy import running_proxy
 

@@ -233,7 +233,7 @@ def test_the_bucket_and_no_object_is_named_where_the_bucket_is_missing(stack_env
         monkeypatch.setenv(name, value)
     storage = open_storage("s3://no-such-bucket/prefix")
     with (
-        pytest.raises(StorageError, match="^There is no bucket 'no-such-bucket' at http") as refused,
+        pytest.raises(StorageError, match="^The bucket 'no-such-bucket' does not exist at http") as refused,
         storage.claiming(),
     ):
         pass
@@ -266,7 +266,7 @@ def test_a_proxy_whose_server_does_not_answer_is_named(monkeypatch):
         (407, "", "the proxy before the S3 server .* asks for a password"),
         (403, "", "refused the access key"),
         (403, "AccessDenied", "refused the access key"),
-        (404, "NoSuchBucket", "There is no bucket 'bucket'"),
+        (404, "NoSuchBucket", "The bucket 'bucket' does not exist"),
     ],
 )
 def test_a_refusal_through_a_proxy_names_the_proxy_too(monkeypatch, status, code, words):

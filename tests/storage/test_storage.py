@@ -107,9 +107,9 @@ def test_a_missing_object_is_named(root):
 def test_a_missing_bucket_is_named(stack_environment):
     storage = open_storage("s3://no-such-bucket/prefix")
     for use in (lambda: storage.read_bytes("a"), lambda: storage.write_bytes("a", b""), lambda: storage.exists("a")):
-        with pytest.raises(StorageError, match="no bucket 'no-such-bucket'"):
+        with pytest.raises(StorageError, match="bucket 'no-such-bucket' does not exist"):
             use()
-    with pytest.raises(StorageError, match="no bucket 'no-such-bucket'"):
+    with pytest.raises(StorageError, match="bucket 'no-such-bucket' does not exist"):
         list(storage.list())
 
 

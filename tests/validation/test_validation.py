@@ -14,9 +14,9 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.origin import IngestOrigin, Origin
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
 from lesiongen.validation import ValidateConfig, require_passed, validate, verdict_of
 from lesiongen.validation.formats import FORMAT_SUITES, suite_of
 from lesiongen.validation.sizes import SIZE_CHECKS

@@ -26,7 +26,7 @@ def check_part(folder: Path) -> None:
     hint = "Copy or download the model again."
     configurations = sorted(folder.glob("*config.json"))
     if not configurations:
-        raise DataError(f"{folder} is missing, or holds no configuration: the model is not whole", hint=hint)
+        raise DataError(f"{folder} is missing, or contains no configuration: the model is not whole", hint=hint)
     try:
         for path in configurations:
             if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
@@ -114,6 +114,6 @@ def without_bars() -> Iterator[None]:
 
 def _no_safetensors(folder: Path, kind: str) -> UsageError:
     return UsageError(
-        f"{folder} holds no safetensors weights of a {kind}",
+        f"{folder} contains no safetensors weights of a {kind}",
         hint="Pickled weights are not loaded: convert the model to safetensors first.",
     )

@@ -117,7 +117,7 @@ def publish(folder: Path, output: str) -> ModelReference:
         UsageError: Something is already published there, or another process publishes there now.
     """
     if not (folder / MODEL_NAME).is_file():
-        raise DataError(f"{folder} holds no {MODEL_NAME}")
+        raise DataError(f"{folder} contains no {MODEL_NAME}")
     target = open_storage(output)
     content = (folder / MODEL_NAME).read_bytes()
     with claimed(target) as claim:
@@ -186,7 +186,7 @@ def _checked(folder: Path, uri: str) -> Path:
         for path in sorted(folder.glob("*.safetensors")):
             refuse_single_file(str(path))
         raise UsageError(
-            f"{uri} holds no model: neither {MODEL_NAME} nor model_index.json is there",
+            f"{uri} contains no model: neither {MODEL_NAME} nor model_index.json is there",
             hint="Give a folder or s3:// prefix written by finetune, a diffusers pipeline, or a hub id.",
         )
     return folder

@@ -180,7 +180,7 @@ def _held_elsewhere(index: int, shared: Sequence[Sequence[Request]], part: Part)
     parts = (Part(number, part.count) for number in range(1, part.count + 1))
     holder = next(other for other in parts if batch in other.rows(len(shared)))
     return UsageError(
-        f"only = {index}: part {part} holds none of the wanted images", hint=f"Image {index} is in part {holder}."
+        f"only = {index}: part {part} contains none of the wanted images", hint=f"Image {index} is in part {holder}."
     )
 
 

@@ -115,5 +115,5 @@ def load_classifier(folder: Path) -> LesionClassifier:
         model = LesionClassifier(config["classes"], config["image_size"])
         model.load_state_dict(load_file(str(folder / WEIGHTS_FILE)))
     except (OSError, KeyError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
-        raise DataError(f"{folder} holds no lesion classifier: {error}") from error
+        raise DataError(f"{folder} contains no lesion classifier: {error}") from error
     return model.eval()

@@ -239,7 +239,7 @@ def _check_tables(storage: Storage, index: ImageIndex, tables: list[str], *names
         likely = likely_format(storage, index.tables)
         held = ", ".join(index.tables[:5]) or "no table at all"
         raise DataError(
-            f"{storage.uri} holds none of {', '.join(names)}",
+            f"{storage.uri} contains none of {', '.join(names)}",
             hint=f"It holds: {held}.{index.not_read} A table needs a column file_name (--option table=NAME says "
             f"which it is); without one, images are in folders named by diagnosis. {likely or 'Is --format right?'}",
         )

@@ -65,7 +65,7 @@ def _no_table(storage: Source, index: ImageIndex) -> DataError:
     held = ", ".join(index.tables[:5]) or "no table at all"
     likely = likely_format(storage, index.tables)
     return DataError(
-        f"{storage.uri} holds no table of ISIC 2016, part 3",
+        f"{storage.uri} contains no table of ISIC 2016, part 3",
         hint=f"It holds: {held}.{index.not_read} {likely or 'Is this the right --format?'}",
     )
 

@@ -197,7 +197,7 @@ def _no_table(storage: Source, index: ImageIndex, headers: Mapping[str, list[str
     likely = likely_format(storage, index.tables, headers)
     other = likely if likely and "isic2024" not in likely else "Is this the right --format?"
     return DataError(
-        f"{storage.uri} holds no table with isic_id and iddx_full, target or malignant",
+        f"{storage.uri} contains no table with isic_id and iddx_full, target or malignant",
         hint=f"It holds: {held}.{index.not_read} {other}",
     )
 

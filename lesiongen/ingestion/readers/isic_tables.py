@@ -220,7 +220,7 @@ def _no_table(storage: Storage, index: ImageIndex, headers: Mapping[str, list[st
     of_edition = "" if wanted == "any" else f" of edition {wanted}"
     question = likely or "Is this the right --format?"
     raise DataError(
-        f"{storage.uri} holds no table of diagnoses{of_edition}: {held}",
+        f"{storage.uri} contains no table of diagnoses{of_edition}: {held}",
         hint=f"A table needs the columns {'; or '.join(forms)}.{index.not_read} {question}",
     )
 

@@ -116,7 +116,7 @@ class ArchiveStorage(ReadOnlyStorage):
             DataError: The member is damaged.
         """
         if key not in self._files:
-            raise StorageError(f"{self.uri} holds no member {key!r}")
+            raise StorageError(f"{self.uri} contains no member {key!r}")
         member, done = self._files[key], 0
         try:
             with self._lock:

@@ -75,7 +75,7 @@ class Hdf5Images(ReadOnlyStorage):
             StorageError: There is none, or the file may not be read, or not now.
         """
         if key not in self._sizes:
-            raise StorageError(f"{self.uri} holds no dataset {key.removesuffix(_ENDING)!r}")
+            raise StorageError(f"{self.uri} contains no dataset {key.removesuffix(_ENDING)!r}")
         import h5py
         import numpy as np
 

@@ -212,7 +212,7 @@ class ImageIndex:
         likely = likely_format(self._source, self.tables)
         held = ", ".join(self.tables[:5]) or f"{len(self._images)} images and no table"
         raise DataError(
-            f"{self._source.uri} holds no table {names[0]}",
+            f"{self._source.uri} contains no table {names[0]}",
             hint=f"It holds: {held}.{self.not_read} {likely or 'Is this the right --format?'}",
         )
 
