@@ -157,14 +157,16 @@ class Cluster:
             return events
 
     def log(self, pod: str, *, follow: bool) -> Iterator[bytes]:
-        """Yields the log of a pod from its beginning, in pieces.
+        """Yields the log of a pod from its beginning, in pieces; every line begins with its time (RFC 3339) and a blank.
+
+        What the node has rotated out of its log is no longer there.
 
         Raises:
             LesionGenError: It cannot be read, or the connection has broken.
         """
         with _named(f"The log of pod {pod} cannot be read"):
             answer = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=constants.NODE, follow=follow, _preload_content=False,
+                pod, self.namespace, container=constants.NODE, follow=follow, timestamps=True, _preload_content=False,
                 _request_timeout=_LOG_TIMEOUT,
             )  # fmt: skip
             try:

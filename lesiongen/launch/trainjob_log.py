@@ -19,8 +19,8 @@ FINISH_SECONDS = 2.0
 class NodeLog:
     """Follows the log of a pod, and of the one that replaces it.
 
-    A connection that breaks is opened again. The log is then read from its beginning, and as many lines as were seen
-    are left out.
+    A connection that breaks is opened again. The log is then read from its beginning, and lines up to the time of the
+    last one that was seen are left out: their number would not do, since a node rotates long logs.
 
     Args:
         cluster: Where the pod runs.
@@ -31,7 +31,8 @@ class NodeLog:
         self.last: deque[str] = deque(maxlen=TAIL_LINES)
         """The last lines."""
         self._pod: str | None = None
-        self._seen = 0
+        self._seen = b""
+        """Time of the last line, of a fixed width."""
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lesiongen-log", daemon=True)
@@ -41,7 +42,7 @@ class NodeLog:
         with self._lock:
             if pod == self._pod:
                 return
-            first, self._pod, self._seen = self._pod is None, pod, 0
+            first, self._pod, self._seen = self._pod is None, pod, b""
         if first:
             self._thread.start()
 
@@ -65,21 +66,20 @@ class NodeLog:
             self._ended.wait(AGAIN_SECONDS)
 
     def _read(self, pod: str, *, follow: bool) -> None:
-        rest, passed = b"", 0
+        rest = b""
         for piece in self.cluster.log(pod, follow=follow):
             *lines, rest = (rest + piece).split(b"\n")
-            passed = self._take(pod, lines, passed)
+            self._take(pod, lines)
         if rest and not follow:
-            self._take(pod, [rest], passed)
+            self._take(pod, [rest])
 
-    def _take(self, pod: str, lines: Iterable[bytes], passed: int) -> int:
-        """Logs the lines of a pod that were not seen yet; returns how many of its log have passed."""
+    def _take(self, pod: str, lines: Iterable[bytes]) -> None:
+        """Logs the lines of a pod that were not seen yet."""
         with self._lock:
             for line in lines:
-                passed += 1
-                if passed > self._seen and pod == self._pod:
-                    self._seen = passed
-                    text = line.decode("utf-8", "replace").rstrip("\r")
+                stamp, _, content = line.partition(b" ")
+                if stamp > self._seen and pod == self._pod:
+                    self._seen = stamp
+                    text = content.decode("utf-8", "replace").rstrip("\r")
                     self.last.append(text)
                     logger.info("%s", text)
-        return passed

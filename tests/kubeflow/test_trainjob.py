@@ -835,7 +835,24 @@ def test_a_log_that_breaks_is_taken_up_again_and_no_line_comes_twice(cluster, la
     with caplog.at_level(logging.INFO, "lesiongen"):
         launcher.run(JOB, lambda: False)
     assert [message for message in caplog.messages if message.startswith("Training")] == lines
+    assert cluster.cuts == [], "no connection has broken"
     assert [method for method, _ in cluster.requests].count("LOG") >= 3
+
+
+def test_a_log_that_was_rotated_while_the_connection_was_broken_goes_on_where_it_was(cluster, launcher, caplog):
+    """The kubelet keeps 10 MiB of a log; a count of lines would leave out as many as were lost."""
+    lines = [f"Training: {step}/8 steps" for step in range(8)]
+
+    def script(job):
+        pod = cluster.add_pod(job["metadata"]["name"], 0, "Running")["metadata"]["name"]
+        cluster.logs[pod], cluster.rotated[pod] = "".join(f"{line}\n" for line in lines), 3
+        threading.Timer(0.8, lambda: complete(cluster, job)).start()
+
+    cluster.script, cluster.cuts = script, [5]
+    with caplog.at_level(logging.INFO, "lesiongen"):
+        launcher.run(JOB, lambda: False)
+    assert [message for message in caplog.messages if message.startswith("Training")] == lines
+    assert cluster.cuts == [], "the connection has not broken"
 
 
 def test_the_log_of_a_pod_that_replaces_another_is_followed_too(cluster, launcher, caplog):

@@ -72,6 +72,7 @@ class TrainerDouble:
         pods_linger: How often its pods are still found after that.
         answers_late: Answers 503 to the creation of a TrainJob that it has created.
         cuts: After how many lines each connection to a log breaks; the connections after that do not.
+        rotated: How many lines at its beginning the log of a pod has lost, once a connection to it has broken.
         requests: Methods and paths that have come.
     """
 
@@ -89,6 +90,7 @@ class TrainerDouble:
         self.lingers = self.pods_linger = 0
         self.answers_late = False
         self.cuts: list[int] = []
+        self.rotated: dict[str, int] = {}
         self.hidden = False
         """Whether lists leave the TrainJobs out, as they do that were created a moment later."""
         self.requests: list[tuple[str, str]] = []
@@ -289,6 +291,19 @@ class TrainerDouble:
                     continue
 
 
+def _stamped(pieces: Iterator[bytes], lost: int) -> Iterator[bytes]:
+    """Yields a log with a time before every line, as the kubelet writes it, without the lines that it has lost."""
+    number, begun = 0, False
+    for piece in pieces:
+        marked = b""
+        for part in piece.splitlines(keepends=True):
+            stamp = b"" if begun else b"2026-11-30T12:00:00.%09dZ " % number
+            marked += stamp + part if number >= lost else b""
+            begun = not part.endswith(b"\n")
+            number += not begun
+        yield marked
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     double: TrainerDouble
@@ -319,13 +334,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _log(self, pod: str, query: dict[str, str]) -> None:
-        assert query["container"] == "node"
+        assert (query["container"], query["timestamps"]) == ("node", "True")
         self.double.requests.append(("LOG", pod))
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        left = self.double.cuts.pop(0) if self.double.cuts and query.get("follow") == "true" else None
-        for piece in self.double.log(pod):
+        left = self.double.cuts.pop(0) if self.double.cuts and query.get("follow") == "True" else None
+        lost = 0 if left is not None else self.double.rotated.get(pod, 0)
+        for piece in _stamped(self.double.log(pod), lost):
             if left is not None and piece.count(b"\n") > left:
                 whole = b"".join(line + b"\n" for line in piece.split(b"\n")[:left])
                 self._chunk(whole + piece[len(whole) :][:3])  # and a part of the next line
