@@ -26,6 +26,7 @@ class _TrainJob(StageConfig):
     processes: int
     image: str
     deadline: int
+    namespace: str | None = None
 
 
 def launched(
@@ -51,19 +52,19 @@ def launched(
     return config, TrainJobLauncher(f"{checkpoints}/jobs", pipeline_run=_pipeline_run(), **options)
 
 
-def delete_trainjobs(wanted: bool) -> None:
+def delete_trainjobs(trainjob: Mapping[str, Any]) -> None:
     """Deletes the TrainJobs of this pipeline run that are left: a step that was killed could not delete its own.
 
     One that cannot be deleted is a warning: it ends by itself ten minutes after its step.
 
     Args:
-        wanted: Whether the pipeline trains in TrainJobs.
+        trainjob: The argument of ``finetune``; empty where the pipeline trains in no TrainJob.
     """
     run = _pipeline_run()
-    if not wanted or run is None:
+    if not trainjob or run is None:
         return
     try:
-        for name in delete_jobs_of(run):
+        for name in delete_jobs_of(run, trainjob.get("namespace")):
             logger.info("Deleted TrainJob %s", name)
     except LesionGenError as error:
         logger.warning("TrainJobs of this run may be left; they end ten minutes after their step: %s", error)

@@ -57,7 +57,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
             parts = dsl.Collected(task.outputs[output])
             return run(f"join_{stage}s", parts=parts, root=root, name=name).outputs[output]
 
-        with dsl.ExitHandler(run("finish", name=name, last="promote", trainjobs=bool(settings.trainjob))):
+        with dsl.ExitHandler(run("finish", name=name, last="promote", trainjob=settings.trainjob)):
             where = {"root": root, "name": name}
             # Not an argument of the pipeline: no run may undo it.
             shown = {"allow_real_images": settings.allow_real_images}

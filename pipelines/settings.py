@@ -79,6 +79,8 @@ class CompileSettings(BaseModel):
     """Nodes of a TrainJob that trains, in place of the step itself, which then asks for no accelerator."""
     finetune_runtime: str | None = None
     """TrainingRuntime of that TrainJob; by default one of ``infra/trainer``, for CUDA where ``accelerator`` is set."""
+    finetune_namespace: str | None = None
+    """Namespace of that TrainJob; by default the one that the steps' pods run in."""
     caption_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
     """Steps that share the captioning of a dataset."""
     sample_parts: int = Field(default=1, ge=1, le=MOST_PARTS)
@@ -105,8 +107,9 @@ class CompileSettings(BaseModel):
     def _has_an_effect(self) -> "CompileSettings":
         if self.accelerator is None and self.accelerator_placement != Placement():
             raise ValueError("accelerator_placement has no effect without accelerator")
-        if self.finetune_nodes is None and self.finetune_runtime is not None:
-            raise ValueError("finetune_runtime has no effect without finetune_nodes")
+        for name in ("finetune_runtime", "finetune_namespace"):
+            if self.finetune_nodes is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} has no effect without finetune_nodes")
         return self
 
     def is_accelerated(self, stage: str) -> bool:
@@ -125,6 +128,7 @@ class CompileSettings(BaseModel):
             "processes": self.finetune_nodes * each,
             "image": self.image,
             "deadline": round(self.resources["finetune"].timeout_hours * 3600),
+            **({"namespace": self.finetune_namespace} if self.finetune_namespace else {}),
         }
 
     @property

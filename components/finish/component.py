@@ -1,16 +1,18 @@
 """The exit handler of the pipelines."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.step import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def finish(name: str, last: str, trainjobs: bool, status: dsl.PipelineTaskFinalStatus) -> None:
+def finish(name: str, last: str, trainjob: dict[str, Any], status: dsl.PipelineTaskFinalStatus) -> None:
     """Logs how the pipeline ended; deletes the TrainJobs that a step left which could not do so itself."""
     from components.step import log_final_status, step
     from components.trainjobs import delete_trainjobs
 
     with step("finish"):
-        delete_trainjobs(trainjobs)
+        delete_trainjobs(trainjob)
         log_final_status(name, last, status)

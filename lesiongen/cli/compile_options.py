@@ -20,6 +20,7 @@ __all__ = [
     "AcceleratorCount",
     "CacheIngest",
     "CaptionParts",
+    "FinetuneNamespace",
     "FinetuneNodes",
     "FinetuneRuntime",
     "Image",
@@ -68,6 +69,7 @@ FinetuneRuntime = Annotated[
     str | None,
     typer.Option(help="TrainingRuntime of the TrainJob; by default lesiongen-torch-cuda or -cpu of infra/trainer."),
 ]
+FinetuneNamespace = Annotated[str | None, typer.Option(help="Namespace of the TrainJob; by default that of the steps.")]
 CacheIngest = Annotated[bool, typer.Option(help="Cache ingest too; every run must then name its source_revision.")]
 SettingsFile = Annotated[
     Path | None,
@@ -86,6 +88,7 @@ COMPILE_OPTIONS = (
     "cache_ingest",
     "finetune_nodes",
     "finetune_runtime",
+    "finetune_namespace",
     "caption_parts",
     "sample_parts",
     "allow_real_images",

@@ -157,7 +157,7 @@ class Cluster:
             return events
 
     def log(self, pod: str, *, follow: bool) -> Iterator[bytes]:
-        """Yields the log of a pod from its beginning, in pieces; every line begins with its time (RFC 3339) and a blank.
+        """Yields the log of a pod from its beginning, in pieces; every line begins with its time (RFC 3339).
 
         What the node has rotated out of its log is no longer there.
 

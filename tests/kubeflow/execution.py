@@ -30,16 +30,17 @@ class Execution:
         package: The YAML file.
         arguments: Its arguments.
         folder: Where its outputs go.
+        run: Id of the run, which pods get from their label.
     """
 
-    def __init__(self, package: Path, arguments: dict[str, Any], folder: Path) -> None:
+    def __init__(self, package: Path, arguments: dict[str, Any], folder: Path, *, run: str) -> None:
         self.states: dict[str, str] = {}
         self.logs: dict[str, str] = {}
         self.ended: bool | None = None
         """Whether it succeeded; None while it runs."""
         self._folder = folder
         command = [sys.executable, "-c", _PROGRAM, str(package), str(folder), json.dumps(arguments)]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "LESIONGEN_PIPELINE_RUN": run}
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

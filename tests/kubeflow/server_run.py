@@ -35,7 +35,7 @@ class ServerRun:
             inputs = spec["root"].get("inputDefinitions", {}).get("parameters", {})
             given = body.get("runtime_config", {}).get("parameters", {})
             arguments = {name: value for name, value in given.items() if name in inputs}
-            self.execution = Execution(package, arguments, server.folder / self.id)
+            self.execution = Execution(package, arguments, server.folder / self.id, run=self.id)
 
     def advance(self) -> None:
         """Goes one step further on its course."""

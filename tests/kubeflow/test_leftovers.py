@@ -23,8 +23,9 @@ def cluster(tmp_path, monkeypatch):
 @pytest.fixture
 def run_id(server, write_profile, lesiongen, tmp_path):
     """A run that trains in a TrainJob, and whose training has begun."""
-    write_profile(endpoint=server.address, namespace=NAMESPACE)
-    package = compile_pipeline("release", CompileSettings(finetune_nodes=2), tmp_path / "release.yaml")
+    write_profile(endpoint=server.address, namespace="another")
+    settings = CompileSettings(finetune_nodes=2, finetune_namespace=NAMESPACE)
+    package = compile_pipeline("release", settings, tmp_path / "release.yaml")
     server.course = [{"run": "RUNNING", "finetune": "RUNNING"}]
     given = [f"--set={name}={value}" for name, value in PARAMETERS.items()]
     return lesiongen("submit", "--package", package, *given, "--json").json["run"]

@@ -138,12 +138,12 @@ def test_the_step_of_a_pipeline_trains_in_a_trainjob_of_its_run(cluster, there, 
     another["metadata"]["name"], another["metadata"]["labels"]["lesiongen/pipeline-run"] = "another", "another-run"
     cluster.jobs = {job["metadata"]["name"]: job for job in (mine, another)}
     ended = SimpleNamespace(state="CANCELED", error_message="")
-    finish.python_func(name="n", last="promote", trainjobs=False, status=ended)
+    finish.python_func(name="n", last="promote", trainjob={}, status=ended)
     assert set(cluster.jobs) == {mine["metadata"]["name"], "another"}
-    finish.python_func(name="n", last="promote", trainjobs=True, status=ended)
+    finish.python_func(name="n", last="promote", trainjob=trainjob, status=ended)
     assert set(cluster.jobs) == {"another"}
     cluster.refuse = {("GET", "/trainjobs"): Refused(500, "no leader")}
-    finish.python_func(name="n", last="promote", trainjobs=True, status=ended)  # a warning: the run has ended
+    finish.python_func(name="n", last="promote", trainjob=trainjob, status=ended)  # a warning: the run has ended
 
 
 def _trainers(cluster):

@@ -259,14 +259,15 @@ def test_a_step_that_trains_in_a_trainjob_asks_for_no_accelerator_itself(tmp_pat
     assert constants["finetune"]["trainjob"] == {
         "runtime": "lesiongen-torch-cuda", "nodes": 2, "processes": 8, "image": "i", "deadline": 48 * 3600,
     }  # fmt: skip
-    assert constants["finish"]["trainjobs"] is True
+    assert constants["finish"]["trainjob"] == constants["finetune"]["trainjob"]
     assert "accelerator" not in _container(spec, "finetune")["resources"]
     assert _container(spec, "sample")["resources"]["accelerator"]["resourceCount"] == "4"
     assert "nodeSelector" not in kubernetes["exec-finetune"]
     assert kubernetes["exec-sample"]["nodeSelector"]["labels"] == {"gpu": "a100"}
     on_cpus = CompileSettings(finetune_nodes=3).trainjob
     assert (on_cpus["runtime"], on_cpus["processes"]) == ("lesiongen-torch-cpu", 3)
-    assert CompileSettings(finetune_nodes=1, finetune_runtime="ours").trainjob["runtime"] == "ours"
+    ours = CompileSettings(finetune_nodes=1, finetune_runtime="ours", finetune_namespace="training").trainjob
+    assert (ours["runtime"], ours["namespace"]) == ("ours", "training")
 
 
 def test_nodes_are_for_a_pipeline_that_trains(tmp_path: Path) -> None:
@@ -277,6 +278,7 @@ def test_nodes_are_for_a_pipeline_that_trains(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"finetune_namespace": "ours"}, "finetune_namespace has no effect without finetune_nodes"),
         ({"finetune_runtime": "ours"}, "finetune_runtime has no effect without finetune_nodes"),
         ({"sample_parts": 101}, "less than or equal to 100"),
         ({"resources": {"finetun": {}}}, "unknown step finetun; steps: ingest"),
