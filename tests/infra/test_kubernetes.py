@@ -2,6 +2,7 @@
 
 import functools
 import re
+from fnmatch import fnmatch
 from urllib.parse import urlsplit
 
 import pytest
@@ -185,10 +186,11 @@ def test_both_reach_dns_and_the_services_that_they_are_told(overlay, kind):
     assert not network.lets_out(namespace, labels, ELSEWHERE, 80)
 
 
-def test_pods_of_others_are_left_alone(overlay):
-    network = Network(objects(overlay))
+def test_pods_of_others_are_left_alone_but_in_the_namespace_of_its_own(overlay):
+    network, own = Network(objects(overlay)), names_of(of_kind(objects(overlay), "Namespace"))
     for namespace in OVERLAYS[overlay]:
-        assert network.lets_out(namespace, {"app": "notebook"}, ELSEWHERE, 80)
+        is_open = network.lets_out(namespace, {"app": "notebook"}, ELSEWHERE, 80)
+        assert is_open == ((None, namespace) not in own)
 
 
 # Limits
@@ -245,6 +247,14 @@ def test_https_to_public_addresses_is_a_component(tmp_path):
     assert not network.lets_out("lesiongen", WORKER, KUBERNETES_API, 443)
 
 
+def test_a_shared_namespace_goes_without_the_policies_for_runs(tmp_path):
+    documents = rendered_with(
+        tmp_path, resources=["kubernetes/overlays/profile"], components=["kubernetes/components/shared-namespace"]
+    )
+    names = {name for _, name in names_of(of_kind(documents, "NetworkPolicy"))}
+    assert names == {f"lesiongen-training-{each}" for each in ("default-deny", "workers", "dns", "s3", "mlflow")}
+
+
 def test_aws_gives_both_accounts_a_role(tmp_path):
     documents = rendered_with(
         tmp_path, resources=["kubernetes/overlays/profile"], components=["kubernetes/components/aws"]
@@ -271,6 +281,70 @@ def test_external_secrets_have_the_keys_that_the_steps_read():
         for each in yaml.safe_load_all(path.read_text())
     }
     assert keys == {"lesiongen-storage": set(_SECRET_KEYS), "lesiongen-vision-language": set(_MODEL_KEY)}
+
+
+# Values of charts
+
+
+def values(name):
+    return yaml.safe_load((KUBERNETES / "values" / f"{name}.yaml").read_text())
+
+
+def test_values_name_their_chart_and_its_version():
+    paths = sorted((KUBERNETES / "values").glob("*.yaml"))
+    assert len(paths) == 6
+    docs = (INFRA.parent / "docs" / "how-to" / "deploy.md").read_text()
+    for path in paths:
+        first = path.read_text().partition("\n")[0]
+        chart = re.match(r"# Chart (\S+) (\d+\.\d+\.\d+) of https://\S+", first)
+        version = chart[2] if chart else re.search(r"at the tag (v\d+\.\d+\.\d+)$", first)[1]
+        assert re.search(rf"(--version|--branch) {re.escape(version)}\b", docs), path
+        assert f"infra/kubernetes/values/{path.name}" in docs
+        assert "latest" not in path.read_text()
+
+
+def test_servers_are_where_the_steps_look_for_them():
+    lines = (KUBERNETES / "base" / "services" / "services.env").read_text().split()
+    addresses = dict(line.split("=", 1) for line in lines)
+    mlflow = values("mlflow")
+    host = f"{mlflow['fullnameOverride']}.mlflow.svc:{mlflow['server']['value_options']['port']}"
+    assert addresses["mlflow-uri"] == f"http://{host}"
+    allowed = mlflow["server"]["value_options"]["allowed_hosts"].split(",")
+    assert any(fnmatch(host, each) for each in allowed)
+    assert not any(fnmatch("mlflow.example", each) for each in allowed)
+    assert {"name": "MLFLOW_S3_ENDPOINT_URL", "value": addresses["s3-endpoint"]} in mlflow["env"]
+    assert values("postgresql")["backups"]["endpointURL"] == addresses["s3-endpoint"]
+    storage = values("seaweedfs")["allInOne"]["s3"]
+    assert (storage["enabled"], storage["enableAuth"]) == (True, True)
+    buckets = {f"s3://{each['name']}" for each in storage["createBuckets"]}
+    assert mlflow["mlflow"]["artifactsDestination"] in buckets
+    assert values("postgresql")["backups"]["destinationPath"].rpartition("/")[0] in buckets
+
+
+def test_mlflow_finds_its_database_and_asks_for_a_login():
+    database, mlflow = values("postgresql"), values("mlflow")
+    names = database["cluster"]["initdb"]
+    uri = f"postgresql+psycopg2://{names['owner']}@{database['fullnameOverride']}-rw:5432/{names['database']}"
+    login = (KUBERNETES / "values" / "mlflow-login.ini").read_text()
+    assert mlflow["mlflow"]["backendStoreUri"] == uri
+    assert f"database_uri = {uri}\n" in login
+    assert "default_permission = NO_PERMISSIONS\n" in login
+    assert mlflow["server"]["value_options"]["app_name"] == "basic-auth"
+
+
+def test_a_restored_database_writes_its_backups_elsewhere():
+    restored, database = values("postgresql-restore"), values("postgresql")
+    assert restored["recovery"]["destinationPath"] == database["backups"]["destinationPath"]
+    assert restored["recovery"]["clusterName"] == database["fullnameOverride"]
+    assert restored["backups"]["destinationPath"] != database["backups"]["destinationPath"]
+
+
+@pytest.mark.parametrize("name", ["mlflow", "seaweedfs"])
+def test_servers_run_at_the_level_restricted(name):
+    found = values(name) if name == "mlflow" else values(name)["allInOne"]
+    container = found.get("securityContext", found.get("containerSecurityContext"))
+    pod = {"securityContext": found["podSecurityContext"], "containers": [{"name": name, "securityContext": container}]}
+    assert not_restricted(pod) == []
 
 
 def test_no_secret_is_committed():
