@@ -2,6 +2,7 @@
 
 import functools
 import re
+import textwrap
 from fnmatch import fnmatch
 from urllib.parse import urlsplit
 
@@ -272,6 +273,20 @@ def test_a_site_changes_image_addresses_and_resources_from_outside():
     assert {each["data"]["mlflow-uri"] for each in of_kind(documents, "ConfigMap")} == {"https://mlflow.example"}
     assert not Network(documents).lets_out("kubeflow", STEP, KUBERNETES_API, 443)
     assert Network(documents).lets_out("lesiongen", WORKER, Peer(address="192.0.2.11"), 443)
+
+
+def test_the_kustomizations_of_the_docs_render(tmp_path):
+    text = (INFRA.parent / "docs" / "how-to" / "deploy.md").read_text()
+    blocks = [
+        textwrap.dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    ]
+    documents = [block for block in map(yaml.safe_load, blocks) if block.get("kind") == "Kustomization"]
+    assert len(documents) == 2
+    for document in documents:
+        document["resources"] = [path.removeprefix("../lesiongen/infra/") for path in document["resources"]]
+        objects_of_site = rendered_with(tmp_path, **document)
+        assert not any(faults(objects_of_site, version) for version in VERSIONS)
+        assert "000000000000" not in yaml.safe_dump(objects_of_site)
 
 
 def test_external_secrets_have_the_keys_that_the_steps_read():
