@@ -290,11 +290,13 @@ def test_the_kustomizations_of_the_docs_render(tmp_path):
 
 
 def test_external_secrets_have_the_keys_that_the_steps_read():
-    path = KUBERNETES / "examples" / "external-secrets" / "external-secrets.yaml"
-    keys = {
-        each["spec"]["target"]["name"]: {entry["secretKey"] for entry in each["spec"]["data"]}
-        for each in yaml.safe_load_all(path.read_text())
-    }
+    folder = KUBERNETES / "examples" / "external-secrets"
+    documents = [each for path in folder.glob("*.yaml") for each in yaml.safe_load_all(path.read_text())]
+    stores = {name for _, name in names_of(of_kind(documents, "SecretStore"))}
+    keys = {}
+    for each in of_kind(documents, "ExternalSecret"):
+        assert each["spec"]["secretStoreRef"]["name"] in stores
+        keys[each["spec"]["target"]["name"]] = {entry["secretKey"] for entry in each["spec"]["data"]}
     assert keys == {"lesiongen-storage": set(_SECRET_KEYS), "lesiongen-vision-language": set(_MODEL_KEY)}
 
 
