@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lesiongen.diffusion import FinetuneConfig, FinetuneResult, SampleConfig, SampleResult, finetune, sample
     from lesiongen.diffusion.presets import preset
     from lesiongen.errors import LesionGenError
-    from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate
+    from lesiongen.evaluation import DriftConfig, DriftResult, EvaluateConfig, EvaluationResult, drift, evaluate
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
     from lesiongen.registry import Gates, PromotionResult, RegisteredVersion, promote, register
@@ -25,6 +25,8 @@ __all__ = [
     "CaptionConfig",
     "CaptionResult",
     "Dataset",
+    "DriftConfig",
+    "DriftResult",
     "EvaluateConfig",
     "EvaluationResult",
     "FinetuneConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "ValidationResult",
     "__version__",
     "caption",
+    "drift",
     "evaluate",
     "finetune",
     "ingest",
@@ -60,7 +63,7 @@ _MODULES = {
     "diffusion": ("FinetuneConfig", "FinetuneResult", "SampleConfig", "SampleResult", "finetune", "sample"),
     "diffusion.presets": ("preset",),
     "errors": ("LesionGenError",),
-    "evaluation": ("EvaluateConfig", "EvaluationResult", "evaluate"),
+    "evaluation": ("DriftConfig", "DriftResult", "EvaluateConfig", "EvaluationResult", "drift", "evaluate"),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),
     "registry": ("Gates", "PromotionResult", "RegisteredVersion", "promote", "register"),

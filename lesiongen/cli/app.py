@@ -31,6 +31,7 @@ COMMANDS = {
     "finetune": "finetune",
     "sample": "sample",
     "evaluate": "evaluate",
+    "drift": "drift",
     "register": "registry",
     "promote": "registry",
     "rollback": "registry",
@@ -41,7 +42,8 @@ COMMANDS = {
     "status": "stack",
 }
 USES_SERVERS = set(
-    "ingest validate inspect merge copy caption finetune sample evaluate register promote rollback history".split()
+    "ingest validate inspect merge copy caption finetune sample evaluate drift".split()
+    + "register promote rollback history".split()
 )
 """Commands that use the local servers where they run and no others are named."""
 INTERRUPTED = 130
@@ -52,6 +54,7 @@ CONFIGURATIONS = {
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
+    "drift": with_defaults_of("lesiongen.evaluation:DriftConfig"),
 }
 """Commands whose options get the defaults of a configuration."""
 GROUPS = {"pipeline": "pipeline", "base-model": "base_model"}

@@ -1,20 +1,33 @@
-"""Evaluation: what synthetic images are worth, how near they are to real ones, and whether they copy any."""
+"""Evaluation: what synthetic images are worth, how near they are to real ones, whether they copy any, and drift."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.drift_config import DriftConfig
 
 if TYPE_CHECKING:
     from lesiongen.evaluation.classifier.small import LesionClassifier, load_classifier
+    from lesiongen.evaluation.drift_stage import DriftResult, drift
     from lesiongen.evaluation.stage import EvaluationResult, evaluate
 
-__all__ = ["EvaluateConfig", "EvaluationResult", "LesionClassifier", "evaluate", "load_classifier"]
+__all__ = [
+    "DriftConfig",
+    "DriftResult",
+    "EvaluateConfig",
+    "EvaluationResult",
+    "LesionClassifier",
+    "drift",
+    "evaluate",
+    "load_classifier",
+]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
 _LATER = {
+    "DriftResult": "drift_stage",
     "EvaluationResult": "stage",
     "LesionClassifier": "classifier.small",
+    "drift": "drift_stage",
     "evaluate": "stage",
     "load_classifier": "classifier.small",
 }

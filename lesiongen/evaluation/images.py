@@ -15,7 +15,7 @@ from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square
 from lesiongen.progress import progress
 
-__all__ = ["LabelledImages", "class_names", "load_images", "pil_images"]
+__all__ = ["LabelledImages", "class_names", "load_images", "pil_images", "small_image"]
 
 COLUMNS = ("image_id", "diagnosis", "lesion_id", "patient_id", "case_id", *SUBGROUP_COLUMNS)
 
@@ -84,7 +84,7 @@ def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], siz
     rows = []
     with progress(f"Loading {split or 'synthetic'} images", total=total, unit="images") as bar:
         for number, sample in enumerate(dataset.samples(split)):
-            images[number] = _small(sample, dataset.uri, size)
+            images[number] = small_image(sample, dataset.uri, size)
             rows.append({name: getattr(sample, name) for name in COLUMNS})
             bar.advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -93,7 +93,12 @@ def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], siz
     return LabelledImages(images, labels, table.assign(**subgroups_of(table)))
 
 
-def _small(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
+def small_image(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:
+    """Returns the image of a sample as a square [size, size, 3].
+
+    Raises:
+        DataError: It cannot be decoded; the message names the dataset and the image.
+    """
     try:
         return np.asarray(square(decode(sample.image), size), dtype=np.uint8)
     except DataError as error:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from lesiongen.records.decision import Decision
+from lesiongen.records.drift import DriftReport
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.history import HistoryEvent
 from lesiongen.records.merge import MergeReport
@@ -18,6 +19,7 @@ __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
 SCHEMAS: dict[str, Any] = {
     "decision": Decision,
+    "drift": DriftReport,
     "evaluation": EvaluationRecord,
     "history_event": HistoryEvent,
     "merge_report": MergeReport,

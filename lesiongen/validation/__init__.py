@@ -1,7 +1,8 @@
 """Validation: metadata, images, and rows against one another, before anything is trained on them."""
 
+from lesiongen.records.verdict import Verdict, require_passed
 from lesiongen.validation.config import ValidateConfig, default_checks
-from lesiongen.validation.findings import Finding, ValidationResult, Verdict, require_passed, verdict_of
+from lesiongen.validation.findings import Finding, ValidationResult, verdict_of
 from lesiongen.validation.named_checks import ALL_CHECKS, CHECK_NAMES
 from lesiongen.validation.stage import JSON_NAME, REPORT_NAME, RESULTS_NAME, validate
 from lesiongen.validation.thresholds import Severity

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
-
-from lesiongen.errors import DataError
+from lesiongen.records.verdict import Verdict
 from lesiongen.references import DatasetReference
 from lesiongen.validation.thresholds import Severity
 
-__all__ = ["Finding", "ValidationResult", "Verdict", "require_passed", "verdict_of"]
+__all__ = ["Finding", "ValidationResult", "verdict_of"]
 
 LISTED = 20
 
@@ -60,22 +58,6 @@ class ValidationResult:
     report: str | None = None
 
 
-class Verdict(BaseModel):
-    """Whether a dataset may be used, and why not; small enough to be handed from step to step.
-
-    Attributes:
-        passed: Whether it may.
-        message: The checks that it did not pass, and the rows; empty where it passed.
-        hint: Where to read more.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    passed: bool
-    message: str = ""
-    hint: str = ""
-
-
 def verdict_of(result: ValidationResult) -> Verdict:
     """Puts the errors of a validation into words."""
     if result.passed:
@@ -90,13 +72,3 @@ def verdict_of(result: ValidationResult) -> Verdict:
         lines += [f"    {finding.remedy}"] if finding.remedy else []
     hint = f"The report: {result.report}" if result.report else "Correct them at the source and ingest again."
     return Verdict(passed=False, message="\n".join(lines), hint=hint)
-
-
-def require_passed(verdict: Verdict) -> None:
-    """Does nothing for a dataset that passed.
-
-    Raises:
-        DataError: It did not; the message names the checks and the rows.
-    """
-    if not verdict.passed:
-        raise DataError(verdict.message, hint=verdict.hint)

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lesiongen.dataset import DatasetWriter, Sample
+from lesiongen.imaging import encode_png
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LEAST = "--widths least --size 128 --batch 1"
 
@@ -61,6 +64,22 @@ def test_a_query_of_all_metadata_reads_less_than_the_dataset(tmp_path):
     assert found, text
     asked, whole = (int(number.replace(",", "")) for number in found.groups())
     assert 0 < asked < whole
+
+
+@pytest.mark.slow
+def test_halves_of_a_collection_and_another_collection_are_compared(tmp_path):
+    for name, grey in (("dark", 60), ("light", 190)):
+        with DatasetWriter(str(tmp_path / name), name=name) as writer:
+            for number in range(40):
+                noise = np.random.default_rng(number).integers(grey - 50, grey + 50, (32, 32, 3), dtype=np.uint8)
+                writer.add(
+                    Sample(
+                        image=encode_png(Image.fromarray(noise)), image_id=str(number), diagnosis="nv", split="train"
+                    )
+                )
+    text = printed("drift", f"{tmp_path / 'dark'} {tmp_path / 'light'} --seeds 3 --counts 10", tmp_path)
+    assert text.count("of 3 |") == 4
+    assert re.search(r"light against .*dark \| 40 \| 0\.[1-9]", text), text
 
 
 def test_every_benchmark_is_run_by_a_test():

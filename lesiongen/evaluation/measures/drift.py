@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesiongen.dataset.subgroups import SUBGROUPS
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.measure import Figures, Measure
@@ -16,12 +17,13 @@ from lesiongen.records.evaluation import Drift, DriftedColumn, EvaluationRecord
 from lesiongen.records.text import number
 from lesiongen.reporting import Section, Table, Text
 
-__all__ = ["REPORT", "PropertyDrift", "measure_drift", "properties"]
+__all__ = ["CATEGORICAL", "REPORT", "PropertyDrift", "measure_drift", "pixel_properties", "properties"]
 
 REPORT = "drift.html"
 """evidently's own page."""
 
-CATEGORICAL = ("diagnosis", "measured_tone", "predicted_diagnosis")
+CATEGORICAL = ("diagnosis", "predicted_diagnosis", *SUBGROUPS)
+"""Columns that hold categories; the others hold numbers."""
 NUMERIC_METHOD, CATEGORICAL_METHOD, THRESHOLD = "wasserstein", "jensenshannon", 0.1
 """Effect sizes, not p-values: a drift is as large for 200 images as for 20,000."""
 DECIMALS = 12
@@ -67,30 +69,31 @@ def properties(images: LabelledImages, probabilities: NDArray[np.float32], class
             "measured_tone": images.table["measured_tone"],
             "predicted_diagnosis": [classes[k] for k in probabilities.argmax(axis=1)],
             "classifier_confidence": probabilities.max(axis=1),
-            **_pixel_properties(images.images),
+            **pd.DataFrame([pixel_properties(image) for image in images.images]),
         }
     )
 
 
-def _pixel_properties(images: NDArray[np.uint8]) -> dict[str, list[float]]:
-    columns: dict[str, list[float]] = {name: [] for name in ("brightness", "contrast", "redness", "sharpness")}
-    for image in images:
-        pixels = image.astype(np.float32) / 255.0
-        grey = pixels.mean(axis=2)
-        columns["brightness"].append(float(grey.mean()))
-        columns["contrast"].append(float(grey.std()))
-        columns["redness"].append(float((pixels[..., 0] - pixels[..., 1:].mean(axis=2)).mean()))
-        columns["sharpness"].append(float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()))
-    return columns
+def pixel_properties(image: NDArray[np.uint8]) -> dict[str, float]:
+    """Measures light, contrast, colour and sharpness of an image [height, width, 3]."""
+    pixels = image.astype(np.float32) / 255.0
+    grey = pixels.mean(axis=2)
+    return {
+        "brightness": float(grey.mean()),
+        "contrast": float(grey.std()),
+        "redness": float((pixels[..., 0] - pixels[..., 1:].mean(axis=2)).mean()),
+        "sharpness": float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()),
+    }
 
 
-def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) -> Drift:
-    """Compares two tables of `properties` and saves evidently's own report.
+def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path, threshold: float = THRESHOLD) -> Drift:
+    """Compares two tables of properties and saves evidently's own report.
 
     Args:
-        reference: Real training images.
-        current: Synthetic images.
+        reference: A row for each real training image, or for each image of a reference dataset.
+        current: A row for each synthetic image, or for each image of another dataset.
         html: Where evidently's report is written.
+        threshold: Distance from which on a column counts as drifted.
 
     Returns:
         For each column the distance, the method and whether it drifted; the share of columns that did. A column
@@ -98,7 +101,7 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
     """
     absent = [name for name in reference if reference[name].isna().all() or current[name].isna().all()]
     kept = [name for name in reference if name not in absent]
-    snapshot = _run_evidently(_harmless(reference[kept]), _harmless(current[kept]))
+    snapshot = _run_evidently(_harmless(reference[kept]), _harmless(current[kept]), threshold)
     snapshot.save_html(str(html))
     columns = []
     for metric in snapshot.dict()["metrics"]:
@@ -108,12 +111,12 @@ def measure_drift(reference: pd.DataFrame, current: pd.DataFrame, html: Path) ->
             # evidently adds up in the order of a set of texts, which differs between processes in the last digits.
             distance = round(float(metric["value"]), DECIMALS)
             columns.append(
-                (-distance, DriftedColumn(column=name, method=method, distance=distance, drifted=distance >= THRESHOLD))
+                (-distance, DriftedColumn(column=name, method=method, distance=distance, drifted=distance >= threshold))
             )
     ordered = [column for _, column in sorted(columns, key=lambda pair: pair[0])]
     return Drift(
         tool="evidently",
-        threshold=THRESHOLD,
+        threshold=threshold,
         columns=tuple(ordered),
         share_drifted=float(np.mean([column.drifted for column in ordered])),
         absent=tuple(absent),
@@ -126,7 +129,7 @@ def _harmless(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**labels)
 
 
-def _run_evidently(reference: pd.DataFrame, current: pd.DataFrame) -> Any:
+def _run_evidently(reference: pd.DataFrame, current: pd.DataFrame, threshold: float) -> Any:
     with warnings.catch_warnings():
         # evidently 0.7 touches names that numpy and litestar have deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -141,8 +144,8 @@ def _run_evidently(reference: pd.DataFrame, current: pd.DataFrame) -> Any:
         preset = DataDriftPreset(
             num_method=NUMERIC_METHOD,
             cat_method=CATEGORICAL_METHOD,
-            num_threshold=THRESHOLD,
-            cat_threshold=THRESHOLD,
+            num_threshold=threshold,
+            cat_threshold=threshold,
         )
         tables = [Dataset.from_pandas(table, data_definition=definition) for table in (current, reference)]
         return Report([preset]).run(current_data=tables[0], reference_data=tables[1])
