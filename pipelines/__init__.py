@@ -5,5 +5,8 @@ __all__ = ["PIPELINES"]
 PIPELINES = {
     "release": "Images and a table become a text-to-image model, evaluated, registered and decided upon.",
     "merge": "Several collections of images become one dataset, each checked, then the whole.",
+    "drift": "New images are compared with a reference dataset; the run fails when they have drifted too far.",
+    "evaluate": "A dataset of synthetic images is evaluated against one of real images.",
+    "synthesise": "A model that exists draws a dataset of synthetic images, in parts side by side.",
 }
 """The pipelines by name, and what each does. The module of that name in this package holds it as ``PIPELINE``."""

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from components.step import IMAGE
 from lesiongen.config import parse_config
@@ -23,7 +23,7 @@ from lesiongen.storage import Claim, claimed, local_path, normal_address, open_s
 from pipelines.definition import find_pipeline
 from pipelines.presets import Preset, preset
 
-__all__ = ["RunFolder", "RunRequest", "absolute"]
+__all__ = ["Address", "RunFolder", "RunRequest", "absolute"]
 
 _WORKSPACE = "workspace-"
 
@@ -37,6 +37,10 @@ def absolute(place: str) -> str:
     place = normal_address(place)
     open_storage(place)
     return place if "://" in place else str(Path(place).resolve())
+
+
+Address = Annotated[str, AfterValidator(absolute)]
+"""The address of a storage, absolute."""
 
 
 class RunRequest(BaseModel, ABC):
@@ -72,6 +76,10 @@ class RunRequest(BaseModel, ABC):
     @abstractmethod
     def sources(self) -> list[str]:
         """Returns the addresses that are read."""
+
+    def existing(self) -> list[str]:
+        """Returns the addresses of the datasets and models among them, which have to exist before the run."""
+        return []
 
     def configs(self) -> Preset:
         """Returns the configurations of the pipeline's stages: the preset's, with the fields that were changed."""

@@ -1,11 +1,12 @@
-"""A source on this machine: whether it exists, and its revision."""
+"""What a run reads from this machine: whether it exists, and the revision of a source."""
 
 import hashlib
 from pathlib import Path
 
+from lesiongen.dataset import Dataset
 from lesiongen.errors import UsageError
 
-__all__ = ["check_source", "revision_of", "source_revision"]
+__all__ = ["check_dataset", "check_model", "check_source", "revision_of", "source_revision"]
 
 
 def check_source(source: str) -> None:
@@ -16,6 +17,30 @@ def check_source(source: str) -> None:
     """
     if "://" not in source and not Path(source).exists():
         raise UsageError(f"The source {source} does not exist.", hint="Give a folder, an archive or an s3:// address.")
+
+
+def check_dataset(place: str) -> None:
+    """Refuses a folder of this machine that is not a dataset; of S3, whose server may not run yet, nothing is asked.
+
+    Raises:
+        UsageError: There is no such folder.
+        LesionGenError: It is not a dataset, or one that this release cannot read.
+    """
+    if "://" not in place:
+        Dataset.open(place)
+
+
+def check_model(place: str) -> None:
+    """Refuses a folder of this machine that is not a model; of S3 nothing is asked.
+
+    Raises:
+        UsageError: It is not.
+        DataError: Its manifest cannot be understood.
+    """
+    if "://" not in place:
+        from lesiongen.diffusion import open_model
+
+        open_model(place)
 
 
 def revision_of(source: str) -> str:

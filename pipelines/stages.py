@@ -136,6 +136,10 @@ _TABLE = (
     ),
     StageSpec("join_samples", Resources(**_MIDDLE)),
     StageSpec("evaluate", Resources(**_LARGE, timeout_hours=6), "lesiongen.evaluation:EvaluateConfig"),
+    StageSpec("open_dataset", Resources(**_SMALL, timeout_hours=1)),
+    StageSpec("open_model", Resources(**_SMALL, timeout_hours=1)),
+    StageSpec("drift", Resources(**_MIDDLE), "lesiongen.evaluation:DriftConfig", cached=False),
+    StageSpec("complete", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),
     StageSpec("register", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),
     StageSpec(
         "promote",

@@ -104,8 +104,19 @@ Collections = Annotated[
         "several show, the copy of the one given first is kept.",
     ),
 ]
+Reference = Annotated[str | None, typer.Option(help="For drift: the dataset that the new images are compared with.")]
+Real = Annotated[str | None, typer.Option(help="For evaluate: the dataset of real images, with its three splits.")]
+Synthetic = Annotated[str | None, typer.Option(help="For evaluate: the dataset of synthetic images.")]
+Model = Annotated[str | None, typer.Option(help="For synthesise: the model, a folder or s3:// prefix.")]
+CaptionedDataset = Annotated[
+    str | None, typer.Option("--dataset", help="For synthesise: the captioned dataset whose captions are used.")
+]
 Name = Annotated[
-    str | None, typer.Option(help="Name of the data, the model and the release; lesions (merge: merged) unless given.")
+    str | None,
+    typer.Option(
+        help="Name of the data, the model and the release; unless given lesions (merge: merged, drift: incoming, "
+        "evaluate: evaluation)."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every stage.")]
 Runner = Annotated[
@@ -114,8 +125,8 @@ Runner = Annotated[
 Root = Annotated[
     str | None,
     typer.Option(
-        help="Below this everything that the run makes is stored; s3://lesiongen/release (merge: s3://lesiongen/merge) "
-        "unless given."
+        help="Below this everything that the run makes is stored; s3://lesiongen/PIPELINE (s3://lesiongen/release, for "
+        "example) unless given."
     ),
 ]
 SourceRevision = Annotated[
@@ -142,6 +153,11 @@ def run_command(
     source: Source = None,
     format: Format = None,
     collections: Collections = None,
+    reference: Reference = None,
+    real: Real = None,
+    synthetic: Synthetic = None,
+    model: Model = None,
+    dataset: CaptionedDataset = None,
     preset: Preset = "tiny",
     name: Name = None,
     seed: Seed = 0,
@@ -170,6 +186,12 @@ def run_command(
       lesiongen pipeline run --source images --format image_folder --preset tiny --name lesions
 
       lesiongen pipeline run merge --collection ham=ham10000:images/ham --collection own=image_folder:images/own
+
+      lesiongen pipeline run drift --source images/new --format ham10000 --reference data/ham10000
+
+      lesiongen pipeline run evaluate --real data/captioned --synthetic data/synthetic
+
+      lesiongen pipeline run synthesise --model models/lesions --dataset data/captioned --sample-parts 2
 
       lesiongen pipeline run --resume latest
     """

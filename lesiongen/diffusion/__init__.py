@@ -9,6 +9,7 @@ from lesiongen.diffusion.tiny.config import TinyBaseConfig
 
 if TYPE_CHECKING:
     from lesiongen.diffusion.finetuning import FinetuneResult, finetune
+    from lesiongen.diffusion.model.folder import open_model
     from lesiongen.diffusion.sampling.stage import SampleResult, join_samples, sample
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TinyBaseConfig",
     "finetune",
     "join_samples",
+    "open_model",
     "sample",
 ]
 
@@ -29,6 +31,7 @@ _LATER = {
     "SampleResult": "sampling.stage",
     "finetune": "finetuning",
     "join_samples": "sampling.stage",
+    "open_model": "model.folder",
     "sample": "sampling.stage",
 }
 

@@ -171,8 +171,14 @@ def _check_stages(pipeline: str, arguments: dict[str, Any]) -> None:
                     f"collections.{number}: {field} is missing, or not a text.",
                     hint="A collection has dataset, format, source and source_revision, which may be empty.",
                 )
-    request = find_pipeline(pipeline).request
-    parse_config(request, {name: arguments[name] for name in request.model_fields if name in arguments}, pipeline)
+    kind = find_pipeline(pipeline).request
+    given = {name: arguments[name] for name in kind.model_fields if name in arguments}
+    for place in parse_config(kind, given, pipeline).existing():
+        if "://" not in place:
+            raise UsageError(
+                f"{pipeline}: {place} is a folder of this machine, which the cluster cannot read.",
+                hint="Copy it to S3, `lesiongen copy`, and name its s3:// address.",
+            )
     check_arguments(arguments, in_containers=True)
 
 

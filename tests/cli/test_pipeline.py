@@ -105,6 +105,22 @@ def test_a_run_without_a_format_names_the_one_that_the_source_is_in(tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "--real", "s3://b/real"], "--synthetic is missing"),
+        (["synthesise", "--model", "s3://b/model"], "--dataset is missing"),
+        (["drift", "--source", "s3://b/new", "--format", "isic"], "--reference is missing"),
+        (["release", "--reference", "s3://b/x"], "--reference is not an option of the pipeline release"),
+        (["evaluate", "--source", "s3://b/x"], "--source is not an option of the pipeline evaluate"),
+        (["evaluate", "--sample-parts", "2"], "--sample-parts is not an option of the pipeline evaluate"),
+    ],
+)
+def test_each_pipeline_has_options_of_its_own(tmp_path, words, message):
+    with pytest.raises(UsageError, match=message):
+        app(["pipeline", "run", *words, "--home", str(tmp_path / "home")], standalone_mode=False)
+
+
 @pytest.fixture
 def asked_to_merge(tmp_path, monkeypatch):
     """Gives a function that runs the command for several collections and returns the request that the pipeline gets."""

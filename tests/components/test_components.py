@@ -25,6 +25,13 @@ ARTIFACTS = {
         {"real": "system.Dataset", "synthetic": "system.Dataset"},
         {"evaluation": "system.Artifact", "metrics": "system.Metrics", "report": "system.HTML"},
     ),
+    "open_dataset": ({}, {"dataset": "system.Dataset"}),
+    "open_model": ({}, {"model": "system.Model"}),
+    "drift": (
+        {"dataset": "system.Dataset", "reference": "system.Dataset"},
+        {"metrics": "system.Metrics", "report": "system.HTML", "verdict": "system.Artifact"},
+    ),
+    "complete": ({"result": "system.Artifact"}, {}),
     "register": (
         {"evaluation": "system.Artifact", "model": "system.Model"},
         {"registered": "system.Artifact"},

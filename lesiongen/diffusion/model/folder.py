@@ -29,6 +29,7 @@ __all__ = [
     "folder_digest",
     "local_model",
     "model_version",
+    "open_model",
     "publish",
     "published",
     "read_manifest",
@@ -148,6 +149,19 @@ def published(output: str) -> tuple[ModelManifest, ModelReference] | None:
         return None
     content = target.read_bytes(MODEL_NAME)
     return read_model(content, f"{target.uri}/{MODEL_NAME}"), _reference(target, content)
+
+
+def open_model(uri: str) -> ModelReference:
+    """Returns the reference of a model that was published in a folder or under an ``s3://`` prefix.
+
+    Raises:
+        UsageError: There is none.
+        DataError: Its manifest cannot be understood.
+    """
+    if (found := published(uri)) is None:
+        hint = "Name the folder or the s3:// prefix that finetune has published, or that base-model build has."
+        raise UsageError(f"{uri} holds no {MODEL_NAME}", hint=hint)
+    return found[1]
 
 
 def _reference(target: Storage, content: bytes) -> ModelReference:

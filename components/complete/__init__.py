@@ -1,0 +1,1 @@
+"""Step: the last one of a pipeline whose stages may all be cached."""

@@ -1,0 +1,1 @@
+"""Step: how far a dataset is from a reference."""

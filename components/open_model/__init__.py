@@ -1,0 +1,1 @@
+"""Step: a generator that exists already enters a pipeline."""

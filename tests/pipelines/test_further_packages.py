@@ -1,0 +1,147 @@
+"""The pipelines drift, evaluate and synthesise: what they compile to, and what a run of them is asked for with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lesiongen.config import parse_config
+from lesiongen.dataset import DatasetWriter, Sample
+from lesiongen.errors import UsageError
+from pipelines.checks import check_arguments
+from pipelines.compiling import compile_pipeline
+from pipelines.definition import find_pipeline
+from pipelines.kubeflow.package import Package, check_parameters
+from pipelines.settings import CompileSettings
+
+CONFIGURED = {"drift": {"ingest", "validate", "drift"}, "evaluate": {"evaluate"}, "synthesise": {"sample"}}
+INPUTS = {
+    "drift": {"source", "format", "source_revision", "reference"},
+    "evaluate": {"real", "synthetic"},
+    "synthesise": {"model", "dataset"},
+}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Gives a function that compiles a pipeline, once, and reads it."""
+    folder, known = tmp_path_factory.mktemp("packages"), {}
+
+    def compiled(name: str, **settings: Any) -> Package:
+        key = (name, *sorted(settings.items()))
+        if key not in known:
+            path = folder / f"{name}-{len(known)}.yaml"
+            known[key] = Package.read(compile_pipeline(name, CompileSettings(**settings), path))
+        return known[key]
+
+    return compiled
+
+
+def tasks_of(package: Package) -> dict[str, Any]:
+    found: dict[str, Any] = package.spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    return found
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_package_takes_the_addresses_of_what_exists_and_the_configurations(package: Any, name: str) -> None:
+    configs = {f"{stage}_config" for stage in CONFIGURED[name]}
+    common = {"name", "root", "seed", "services", "storage_secret"}
+    assert set(package(name).inputs) == INPUTS[name] | configs | common
+
+
+def test_drift_is_judged_after_validation_and_never_cached(package: Any) -> None:
+    tasks = tasks_of(package("drift"))
+    assert "require-passed" in tasks["drift"]["dependentTasks"]
+    assert tasks["require-passed-2"]["dependentTasks"] == ["drift"]
+    assert {name: bool(task["cachingOptions"]) for name, task in tasks.items()} == {
+        "open-dataset": True,
+        "ingest": False,
+        "validate": True,
+        "require-passed": False,
+        "drift": False,
+        "require-passed-2": False,
+    }
+
+
+def test_parts_are_drawn_side_by_side_and_the_last_step_is_never_cached(package: Any) -> None:
+    tasks = tasks_of(package("synthesise", sample_parts=3))
+    [loop] = [name for name in tasks if name.startswith("for-loop")]
+    assert set(tasks) == {"open-model", "open-dataset", loop, "join-samples", "complete"}
+    assert tasks[loop]["parameterIterator"]["items"] == {"raw": '["1/3", "2/3", "3/3"]'}
+    assert tasks["complete"]["dependentTasks"] == ["join-samples"]
+    assert not tasks["complete"]["cachingOptions"]
+    finish = package("synthesise").spec["root"]["dag"]["tasks"]["finish"]["inputs"]["parameters"]
+    assert finish["last"] == {"runtimeValue": {"constant": "complete"}}
+
+
+def test_an_accelerator_is_for_drawing_alone(package: Any) -> None:
+    executors = package("synthesise", accelerator="nvidia.com/gpu").spec["deploymentSpec"]["executors"]
+    asking = {name for name, each in executors.items() if "accelerator" in each["container"].get("resources", {})}
+    assert asking == {"exec-sample"}
+    for name in ("drift", "evaluate"):
+        with pytest.raises(UsageError, match=f"No step of the pipeline {name} uses an accelerator"):
+            package(name, accelerator="nvidia.com/gpu")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """What a run of each is asked for with, from folders of this machine."""
+    (tmp_path / "images").mkdir()
+    with DatasetWriter(str(tmp_path / "data"), name="data") as writer:
+        writer.add(Sample(image=b"x", image_id="1", diagnosis="nv", split="train"))
+    data = str(tmp_path / "data")
+    common = {"preset": "miniature", "root": str(tmp_path / "root")}
+    return {
+        "drift": {**common, "source": str(tmp_path / "images"), "format": "image_folder", "reference": data},
+        "evaluate": {**common, "real": data, "synthetic": data},
+        "synthesise": {**common, "model": "s3://bucket/model", "dataset": data, "sample_parts": 2},
+    }
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_run_has_the_addresses_and_the_presets_configurations(
+    asked: dict[str, dict[str, Any]], package: Any, name: str
+) -> None:
+    request = parse_config(find_pipeline(name).request, asked[name])
+    arguments = request.arguments()
+    check_arguments(arguments)
+    assert set(arguments) == set(package(name).inputs) - {"services", "storage_secret"}
+    assert {arguments[field] for field in INPUTS[name]} >= set(request.existing())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("drift", {"reference": "/nowhere/data"}, "/nowhere/data does not exist"),
+        ("drift", {"source": "/nowhere/images"}, "/nowhere/images does not exist"),
+        ("drift", {"config": {"drift": {"max_drifted_share": 2}}}, "DriftConfig: max_drifted_share = 2"),
+        ("drift", {"config": {"sample": {}}}, "names sample"),
+        ("evaluate", {"synthetic": "/nowhere/drawn"}, "/nowhere/drawn does not exist"),
+        ("evaluate", {"real": "gs://bucket/real"}, "gs://bucket/real"),
+        ("synthesise", {"model": "/nowhere/model"}, "/nowhere/model holds no _model.json"),
+        ("synthesise", {"dataset": "s3:///x"}, "names no bucket"),
+        ("synthesise", {"config": {"sample": {"per_class": 0}}}, "SampleConfig: per_class = 0"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_a_step_starts(
+    asked: dict[str, dict[str, Any]], name: str, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_arguments(parse_config(find_pipeline(name).request, asked[name] | changes).arguments())
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_folder_of_this_machine_is_refused_before_anything_is_sent(package: Any, name: str) -> None:
+    given = {field: "s3://bucket/data" for field in INPUTS[name] - {"format"}}
+    given |= {"format": "isic"} if name == "drift" else {}
+    check_parameters(package(name), given)
+    wrong = {"drift": "reference", "evaluate": "synthetic", "synthesise": "model"}[name]
+    with pytest.raises(UsageError, match="/data/own is a folder of this machine, which the cluster cannot read"):
+        check_parameters(package(name), given | {wrong: "/data/own"})
+
+
+def test_the_stored_packages_name_their_pipelines() -> None:
+    for name in INPUTS:
+        spec = next(yaml.safe_load_all(Path(__file__).with_name(f"{name}.yaml").read_text()))
+        assert spec["pipelineInfo"]["name"] == f"lesiongen-{name}"
