@@ -36,6 +36,7 @@ COMMANDS = {
     "promote": "registry",
     "rollback": "registry",
     "history": "registry",
+    "doctor": "doctor",
     "phantoms": "phantoms",
     "up": "stack",
     "down": "stack",
@@ -43,7 +44,7 @@ COMMANDS = {
 }
 USES_SERVERS = set(
     "ingest validate inspect merge copy caption finetune sample evaluate drift".split()
-    + "register promote rollback history".split()
+    + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""
 INTERRUPTED = 130
