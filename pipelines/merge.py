@@ -50,7 +50,7 @@ def _merge(settings: CompileSettings, preset: Preset) -> Any:
             validated = run("validate", dataset=dataset, config=validate_config, root=root, name=name, **shown)
             run("require_passed", final=final, verdict=validated.outputs["verdict"])
 
-        with dsl.ExitHandler(run("finish", name=name, last="require-passed", trainjob={})):
+        with dsl.ExitHandler(run("finish", name=name, last="require-passed")):
             with dsl.ParallelFor(collections, parallelism=settings.parallelism) as one:
                 ingested = run(
                     "ingest", source=one.source, source_revision=one.source_revision, format=one.format,

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from lesiongen.names import Name
 from pipelines import PIPELINES
 from pipelines.definition import Pipeline
+from pipelines.parts import shared_stage
 from pipelines.presets import Preset
 from pipelines.runs import RunRequest, absolute
 from pipelines.settings import MOST_PARTS, CompileSettings
@@ -46,17 +47,6 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
     ) -> None:
         run = tasks_of(settings, secret=storage_secret, services=services)
 
-        def shared(stage: str, output: str, *after: Any, **arguments: Any) -> Any:
-            """Runs a stage as one step, or as several side by side whose parts are joined."""
-            count = settings.parts[stage]
-            if count == 1:
-                return run(stage, part="", **arguments).after(*after).outputs[output]
-            numbered = [f"{number}/{count}" for number in range(1, count + 1)]
-            with dsl.ParallelFor(numbered, parallelism=settings.parallelism) as part:
-                task = run(stage, part=part, **arguments).after(*after)
-            parts = dsl.Collected(task.outputs[output])
-            return run(f"join_{stage}s", parts=parts, root=root, name=name).outputs[output]
-
         with dsl.ExitHandler(run("finish", name=name, last="promote", trainjob=settings.trainjob)):
             where = {"root": root, "name": name}
             # Not an argument of the pipeline: no run may undo it.
@@ -67,15 +57,17 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
             ).output  # fmt: skip
             checked = run("validate", dataset=ingested, config=validate_config, **shown, **where)
             passed = run("require_passed", final=False, verdict=checked.outputs["verdict"])
-            dataset = shared(
-                "caption", "captioned", passed, dataset=ingested, seed=seed, config=caption_config, **shown, **where
-            )
+            dataset = shared_stage(
+                run, settings, "caption", "captioned", passed,
+                dataset=ingested, seed=seed, config=caption_config, **shown, **where,
+            )  # fmt: skip
             model = run(
                 "finetune", dataset=dataset, seed=seed, config=finetune_config, trainjob=settings.trainjob, **where
             ).output
-            synthetic = shared(
-                "sample", "synthetic", dataset=dataset, model=model, seed=seed, config=sample_config, **where
-            )
+            synthetic = shared_stage(
+                run, settings, "sample", "synthetic",
+                dataset=dataset, model=model, seed=seed, config=sample_config, **where,
+            )  # fmt: skip
             evaluated = run(
                 "evaluate", real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown, **where
             ).outputs["evaluation"]

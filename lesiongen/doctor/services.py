@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from lesiongen.doctor.outcome import Checks, Outcome, failed, ok, skipped, warning
 from lesiongen.endpoints import tracking_address, tracking_variable
 from lesiongen.errors import LesionGenError
+from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.redaction import redact
 from lesiongen.stack import named_servers
 from lesiongen.storage import open_storage
 from lesiongen.storage.s3_client import endpoint_of
-from lesiongen.tracking import GIVEN_RUN, mlflow_client, service_errors, stage_run
+from lesiongen.tracking import GIVEN_RUN, stage_run
 
 __all__ = ["service_checks"]
 

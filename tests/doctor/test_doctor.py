@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from lesiongen.cli.app import app
 from lesiongen.doctor import CheckResult, Outcome, machine, machine_checks, run_checks, service_checks
 from lesiongen.errors import StorageError
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client
 
 
 @pytest.fixture(autouse=True)

@@ -138,7 +138,7 @@ def test_the_step_of_a_pipeline_trains_in_a_trainjob_of_its_run(cluster, there, 
     another["metadata"]["name"], another["metadata"]["labels"]["lesiongen/pipeline-run"] = "another", "another-run"
     cluster.jobs = {job["metadata"]["name"]: job for job in (mine, another)}
     ended = SimpleNamespace(state="CANCELED", error_message="")
-    finish.python_func(name="n", last="promote", trainjob={}, status=ended)
+    finish.python_func(name="n", last="promote", status=ended)
     assert set(cluster.jobs) == {mine["metadata"]["name"], "another"}
     finish.python_func(name="n", last="promote", trainjob=trainjob, status=ended)
     assert set(cluster.jobs) == {"another"}
