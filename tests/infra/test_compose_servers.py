@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,26 @@ def mlflow(filled: dict[str, Any], s3: str, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
+def password(filled: dict[str, Any]) -> str:
+    return str(filled["services"]["lesiongen"]["environment"]["LESIONGEN_MLFLOW_PASSWORD"])
+
+
+@pytest.fixture
 def as_lesiongen(filled: dict[str, Any], s3: str, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The variables of the service `lesiongen`, with the addresses of these servers."""
     for name, value in filled["services"]["lesiongen"]["environment"].items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LESIONGEN_S3_ENDPOINT_URL", s3)
+    _await_bucket()
     return monkeypatch
+
+
+def _await_bucket() -> None:
+    for _ in range(100):  # SeaweedFS answers before it has made the buckets
+        with suppress(StorageError):
+            list(open_storage("s3://lesiongen").list())
+            return
+        time.sleep(0.1)
 
 
 def test_lesiongen_has_its_bucket_and_no_other(as_lesiongen: pytest.MonkeyPatch) -> None:
@@ -130,19 +144,30 @@ def test_nobody_without_a_key_reads_or_writes(s3: str) -> None:
             urllib.request.urlopen(request, timeout=5)
 
 
-def test_mlflow_asks_for_the_login(mlflow: str, filled: dict[str, Any]) -> None:
-    def status(login: str) -> int:
-        request = urllib.request.Request(f"{mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0")
-        if login:
-            request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
+def _status(
+    mlflow: str, user: str = "", password: str = "", path: str = "experiments/get?experiment_id=0", body: Any = None
+) -> int:
+    request = urllib.request.Request(f"{mlflow}/api/2.0/mlflow/{path}", headers={"Content-Type": "application/json"})
+    request.data = None if body is None else json.dumps(body).encode()
+    if user:
+        request.add_header("Authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
-    password = filled["services"]["lesiongen"]["environment"]["LESIONGEN_MLFLOW_PASSWORD"]
-    assert [status(""), status("lesiongen:wrong-password"), status(f"lesiongen:{password}")] == [401, 401, 200]
+
+def test_mlflow_asks_for_the_login(mlflow: str, password: str) -> None:
+    assert _status(mlflow) == 401
+    assert _status(mlflow, "lesiongen", "wrong-password") == 401
+    assert _status(mlflow, "lesiongen", password) == 200
+
+
+def test_a_new_user_of_mlflow_sees_nothing(mlflow: str, password: str) -> None:
+    reader = {"username": "reader", "password": "twelve-or-more"}
+    assert _status(mlflow, "lesiongen", password, "users/create", reader) == 200
+    assert _status(mlflow, *reader.values()) == 403
 
 
 def test_a_stage_is_tracked_and_its_files_go_to_the_bucket_of_mlflow(
