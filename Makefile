@@ -1,6 +1,7 @@
 # What a user runs: make demo, make test. Everything is installed into .venv.
 #
 #   TORCH_INDEX=URL     an extra package index, where the plain one serves torch for CUDA
+#   CUDA_INDEX=URL      an extra package index for the image with CUDA
 #   PYTHON=python3.12   the interpreter that .venv is made with
 
 SHELL := /bin/bash
@@ -9,15 +10,20 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+CUDA_INDEX ?=
 IMAGE ?= lesiongen:local
+TARGET ?= cpu
 BASE_IMAGE ?= python:3.11-slim
 DEMO ?= build/demo
 DOCKER ?= docker
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file infra/images/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) \
+	--build-arg TORCH_INDEX=$(TORCH_INDEX) --build-arg CUDA_INDEX=$(CUDA_INDEX) --build-arg VERSION=$(VERSION)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test test-fast lint image test-containers test-faults clean
+.PHONY: help demo test test-fast lint image sbom image-sbom test-containers test-faults clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -48,12 +54,18 @@ lint: $(INSTALLED) ## lint, formatting, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-image: ## build the container image with the Docker Engine at hand
-	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
-		--file infra/images/Dockerfile --tag $(IMAGE) .
+image: ## build the container image with the Docker Engine at hand (TARGET=cuda: for NVIDIA GPUs)
+	$(BUILD) --target $(TARGET) --tag $(IMAGE) .
+
+sbom: $(INSTALLED) ## list what .venv holds, with versions and licences, as CycloneDX: build/sbom.json
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.json .venv
+
+image-sbom: ## the same of the container image: build/image/sbom.json
+	$(BUILD) --target sbom --output build/image .
 
 test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop
-	$(BIN)/pytest -m containers --timeout 1500
+	$(BIN)/pytest -m containers --timeout 2400
 
 test-faults: $(INSTALLED) ## trainings and servers are killed, requests broken, files damaged (LESIONGEN_EVERY_FAULT=1: at every point)
 	$(BIN)/pytest -m faults

