@@ -28,6 +28,8 @@ _PASSED_ON = ("AWS_", "MLFLOW_", "LESIONGEN_", "OMP_", "NO_PROXY", "no_proxy")
 def container_runner(folder: RunFolder, sources: Sequence[str]) -> Any:
     """Returns a runner for containers that reach this machine's servers and read the sources, nothing else.
 
+    Their root file system is read-only, and they have no capability of root's.
+
     Args:
         folder: The run's folder; the containers write their references there.
         sources: The sources of the data; a folder is mounted read-only.
@@ -38,7 +40,8 @@ def container_runner(folder: RunFolder, sources: Sequence[str]) -> Any:
     """
     docker, client = _client()
     client.close()
-    mounts = []
+    # A volume without a name goes with its container; a tmpfs would hold a whole collection in memory.
+    mounts = [docker.types.Mount("/tmp", None, type="volume")]  # noqa: S108 - the container's own
     for source in dict.fromkeys(sources):
         if "://" not in source:
             _check_readable(Path(source))
@@ -46,6 +49,9 @@ def container_runner(folder: RunFolder, sources: Sequence[str]) -> Any:
     return local.DockerRunner(
         network_mode="host",
         user=_user(folder.artifacts),
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
         environment=_environment(),
         mounts=mounts,
         labels={LABEL: folder.id},
@@ -94,8 +100,8 @@ def _user(artifacts: Path) -> str:
     # Never root: root hands the folder to the image's user, anyone else runs the containers as themselves.
     if os.getuid() != 0:
         return f"{os.getuid()}:{os.getgid()}"
-    os.chown(artifacts, IMAGE_USER, IMAGE_USER)
-    return f"{IMAGE_USER}:{IMAGE_USER}"
+    os.chown(artifacts, IMAGE_USER, 0)
+    return f"{IMAGE_USER}:0"
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pipelines.stages import STEPS, Resources
 __all__ = ["IMAGE_USER", "MOST_PARTS", "CompileSettings", "Placement", "Toleration"]
 
 IMAGE_USER = 1000
-"""The user that the image runs as."""
+"""The user that the image runs as, of group 0."""
 MOST_PARTS = 100
 """Steps that may share a stage: near 145, what is collected of them no longer fits the command of the next step."""
 
