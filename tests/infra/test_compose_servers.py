@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from lesiongen.errors import StorageError
+from lesiongen.mlflow_server import mlflow_client
 from lesiongen.stack.home import PORT_NAMES, _free_ports
 from lesiongen.stack.servers import remove_sockets
 from lesiongen.storage import open_storage
-from lesiongen.tracking import mlflow_client, stage_run
+from lesiongen.tracking import stage_run
 from tests.infra.compose_file import clean_environment, document, interpolated, make_env, variables, with_options
 
 pytestmark = pytest.mark.server
