@@ -68,6 +68,22 @@ def test_what_the_run_left_behind(stack_again: Stack, results: dict[str, Any], h
     _check_tracking(results)
 
 
+def test_more_images_are_drawn_with_the_model_by_steps_side_by_side(
+    run_command: Any, finished: Any, stack_again: Stack, home: Path, results: dict[str, Any]
+) -> None:
+    del stack_again  # the servers hold the model and the captions
+    more = finished(
+        run_command(
+            "synthesise", "--home", str(home), "--model", results["model_uri"], "--dataset", results["dataset_uri"],
+            "--sample-parts", "2", "--preset", "miniature", "--name", "more", "--seed", "1",
+        )
+    )  # fmt: skip
+    drawn, first = Dataset.open(more["synthetic_uri"]), Dataset.open(results["synthetic_uri"])
+    assert (len(drawn), drawn.manifest.name) == (len(first), "more-synthetic")
+    assert not set(drawn.metadata(["image_id"])["image_id"]) & set(first.metadata(["image_id"])["image_id"])
+    assert Path(more["contact_sheet"]).is_file()
+
+
 def _check_datasets(results: dict[str, Any]) -> None:
     real, synthetic = Dataset.open(results["dataset_uri"]), Dataset.open(results["synthetic_uri"])
     assert len(real) == 140
