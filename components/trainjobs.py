@@ -55,7 +55,7 @@ def launched(
 def delete_trainjobs(trainjob: Mapping[str, Any]) -> None:
     """Deletes the TrainJobs of this pipeline run that are left: a step that was killed could not delete its own.
 
-    One that cannot be deleted is a warning: it ends by itself ten minutes after its step.
+    One that cannot be deleted is a warning: once it trains, it ends by itself ten minutes after its step.
 
     Args:
         trainjob: The argument of ``finetune``; empty where the pipeline trains in no TrainJob.
@@ -67,7 +67,7 @@ def delete_trainjobs(trainjob: Mapping[str, Any]) -> None:
         for name in delete_jobs_of(run, trainjob.get("namespace")):
             logger.info("Deleted TrainJob %s", name)
     except LesionGenError as error:
-        logger.warning("TrainJobs of this run may be left; they end ten minutes after their step: %s", error)
+        logger.warning("TrainJobs of this run may be left; those in a queue stay until they are deleted: %s", error)
 
 
 def _pipeline_run() -> str | None:

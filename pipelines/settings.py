@@ -15,6 +15,10 @@ MOST_PARTS = 100
 """Steps that may share a stage: near 145, what is collected of them no longer fits the command of the next step."""
 
 
+_BEFORE_THE_STEP = 900
+"""Seconds by which a TrainJob ends before the time limit of its step, which has to start it and say why it ended."""
+
+
 class Toleration(BaseModel):
     """A taint of nodes that pods tolerate; the fields are those of Kubernetes."""
 
@@ -127,7 +131,7 @@ class CompileSettings(BaseModel):
             "nodes": self.finetune_nodes,
             "processes": self.finetune_nodes * each,
             "image": self.image,
-            "deadline": round(self.resources["finetune"].timeout_hours * 3600),
+            "deadline": max(60, round(self.resources["finetune"].timeout_hours * 3600) - _BEFORE_THE_STEP),
             **({"namespace": self.finetune_namespace} if self.finetune_namespace else {}),
         }
 

@@ -19,5 +19,7 @@ def finish(
     from components.trainjobs import delete_trainjobs
 
     with step("finish"):
-        delete_trainjobs(trainjob)
-        log_final_status(name, last, status)
+        try:
+            log_final_status(name, last, status)
+        finally:
+            delete_trainjobs(trainjob)

@@ -61,8 +61,8 @@ AcceleratorCount = Annotated[int, typer.Option(help="How many of them.")]
 FinetuneNodes = Annotated[
     int | None,
     typer.Option(
-        help="Train in a TrainJob of Kubeflow Trainer on so many nodes, each with --accelerator-count processes; by "
-        "default the step itself trains."
+        help="Nodes of a TrainJob of Kubeflow Trainer that trains in place of the step, each with --accelerator-count "
+        "processes."
     ),
 ]
 FinetuneRuntime = Annotated[

@@ -180,21 +180,26 @@ def cancel_command(
 ) -> None:
     """Cancel a run on Kubeflow Pipelines, wait until it has ended, and say what is left of it.
 
-    Kubeflow kills the steps that run: they cannot save their state. TrainJobs of the run are deleted, with the
-    namespace of the profile and the cluster of its kube_context. Exit code 75: it has not ended after --timeout.
+    Kubeflow kills the steps that run: they cannot save their state. TrainJobs of the run are then deleted, on
+    the cluster of the profile's kube_context. Exit code 75: it has not ended after --timeout.
 
     Examples:
       lesiongen pipeline cancel latest --profile prod
     """
-    from pipelines.kubeflow.leftovers import delete_trainjobs
+    from lesiongen.errors import StillRunning
+    from pipelines.kubeflow.leftovers import delete_trainjobs, say_how_to_delete
     from pipelines.kubeflow.runs import find_run
     from pipelines.kubeflow.watching import cancel
 
     say = _printer(quiet=as_json)
     with connected_server(profile, experiment) as server:
         before = find_run(server, run)
-        ended = cancel(server, before, timeout=timeout, say=say)
-        delete_trainjobs(server.profile, ended, say)
+        try:
+            ended = cancel(server, before, timeout=timeout, say=say)
+        except StillRunning:
+            say_how_to_delete(server, before, say)
+            raise
+        delete_trainjobs(server, ended, say)
     if as_json:
         print_json(ended.as_dict())
         return

@@ -16,7 +16,7 @@ from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
 from kubeflow.trainer.constants import constants
 from kubeflow.trainer.types.types import Runtime
-from kubernetes.client import ApiException
+from kubernetes.client import ApiException, V1DeleteOptions, V1Preconditions
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
@@ -29,6 +29,12 @@ _LOG_TIMEOUT = (5, 120)
 """Seconds to connect and between two pieces of an answer."""
 _CLUSTER_RUNTIMES = constants.CLUSTER_TRAINING_RUNTIME_PLURAL
 _NAME_OF_JOBS = (constants.GROUP, constants.VERSION)
+
+
+_RIGHTS = (
+    "Have the role kubeflow-edit, or lesiongen-trainjobs of infra/kubernetes, bound to this account in the namespace "
+    "of the TrainJob (--namespace; in a pipeline --finetune-namespace)."
+)
 
 
 class NoAnswer(ServiceError):
@@ -127,16 +133,24 @@ class Cluster:
             )["items"]  # fmt: skip
             return found
 
-    def delete(self, name: str) -> None:
-        """Begins to delete a TrainJob, its pods first; a missing one is passed over."""
+    def delete(self, name: str, uid: str | None = None) -> None:
+        """Begins to delete a TrainJob, its pods first; a missing one is passed over.
+
+        Args:
+            name: Its name.
+            uid: The one that is meant, of several that have had the name; another stays.
+        """
+        options = V1DeleteOptions(
+            propagation_policy="Foreground", preconditions=V1Preconditions(uid=uid) if uid else None
+        )
         try:
             with _named(f"TrainJob {name} cannot be deleted"):
                 self._jobs.delete_namespaced_custom_object(
                     *_NAME_OF_JOBS, self.namespace, constants.TRAINJOB_PLURAL, name,
-                    propagation_policy="Foreground", _request_timeout=_TIMEOUT,
+                    body=options, _request_timeout=_TIMEOUT,
                 )  # fmt: skip
         except LesionGenError as error:
-            if _status(error) != 404:
+            if _status(error) != 404 and not (uid and _status(error) == 409):
                 raise
 
     def pods(self, name: str) -> list[dict[str, Any]]:
@@ -213,7 +227,7 @@ def _refused(doing: str, error: ApiException) -> LesionGenError:
         hint = "Ask for fewer nodes or resources, wait until other jobs have ended, or have the quota raised."
         return ServiceError(message, hint=hint)
     if error.status == 403:
-        return Denied(message, hint="Have the role kubeflow-edit bound to your account in this namespace.")
+        return Denied(message, hint=_RIGHTS)
     if error.status == 404:
         return ServiceError(message, hint="Check the namespace, and that Kubeflow Trainer 2.3 or newer is installed.")
     if error.status == 429 or error.status >= 500:

@@ -51,10 +51,10 @@ def delete_jobs_of(pipeline_run: str, namespace: str | None = None, context: str
 
 def delete_earlier(cluster: "Cluster", job: dict[str, Any]) -> None:
     """Deletes a TrainJob of an earlier start, and returns when it is gone."""
-    name = job["metadata"]["name"]
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
     logger.info("Deleting TrainJob %s of an earlier start", name)
-    cluster.delete(name)
-    _await_end(cluster, name)
+    cluster.delete(name, uid)
+    _await_end(cluster, name, uid)
     if run := run_of(job):
         forget(run)
 
@@ -80,8 +80,9 @@ def _delete(cluster: "Cluster", run: Run) -> None:
     """Deletes the TrainJob of a run, and returns when it is gone; one of the same name that is another's stays."""
     found = cluster.job(run.name)
     if found is None or run_of(found) == run:
-        cluster.delete(run.name)
-        _await_end(cluster, run.name)
+        uid = found["metadata"]["uid"] if found else None
+        cluster.delete(run.name, uid)
+        _await_end(cluster, run.name, uid)
 
 
 def _try_again(call: Callable[[], None]) -> None:
@@ -97,14 +98,16 @@ def _try_again(call: Callable[[], None]) -> None:
     call()
 
 
-def _await_end(cluster: "Cluster", name: str) -> None:
-    """Waits until a deleted TrainJob and its pods are gone.
+def _await_end(cluster: "Cluster", name: str, uid: str | None) -> None:
+    """Waits until a deleted TrainJob and its pods are gone, or another one has its name.
 
     Raises:
         ServiceError: They are still there after `GONE_SECONDS`.
     """
     until = time.monotonic() + GONE_SECONDS
-    while cluster.job(name) is not None or cluster.pods(name):
+    while (found := cluster.job(name)) is not None or cluster.pods(name):
+        if found is not None and uid is not None and found["metadata"]["uid"] != uid:
+            return
         if time.monotonic() > until:
             hint = f"Look at it with: kubectl -n {cluster.namespace} describe trainjob {name}"
             raise ServiceError(

@@ -16,11 +16,33 @@ AGAIN_SECONDS = 2.0
 FINISH_SECONDS = 2.0
 
 
+_NOTHING = (b"", 0)
+
+
+class _Place:
+    """Where one reading of a log is."""
+
+    def __init__(self) -> None:
+        self.last = _NOTHING
+        """Time of the line that was read last, and its number among the lines of that time."""
+        self._new = False
+
+    def is_behind(self, stamp: bytes, seen: tuple[bytes, int]) -> bool:
+        """Goes on by a line; tells whether it comes after one that was seen, as all do that follow such a line.
+
+        The clock of a node may be set back: later lines then have earlier times.
+        """
+        self.last = (stamp, self.last[1] + 1 if stamp == self.last[0] else 0)
+        self._new = self._new or self.last > seen
+        return self._new
+
+
 class NodeLog:
     """Follows the log of a pod, and of the one that replaces it.
 
-    A connection that breaks is opened again. The log is then read from its beginning, and lines up to the time of the
-    last one that was seen are left out: their number would not do, since a node rotates long logs.
+    A connection that breaks is opened again. The log is then read from its beginning, and lines up to the last one that
+    was seen are left out, by their times: their number would not do, since a node rotates long logs. Lines of one time,
+    as CRI-O gives all that it reads at once, are told apart by their order.
 
     Args:
         cluster: Where the pod runs.
@@ -31,8 +53,8 @@ class NodeLog:
         self.last: deque[str] = deque(maxlen=TAIL_LINES)
         """The last lines."""
         self._pod: str | None = None
-        self._seen = b""
-        """Time of the last line, of a fixed width."""
+        self._seen = _NOTHING
+        """Time of the last line, of a fixed width, and its number among the lines of that time."""
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lesiongen-log", daemon=True)
@@ -42,7 +64,7 @@ class NodeLog:
         with self._lock:
             if pod == self._pod:
                 return
-            first, self._pod, self._seen = self._pod is None, pod, b""
+            first, self._pod, self._seen = self._pod is None, pod, _NOTHING
         if first:
             self._thread.start()
 
@@ -66,20 +88,20 @@ class NodeLog:
             self._ended.wait(AGAIN_SECONDS)
 
     def _read(self, pod: str, *, follow: bool) -> None:
-        rest = b""
+        rest, place = b"", _Place()
         for piece in self.cluster.log(pod, follow=follow):
             *lines, rest = (rest + piece).split(b"\n")
-            self._take(pod, lines)
+            self._take(pod, lines, place)
         if rest and not follow:
-            self._take(pod, [rest])
+            self._take(pod, [rest], place)
 
-    def _take(self, pod: str, lines: Iterable[bytes]) -> None:
+    def _take(self, pod: str, lines: Iterable[bytes], place: "_Place") -> None:
         """Logs the lines of a pod that were not seen yet."""
         with self._lock:
             for line in lines:
                 stamp, _, content = line.partition(b" ")
-                if stamp > self._seen and pod == self._pod:
-                    self._seen = stamp
+                if place.is_behind(stamp, self._seen) and pod == self._pod:
+                    self._seen = place.last
                     text = content.decode("utf-8", "replace").rstrip("\r")
                     self.last.append(text)
                     logger.info("%s", text)

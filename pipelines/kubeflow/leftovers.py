@@ -6,10 +6,10 @@ from typing import Any
 from lesiongen.errors import LesionGenError
 from lesiongen.launch.trainjob_deletion import delete_jobs_of
 from lesiongen.launch.trainjob_object import PIPELINE_RUN
-from pipelines.kubeflow.profile import Profile
 from pipelines.kubeflow.runs import Run
+from pipelines.kubeflow.server import Server
 
-__all__ = ["delete_trainjobs", "trainjob_of"]
+__all__ = ["delete_trainjobs", "say_how_to_delete", "trainjob_of"]
 
 
 def trainjob_of(spec: dict[str, Any]) -> dict[str, Any]:
@@ -19,26 +19,40 @@ def trainjob_of(spec: dict[str, Any]) -> dict[str, Any]:
     return next((dict(each) for each in said if each), {})
 
 
-def delete_trainjobs(profile: Profile, run: Run, say: Callable[[str], None]) -> None:
+def delete_trainjobs(server: Server, run: Run, say: Callable[[str], None]) -> None:
     """Deletes the TrainJobs of a run that has ended, and says which; where that fails, how to do it.
 
     Args:
-        profile: Names the context of kubectl, and the namespace unless the package does.
+        server: Its profile names the context of kubectl.
         run: The run; nothing is done where its package trains in no TrainJob.
         say: Takes a line for the reader.
     """
-    trainjob = trainjob_of(run.spec)
-    if not trainjob:
+    if not trainjob_of(run.spec):
         return
-    namespace = trainjob.get("namespace") or profile.namespace
+    namespace = _namespace(server, run)
     try:
-        names = delete_jobs_of(run.id, namespace, profile.kube_context)
+        names = delete_jobs_of(run.id, namespace, server.profile.kube_context)
     except LesionGenError as error:
-        where = f" -n {namespace}" if namespace else ""
-        say(f"TrainJobs of the run may still run; they end by themselves ten minutes after their step. {error}")
-        say(f"To delete them now: kubectl{where} delete trainjobs -l {PIPELINE_RUN}={run.id}")
+        say(str(error))
+        say_how_to_delete(server, run, say)
         return
-    say(f"Deleted TrainJobs: {', '.join(names) or 'none was left'}.")
+    found = f"Deleted TrainJobs: {', '.join(names)}." if names else "The run has left no TrainJobs"
+    say(found if names else f"{found} in the namespace {namespace}.")
+
+
+def say_how_to_delete(server: Server, run: Run, say: Callable[[str], None]) -> None:
+    """Says what becomes of the TrainJobs of a run and how to delete them; nothing where its package has none."""
+    if trainjob_of(run.spec):
+        where = f"-n {_namespace(server, run)} delete trainjobs -l {PIPELINE_RUN}={run.id}"
+        say(
+            "TrainJobs of the run that train end ten minutes after their step; those that wait in a queue stay. "
+            f"To delete them: kubectl {where}"
+        )
+
+
+def _namespace(server: Server, run: Run) -> str:
+    """Returns where the TrainJobs are: what the package says, else where the steps' pods run."""
+    return str(trainjob_of(run.spec).get("namespace") or server.namespace or server.profile.kubeflow_namespace)
 
 
 def _tasks(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -823,7 +823,9 @@ def test_a_job_whose_lease_ran_out_is_to_be_started_again(cluster, launcher):
 # Its log
 
 
-def test_a_log_that_breaks_is_taken_up_again_and_no_line_comes_twice(cluster, launcher, caplog):
+@pytest.mark.parametrize("burst", [1, 3])
+def test_a_log_that_breaks_is_taken_up_again_and_no_line_comes_twice(cluster, launcher, caplog, burst):
+    cluster.burst = burst
     lines = [f"Training: {step}/8 steps · größer" for step in range(8)]
 
     def script(job):

@@ -71,6 +71,7 @@ class TrainerDouble:
         lingers: How often a deleted TrainJob is still found.
         pods_linger: How often its pods are still found after that.
         answers_late: Answers 503 to the creation of a TrainJob that it has created.
+        burst: How many lines in a row have one time, as CRI-O gives all those that it reads at once.
         cuts: After how many lines each connection to a log breaks; the connections after that do not.
         rotated: How many lines at its beginning the log of a pod has lost, once a connection to it has broken.
         requests: Methods and paths that have come.
@@ -90,6 +91,7 @@ class TrainerDouble:
         self.lingers = self.pods_linger = 0
         self.answers_late = False
         self.cuts: list[int] = []
+        self.burst = 1
         self.rotated: dict[str, int] = {}
         self.hidden = False
         """Whether lists leave the TrainJobs out, as they do that were created a moment later."""
@@ -113,7 +115,7 @@ class TrainerDouble:
             return self._create(body) if method == "POST" else self._listed(query)
         if path.startswith(f"{JOBS}/"):
             name = path.rpartition("/")[2]
-            return self._delete(name, query) if method == "DELETE" else self._read(name)
+            return self._delete(name, body or {}) if method == "DELETE" else self._read(name)
         if path == f"{CORE}/pods":
             return {"items": self._pods_of(query["labelSelector"].partition("=")[2])}
         if path == f"{CORE}/events":
@@ -178,7 +180,8 @@ class TrainerDouble:
         if crds.available() and (faults := crds.faults(job)):
             raise Refused(422, "; ".join(faults))
         kept = json.loads(json.dumps(job))
-        kept["metadata"] |= {"namespace": NAMESPACE, "creationTimestamp": NOW, "uid": name}
+        uid = f"{name}-{len(self.created)}"
+        kept["metadata"] |= {"namespace": NAMESPACE, "creationTimestamp": NOW, "uid": uid}
         self.jobs[name] = kept
         self.created.append(kept)
         if self.script is not None:
@@ -204,9 +207,11 @@ class TrainerDouble:
                 self._forget(name)
         return job
 
-    def _delete(self, name: str, query: dict[str, str]) -> dict:
+    def _delete(self, name: str, options: dict) -> dict:
         job = self._read(name)
-        assert query.get("propagationPolicy") == "Foreground"
+        assert options["propagationPolicy"] == "Foreground"
+        if options.get("preconditions", {}).get("uid", job["metadata"]["uid"]) != job["metadata"]["uid"]:
+            raise Refused(409, "the UID in the precondition is another")
         self._end(name)
         self.deleted.append(name)
         job["metadata"]["deletionTimestamp"] = NOW
@@ -291,13 +296,13 @@ class TrainerDouble:
                     continue
 
 
-def _stamped(pieces: Iterator[bytes], lost: int) -> Iterator[bytes]:
+def _stamped(pieces: Iterator[bytes], lost: int, burst: int) -> Iterator[bytes]:
     """Yields a log with a time before every line, as the kubelet writes it, without the lines that it has lost."""
     number, begun = 0, False
     for piece in pieces:
         marked = b""
         for part in piece.splitlines(keepends=True):
-            stamp = b"" if begun else b"2026-11-30T12:00:00.%09dZ " % number
+            stamp = b"" if begun else b"2026-11-30T12:00:00.%09dZ " % (number // burst)
             marked += stamp + part if number >= lost else b""
             begun = not part.endswith(b"\n")
             number += not begun
@@ -316,8 +321,6 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(length)
         body = json.loads(content) if content else None
-        if self.command == "DELETE":
-            query |= {key: value for key, value in (body or {}).items() if isinstance(value, str)}
         try:
             self._send(200, self.double.answer(self.command, parts.path, query, body))
         except Refused as refused:
@@ -341,7 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         left = self.double.cuts.pop(0) if self.double.cuts and query.get("follow") == "True" else None
         lost = 0 if left is not None else self.double.rotated.get(pod, 0)
-        for piece in _stamped(self.double.log(pod), lost):
+        for piece in _stamped(self.double.log(pod), lost, self.double.burst):
             if left is not None and piece.count(b"\n") > left:
                 whole = b"".join(line + b"\n" for line in piece.split(b"\n")[:left])
                 self._chunk(whole + piece[len(whole) :][:3])  # and a part of the next line

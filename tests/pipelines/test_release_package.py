@@ -257,7 +257,7 @@ def test_a_step_that_trains_in_a_trainjob_asks_for_no_accelerator_itself(tmp_pat
         for name, task in _tasks(spec).items()
     }  # fmt: skip
     assert constants["finetune"]["trainjob"] == {
-        "runtime": "lesiongen-torch-cuda", "nodes": 2, "processes": 8, "image": "i", "deadline": 48 * 3600,
+        "runtime": "lesiongen-torch-cuda", "nodes": 2, "processes": 8, "image": "i", "deadline": 48 * 3600 - 900,
     }  # fmt: skip
     assert constants["finish"]["trainjob"] == constants["finetune"]["trainjob"]
     assert "accelerator" not in _container(spec, "finetune")["resources"]
