@@ -24,7 +24,13 @@ def doctor_command(
     namespace: Annotated[
         str | None, typer.Option(help="Kubernetes namespace; the profile's, or that of the context, unless given.")
     ] = None,
-    root: Annotated[str, typer.Option(help="Place that is written to: where the runs store.")] = "s3://lesiongen",
+    root: Annotated[
+        str | None,
+        typer.Option(
+            help="Where runs store results; a test object is written there. s3://lesiongen unless given, and skipped "
+            "where the environment names no server."
+        ),
+    ] = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -43,13 +49,14 @@ def doctor_command(
       lesiongen doctor --json
     """
     from lesiongen.doctor import cluster_checks, machine_checks, run_checks, service_checks
-    from pipelines.kubeflow.health import kubeflow_checks, namespace_of
+    from pipelines.kubeflow.health import cluster_of, kubeflow_checks
 
+    namespace_of_profile, context = cluster_of(profile)
     checks = {
         **machine_checks(),
         **service_checks(root),
         **kubeflow_checks(profile),
-        **cluster_checks(namespace or namespace_of(profile)),
+        **cluster_checks(namespace or namespace_of_profile, context),
     }
     results = []
     for result in run_checks(checks):

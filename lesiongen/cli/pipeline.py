@@ -114,7 +114,7 @@ CaptionedDataset = Annotated[
 Name = Annotated[
     str | None,
     typer.Option(
-        help="Name of the data, the model and the release; unless given lesions (merge: merged, drift: incoming, "
+        help="Name of the data, the model and the release. Default: lesions (merge: merged, drift: incoming, "
         "evaluate: evaluation)."
     ),
 ]

@@ -1,15 +1,15 @@
 """Checks of a Kubernetes namespace: permissions, Kubeflow Trainer, and the objects that the steps read."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.util import find_spec
 from typing import Any
 
 from lesiongen.doctor.outcome import Checks, Outcome, failed, ok, skipped, warning
 from lesiongen.errors import ServiceError
+from lesiongen.launch.cluster_connection import connection, server_message
+from lesiongen.launch.trainjob_sdk import sdk_is_installed
 
 __all__ = ["cluster_checks"]
 
@@ -31,17 +31,21 @@ _OBJECTS = {
 _KINDS = {"secret": "Secret", "config_map": "ConfigMap"}
 _WITHOUT = {
     "secret": "The pods ask S3 with their service account, and MLflow without a login.",
-    "config_map": "S3 means AWS then, and nothing is tracked.",
+    "config_map": "Without it, S3 is AWS and nothing is tracked in MLflow.",
 }
+_NO_CLUSTER = "no cluster is configured: KUBECONFIG is not set, and there is no ~/.kube/config"
+_ROLES = "the Role lesiongen-trainjobs (infra/kubernetes) or the role kubeflow-edit"
+_NO_SDK = "trainings on several nodes need the extra cluster: pip install 'lesiongen[cluster]'"
 
 
-def cluster_checks(namespace: str | None) -> Checks:
+def cluster_checks(namespace: str | None, context: str | None = None) -> Checks:
     """Returns the checks of a namespace; all are skipped where no cluster is configured.
 
     Args:
-        namespace: None: that of the current context, or of the pod that this process runs in.
+        namespace: None: that of the context, or of the pod that this process runs in.
+        context: Context of kubectl; None: the current one.
     """
-    cluster = _Cluster(namespace)
+    cluster = _Cluster(namespace, context)
     checks: dict[str, Callable[[_Cluster], Outcome]] = {
         "kubernetes": _answers,
         "permissions": _permissions,
@@ -52,33 +56,22 @@ def cluster_checks(namespace: str | None) -> Checks:
 
 
 def _where_configured(check: Callable[["_Cluster"], Outcome], cluster: "_Cluster") -> Outcome:
-    return check(cluster) if cluster.is_configured else skipped("no cluster is configured (KUBECONFIG)")
+    return check(cluster) if cluster.is_configured else skipped(_NO_CLUSTER)
 
 
 @dataclass
 class _Cluster:
-    """The connection to the cluster of the current context, made when it is first needed."""
+    """The connection to the cluster, made when it is first needed."""
 
     given: str | None
+    context: str | None
 
     @cached_property
     def _loaded(self) -> tuple[Any, str] | None:
-        from kubernetes import client, config
+        from kubernetes import client
 
-        settings = client.Configuration()
-        try:
-            path = os.environ.get("KUBECONFIG") or None  # kubernetes reads it when it is imported
-            config.load_kube_config(config_file=path, client_configuration=settings)
-            context = config.list_kube_config_contexts(config_file=path)[1]
-            return client.ApiClient(settings), context["context"].get("namespace", "default")
-        except (config.ConfigException, OSError):
-            pass
-        try:
-            config.load_incluster_config(client_configuration=settings)
-        except config.ConfigException:
-            return None
-        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace", encoding="utf-8") as file:
-            return client.ApiClient(settings), file.read().strip()
+        found = connection(self.context)
+        return None if found is None else (client.ApiClient(found.settings), found.namespace)
 
     @property
     def is_configured(self) -> bool:
@@ -108,7 +101,7 @@ def _errors(doing: str) -> Iterator[None]:
             hint = "Log in to the cluster again: its credentials are not valid any more."
             raise ServiceError(f"{doing}: the cluster rejects the credentials (401)", hint=hint) from error
         hint = "Ask the administrator of the cluster for access, or check the address of the cluster."
-        raise ServiceError(f"{doing}: the cluster answers {error.status} {error.reason}", hint=hint) from error
+        raise ServiceError(f"{doing}: the cluster answers: {server_message(error)}", hint=hint) from error
     except HTTPError as error:
         hint = "Check the address of the cluster in the kubeconfig, the VPN and the network."
         raise ServiceError(f"{doing}: the cluster does not answer ({type(error).__name__})", hint=hint) from error
@@ -123,11 +116,14 @@ def _answers(cluster: _Cluster) -> Outcome:
 
 
 def _permissions(cluster: _Cluster) -> Outcome:
+    """Asks for the rights of a training on several nodes, which nothing else needs."""
+    if not sdk_is_installed():
+        return skipped(_NO_SDK)
     missing = [_named(right) for right in _NEEDED if not _may(cluster, right)]
     if missing:
-        return failed(
+        return warning(
             f"this account may not {', '.join(missing)} in the namespace {cluster.namespace}",
-            "Have the role kubeflow-edit bound to the account in this namespace; trainings on several nodes need it.",
+            f"For trainings on several nodes, have {_ROLES} bound to the account in this namespace.",
         )
     return ok(f"TrainJobs, pods, logs and events of the namespace {cluster.namespace}")
 
@@ -154,16 +150,18 @@ def _may(cluster: _Cluster, right: tuple[str, str, str, str]) -> bool:
 
 def _trainer(cluster: _Cluster) -> Outcome:
     """Looks for Trainer's API and for runtimes that the namespace can use."""
-    if find_spec("kubeflow") is None:
-        return skipped("trainings on several nodes need the extra cluster: pip install 'lesiongen[cluster]'")
+    if not sdk_is_installed():
+        return skipped(_NO_SDK)
     of_namespace = _runtimes(cluster, "trainingruntimes", cluster.namespace)
     of_cluster = _runtimes(cluster, "clustertrainingruntimes", None)
-    if of_namespace is None and of_cluster is None:
+    if of_namespace == of_cluster == 404:
         return failed(
-            f"the API {'/'.join(_TRAINER)} of Kubeflow Trainer is not there, or may not be read",
-            "Have Kubeflow Trainer 2.3 or 2.4 installed, and the role kubeflow-edit bound to the account.",
+            f"the API {'/'.join(_TRAINER)} of Kubeflow Trainer is not there",
+            "Have Kubeflow Trainer 2.3 or 2.4 installed.",
         )
-    names = [*(of_namespace or ()), *(of_cluster or ())]
+    names = [name for found in (of_namespace, of_cluster) if not isinstance(found, int) for name in found]
+    if not names and of_namespace == 403:  # the Role lesiongen-trainjobs reads a runtime by its name
+        return skipped(f"this account may not list the TrainingRuntimes of the namespace {cluster.namespace}")
     if not names:
         return failed(
             f"no TrainingRuntime in the namespace {cluster.namespace}",
@@ -172,8 +170,8 @@ def _trainer(cluster: _Cluster) -> Outcome:
     return ok(f"runtimes: {', '.join(names)}")
 
 
-def _runtimes(cluster: _Cluster, plural: str, namespace: str | None) -> list[str] | None:
-    """Returns the names of the runtimes; None where the API is missing or closed to this account."""
+def _runtimes(cluster: _Cluster, plural: str, namespace: str | None) -> list[str] | int:
+    """Returns the names of the runtimes; 404 where the API is missing, 403 where this account may not list them."""
     from kubernetes import client
 
     api = client.CustomObjectsApi(cluster.api)
@@ -186,7 +184,7 @@ def _runtimes(cluster: _Cluster, plural: str, namespace: str | None) -> list[str
             )
         except client.ApiException as error:
             if error.status in (403, 404):
-                return None
+                return int(error.status)
             raise
     return [str(one["metadata"]["name"]) for one in found["items"]]
 

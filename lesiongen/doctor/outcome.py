@@ -1,12 +1,18 @@
 """What a check finds, and how checks are run."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from lesiongen.errors import LesionGenError
+from lesiongen.redaction import shown
 
 __all__ = ["CheckResult", "Checks", "Outcome", "State", "failed", "ok", "run_checks", "skipped", "warning"]
+
+logger = logging.getLogger(__name__)
+
+_MORE = "Read the message; lesiongen --verbose doctor logs more."
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
@@ -34,7 +40,7 @@ class CheckResult(Outcome):
 
 
 Checks = Mapping[str, Callable[[], Outcome]]
-"""Checks by name, in the order in which they are made. One may raise a `LesionGenError`: it has failed then."""
+"""Checks by name, in the order in which they are made. One that raises has failed."""
 
 
 def ok(message: str) -> Outcome:
@@ -62,8 +68,16 @@ def run_checks(checks: Checks) -> Iterator[CheckResult]:
     for name, check in checks.items():
         try:
             found = check()
-        except LesionGenError as error:
-            found = failed(str(error.args[0]), error.hint or "Read the message; lesiongen --verbose doctor logs more.")
-        except OSError as error:
-            found = failed(f"{error.filename}: {error.strerror}", "Check the path and its permissions.")
+        except Exception as error:  # a library may raise anything
+            logger.debug("The check %s failed", name, exc_info=True)
+            found = _failure(error)
         yield CheckResult(found.state, found.message, found.remedy, name)
+
+
+def _failure(error: Exception) -> Outcome:
+    if isinstance(error, LesionGenError):
+        return failed(shown(error.args[0]), shown(error.hint or _MORE))
+    if isinstance(error, OSError) and error.filename is not None:
+        return failed(shown(f"{error.filename}: {error.strerror or error}"), "Check the path and its permissions.")
+    text = shown(str(error).strip())
+    return failed(f"this check stopped with an error: {type(error).__name__}{f': {text}' if text else ''}", _MORE)

@@ -7,7 +7,6 @@ its way to follow a log ends with the connection.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +16,10 @@ from kubeflow.trainer import TrainerClient
 from kubeflow.trainer.constants import constants
 from kubeflow.trainer.types.types import Runtime
 from kubernetes.client import ApiException, V1DeleteOptions, V1Preconditions
-from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
 from lesiongen.errors import LesionGenError, ServiceError, UsageError
+from lesiongen.launch.cluster_connection import connection, server_message
 
 __all__ = ["AlreadyThere", "Cluster", "Denied", "NoAnswer", "check_devices"]
 
@@ -57,19 +56,18 @@ class Cluster:
         context: Context of kubectl; None: the current one.
 
     Raises:
-        UsageError: No cluster is configured.
+        UsageError: No cluster is configured, or the kubeconfig cannot be loaded.
     """
 
     def __init__(self, namespace: str | None, context: str | None = None) -> None:
-        # kubernetes reads the variable when it is imported, which may have been before it was set.
-        configuration = KubernetesBackendConfig(
-            namespace=namespace, config_file=os.environ.get("KUBECONFIG") or None, context=context
-        )
-        try:
-            backend = TrainerClient(configuration).backend
-        except (ConfigException, OSError) as error:
+        found = connection(context)
+        if found is None:
             hint = "Set KUBECONFIG, or run this in a pod with a service account."
-            raise UsageError(f"No cluster is configured: {error}", hint=hint) from error
+            raise UsageError("No cluster is configured", hint=hint)
+        configuration = KubernetesBackendConfig(
+            namespace=namespace or found.namespace, client_configuration=found.settings
+        )
+        backend = TrainerClient(configuration).backend
         self._backend, self._jobs, self._core = backend, backend.custom_api, backend.core_api
         self.namespace: str = backend.namespace
 
@@ -85,7 +83,7 @@ class Cluster:
             raise NoAnswer(f"The cluster does not answer: {error}") from error
         except Exception as error:  # the SDK raises RuntimeError and bare Exceptions alike
             cause = error.__cause__
-            if isinstance(cause, ApiException) and cause.status == 403 and _CLUSTER_RUNTIMES in _message(cause):
+            if isinstance(cause, ApiException) and cause.status == 403 and _CLUSTER_RUNTIMES in server_message(cause):
                 raise UsageError(  # read only where the namespace has none of this name
                     f"Unknown TrainingRuntime {name} in the namespace {self.namespace}, and this account may not "
                     "read ClusterTrainingRuntimes",
@@ -95,7 +93,8 @@ class Cluster:
                 with _named(f"The runtime {name} cannot be read"):
                     raise cause from error
             raise UsageError(
-                f"The runtime {name} cannot be used in the namespace {self.namespace}: {_message(cause or error)}",
+                f"The runtime {name} cannot be used in the namespace {self.namespace}: "
+                f"{server_message(cause or error)}",
                 hint="Apply infra/trainer to the namespace, or name another runtime.",
             ) from error
 
@@ -218,7 +217,7 @@ def _named(doing: str) -> Iterator[None]:
 
 
 def _refused(doing: str, error: ApiException) -> LesionGenError:
-    message = f"{doing}: {_message(error)}"
+    message = f"{doing}: {server_message(error)}"
     if error.status == 409:
         return AlreadyThere(message)
     if error.status == 401:
@@ -235,15 +234,6 @@ def _refused(doing: str, error: ApiException) -> LesionGenError:
     return ServiceError(
         message, hint="The cluster's Kubeflow Trainer may be of another version: 2.3 and 2.4 are supported."
     )
-
-
-def _message(error: BaseException | None) -> str:
-    """Returns what the server says in its answer."""
-    body = getattr(error, "body", None)
-    try:
-        return str(json.loads(body or "")["message"])
-    except (ValueError, TypeError, KeyError):
-        return f"{getattr(error, 'status', '')} {getattr(error, 'reason', error)}".strip()
 
 
 def _status(error: LesionGenError) -> int | None:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from lesiongen.errors import UsageError
 
-__all__ = ["require_sdk"]
+__all__ = ["require_sdk", "sdk_is_installed"]
 
 
 def require_sdk() -> None:
@@ -13,13 +13,13 @@ def require_sdk() -> None:
     Raises:
         UsageError: It is not installed.
     """
-    if not _is_installed():
+    if not sdk_is_installed():
         hint = "Install it with: pip install lesiongen[cluster]"
         raise UsageError("TrainJobs need the package kubeflow, which is not installed", hint=hint)
 
 
-def _is_installed() -> bool:
-    """Tells whether the SDK is there; other packages bring a folder ``kubeflow`` too."""
+def sdk_is_installed() -> bool:
+    """Tells whether the package is installed; other packages bring a folder ``kubeflow`` too."""
     try:
         return find_spec("kubeflow.trainer") is not None
     except ModuleNotFoundError:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from lesiongen.doctor import Checks, Outcome
+from lesiongen.errors import LesionGenError
 from pipelines.kubeflow.profile import load_profile, profiles_file
 from pipelines.kubeflow.server import NotFound, Server, connect
 
-__all__ = ["kubeflow_checks", "namespace_of"]
+__all__ = ["cluster_of", "kubeflow_checks"]
 
 _OLDEST, _NEWEST = (2, 15), (2, 17)
 _SUPPORTED = f"{'.'.join(map(str, _OLDEST))} to {'.'.join(map(str, _NEWEST))}"
@@ -28,9 +29,23 @@ def kubeflow_checks(profile: str | None) -> Checks:
     return {name: partial(_connected, check, profile or "default") for name, check in checks.items()}
 
 
-def namespace_of(profile: str | None) -> str | None:
-    """Returns the namespace of a profile's runs; None where none is chosen, or it names none."""
-    return load_profile(profile).namespace if profile is not None else None
+def cluster_of(profile: str | None) -> tuple[str | None, str | None]:
+    """Returns the namespace of a profile's runs and the context of kubectl; None for what it does not name.
+
+    Args:
+        profile: Its name; None: ``default``. Where that cannot be read nothing is named, and `kubeflow_checks` says
+            why.
+
+    Raises:
+        UsageError: The profile that is named cannot be read.
+    """
+    try:
+        found = load_profile(profile or "default")
+    except LesionGenError:
+        if profile is not None:
+            raise
+        return None, None
+    return found.namespace, found.kube_context
 
 
 def _connected(check: Callable[[Server], Outcome], profile: str) -> Outcome:

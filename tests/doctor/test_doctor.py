@@ -2,24 +2,46 @@
 
 import json
 from collections import namedtuple
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from click.testing import Result
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from lesiongen.cli.app import app
-from lesiongen.doctor import CheckResult, Outcome, machine, machine_checks, run_checks, service_checks
+from lesiongen.doctor import (
+    CheckResult,
+    Outcome,
+    cluster_checks,
+    machine,
+    machine_checks,
+    run_checks,
+    service_checks,
+    services,
+)  # fmt: skip
 from lesiongen.errors import StorageError
+from lesiongen.launch import cluster_connection
 from lesiongen.mlflow_server import mlflow_client
 from lesiongen.storage import open_storage
+
+WITHOUT_USER = """
+current-context: lab
+contexts: [{name: lab, context: {cluster: lab, user: me}}]
+clusters: [{name: lab, cluster: {server: "https://lab.example"}}]
+users: [{name: me, token: not-to-be-shown}]
+"""
 
 
 @pytest.fixture(autouse=True)
 def _no_cluster(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the caller's cluster and profiles out, and the checks of this machine short."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(cluster_connection, "_POD", tmp_path / "no-pod")
     monkeypatch.setenv("LESIONGEN_PROFILES", str(tmp_path / "no-profiles.yaml"))
     monkeypatch.setenv("LESIONGEN_HOME", str(tmp_path / "home"))
 
@@ -39,6 +61,63 @@ def test_an_error_of_a_check_is_a_failure_with_its_remedy_and_the_others_are_mad
     results = found({"one": broken, "two": lambda: Outcome("ok", "fine")})
     assert results["one"] == CheckResult("failed", "There is no bucket 'x'", "Create it.", "one")
     assert results["two"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/data/x"), "/data/x: Permission denied"),
+        (ConnectionResetError(104, "Connection reset"), "ConnectionResetError: [Errno 104] Connection reset"),
+        (OSError("the proxy has closed"), "this check stopped with an error: OSError: the proxy has closed"),
+        (ValueError("bad value"), "this check stopped with an error: ValueError: bad value"),
+        (AssertionError(), "this check stopped with an error: AssertionError"),
+    ],
+)
+def test_an_error_of_another_kind_ends_its_check_alone(error: Exception, message: str) -> None:
+    def broken() -> Outcome:
+        raise error
+
+    results = found({"one": broken, "two": lambda: Outcome("ok", "fine")})
+    assert results["one"].state == "failed"
+    assert results["one"].message.endswith(message)
+    assert results["one"].remedy
+    assert results["two"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "reason"),
+    [
+        ("kubeconfig", None, "does not exist"),
+        ("kubeconfig", "users: [{token: not-to-be-shown", "it is not YAML (line 1)"),
+        (".kube/config", "users: [{token: not-to-be-shown", "it is not YAML (line 1)"),
+        (".kube/config", "- not-to-be-shown", "a field is missing or has another type"),
+        (".kube/config", "", "is empty"),
+        (".kube/config", WITHOUT_USER, "Expected key user in"),
+        (".kube/config", "{current-context: '', contexts: [], clusters: [], users: []}", "cannot be loaded"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_loaded_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, content: str | None, reason: str
+) -> None:
+    path = tmp_path / place
+    if place == "kubeconfig":
+        monkeypatch.setenv("KUBECONFIG", str(path))
+    if content is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    for result in found(cluster_checks(None)).values():
+        assert result.state == "failed"
+        assert reason in result.message
+        assert "not-to-be-shown" not in result.message
+        assert "KUBECONFIG" in result.remedy
+
+
+def test_a_pod_without_a_token_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pod").mkdir()
+    monkeypatch.setattr(cluster_connection, "_POD", tmp_path / "pod")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    result = found(cluster_checks(None))["kubernetes"]
+    assert (result.state, "service account of this pod" in result.message) == ("failed", True)
 
 
 def test_this_machine_is_fit_to_run_the_tests() -> None:
@@ -69,6 +148,47 @@ def test_real_servers_pass_and_keep_nothing(stack_environment: dict[str, str], s
     client = mlflow_client()
     experiment = client.get_experiment_by_name("lesiongen").experiment_id
     assert not client.search_runs([experiment], "tags.`lesiongen.stage` = 'doctor'")
+
+
+def test_a_run_is_deleted_where_its_files_cannot_be_written(
+    stack_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted, delete = [], MlflowClient.delete_run
+
+    def refuses(*_: Any) -> None:
+        raise MlflowException("artifacts are not served")
+
+    def noted(client: MlflowClient, run: str) -> None:
+        deleted.append(run)
+        delete(client, run)
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuses)
+    monkeypatch.setattr(MlflowClient, "delete_run", noted)
+    result = found({"mlflow": service_checks(None)["mlflow"]})["mlflow"]
+    assert (result.state, "artifacts are not served" in result.message) == ("failed", True)
+    assert [mlflow_client().get_run(run).info.lifecycle_stage for run in deleted] == ["deleted"]
+
+
+@pytest.mark.parametrize("root", ["", "results/release"])
+def test_a_folder_is_left_as_it_was(tmp_path: Path, root: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    result = found({"storage": service_checks(str(tmp_path / root))["storage"]})["storage"]
+    assert result.state == "ok"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_root_that_is_given_is_checked_without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):
+        pass
+
+    def opened(root: str) -> None:
+        raise Reached(root)
+
+    monkeypatch.setattr(services, "open_storage", opened)
+    for name in services.named_servers():
+        monkeypatch.delenv(name)
+    assert found({"storage": service_checks(None)["storage"]})["storage"].state == "skipped"
+    assert "Reached: s3://mine" in found({"storage": service_checks("s3://mine")["storage"]})["storage"].message
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """What ``lesiongen doctor`` finds of a Kubeflow Pipelines server and of a namespace, against their doubles."""
 
+import json
 import re
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from lesiongen.cli.app import app
 from lesiongen.doctor import cluster_checks, run_checks
-from pipelines.kubeflow.health import kubeflow_checks, namespace_of
+from lesiongen.errors import UsageError
+from lesiongen.launch import trainjob_sdk
+from pipelines.kubeflow.health import cluster_of, kubeflow_checks
 from tests.kubeflow import api
 from tests.kubeflow.trainer import API, CORE, NAMESPACE, Refused, trainer_double
 
@@ -58,7 +64,7 @@ def test_a_namespace_of_others_and_rejected_credentials_fail(server, write_profi
     results = found(kubeflow_checks("test"))
     assert (results["kubeflow"].state, results["experiments"].state) == ("warning", "failed")
     assert "role kubeflow-edit" in results["experiments"].remedy
-    assert namespace_of("test") == "others"
+    assert cluster_of("test") == ("others", None)
     token_file.write_text("another-token-than-that")
     assert "rejected the credentials" in found(kubeflow_checks("test"))["kubeflow"].message
 
@@ -68,6 +74,30 @@ def test_an_unknown_profile_fails_and_none_at_all_is_skipped(profile, monkeypatc
     monkeypatch.setenv("LESIONGEN_PROFILES", str(tmp_path / "none.yaml"))
     assert found(kubeflow_checks(None))["kubeflow"].state == "skipped"
     assert found(kubeflow_checks("prod"))["kubeflow"].state == "failed"
+
+
+def test_without_a_profile_the_cluster_is_that_of_the_default_one(write_profile, monkeypatch, tmp_path):
+    path = write_profile(port_forward=True)
+    assert cluster_of(None) == (None, None), "there is no profile default"
+    with pytest.raises(UsageError, match="Unknown profile 'prod'"):
+        cluster_of("prod")
+    path.write_text("default: {port_forward: true, namespace: lesions, kube_context: lab}", encoding="utf-8")
+    assert cluster_of(None) == cluster_of("default") == ("lesions", "lab")
+    monkeypatch.setenv("LESIONGEN_PROFILES", str(tmp_path / "none.yaml"))
+    assert cluster_of(None) == (None, None)
+
+
+def test_the_command_checks_the_cluster_of_the_default_profile(namespace, server, write_profile, tmp_path):
+    values = {"endpoint": server.address, "namespace": "lesions", "kube_context": "lab"}
+    write_profile().write_text(yaml.safe_dump({"default": values}), encoding="utf-8")
+    path = tmp_path / "kubeconfig"
+    configuration = yaml.safe_load(path.read_text())
+    configuration["contexts"].append({"name": "lab", "context": configuration["contexts"][0]["context"]})
+    configuration["current-context"] = "elsewhere"
+    path.write_text(yaml.safe_dump(configuration))
+    answer = CliRunner().invoke(app, ["doctor", "--json"])
+    messages = {one["name"]: one["message"] for one in json.loads(answer.stdout)["checks"]}
+    assert messages["kubernetes"] == "Kubernetes v1.34.1, namespace lesions"
 
 
 class Namespace:
@@ -127,21 +157,35 @@ def test_what_is_missing_is_named_with_what_to_do(namespace):
     namespace.double.runtimes = {}
     namespace.objects = {"secrets/lesiongen-storage": {"acces-key": "x"}}
     results = found(cluster_checks(None))
+    assert results["permissions"].state == "warning"
     assert "may not delete trainjobs in the namespace" in results["permissions"].message
-    assert "kubeflow-edit" in results["permissions"].remedy
+    assert "lesiongen-trainjobs (infra/kubernetes) or the role kubeflow-edit" in results["permissions"].remedy
     assert results["trainer"].remedy == f"Apply the runtimes: kubectl apply -n {NAMESPACE} -k infra/trainer"
     assert (results["lesiongen-storage"].state, results["lesiongen-services"].state) == ("warning", "warning")
     assert "keys that nothing reads: acces-key" in results["lesiongen-storage"].message
     assert results["lesiongen-services"].remedy.startswith("kubectl create configmap lesiongen-services -n science")
 
 
+def test_without_the_extra_the_checks_of_trainjobs_are_skipped(namespace, monkeypatch):
+    def absent(name):  # a folder kubeflow of another package, without the trainer
+        return object() if name == "kubeflow" else None
+
+    monkeypatch.setattr(trainjob_sdk, "find_spec", absent)
+    namespace.denied = {("create", "trainjobs")}
+    results = found(cluster_checks(None))
+    assert {name for name, result in results.items() if result.state == "skipped"} == {"permissions", "trainer"}
+    assert "lesiongen[cluster]" in results["permissions"].message
+    assert results["kubernetes"].state == "ok"
+
+
 @pytest.mark.parametrize(
     ("path", "status", "check", "state", "words"),
     [
-        ("trainingruntimes", 404, "trainer", "failed", "is not there, or may not be read"),
+        ("trainingruntimes", 404, "trainer", "failed", "is not there"),
+        ("trainingruntimes", 403, "trainer", "skipped", "may not list the TrainingRuntimes"),
         ("secrets", 403, "lesiongen-storage", "skipped", "this account may not read the Secret"),
         ("version", 401, "kubernetes", "failed", "rejects the credentials"),
-        ("selfsubject", 500, "permissions", "failed", "the cluster answers 500"),
+        ("selfsubject", 500, "permissions", "failed", "the cluster answers: told to"),
     ],
 )
 def test_a_refusal_of_the_cluster_is_said(namespace, path, status, check, state, words):

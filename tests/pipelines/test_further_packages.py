@@ -119,7 +119,7 @@ def test_a_run_has_the_addresses_and_the_presets_configurations(
         ("drift", {"config": {"sample": {}}}, "names sample"),
         ("evaluate", {"synthetic": "/nowhere/drawn"}, "/nowhere/drawn does not exist"),
         ("evaluate", {"real": "gs://bucket/real"}, "gs://bucket/real"),
-        ("synthesise", {"model": "/nowhere/model"}, "/nowhere/model holds no _model.json"),
+        ("synthesise", {"model": "/nowhere/model"}, "/nowhere/model contains no _model.json"),
         ("synthesise", {"dataset": "s3:///x"}, "names no bucket"),
         ("synthesise", {"config": {"sample": {"per_class": 0}}}, "SampleConfig: per_class = 0"),
     ],

@@ -160,7 +160,7 @@ def open_model(uri: str) -> ModelReference:
     """
     if (found := published(uri)) is None:
         hint = "Name the folder or the s3:// prefix that finetune has published, or that base-model build has."
-        raise UsageError(f"{uri} holds no {MODEL_NAME}", hint=hint)
+        raise UsageError(f"{uri} contains no {MODEL_NAME}", hint=hint)
     return found[1]
 
 
