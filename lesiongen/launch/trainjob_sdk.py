@@ -14,7 +14,7 @@ def require_sdk() -> None:
         UsageError: It is not installed.
     """
     if not sdk_is_installed():
-        hint = "Install it with: pip install lesiongen[cluster]"
+        hint = "Install it from a checkout of LesionGen: pip install '.[cluster]'"
         raise UsageError("TrainJobs need the package kubeflow, which is not installed", hint=hint)
 
 

@@ -271,6 +271,11 @@ def test_a_site_changes_image_addresses_and_resources_from_outside():
     runtimes = of_kind(documents, "TrainingRuntime")
     assert {pod_of(each)["spec"]["containers"][0]["image"] for each in runtimes} == {"registry.example/lesiongen:1.0"}
     assert {each["data"]["mlflow-uri"] for each in of_kind(documents, "ConfigMap")} == {"https://mlflow.example"}
+    assert not any("podGroupPolicy" in each["spec"] or "schedulerName" in pod_of(each)["spec"] for each in runtimes)
+    (cuda,) = (pod_of(each)["spec"] for each in runtimes if each["metadata"]["name"] == "lesiongen-torch-cuda")
+    assert cuda["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    pulls = {each["metadata"]["name"]: each.get("imagePullSecrets") for each in of_kind(documents, "ServiceAccount")}
+    assert pulls == {"lesiongen-pipeline": None, "lesiongen-training": [{"name": "registry"}]}
     assert not Network(documents).lets_out("kubeflow", STEP, KUBERNETES_API, 443)
     assert Network(documents).lets_out("lesiongen", WORKER, Peer(address="192.0.2.11"), 443)
 
@@ -281,7 +286,7 @@ def test_the_kustomizations_of_the_docs_render(tmp_path):
         textwrap.dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     ]
     documents = [block for block in map(yaml.safe_load, blocks) if block.get("kind") == "Kustomization"]
-    assert len(documents) == 2
+    assert len(documents) == 3
     for document in documents:
         document["resources"] = [path.removeprefix("../lesiongen/infra/") for path in document["resources"]]
         objects_of_site = rendered_with(tmp_path, **document)

@@ -184,7 +184,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(monkeypatch):
 
     for found in (absent, lambda name: None):
         monkeypatch.setattr(trainjob_sdk, "find_spec", found)
-        with pytest.raises(UsageError, match=r"pip install lesiongen\[cluster\]"):
+        with pytest.raises(UsageError, match=r"pip install '\.\[cluster\]'"):
             TrainJobLauncher("s3://bucket/jobs", runtime="x")
 
 
