@@ -61,7 +61,8 @@ sbom: $(INSTALLED) ## list what .venv holds, with versions and licences, as Cycl
 	mkdir -p build
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.json .venv
 
-image-sbom: ## the same of the container image: build/image/sbom.json
+image-sbom: ## the same of the container image of the target cpu: build/image/sbom.json
+	$(if $(filter-out cpu,$(TARGET)),$(error image-sbom lists the image of the target cpu alone))
 	$(BUILD) --target sbom --output build/image .
 
 test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine that the tests start and stop

@@ -155,7 +155,9 @@ def test_every_step_ran_as_the_foreign_user(results: RunSummary, home: Path) -> 
     assert {path.stat().st_uid for path in written} == {FOREIGN_USER}
 
 
-def test_no_step_could_write_to_the_image_or_gain_rights(results: RunSummary, home: Path) -> None:
+def test_the_runner_asks_for_containers_that_write_nothing_to_the_image_and_gain_no_rights(
+    results: RunSummary, home: Path
+) -> None:
     options = runners.container_runner(RunFolder.find(home, results.run), []).container_run_args
     assert options["read_only"] is True
     assert options["cap_drop"] == ["ALL"]

@@ -68,6 +68,17 @@ def test_a_file_of_secrets_is_never_overwritten(env_file):
     assert env_file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", [".env", "of a team/my settings.env"])
+def test_the_file_is_read_by_the_line_that_it_names(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    command = [sys.executable, str(COMPOSE.parent / "make-env"), "--output", name]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    (line,) = re.findall(r"^# On this machine, for lesiongen: (.+)$", (tmp_path / name).read_text(), re.MULTILINE)
+    shown = ["sh", "-c", f"{line}; printenv LESIONGEN_MLFLOW_URI"]
+    read = subprocess.run(shown, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert (read.stdout, read.stderr) == ("http://127.0.0.1:5000\n", "")
+
+
 def test_no_secret_is_printed(tmp_path):
     made = make_env(tmp_path / ".env", "--s3", "seaweedfs", "--s3-port", "9100", "--mlflow-port", "5100")
     values = variables(tmp_path / ".env")

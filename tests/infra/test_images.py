@@ -88,6 +88,14 @@ def test_the_context_holds_what_the_build_copies_and_nothing_else() -> None:
             assert (ROOT / name).exists()
 
 
+def test_no_bill_of_materials_is_made_for_another_image_than_it_lists() -> None:
+    command = ["make", "-n", "--directory", str(ROOT), "image-sbom"]
+    assert subprocess.run([*command, "TARGET=cpu"], capture_output=True, check=False).returncode == 0
+    refused = subprocess.run([*command, "TARGET=cuda"], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "image-sbom lists the image of the target cpu alone" in refused.stderr
+
+
 def test_the_bill_of_materials_names_packages_and_licences(tmp_path: Path) -> None:
     # Made of two packages' metadata, as an environment of two hundred takes half a minute.
     for name in ("torch", "lesiongen"):

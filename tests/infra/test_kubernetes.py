@@ -169,6 +169,8 @@ def test_processes_of_a_training_reach_one_another_but_no_api(overlay):
             assert network.lets_in(namespace, labels, Peer(namespace, labels), port)
         assert not network.lets_in(namespace, labels, Peer(steps, STEP), 29500)
         assert not network.lets_out(namespace, labels, KUBERNETES_API, 6443)
+        # On AWS the way to S3 is HTTPS to any address, and so to what serves it in the cluster.
+        assert network.lets_out(namespace, labels, KUBERNETES_API, 443) == (overlay == "aws")
         assert not network.lets_out(namespace, labels, Peer("kubeflow", KUBEFLOW[8888]), 8888)
 
 
@@ -296,13 +298,23 @@ def test_the_kustomizations_of_the_docs_render(tmp_path):
 
 def test_external_secrets_have_the_keys_that_the_steps_read():
     folder = KUBERNETES / "examples" / "external-secrets"
-    documents = [each for path in folder.glob("*.yaml") for each in yaml.safe_load_all(path.read_text())]
+    documents = [each for path in folder.rglob("*.yaml") for each in yaml.safe_load_all(path.read_text())]
     stores = {name for _, name in names_of(of_kind(documents, "SecretStore"))}
     keys = {}
     for each in of_kind(documents, "ExternalSecret"):
         assert each["spec"]["secretStoreRef"]["name"] in stores
         keys[each["spec"]["target"]["name"]] = {entry["secretKey"] for entry in each["spec"]["data"]}
     assert keys == {"lesiongen-storage": set(_SECRET_KEYS), "lesiongen-vision-language": set(_MODEL_KEY)}
+
+
+def test_the_store_of_trainjobs_is_read_by_a_role_of_its_own():
+    folder = KUBERNETES / "examples" / "external-secrets"
+    steps, training = (
+        [*yaml.safe_load_all((folder / each / "secret-store.yaml").read_text())] for each in ("", "training")
+    )
+    roles = [each[0]["metadata"]["annotations"].pop("eks.amazonaws.com/role-arn") for each in (steps, training)]
+    assert [role.rpartition("/")[2] for role in roles] == ["lesiongen-secrets", "lesiongen-secrets-training"]
+    assert steps == training
 
 
 # Values of charts
@@ -314,7 +326,7 @@ def values(name):
 
 def test_values_name_their_chart_and_its_version():
     paths = sorted((KUBERNETES / "values").glob("*.yaml"))
-    assert len(paths) == 6
+    assert len(paths) == 8
     docs = (INFRA.parent / "docs" / "how-to" / "deploy.md").read_text()
     for path in paths:
         first = path.read_text().partition("\n")[0]
@@ -341,6 +353,17 @@ def test_servers_are_where_the_steps_look_for_them():
     buckets = {f"s3://{each['name']}" for each in storage["createBuckets"]}
     assert mlflow["mlflow"]["artifactsDestination"] in buckets
     assert values("postgresql")["backups"]["destinationPath"].rpartition("/")[0] in buckets
+
+
+def test_on_aws_only_the_way_to_s3_is_another():
+    mlflow, aws = values("mlflow"), values("mlflow-aws")
+    s3 = {"MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+    assert [each for each in aws["env"] if each["name"] not in s3] == [
+        each for each in mlflow["env"] if each["name"] not in s3
+    ]
+    assert {each["name"] for each in aws["env"]} & s3 == {"AWS_DEFAULT_REGION"}
+    backups = values("postgresql-aws")["backups"]
+    assert (backups["endpointURL"], backups["s3"]["inheritFromIAMRole"]) == ("", True)
 
 
 def test_mlflow_finds_its_database_and_asks_for_a_login():
