@@ -77,7 +77,8 @@ def _client() -> tuple[Any, Any]:
     try:
         import docker
     except ImportError as error:
-        raise ServiceError("The package docker is not installed.", hint="pip install lesiongen[docker]") from error
+        hint = "Install it from a checkout of LesionGen: pip install '.[docker]'"
+        raise ServiceError("The package docker is not installed.", hint=hint) from error
     try:
         client = docker.from_env()
         client.ping()

@@ -35,7 +35,7 @@ _WITHOUT = {
 }
 _NO_CLUSTER = "no cluster is configured: KUBECONFIG is not set, and there is no ~/.kube/config"
 _ROLES = "the Role lesiongen-trainjobs (infra/kubernetes) or the role kubeflow-edit"
-_NO_SDK = "trainings on several nodes need the extra cluster: pip install 'lesiongen[cluster]'"
+_NO_SDK = "trainings on several nodes need the extra cluster: pip install '.[cluster]' in a checkout of LesionGen"
 
 
 def cluster_checks(namespace: str | None, context: str | None = None) -> Checks:

@@ -225,7 +225,7 @@ def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
         path.unlink()
     with pytest.raises(UsageError, match="train-image.hdf5 cannot be read") as caught:
         ingested(source, tmp_path / "all lack")
-    assert caught.value.hint == "HDF5 files are read with h5py: pip install 'lesiongen[hdf5]'."
+    assert caught.value.hint == "HDF5 files are read with h5py: pip install '.[hdf5]' in a checkout of LesionGen."
 
 
 @pytest.mark.parametrize("harm", ["text", "cut", "empty"])

@@ -49,7 +49,7 @@ class Isic2024Reader(Reader):
     expects = (
         "train-metadata.csv with isic_id, target, iddx_full, patient_id (Kaggle),",
         "or the challenge's tables with isic_id, known by their columns: Supplement, GroundTruth, metadata.csv",
-        "images in train-image.hdf5 (pip install 'lesiongen[hdf5]'), or JPEG files named by isic_id in any folder",
+        "images in train-image.hdf5 (which need the extra hdf5), or JPEG files named by isic_id in any folder",
     )
     options: ClassVar = {
         "label": "taxonomy, malignancy: the most exact diagnosis, or benign and malignant where there is none; or "

@@ -16,7 +16,7 @@ from lesiongen.storage import LocalStorage, Storage, StoredObject
 
 __all__ = ["Hdf5Images", "NEEDS_H5PY", "has_h5py", "open_hdf5_images"]
 
-NEEDS_H5PY = "HDF5 files are read with h5py: pip install 'lesiongen[hdf5]'"
+NEEDS_H5PY = "HDF5 files are read with h5py: pip install '.[hdf5]' in a checkout of LesionGen"
 """What to do where h5py is not installed."""
 _ENDING = ".jpg"
 _NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
