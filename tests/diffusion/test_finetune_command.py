@@ -69,7 +69,7 @@ def test_the_flags_of_a_trainjob_reach_its_launcher(launched):
     _, (launcher,) = launched(*flags.split(), "--set", "batch_size=4")
     assert vars(launcher) == {
         "place": "s3://bucket/model-checkpoints/jobs", "runtime": "r", "nodes": 2, "namespace": "n", "image": "i",
-        "deadline": 5400,
+        "deadline": 5400, "pipeline_run": None,
     }  # fmt: skip
     _, (launcher,) = launched("--launcher", "trainjob", "--runtime", "r", "--checkpoints", "s3://bucket/kept")
     assert (launcher.place, launcher.nodes, launcher.deadline) == ("s3://bucket/kept/jobs", 1, 48 * 3600)
