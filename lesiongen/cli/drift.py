@@ -60,8 +60,8 @@ def _show(result: "DriftResult") -> None:
     for one in result.drift.properties:
         state = "drifted" if one.drifted else "ok"
         console.print(f"{one.name}: {one.distance:.3f} (limit {one.limit:.3f}) {state}", markup=False)
-    for name, where in result.drift.absent.items():
-        console.print(f"{name}: not compared, not recorded in the {' and the '.join(where)}", markup=False)
+    for name, why in result.drift.absent.items():
+        console.print(f"{name}: not compared, {why}", markup=False)
     for reason in result.drift.reasons:
         console.print(f"{reason}.", markup=False)
     console.print("passed" if result.passed else "failed", style="bold")

@@ -1,6 +1,6 @@
 """Distances between two tables of properties, and those that chance alone makes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -58,30 +58,43 @@ def chance_distances(
 ) -> dict[str, float]:
     """Returns, for each column, the distance that random parts of both tables seldom exceed.
 
-    The rows of both are pooled and divided at random, as many groups to either side as they have: images of one lesion
-    are alike, and count as less than so many images (a permutation test with groups as its units).
+    The rows that have a value are pooled and divided at random, as many groups to either side as have one there: images
+    of one lesion are alike, and count as less than so many images (a permutation test with groups as its units). Rows
+    without a value take no part: where one table has few values, so have the random parts.
 
     Args:
-        tables: The reference and the current table, with the same columns.
+        tables: The reference and the current table, with the same columns, which have values in both.
         groups: For each row of either, the number of the lesion or patient that it belongs to, from 0 on.
         categorical: The columns that hold categories.
         percentile: The percentile of the distances that is returned.
         n_permutations: How many random divisions are made.
-        seed: Seed of the divisions.
+        seed: Seed of the divisions: the same for each column, so that none depends on which others there are.
     """
     both = pd.concat(tables, ignore_index=True)
-    columns = {name: _numbers(both[name], name in categorical) for name in both}
-    first, second = (int(side.max()) + 1 for side in groups)
-    owners = np.concatenate([groups[0], groups[1] + first])
+    owners = np.concatenate([groups[0], groups[1] + int(groups[0].max()) + 1])
+    is_current = np.arange(len(both)) >= len(tables[0])
+    found = {}
+    for name in both:
+        values = _numbers(both[name], name in categorical)
+        known = ~np.isnan(values)
+        divided = _divisions(owners[known], is_current[known], n_permutations, seed)
+        kept = values[known]
+        made = [distance(kept[~part], kept[part], categorical=name in categorical) for part in divided]
+        found[name] = float(np.percentile(made, percentile))
+    return found
+
+
+def _divisions(
+    owners: NDArray[np.int32], is_current: NDArray[np.bool_], count: int, seed: int
+) -> Iterator[NDArray[np.bool_]]:
+    """Yields random divisions of rows, as a mask of the second side: groups whole, as many as there are in it."""
+    numbers, places = np.unique(owners, return_inverse=True)
+    second = len(np.unique(owners[is_current]))
     rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {name: [] for name in columns}
-    for _ in range(n_permutations):
-        chosen = np.zeros(first + second, dtype=bool)
-        chosen[rng.permutation(first + second)[:second]] = True
-        current = chosen[owners]
-        for name, values in columns.items():
-            found[name].append(distance(values[~current], values[current], categorical=name in categorical))
-    return {name: float(np.nanpercentile(values, percentile)) for name, values in found.items()}
+    for _ in range(count):
+        chosen = np.zeros(len(numbers), dtype=bool)
+        chosen[rng.permutation(len(numbers))[:second]] = True
+        yield chosen[places]
 
 
 def _numbers(column: pd.Series, categorical: bool) -> NDArray[np.float64]:

@@ -6,14 +6,12 @@ from pathlib import Path
 
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError
-from lesiongen.evaluation.chance import chance_distances
 from lesiongen.evaluation.drift_config import DriftConfig
 from lesiongen.evaluation.measured_images import MeasuredImages, measured_images
-from lesiongen.evaluation.measures.drift import CATEGORICAL, REPORT, measure_drift
+from lesiongen.evaluation.measures.drift import REPORT, measure_drift
+from lesiongen.evaluation.property_distances import Comparison, compare_properties
 from lesiongen.evaluation.report.drift_page import drift_page
-from lesiongen.records.drift import DriftReport, PropertyDistance, Side
-from lesiongen.records.evaluation import Drift
+from lesiongen.records.drift import DriftReport, Side
 from lesiongen.records.verdict import Verdict
 from lesiongen.reporting import render
 from lesiongen.storage import as_json, claimed, open_storage
@@ -23,7 +21,6 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["DriftResult", "drift"]
 
 RESULT, PAGE = "drift.json", "report.html"
-_SIDES: tuple[Side, Side] = ("reference", "dataset")
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def drift(config: DriftConfig, reference_uri: str, dataset_uri: str, output: str
     Raises:
         UsageError: Another process writes to ``output``.
         StorageError: A dataset is missing, or the output cannot be written.
-        DataError: One has too few real images, an image is damaged, or no property is recorded in both.
+        DataError: One has too few real images, an image is damaged, or no property is known of enough in both.
     """
     datasets = [Dataset.open(uri) for uri in (reference_uri, dataset_uri)]
     storage = open_storage(output)
@@ -98,27 +95,11 @@ def _judged(
     config: DriftConfig, reference: MeasuredImages, current: MeasuredImages, folder: Path
 ) -> tuple[bool, DriftReport]:
     """Returns whether the limits are kept, and the report; writes evidently's page into a folder."""
-    sides = dict(zip(_SIDES, (reference, current), strict=True))
-    absent = _absent(config, sides)
-    kept = [name for name in config.properties if name not in absent]
-    if not kept:
-        raise DataError(
-            f"{reference.source.uri} and {current.source.uri} have no property in common",
-            hint=f"Compared are: {', '.join(config.properties)}.",
-        )
-    tables = reference.table[kept], current.table[kept]
-    chance = chance_distances(
-        tables,
-        (reference.groups, current.groups),
-        CATEGORICAL,
-        percentile=config.chance_percentile,
-        n_permutations=config.n_permutations,
-        seed=config.seed,
-    )
-    measured = measure_drift(*tables, folder / REPORT, config.threshold)
-    found = _distances(config, measured, chance)
-    share = sum(one.drifted for one in found) / len(found)
-    reasons = _reasons(config, found, share)
+    compared = compare_properties(config, reference, current)
+    names = [name for name in config.properties if name not in compared.absent]
+    page = measure_drift(reference.table[names], current.table[names], folder / REPORT, config.threshold)
+    reasons = _reasons(config, compared)
+    sides: dict[Side, MeasuredImages] = {"reference": reference, "dataset": current}
     report = DriftReport(
         name=config.name,
         lesiongen_version=__version__,
@@ -127,41 +108,19 @@ def _judged(
         sources={side: one.source for side, one in sides.items()},
         images={side: len(one.table) for side, one in sides.items()},
         synthetic={side: one.synthetic for side, one in sides.items()},
-        tool=measured.tool,
-        properties=found,
-        absent=absent,
-        share_drifted=share,
+        tool=page.tool,
+        properties=compared.properties,
+        absent=compared.absent,
+        share_drifted=compared.share_drifted,
         passed=not reasons,
         reasons=reasons,
     )
     return not reasons, report
 
 
-def _absent(config: DriftConfig, sides: dict[Side, MeasuredImages]) -> dict[str, tuple[Side, ...]]:
-    """Returns the properties that a dataset does not record, and which of the two."""
-    found = {
-        name: tuple(side for side, one in sides.items() if one.table[name].isna().all()) for name in config.properties
-    }
-    return {name: where for name, where in found.items() if where}
-
-
-def _distances(config: DriftConfig, measured: Drift, chance: dict[str, float]) -> tuple[PropertyDistance, ...]:
-    found = []
-    for column in measured.columns:
-        limit, distance = max(config.threshold, chance[column.column]), column.distance or 0.0
-        one = PropertyDistance(
-            name=column.column,
-            method=column.method,
-            distance=distance,
-            chance=chance[column.column],
-            limit=limit,
-            drifted=distance >= limit,
-        )
-        found.append((-distance / limit, one))
-    return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
-
-
-def _reasons(config: DriftConfig, found: tuple[PropertyDistance, ...], share: float) -> tuple[str, ...]:
+def _reasons(config: DriftConfig, compared: Comparison) -> tuple[str, ...]:
+    """Returns the limits that are exceeded, and those of properties that are not compared: nobody knows of these."""
+    found, share = compared.properties, compared.share_drifted
     reasons = []
     if share > config.max_drifted_share:
         names = ", ".join(one.name for one in found if one.drifted)
@@ -171,7 +130,8 @@ def _reasons(config: DriftConfig, found: tuple[PropertyDistance, ...], share: fl
         allowed = config.max_distances.get(one.name)  # type: ignore[call-overload]  # the name of a property
         if allowed is not None and (one.distance or 0.0) > allowed:
             reasons.append(f"{one.name} is at a distance of {one.distance:.3f}; max_distances allows {allowed:g}")
-    return tuple(reasons)
+    limited = [name for name in config.max_distances if name in compared.absent]
+    return (*reasons, *(f"{name} has a limit and is {compared.absent[name]}" for name in limited))
 
 
 def _track(run: StageRun, result: DriftResult, page: str) -> None:

@@ -21,8 +21,11 @@ class PropertyDistance(Record):
     chance: Number
     """Distance that random parts of both seldom exceed (``chance_percentile``)."""
     limit: Number
-    """The distance from which on it counts as drifted: the larger one of the threshold and of ``chance``."""
+    """The larger one of the threshold and of ``chance``."""
     drifted: bool
+    """Whether the distance is at least the threshold and above ``chance``."""
+    known: dict[Side, Count]
+    """Real images whose value is known."""
 
 
 class DriftReport(Record):
@@ -41,12 +44,12 @@ class DriftReport(Record):
     tool: str
     properties: tuple[PropertyDistance, ...]
     """Those furthest above their limit first."""
-    absent: dict[str, tuple[Side, ...]]
-    """Properties that were not compared, and which of the two does not record them."""
+    absent: dict[str, str]
+    """Properties that were not compared, and why: "not recorded in …", for example."""
     share_drifted: Number
     passed: bool
     reasons: tuple[str, ...]
-    """Limits that were exceeded, in sentences; empty where it passed."""
+    """Limits that were exceeded or could not be checked, in sentences; empty where it passed."""
 
     def content(self) -> dict[str, Any]:
         """Returns the report as it is stored."""

@@ -77,8 +77,8 @@ def test_halves_of_a_collection_and_another_collection_are_compared(tmp_path):
                         image=encode_png(Image.fromarray(noise)), image_id=str(number), diagnosis="nv", split="train"
                     )
                 )
-    text = printed("drift", f"{tmp_path / 'dark'} {tmp_path / 'light'} --seeds 3 --counts 10", tmp_path)
-    assert text.count("of 3 |") == 4
+    text = printed("drift", f"{tmp_path / 'dark'} {tmp_path / 'light'} --seeds 3 --counts 10 --known 5", tmp_path)
+    assert text.count("of 3 |") == 6
     assert re.search(r"light against .*dark \| 40 \| 0\.[1-9]", text), text
 
 

@@ -3,20 +3,24 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from components.drift.component import drift as drift_step
+from components.require_passed.component import require_passed as require_passed_step
 from lesiongen.cli.app import app
-from lesiongen.dataset import Sample
+from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import DriftConfig, drift
 from lesiongen.evaluation.chance import chance_distances, distances
 from lesiongen.evaluation.measures.drift import measure_drift
 from lesiongen.records.drift import DriftReport
 from lesiongen.records.verdict import require_passed
+from lesiongen.references import write_reference
 from tests.evaluation.conftest import COLOURS, sample, write
 
 SYNTHETIC = json.dumps({"image_manipulation": "synthetic"})
@@ -46,15 +50,50 @@ def test_images_of_the_same_kind_pass(reference: str, config: DriftConfig, tmp_p
     assert result.passed
     assert found.reasons == ()
     assert found.images == {"reference": 120, "dataset": 60}
-    assert found.absent["sex"] == ("dataset",)
-    assert found.absent["device"] == ("reference", "dataset")
+    assert found.absent["sex"] == f"not recorded in {found.sources['dataset'].uri}"
+    assert found.absent["device"] == f"not recorded in {reference} and {found.sources['dataset'].uri}"
     assert {"diagnosis", "image_type", "brightness", "sharpness"} == {one.name for one in found.properties} - {
         "contrast",
         "redness",
     }
     # Of 60 images chance alone makes a larger distance than evidently's threshold.
     assert next(one.limit for one in found.properties if one.name == "brightness") > config.threshold
+    assert {tuple(one.known.values()) for one in found.properties} == {(120, 60)}
     require_passed(result.verdict)
+
+
+def test_a_property_that_few_images_record_is_not_compared_and_its_limit_fails(
+    reference: str, config: DriftConfig, tmp_path: Path
+) -> None:
+    few = write(tmp_path / "few", [*images(10, 200, sex="female"), *images(50, 300)])
+    result = drift(config.changed(max_distances={"sex": 0.5, "skin_tone": 0.5}), reference, few, str(tmp_path / "out"))
+    sex = f"known of 10 images of {few}, fewer than min_images (50)"
+    assert result.drift.absent["sex"] == sex
+    assert result.drift.reasons == (
+        f"sex has a limit and is {sex}",
+        f"skin_tone has a limit and is not recorded in {reference} and {few}",
+    )
+    assert not result.passed
+
+
+def test_the_steps_of_the_pipeline_let_pass_what_is_within_the_limits(
+    reference: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, metrics, report, verdict = (
+        SimpleNamespace(path=str(tmp_path / name), metadata={})
+        for name in ("old", "new", "metrics", "report", "verdict")
+    )
+    for artifact, uri in ((old, reference), (new, write(tmp_path / "more", images(60, 200)))):
+        write_reference(Dataset.open(uri).reference(), artifact.path)
+    fields = {"image_size": 32, "n_permutations": 100, "properties": ["diagnosis", "brightness"]}
+    drift_step.python_func(
+        root=str(tmp_path / "root"), name="new", seed=0, config=fields,
+        reference=old, dataset=new, metrics=metrics, report=report, verdict=verdict,
+    )  # fmt: skip
+    require_passed_step.python_func(final=True, verdict=verdict)
+    assert metrics.metadata["passed"] == report.metadata["passed"] == verdict.metadata["passed"] == 1
+    assert "Passed: the dataset is within the limits." in Path(report.path).read_text()
+    assert "ERROR" not in capsys.readouterr().out
 
 
 def test_images_of_another_kind_fail_and_the_page_says_which_limit(
@@ -96,7 +135,7 @@ def test_synthetic_images_are_left_out_and_too_few_real_ones_are_refused(
 def test_two_datasets_without_a_common_property_are_refused(
     reference: str, config: DriftConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="have no property in common"):
+    with pytest.raises(DataError, match="have no property in common.*\n.*device is not recorded"):
         drift(config.changed(properties=("device",)), reference, reference, str(tmp_path / "out"))
 
 
@@ -105,6 +144,10 @@ def test_two_datasets_without_a_common_property_are_refused(
     [
         ({"properties": ["colour"]}, r"DriftConfig: properties\.0 = 'colour'"),
         ({"max_distances": {"sex": 0}}, "the distance of sex must be greater than 0"),
+        (
+            {"properties": ["sex"], "max_distances": {"skin_tone": 0.5}},
+            "skin_tone has a limit and is missing in properties",
+        ),
         ({"max_drifted_share": 1}, "DriftConfig: max_drifted_share = 1"),
     ],
 )
@@ -124,7 +167,7 @@ def test_distances_are_those_of_evidently(tmp_path: Path) -> None:
 
 
 def test_many_images_of_one_lesion_count_as_one_when_chance_is_judged() -> None:
-    """Sixty images of three lesions are hardly more than three images."""
+    """200 images of ten lesions are hardly more than ten images."""
     rng = np.random.default_rng(0)
     alone = pd.DataFrame({"brightness": rng.normal(size=200)})
     alike = pd.DataFrame({"brightness": np.repeat(rng.normal(size=10), 20)})
@@ -133,6 +176,25 @@ def test_many_images_of_one_lesion_count_as_one_when_chance_is_judged() -> None:
     as_lesions = chance_distances((alone, alike), (numbers, np.repeat(numbers[:10], 20)), (), **settings)
     as_images = chance_distances((alone, alike), (numbers, numbers), (), **settings)
     assert as_lesions["brightness"] > 2 * as_images["brightness"]
+
+
+def test_values_that_few_images_record_drift_as_seldom_as_the_percentile_says() -> None:
+    """Of 200 new images ten have values, drawn as those of 500 others: about 4 of 40 are above the 90th percentile."""
+    drifted = {"sex": 0, "brightness": 0}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        old, new = (
+            pd.DataFrame({"sex": rng.choice(["female", "male"], count), "brightness": rng.normal(size=count)})
+            for count in (500, 200)
+        )
+        new = new[:10].reindex(new.index)
+        groups = np.arange(500, dtype=np.int32), np.arange(200, dtype=np.int32)
+        chance = chance_distances((old, new), groups, ("sex",), percentile=90, n_permutations=100, seed=seed)
+        for name, found in distances((old, new), ("sex",)).items():
+            drifted[name] += found > chance[name]
+    assert 1 <= drifted["brightness"] <= 8
+    # Ten values of two categories make few distances, of which none may be above the percentile.
+    assert drifted["sex"] <= 8
 
 
 def test_the_command_ends_with_1_over_a_limit(reference: str, tmp_path: Path) -> None:

@@ -32,23 +32,31 @@ def _result(report: DriftReport) -> list[Block]:
 
 def _properties(report: DriftReport) -> list[Block]:
     rows = [
-        (one.name.replace("_", " "), _METHODS.get(one.method, one.method), one.distance, one.chance, one.drifted)
+        (
+            one.name.replace("_", " "),
+            _METHODS.get(one.method, one.method),
+            *(one.known[side] for side in ("reference", "dataset")),
+            one.distance,
+            one.chance,
+            one.drifted,
+        )
         for one in report.properties
     ]
-    threshold = report.config.get("threshold")
+    config = report.config
     text = (
-        f"Distances by {report.tool}. A property has drifted when its distance is at least {threshold} and also above "
-        "chance: the distance that random parts of the images of both datasets, lesions and patients whole, seldom "
-        f"exceed (percentile {report.config.get('chance_percentile')} of {report.config.get('n_permutations')} "
-        "divisions). drift.html, beside this page, shows the distributions; its verdicts do not consider chance."
+        f"Distances as {report.tool} defines them. A property has drifted when its distance is at least "
+        f"{config.get('threshold')} and also above chance: the distance that random parts of both datasets' known "
+        f"values, lesions and patients whole, seldom exceed (percentile {config.get('chance_percentile')} of "
+        f"{config.get('n_permutations')} divisions). drift.html, beside this page, shows the distributions; its "
+        "verdicts do not consider chance."
     )
     blocks: list[Block] = [
         Text(text),
-        Table(("property", "distance by", "distance", "chance", "drifted"), rows),
+        Table(("property", "distance by", "known, reference", "known, dataset", "distance", "chance", "drifted"), rows),
     ]
-    missing = [(name.replace("_", " "), " and ".join(where)) for name, where in report.absent.items()]
+    missing = [(name.replace("_", " "), why) for name, why in report.absent.items()]
     if missing:
-        blocks.append(Table(("property", "not recorded in"), missing, "Not compared"))
+        blocks.append(Table(("property", "reason"), missing, "Not compared"))
     return blocks
 
 
