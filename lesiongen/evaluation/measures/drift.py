@@ -3,19 +3,21 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lesiongen.dataset.subgroups import SUBGROUPS
-from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.records.evaluation import Drift, DriftedColumn, EvaluationRecord
 from lesiongen.records.text import number
 from lesiongen.reporting import Section, Table, Text
+
+if TYPE_CHECKING:  # of the classifiers: `lesiongen drift` would wait for torch
+    from lesiongen.evaluation.evidence import Evidence
 
 __all__ = ["CATEGORICAL", "REPORT", "PropertyDrift", "measure_drift", "pixel_properties", "properties"]
 
@@ -34,7 +36,7 @@ class PropertyDrift(Measure):
 
     place = 60
 
-    def measure(self, evidence: Evidence) -> Mapping[str, object]:
+    def measure(self, evidence: "Evidence") -> Mapping[str, object]:
         """Returns ``drift``, and writes `REPORT`."""
         material, (train, synthetic) = evidence.material, evidence.chances
         real = properties(material.train, train, material.classes)

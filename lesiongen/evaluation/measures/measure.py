@@ -5,14 +5,16 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from PIL import Image
 
 from lesiongen.evaluation import measures as package
-from lesiongen.evaluation.evidence import Evidence
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.reporting import Section
+
+if TYPE_CHECKING:  # of the classifiers: `lesiongen drift` would wait for torch
+    from lesiongen.evaluation.evidence import Evidence
 
 __all__ = ["Measure", "Figures", "all_measures"]
 
@@ -29,13 +31,13 @@ class Measure(ABC):
     """Position of its sections in the report: the smallest number first."""
 
     @abstractmethod
-    def measure(self, evidence: Evidence) -> Mapping[str, object]:
+    def measure(self, evidence: "Evidence") -> Mapping[str, object]:
         """Measures, and returns entries of evaluation.json by name.
 
         A name that `EvaluationRecord` does not have is kept in its ``further``: the value is then plain JSON.
         """
 
-    def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
+    def figures(self, evidence: "Evidence", evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws figures of what was measured, by name."""
         return {}
 
