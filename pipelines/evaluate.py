@@ -40,12 +40,13 @@ def _evaluate(settings: CompileSettings, preset: Preset) -> Any:
         services: str = "lesiongen-services",
     ) -> None:
         run = tasks_of(settings, secret=storage_secret, services=services)
-        with dsl.ExitHandler(run("finish", name=name, last="evaluate")):
+        with dsl.ExitHandler(run("finish", name=name, last="complete")):
             datasets = [run("open_dataset", uri=uri).output for uri in (real, synthetic)]
-            run(
+            evaluated = run(
                 "evaluate", real=datasets[0], synthetic=datasets[1], seed=seed, config=evaluate_config,
                 allow_real_images=settings.allow_real_images, root=root, name=name,
             )  # fmt: skip
+            run("complete", result=evaluated.outputs["evaluation"])
 
     return evaluate
 

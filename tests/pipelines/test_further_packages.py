@@ -64,15 +64,25 @@ def test_drift_is_judged_after_validation_and_never_cached(package: Any) -> None
     }
 
 
-def test_parts_are_drawn_side_by_side_and_the_last_step_is_never_cached(package: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "last"), [("drift", "require-passed"), ("evaluate", "complete"), ("synthesise", "complete")]
+)
+def test_the_step_by_which_the_end_is_told_is_the_last_and_never_cached(package: Any, name: str, last: str) -> None:
+    tasks = tasks_of(package(name))
+    finish = package(name).spec["root"]["dag"]["tasks"]["finish"]["inputs"]["parameters"]
+    assert finish["last"] == {"runtimeValue": {"constant": last}}
+    waited_for = {each for task in tasks.values() for each in task.get("dependentTasks", ())}
+    [end] = set(tasks) - waited_for
+    assert tasks[end]["componentRef"]["name"].startswith(f"comp-{last}")
+    assert not tasks[end]["cachingOptions"]
+
+
+def test_parts_are_drawn_side_by_side(package: Any) -> None:
     tasks = tasks_of(package("synthesise", sample_parts=3))
     [loop] = [name for name in tasks if name.startswith("for-loop")]
     assert set(tasks) == {"open-model", "open-dataset", loop, "join-samples", "complete"}
     assert tasks[loop]["parameterIterator"]["items"] == {"raw": '["1/3", "2/3", "3/3"]'}
     assert tasks["complete"]["dependentTasks"] == ["join-samples"]
-    assert not tasks["complete"]["cachingOptions"]
-    finish = package("synthesise").spec["root"]["dag"]["tasks"]["finish"]["inputs"]["parameters"]
-    assert finish["last"] == {"runtimeValue": {"constant": "complete"}}
 
 
 def test_an_accelerator_is_for_drawing_alone(package: Any) -> None:

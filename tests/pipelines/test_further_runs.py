@@ -60,7 +60,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "images"
-    write_phantoms(PhantomConfig(n=60, size=48, seed=0), folder)
+    write_phantoms(PhantomConfig(n=40, size=32, seed=0), folder)
     return folder
 
 
@@ -74,10 +74,13 @@ def captioned(images: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_two_datasets_that_exist_are_evaluated(captioned: str, tmp_path: Path) -> None:
-    write_phantoms(PhantomConfig(n=24, size=48, seed=1), tmp_path / "others")
+    write_phantoms(PhantomConfig(n=10, size=32, seed=1), tmp_path / "others")
     config = IngestConfig(format="image_folder")
     others = ingest(config, str(tmp_path / "others"), str(tmp_path / "synthetic")).dataset.uri
-    request = EvaluateRequest(real=captioned, synthetic=others, root=str(tmp_path / "root"), preset="miniature")
+    request = EvaluateRequest(
+        real=captioned, synthetic=others, root=str(tmp_path / "root"),
+        preset="miniature", config={"evaluate": {"image_size": 32}},
+    )  # fmt: skip
     shown = summary_of(request, tmp_path)
     assert "balanced_accuracy_both" in shown.text()
     assert "Evaluation: evaluation" in Path(shown.report).read_text()
@@ -87,9 +90,10 @@ def test_two_datasets_that_exist_are_evaluated(captioned: str, tmp_path: Path) -
 def test_a_limit_that_is_exceeded_fails_the_run_and_leaves_the_report(
     images: Path, captioned: str, tmp_path: Path
 ) -> None:
+    limit = {"properties": ["brightness"], "max_distances": {"brightness": 1e-9}, "image_size": 32}
     request = DriftRequest(
         source=str(images), format="image_folder", reference=captioned, root=str(tmp_path / "root"),
-        preset="miniature", config={"drift": {"max_distances": {"sex": 1e-9}}, "ingest": {"limit": 50}},
+        preset="miniature", config={"drift": limit, "ingest": {"limit": 30}},
     )  # fmt: skip
     with pytest.raises(RuntimeError):
         run(request, tmp_path)
@@ -99,5 +103,5 @@ def test_a_limit_that_is_exceeded_fails_the_run_and_leaves_the_report(
     assert "has drifted from" in words
     # Of a step that fails Kubeflow keeps no output: the report is one of the step before.
     shown = find_pipeline("drift").summarise(folder, tmp_path).as_dict()
-    assert "Failed: sex is at a distance of" in Path(shown["report"]).read_text()
+    assert "Failed: brightness is at a distance of" in Path(shown["report"]).read_text()
     assert shown["reference_uri"] == captioned
