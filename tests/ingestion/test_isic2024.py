@@ -219,7 +219,7 @@ def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     (source / "train-image.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert ingested(source, tmp_path / "with files")[0].accepted == 18
     next(source.rglob("ISIC_0000005.jpg")).unlink()
-    with pytest.raises(DataError, match=r"train-image.hdf5: HDF5 files are read with h5py: pip install 'lesiongen\["):
+    with pytest.raises(DataError, match=r"train-image.hdf5: HDF5 files are read with h5py: pip install '\.\[hdf5"):
         ingested(source, tmp_path / "one lacks")
     for path in source.rglob("*.jpg"):
         path.unlink()
