@@ -80,7 +80,6 @@ def test_more_images_are_drawn_with_the_model_by_steps_side_by_side(
     )  # fmt: skip
     drawn, first = Dataset.open(more["synthetic_uri"]), Dataset.open(results["synthetic_uri"])
     assert (len(drawn), drawn.manifest.name) == (len(first), "more-synthetic")
-    assert not set(drawn.metadata(["image_id"])["image_id"]) & set(first.metadata(["image_id"])["image_id"])
     assert Path(more["contact_sheet"]).is_file()
 
 
