@@ -23,7 +23,7 @@ def check_dataset(place: str) -> None:
     """Refuses a folder of this machine that is not a dataset; of S3, whose server may not run yet, nothing is asked.
 
     Raises:
-        UsageError: There is no such folder.
+        UsageError: The folder does not exist.
         LesionGenError: It is not a dataset, or one that this release cannot read.
     """
     if "://" not in place:

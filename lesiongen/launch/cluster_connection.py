@@ -66,7 +66,7 @@ def _of_kubeconfig(paths: str, name: str, context: str | None) -> Connection:
 
 
 def _loaded(paths: str, context: str | None) -> Connection | None:
-    """Returns the connection of one or more kubeconfigs, as KUBECONFIG names them; None where none of them exists."""
+    """Returns the connection of one or more kubeconfigs, as KUBECONFIG names them; None if none of them exists."""
     from kubernetes import client
     from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 

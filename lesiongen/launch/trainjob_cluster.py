@@ -172,7 +172,7 @@ class Cluster:
     def log(self, pod: str, *, follow: bool) -> Iterator[bytes]:
         """Yields the log of a pod from its beginning, in pieces; every line begins with its time (RFC 3339).
 
-        What the node has rotated out of its log is no longer there.
+        Lines that the node has rotated out are missing.
 
         Raises:
             LesionGenError: It cannot be read, or the connection has broken.

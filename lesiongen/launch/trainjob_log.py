@@ -42,7 +42,7 @@ class NodeLog:
 
     A connection that breaks is opened again. The log is then read from its beginning, and lines up to the last one that
     was seen are left out, by their times: their number would not do, since a node rotates long logs. Lines of one time,
-    as CRI-O gives all that it reads at once, are told apart by their order.
+    as CRI-O gives all that it reads at once, are distinguished by their order.
 
     Args:
         cluster: Where the pod runs.

@@ -56,10 +56,10 @@ def invoke(*arguments: str) -> Result:
 
 def test_an_error_of_a_check_is_a_failure_with_its_remedy_and_the_others_are_made() -> None:
     def broken() -> Outcome:
-        raise StorageError("There is no bucket 'x'", hint="Create it.")
+        raise StorageError("The bucket 'x' does not exist", hint="Create it.")
 
     results = found({"one": broken, "two": lambda: Outcome("ok", "fine")})
-    assert results["one"] == CheckResult("failed", "There is no bucket 'x'", "Create it.", "one")
+    assert results["one"] == CheckResult("failed", "The bucket 'x' does not exist", "Create it.", "one")
     assert results["two"].state == "ok"
 
 
