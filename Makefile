@@ -22,6 +22,8 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file infra/images/Dockerfile --build
 	--build-arg TORCH_INDEX=$(TORCH_INDEX) --build-arg CUDA_INDEX=$(CUDA_INDEX) --build-arg VERSION=$(VERSION)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# A file of tests on each core; every process starts its own servers.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test test-fast lint image sbom image-sbom test-containers test-faults clean
 
@@ -43,10 +45,10 @@ demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on gener
 	$(BIN)/lesiongen pipeline run --source $(DEMO)/phantoms --format image_folder --preset demo --name phantoms
 
 test: lint ## lint, types, layers and all tests but those in containers and of faults
-	$(BIN)/pytest -m 'not containers and not faults'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m 'not containers and not faults'
 
 test-fast: $(INSTALLED) ## the tests that start no server and take no longer than seconds (under two minutes on 2 cores)
-	$(BIN)/pytest -m 'not server and not slow and not containers and not faults'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m 'not server and not slow and not containers and not faults'
 
 lint: $(INSTALLED) ## lint, formatting, types and layers
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lesiongen.config import StageConfig, parse_config
@@ -13,7 +14,7 @@ from lesiongen.launch.trainjob_deletion import delete_jobs_of
 if TYPE_CHECKING:
     from lesiongen.diffusion import FinetuneConfig
 
-__all__ = ["delete_trainjobs", "launched"]
+__all__ = ["launched", "trainjobs_deleted"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +53,28 @@ def launched(
     return config, TrainJobLauncher(f"{checkpoints}/jobs", pipeline_run=_pipeline_run(), **options)
 
 
-def delete_trainjobs(trainjob: Mapping[str, Any]) -> None:
-    """Deletes the TrainJobs of this pipeline run that are left: a step that was killed could not delete its own.
+@contextmanager
+def trainjobs_deleted(trainjob: Mapping[str, Any]) -> Iterator[None]:
+    """Deletes the TrainJobs of this pipeline run at the end of its body, however that ends.
+
+    A step that was killed could not delete its own.
 
     One that cannot be deleted is a warning: once it trains, it ends by itself ten minutes after its step.
 
     Args:
         trainjob: The argument of ``finetune``; empty where the pipeline trains in no TrainJob.
     """
-    run = _pipeline_run()
-    if not trainjob or run is None:
-        return
     try:
-        for name in delete_jobs_of(run, trainjob.get("namespace")):
+        yield
+    finally:
+        run = _pipeline_run()
+        if trainjob and run is not None:
+            _delete_jobs_of(run, trainjob.get("namespace"))
+
+
+def _delete_jobs_of(run: str, namespace: str | None) -> None:
+    try:
+        for name in delete_jobs_of(run, namespace):
             logger.info("Deleted TrainJob %s", name)
     except LesionGenError as error:
         logger.warning("TrainJobs of this run may be left; those in a queue stay until they are deleted: %s", error)

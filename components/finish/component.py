@@ -16,10 +16,7 @@ def finish(
 ) -> None:
     """Logs how the pipeline ended; deletes the TrainJobs that a step left which could not do so itself."""
     from components.step import log_final_status, step
-    from components.trainjobs import delete_trainjobs
+    from components.trainjobs import trainjobs_deleted
 
-    with step("finish"):
-        try:
-            log_final_status(name, last, status)
-        finally:
-            delete_trainjobs(trainjob)
+    with step("finish"), trainjobs_deleted(trainjob):
+        log_final_status(name, last, status)

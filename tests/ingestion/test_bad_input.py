@@ -50,7 +50,7 @@ def test_a_missing_table_is_named(case, source, tmp_path):
         further.unlink()
     shutil.rmtree(source / "meta", ignore_errors=True)
     message = refused(case, source, tmp_path)
-    assert f"{source} holds n" in message
+    assert f"{source} contains n" in message
     assert "--format" in message
 
 

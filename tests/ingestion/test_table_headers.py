@@ -1,5 +1,6 @@
 """Tables as spreadsheets and people leave them: names in another case, lines above the header, several sheets."""
 
+import re
 import zipfile
 
 import pytest
@@ -244,25 +245,25 @@ def test_a_formula_without_its_value_is_not_taken_for_a_blank(tmp_path):
 
 def test_a_formula_in_a_column_that_is_not_read_and_one_with_a_blank_result_are_no_fault(tmp_path):
     source = workbook(tmp_path / "in", Labels=FORMULAS)
-    stored(source / "labels.xlsx", b'<c r="C2"', b'<c r="C2" t="str"')  # as Excel stores a result without characters
+    stored(source / "labels.xlsx", rb'<c r="C2"', rb'<c r="C2" t="str"')  # as Excel stores a result without characters
     _, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
     assert [sample.lesion_id for sample in sorted(samples, key=lambda sample: sample.image_id)] == [None, "L2"]
 
 
 def test_a_formula_with_its_value_is_read(tmp_path):
     source = workbook(tmp_path / "in", Labels=FORMULAS)
-    stored(source / "labels.xlsx", b'<f>"L"&amp;1</f><v />', b'<f>"L"&amp;1</f><v>17</v>')
+    stored(source / "labels.xlsx", rb'(<f>"L"&amp;1</f>)<v(?: ?/>|></v>)', rb"\1<v>17</v>")  # with and without lxml
     _, samples = dataset(source, tmp_path / "out", format="image_folder", options={"table": "labels.xlsx"})
     assert {sample.lesion_id for sample in samples} == {"17", "L2"}
 
 
 def stored(path, old, new):
-    """Changes the only sheet of a workbook."""
+    """Changes the one place of a workbook's only sheet that matches a pattern."""
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}
     sheet = "xl/worksheets/sheet1.xml"
-    assert old in parts[sheet]
-    parts[sheet] = parts[sheet].replace(old, new)
+    parts[sheet], changed = re.subn(old, new, parts[sheet])
+    assert changed == 1
     with zipfile.ZipFile(path, "w") as book:
         for name, data in parts.items():
             book.writestr(name, data)

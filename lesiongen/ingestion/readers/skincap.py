@@ -89,7 +89,7 @@ class SkincapReader(Reader):
         if index.look_into_archives():
             return self._release(storage, index)
         raise DataError(
-            f"{storage.uri} holds neither {' nor '.join(name for name, _ in RELEASES.values())}",
+            f"{storage.uri} contains neither {' nor '.join(name for name, _ in RELEASES.values())}",
             hint=f"It holds: {', '.join(index.tables[:5]) or 'no table'}. Is this the right --format?",
         )
 
