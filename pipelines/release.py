@@ -94,14 +94,6 @@ class ReleaseRequest(RunRequest):
     def _from_anywhere(cls, place: str) -> str:
         return absolute(place)
 
-    def configs(self) -> Preset:
-        """Returns the configurations; captions are measured with the tokenizer of the base that reads them."""
-        configs = dict(super().configs())
-        changed = self.config.get("finetune", {}).get("base_model", {})
-        if "base" in changed and "tokenizer" not in self.config.get("caption", {}):
-            configs["caption"] = {**configs["caption"], "tokenizer": configs["finetune"]["base_model"]["base"]}
-        return configs
-
     def inputs(self) -> dict[str, Any]:
         """Returns the source as the pipeline's arguments."""
         check_source(self.source)

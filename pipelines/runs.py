@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +20,10 @@ from lesiongen.errors import UsageError
 from lesiongen.names import Name
 from lesiongen.stack import private_folder, writing_to
 from lesiongen.storage import Claim, claimed, local_path, normal_address, open_storage
-from pipelines.definition import find_pipeline
+from pipelines.definition import Pipeline, find_pipeline
 from pipelines.presets import Preset, preset
 
-__all__ = ["Address", "RunFolder", "RunRequest", "absolute"]
+__all__ = ["Address", "RunFolder", "RunRequest", "absolute", "changed_configs"]
 
 _WORKSPACE = "workspace-"
 
@@ -83,10 +83,7 @@ class RunRequest(BaseModel, ABC):
 
     def configs(self) -> Preset:
         """Returns the configurations of the pipeline's stages: the preset's, with the fields that were changed."""
-        chosen = preset(self.preset)
-        specs = find_pipeline(self.pipeline).configured
-        changes = {spec: self.config.get(spec.section, {}) for spec in specs}
-        return {spec.section: with_changes(spec.config_class, chosen[spec.section], changes[spec]) for spec in specs}
+        return changed_configs(find_pipeline(self.pipeline), preset(self.preset), self.config)
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the pipeline.
@@ -95,7 +92,7 @@ class RunRequest(BaseModel, ABC):
             UsageError: A source does not exist, or ``config`` names a stage that the pipeline does not configure.
         """
         pipeline = find_pipeline(self.pipeline)
-        self._check_config([spec.section for spec in pipeline.configured])
+        _refuse_nulls(self.config)
         plain = self.model_dump(include={"name", "root", "seed"})
         return {**plain, **self.inputs(), **pipeline.arguments(self.configs())}
 
@@ -103,13 +100,29 @@ class RunRequest(BaseModel, ABC):
         """Returns the step that publishes what a stage makes."""
         return stage
 
-    def _check_config(self, sections: Sequence[str]) -> None:
-        if unknown := set(self.config) - set(sections):
-            now = "; it is now called gates" if "policy" in unknown else ""
-            raise UsageError(
-                f"The configuration names {', '.join(sorted(unknown))}{now}.", hint=f"Stages: {', '.join(sections)}."
-            )
-        _refuse_nulls(self.config)
+
+def changed_configs(pipeline: Pipeline, chosen: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
+    """Returns the configurations of a pipeline's stages: those of a preset, with the fields that were changed.
+
+    Where another base is chosen, captions are measured with its tokenizer.
+
+    Raises:
+        UsageError: A stage is changed that the pipeline does not configure.
+    """
+    sections = [spec.section for spec in pipeline.configured]
+    if unknown := set(changes) - set(sections):
+        now = "; it is now called gates" if "policy" in unknown else ""
+        raise UsageError(
+            f"The configuration names {', '.join(sorted(unknown))}{now}.", hint=f"Stages: {', '.join(sections)}."
+        )
+    configs = {
+        spec.section: with_changes(spec.config_class, chosen[spec.section], changes.get(spec.section, {}))
+        for spec in pipeline.configured
+    }
+    caption, base_model = changes.get("caption", {}), changes.get("finetune", {}).get("base_model", {})
+    if "caption" in configs and "base" in base_model and "tokenizer" not in caption:
+        configs["caption"] = {**configs["caption"], "tokenizer": configs["finetune"]["base_model"]["base"]}
+    return configs
 
 
 def _refuse_nulls(values: Mapping[str, Any], outer: str = "") -> None:

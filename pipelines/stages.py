@@ -138,6 +138,8 @@ _TABLE = (
     StageSpec("evaluate", Resources(**_LARGE, timeout_hours=6), "lesiongen.evaluation:EvaluateConfig"),
     StageSpec("open_dataset", Resources(**_SMALL, timeout_hours=1)),
     StageSpec("open_model", Resources(**_SMALL, timeout_hours=1)),
+    StageSpec("take_fold", Resources(**_MIDDLE), "lesiongen.crossfit:CrossfitConfig", argument="crossfit"),
+    StageSpec("pool_folds", Resources(**_MIDDLE)),
     StageSpec("drift", Resources(**_MIDDLE), "lesiongen.evaluation:DriftConfig", cached=False),
     StageSpec("complete", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),
     StageSpec("register", Resources(**_SMALL, retries=1, timeout_hours=1), cached=False),

@@ -16,7 +16,7 @@ from lesiongen.storage import open_storage
 from lesiongen.storage.s3_client import endpoint_of
 from pipelines.runs import RunFolder
 
-__all__ = ["RunSummary", "copied", "published_uri", "summarise"]
+__all__ = ["RunSummary", "artifact_of", "copied", "published_uri", "summarise"]
 
 CONTACT_SHEET = "pictures/samples.png"
 
@@ -106,7 +106,12 @@ def copied(uri: str, key: str, folder: Path) -> Path:
     return target
 
 
-def _artifact(folder: RunFolder, stage: str, output: str) -> Path:
+def artifact_of(folder: RunFolder, stage: str, output: str) -> Path:
+    """Returns the file that a step of a finished run wrote as one of its outputs.
+
+    Raises:
+        LesionGenError: It wrote none.
+    """
     path = folder.artifact(stage, output)
     if path is None:
         raise LesionGenError(f"The step {stage} left no {output}.", hint=f"Log: {folder.log}")
@@ -119,9 +124,9 @@ def published_uri(folder: RunFolder, stage: str, output: str) -> str:
     Raises:
         LesionGenError: The step left no reference.
     """
-    return read_reference(_artifact(folder, stage, output)).uri
+    return read_reference(artifact_of(folder, stage, output)).uri
 
 
 def _json(folder: RunFolder, stage: str, output: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(_artifact(folder, stage, output).read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(artifact_of(folder, stage, output).read_text(encoding="utf-8"))
     return content

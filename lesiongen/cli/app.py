@@ -31,6 +31,7 @@ COMMANDS = {
     "finetune": "finetune",
     "sample": "sample",
     "evaluate": "evaluate",
+    "crossfit": "crossfit",
     "drift": "drift",
     "register": "registry",
     "promote": "registry",
@@ -43,7 +44,7 @@ COMMANDS = {
     "status": "stack",
 }
 USES_SERVERS = set(
-    "ingest validate inspect merge copy caption finetune sample evaluate drift".split()
+    "ingest validate inspect merge copy caption finetune sample evaluate crossfit drift".split()
     + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""

@@ -109,7 +109,11 @@ Real = Annotated[str | None, typer.Option(help="For evaluate: the dataset of rea
 Synthetic = Annotated[str | None, typer.Option(help="For evaluate: the dataset of synthetic images.")]
 Model = Annotated[str | None, typer.Option(help="For synthesise: the model, a folder or s3:// prefix.")]
 CaptionedDataset = Annotated[
-    str | None, typer.Option("--dataset", help="For synthesise: the captioned dataset whose captions are used.")
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="For synthesise: the captioned dataset whose captions are used. For crossfit: the dataset of real images.",
+    ),
 ]
 Name = Annotated[
     str | None,

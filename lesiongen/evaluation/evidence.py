@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.classifier.conditions import Outcome
+from lesiongen.evaluation.classifier.conditions import Outcome, Predictions
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
@@ -17,24 +17,22 @@ from lesiongen.evaluation.neighbours import Neighbours, nearest_training_images
 from lesiongen.records.evaluation import Condition
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "Results"]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What measures look at; what several of them need is computed when it is first asked for, and once.
+class Results:
+    """What the classifiers of each condition make of the held-out images.
 
     Attributes:
         config: The settings of the evaluation.
         material: The images.
-        outcomes: The trained classifiers of each condition.
-        folder: Where the files of the evaluation are put together; a measure may write its own.
+        outcomes: The predictions of each condition.
     """
 
     config: EvaluateConfig
     material: Material
-    outcomes: Mapping[Condition, Outcome]
-    folder: Path
+    outcomes: Mapping[Condition, Predictions]
 
     @cached_property
     def resamples(self) -> Resamples:
@@ -43,6 +41,19 @@ class Evidence:
         return Resamples(
             self.material.test.lesions, config.n_bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
         )
+
+
+@dataclass(frozen=True)
+class Evidence(Results):
+    """What measures look at; what several of them need is computed when it is first asked for, and once.
+
+    Attributes:
+        outcomes: The trained classifiers of each condition.
+        folder: Where the files of the evaluation are put together; a measure may write its own.
+    """
+
+    outcomes: Mapping[Condition, Outcome]
+    folder: Path
 
     @cached_property
     def held_out(self) -> NDArray[np.uint8]:

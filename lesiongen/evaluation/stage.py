@@ -19,6 +19,7 @@ from lesiongen.evaluation.classifier.small import save_classifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import load_material
 from lesiongen.evaluation.measures.measure import all_measures
+from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
@@ -89,6 +90,7 @@ def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: 
     outcomes = train_conditions(config, material)
     dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
     evaluation, figures = assess(config, material, outcomes, dated, folder)
+    write_predictions(folder, material, outcomes)
     best = outcomes[evaluation.best_condition]
     _write(folder, evaluation, figures)
     save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))

@@ -8,6 +8,7 @@ from lesiongen.records.base import Count, Record
 
 __all__ = [
     "CaptionOrigin",
+    "FoldOrigin",
     "IngestOrigin",
     "KeptFile",
     "MergeOrigin",
@@ -94,6 +95,20 @@ class CaptionOrigin(_Origin):
     examinations: KeptFile | None = None
 
 
+class FoldOrigin(_Origin):
+    """The dataset has the images of another one, divided anew: one fold is the test split."""
+
+    stage: Literal["fold"]
+    config: dict[str, JsonValue] = {}
+    fold: Count = None
+    """Which fold, from 1."""
+    dataset: str = ""
+    """Address of the dataset that was divided."""
+    dataset_version: str = ""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
 class SampleOrigin(_Origin):
     """The dataset was drawn by a generator."""
 
@@ -125,6 +140,7 @@ class OtherOrigin(_Origin):
 
 
 Origin = Annotated[
-    IngestOrigin | MergeOrigin | CaptionOrigin | SampleOrigin | OtherOrigin, Field(union_mode="left_to_right")
+    IngestOrigin | MergeOrigin | FoldOrigin | CaptionOrigin | SampleOrigin | OtherOrigin,
+    Field(union_mode="left_to_right"),
 ]
 """The origin of a dataset, by the stage that made it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.decision import Decision
 from lesiongen.records.drift import DriftReport
 from lesiongen.records.evaluation import EvaluationRecord
@@ -18,6 +19,7 @@ from lesiongen.records.provenance import SyntheticProvenance
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
 SCHEMAS: dict[str, Any] = {
+    "crossfit": CrossfitRecord,
     "decision": Decision,
     "drift": DriftReport,
     "evaluation": EvaluationRecord,

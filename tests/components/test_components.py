@@ -31,6 +31,11 @@ ARTIFACTS = {
         {"dataset": "system.Dataset", "reference": "system.Dataset"},
         {"metrics": "system.Metrics", "report": "system.HTML", "verdict": "system.Artifact"},
     ),
+    "take_fold": ({"dataset": "system.Dataset"}, {"divided": "system.Dataset"}),
+    "pool_folds": (
+        {"dataset": "system.Dataset", "evaluations": "system.Artifact"},
+        {"result": "system.Artifact", "metrics": "system.Metrics", "report": "system.HTML"},
+    ),
     "complete": ({"result": "system.Artifact"}, {}),
     "register": (
         {"evaluation": "system.Artifact", "model": "system.Model"},

@@ -1,4 +1,4 @@
-"""The pipelines drift, evaluate and synthesise: what they compile to, and what a run of them is asked for with."""
+"""The pipelines drift, evaluate, synthesise and crossfit: what they compile to, and what a run of them is asked for with."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,17 @@ from pipelines.definition import find_pipeline
 from pipelines.kubeflow.package import Package, check_parameters
 from pipelines.settings import CompileSettings
 
-CONFIGURED = {"drift": {"ingest", "validate", "drift"}, "evaluate": {"evaluate"}, "synthesise": {"sample"}}
+CONFIGURED = {
+    "drift": {"ingest_config", "validate_config", "drift_config"},
+    "evaluate": {"evaluate_config"},
+    "synthesise": {"sample_config"},
+    "crossfit": {"crossfit", "caption_config", "finetune_config", "sample_config", "evaluate_config"},
+}
 INPUTS = {
     "drift": {"source", "format", "source_revision", "reference"},
     "evaluate": {"real", "synthetic"},
     "synthesise": {"model", "dataset"},
+    "crossfit": {"dataset", "folds"},
 }
 
 
@@ -45,9 +51,8 @@ def tasks_of(package: Package) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_package_takes_the_addresses_of_what_exists_and_the_configurations(package: Any, name: str) -> None:
-    configs = {f"{stage}_config" for stage in CONFIGURED[name]}
     common = {"name", "root", "seed", "services", "storage_secret"}
-    assert set(package(name).inputs) == INPUTS[name] | configs | common
+    assert set(package(name).inputs) == INPUTS[name] | CONFIGURED[name] | common
 
 
 def test_drift_is_judged_after_validation_and_never_cached(package: Any) -> None:
@@ -65,7 +70,8 @@ def test_drift_is_judged_after_validation_and_never_cached(package: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "last"), [("drift", "require-passed"), ("evaluate", "complete"), ("synthesise", "complete")]
+    ("name", "last"),
+    [("drift", "require-passed"), ("evaluate", "complete"), ("synthesise", "complete"), ("crossfit", "complete")],
 )
 def test_the_step_by_which_the_end_is_told_is_the_last_and_never_cached(package: Any, name: str, last: str) -> None:
     tasks = tasks_of(package(name))
@@ -83,6 +89,22 @@ def test_parts_are_drawn_side_by_side(package: Any) -> None:
     assert set(tasks) == {"open-model", "open-dataset", loop, "join-samples", "complete"}
     assert tasks[loop]["parameterIterator"]["items"] == {"raw": '["1/3", "2/3", "3/3"]'}
     assert tasks["complete"]["dependentTasks"] == ["join-samples"]
+
+
+def test_folds_run_side_by_side_and_are_pooled(package: Any) -> None:
+    tasks = tasks_of(package("crossfit"))
+    [loop] = [name for name in tasks if name.startswith("for-loop")]
+    assert set(tasks) == {"open-dataset", loop, "pool-folds", "complete"}
+    inner = package("crossfit").spec["components"][tasks[loop]["componentRef"]["name"]]["dag"]["tasks"]
+    assert set(inner) == {"take-fold", "caption", "finetune", "sample", "evaluate"}
+    assert package("crossfit").spec["root"]["inputDefinitions"]["parameters"]["folds"]["defaultValue"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+    assert tasks["pool-folds"]["inputs"]["artifacts"]["evaluations"]["taskOutputArtifact"]["producerTask"] == loop
 
 
 def test_an_accelerator_is_for_drawing_alone(package: Any) -> None:
@@ -106,6 +128,7 @@ def asked(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "drift": {**common, "source": str(tmp_path / "images"), "format": "image_folder", "reference": data},
         "evaluate": {**common, "real": data, "synthetic": data},
         "synthesise": {**common, "model": "s3://bucket/model", "dataset": data, "sample_parts": 2},
+        "crossfit": {**common, "dataset": data, "config": {"crossfit": {"folds": 3}}},
     }
 
 
@@ -117,7 +140,7 @@ def test_a_run_has_the_addresses_and_the_presets_configurations(
     arguments = request.arguments()
     check_arguments(arguments)
     assert set(arguments) == set(package(name).inputs) - {"services", "storage_secret"}
-    assert {arguments[field] for field in INPUTS[name]} >= set(request.existing())
+    assert {arguments[field] for field in INPUTS[name] - {"folds"}} >= set(request.existing())
 
 
 @pytest.mark.parametrize(
@@ -132,6 +155,8 @@ def test_a_run_has_the_addresses_and_the_presets_configurations(
         ("synthesise", {"model": "/nowhere/model"}, "/nowhere/model contains no _model.json"),
         ("synthesise", {"dataset": "s3:///x"}, "names no bucket"),
         ("synthesise", {"config": {"sample": {"per_class": 0}}}, "SampleConfig: per_class = 0"),
+        ("crossfit", {"dataset": "/nowhere/data"}, "/nowhere/data does not exist"),
+        ("crossfit", {"config": {"crossfit": {"folds": 1}}}, "CrossfitConfig: folds = 1"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_a_step_starts(
@@ -143,10 +168,10 @@ def test_what_cannot_be_run_is_refused_before_a_step_starts(
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_folder_of_this_machine_is_refused_before_anything_is_sent(package: Any, name: str) -> None:
-    given = {field: "s3://bucket/data" for field in INPUTS[name] - {"format"}}
+    given = {field: "s3://bucket/data" for field in INPUTS[name] - {"format", "folds"}}
     given |= {"format": "isic"} if name == "drift" else {}
     check_parameters(package(name), given)
-    wrong = {"drift": "reference", "evaluate": "synthetic", "synthesise": "model"}[name]
+    wrong = {"drift": "reference", "evaluate": "synthetic", "synthesise": "model", "crossfit": "dataset"}[name]
     with pytest.raises(UsageError, match="/data/own is a folder of this machine, which the cluster cannot read"):
         check_parameters(package(name), given | {wrong: "/data/own"})
 

@@ -1,4 +1,4 @@
-"""The pipelines drift and evaluate run on this machine, in folders, as their packages are."""
+"""The pipelines drift, evaluate and crossfit run on this machine, in folders, as their packages are."""
 
 import io
 import warnings
@@ -16,6 +16,7 @@ from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
 from pipelines.checks import check_arguments
 from pipelines.compiling import compile_pipeline
+from pipelines.crossfit import CrossfitRequest
 from pipelines.definition import find_pipeline
 from pipelines.drift import DriftRequest
 from pipelines.evaluate import EvaluateRequest
@@ -105,3 +106,17 @@ def test_a_limit_that_is_exceeded_fails_the_run_and_leaves_the_report(
     shown = find_pipeline("drift").summarise(folder, tmp_path).as_dict()
     assert "Failed: brightness is at a distance of" in Path(shown["report"]).read_text()
     assert shown["reference_uri"] == captioned
+
+
+def test_a_dataset_is_tested_on_fold_by_fold(captioned: str, tmp_path: Path) -> None:
+    small = {"image_size": 32, "min_test": 2}
+    request = CrossfitRequest(
+        dataset=captioned, root=str(tmp_path / "root"), preset="miniature",
+        config={"crossfit": {"folds": 2, "validation_share": 0.3}, "evaluate": small, "sample": {"per_class": 1}},
+    )  # fmt: skip
+    assert request.arguments()["folds"] == [1, 2]
+    shown = summary_of(request, tmp_path)
+    assert "balanced_accuracy_synthetic" in shown.text()
+    page = Path(shown.report).read_text()
+    assert "Cross-fitted evaluation: crossfit" in page
+    assert "tested on 40 real images" in page

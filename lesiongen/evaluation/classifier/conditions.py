@@ -13,31 +13,42 @@ from lesiongen.evaluation.material import Material
 from lesiongen.progress import progress
 from lesiongen.records.evaluation import Condition
 
-__all__ = ["Outcome", "best_condition", "train_conditions"]
+__all__ = ["Outcome", "Predictions", "best_condition", "train_conditions"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The classifiers of one condition.
+class Predictions:
+    """What the classifiers of one condition make of the held-out images.
 
     Attributes:
         probabilities: [seeds, n, classes] on the test images.
+        validation_probabilities: [seeds, n, classes] on the validation images.
         validation: Balanced accuracy of each seed on the validation images.
         steps: The step at which each seed did best there.
-        best: The classifier that did best on the validation images.
-        best_seed: Its seed.
     """
 
     probabilities: NDArray[np.float32]
+    validation_probabilities: NDArray[np.float32]
     validation: list[float]
     steps: list[int]
-    best: TrainedClassifier
-    best_seed: int
 
     @property
     def predictions(self) -> NDArray[np.int64]:
         """Predicted classes [seeds, n]."""
         return np.asarray(self.probabilities.argmax(axis=-1), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Outcome(Predictions):
+    """The classifiers of one condition.
+
+    Attributes:
+        best: The classifier that did best on the validation images.
+        best_seed: Its seed.
+    """
+
+    best: TrainedClassifier
+    best_seed: int
 
 
 def train_conditions(config: EvaluateConfig, material: Material) -> dict[Condition, Outcome]:
@@ -55,24 +66,27 @@ def train_conditions(config: EvaluateConfig, material: Material) -> dict[Conditi
     total = len(mixtures) * config.n_seeds * config.steps
     with progress("Training classifiers", total=total, unit="steps") as bar:
         for name, mixture in mixtures.items():
-            runs, probabilities = [], []
+            runs = []
             for seed in range(config.n_seeds):
                 note = f"{name}, classifier {seed + 1} of {config.n_seeds}"
                 run = train_classifier(
                     mixture, material.validation, material.classes, budget, seed, partial(bar.advance, note=note)
                 )
-                probabilities.append(run.model.probabilities(material.test.images))
                 runs.append(run)
-            outcomes[name] = _outcome(runs, np.stack(probabilities))
+            outcomes[name] = _outcome(runs, material)
     return outcomes
 
 
-def _outcome(runs: Sequence[TrainedClassifier], probabilities: NDArray[np.float32]) -> Outcome:
+def _outcome(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:
+    test, validation = (
+        np.stack([run.model.probabilities(part.images) for run in runs])
+        for part in (material.test, material.validation)
+    )
     scores = [run.validation_balanced_accuracy for run in runs]
     best = max(range(len(runs)), key=lambda k: (scores[k], -runs[k].validation_loss))
-    return Outcome(probabilities, scores, [run.step for run in runs], runs[best], best)
+    return Outcome(test, validation, scores, [run.step for run in runs], runs[best], best)
 
 
-def best_condition(outcomes: Mapping[Condition, Outcome]) -> Condition:
+def best_condition(outcomes: Mapping[Condition, Predictions]) -> Condition:
     """Returns the condition with the highest mean score on the validation images (never on the test images)."""
     return max(outcomes, key=lambda name: float(np.mean(outcomes[name].validation)))

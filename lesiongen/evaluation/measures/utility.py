@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from PIL import Image
 
 from lesiongen.dataset import diagnosis_phrase
-from lesiongen.evaluation.classifier.conditions import Outcome, best_condition
-from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.classifier.conditions import Predictions, best_condition
+from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.comparisons import compare_conditions
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import calibration, condition_scores
@@ -18,7 +18,7 @@ from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Utility"]
+__all__ = ["Utility", "utility_entries"]
 
 
 class Utility(Measure):
@@ -28,11 +28,7 @@ class Utility(Measure):
 
     def measure(self, evidence: Evidence) -> Mapping[str, object]:
         """Returns ``utility``, ``best_condition`` and ``comparisons``."""
-        return {
-            "utility": {name: _score(evidence, outcome) for name, outcome in evidence.outcomes.items()},
-            "best_condition": best_condition(evidence.outcomes),
-            "comparisons": _compare(evidence),
-        }
+        return utility_entries(evidence)
 
     def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws recall of each class and the confusion matrices."""
@@ -64,8 +60,17 @@ class Utility(Measure):
         return metrics
 
 
-def _score(evidence: Evidence, outcome: Outcome) -> ConditionScores:
-    config, material, resamples = evidence.config, evidence.material, evidence.resamples
+def utility_entries(results: Results) -> dict[str, object]:
+    """Scores and compares the conditions on the test images: the entries of `Utility`."""
+    return {
+        "utility": {name: _score(results, outcome) for name, outcome in results.outcomes.items()},
+        "best_condition": best_condition(results.outcomes),
+        "comparisons": _compare(results),
+    }
+
+
+def _score(results: Results, outcome: Predictions) -> ConditionScores:
+    config, material, resamples = results.config, results.material, results.resamples
     test = material.test
     entries = subgroup_scores(
         test, outcome.predictions, len(material.classes), config.subgroups, config.min_group, resamples
@@ -81,13 +86,13 @@ def _score(evidence: Evidence, outcome: Outcome) -> ConditionScores:
     )
 
 
-def _compare(evidence: Evidence) -> tuple[Comparison, ...]:
-    config, material = evidence.config, evidence.material
+def _compare(results: Results) -> tuple[Comparison, ...]:
+    config, material = results.config, results.material
     return compare_conditions(
         material.test.labels,
-        {name: outcome.predictions for name, outcome in evidence.outcomes.items()},
+        {name: outcome.predictions for name, outcome in results.outcomes.items()},
         len(material.classes),
-        evidence.resamples,
+        results.resamples,
         permutations=config.n_permutations,
         significance_level=config.significance_level,
         seed=derive_seed(config.seed, "permutations"),

@@ -6,7 +6,7 @@ from typing import Literal, cast
 from lesiongen.records.evaluation import Comparison, Condition, EvaluationRecord, SubgroupScore
 from lesiongen.records.text import number
 
-__all__ = ["Finding", "verdict"]
+__all__ = ["Finding", "comparison_findings", "verdict"]
 
 MUCH = 3.0
 """Near copies at this multiple of what held-out real images show are called out as a warning."""
@@ -27,8 +27,12 @@ class Finding:
 
 def verdict(evaluation: EvaluationRecord) -> list[Finding]:
     """Says what an evaluation has found: the use of the images, the worst group, near copies."""
-    findings = [_comparison(evaluation, entry) for entry in evaluation.comparisons]
-    return [*findings, *_worst_group(evaluation), _copies(evaluation)]
+    return [*comparison_findings(evaluation), _copies(evaluation)]
+
+
+def comparison_findings(evaluation: EvaluationRecord) -> list[Finding]:
+    """Says what the classifiers show: how the conditions differ, and what becomes of the worst group."""
+    return [*(_comparison(evaluation, entry) for entry in evaluation.comparisons), *_worst_group(evaluation)]
 
 
 def _comparison(evaluation: EvaluationRecord, entry: Comparison) -> Finding:

@@ -1,0 +1,1 @@
+"""Step: a dataset that exists already enters a pipeline."""

@@ -1,0 +1,141 @@
+"""The folds of a dataset: parts that share no lesion, each of which is the test split once."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from lesiongen.crossfit.config import CrossfitConfig
+from lesiongen.dataset import Dataset, Sample, derive, groups
+from lesiongen.dataset.derived import derived_origin
+from lesiongen.dataset.examined import examined_images
+from lesiongen.dataset.near_duplicates import dataset_near_duplicates
+from lesiongen.dataset.writer import is_published
+from lesiongen.errors import DataError, UsageError
+from lesiongen.imaging import duplicate_groups
+from lesiongen.progress import progress
+from lesiongen.records.origin import FoldOrigin
+from lesiongen.records.provenance import is_synthetic
+from lesiongen.references import DatasetReference
+from lesiongen.seeds import derive_seed
+from lesiongen.storage import claimed, open_storage
+from lesiongen.tracking import stage_run
+
+__all__ = ["assign_folds", "fold_name", "take_fold"]
+
+_COLUMNS = ["image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "provenance"]
+
+
+def assign_folds(table: pd.DataFrame, bound: NDArray[np.int32], count: int, seed: int) -> NDArray[np.int64]:
+    """Numbers the fold of each row: groups stay whole, and each fold gets its share of each diagnosis.
+
+    The same rows get the same folds in any order (scikit-learn's `StratifiedGroupKFold` on rows sorted by image).
+
+    Args:
+        table: Columns ``image_id`` and ``diagnosis``.
+        bound: For each row the number of its group.
+        count: Number of folds.
+        seed: Seed of the order in which groups are dealt.
+
+    Returns:
+        [rows], from 1 to ``count``.
+
+    Raises:
+        DataError: There are fewer groups than folds.
+    """
+    if (found := len(np.unique(bound))) < count:
+        raise DataError(
+            f"There are {found} groups of images that belong together, fewer than the {count} folds",
+            hint="Ask for fewer folds.",
+        )
+    order = np.argsort(table["image_id"].astype(str).to_numpy(), kind="stable")
+    # Groups are dealt in the order of their numbers where they are alike.
+    numbers = pd.factorize(bound[order])[0]
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
+    folds = np.zeros(len(table), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is then not in every fold
+        parts = dealer.split(np.zeros(len(order)), table["diagnosis"].to_numpy()[order], numbers)
+        for fold, (_, rows) in enumerate(parts, start=1):
+            folds[order[rows]] = fold
+    return folds
+
+
+def take_fold(config: CrossfitConfig, dataset_uri: str, output: str, *, fold: int) -> DatasetReference:
+    """Publishes the images of a dataset with one fold as the test split, and the rest as train and validation.
+
+    Images that share a lesion, a patient or a case, or that look alike, are never parted. The splits that the dataset
+    has play no part.
+
+    Args:
+        config: How it is divided.
+        dataset_uri: A dataset of real images.
+        output: New folder or ``s3://`` prefix.
+        fold: Which fold is tested on, from 1.
+
+    Raises:
+        UsageError: There is no such fold, or the output holds another dataset.
+        DataError: The dataset holds synthetic images, an image cannot be decoded, or there are too few groups.
+    """
+    if not 1 <= fold <= config.folds:
+        raise UsageError(f"fold = {fold}: must be from 1 to {config.folds}")
+    dataset = Dataset.open(dataset_uri)
+    origin = FoldOrigin(stage="fold", config=config.model_dump(mode="json"), fold=fold, **derived_origin(dataset))
+    target = open_storage(output)
+    params = {**config.model_dump(), "dataset": dataset.uri, "fold": fold}
+    with claimed(target) as claim, stage_run("fold", params) as run:
+        if not (claim.taken_over and is_published(target, origin)):
+            splits = _splits(config, dataset, fold)
+            name = fold_name(dataset.manifest.name, fold)
+            derive(dataset, output, lambda samples: _moved(samples, splits), name=name, origin=origin)
+        published = Dataset.open(output).reference()
+        run.log_metrics({f"images_{split}": rows for split, rows in published.splits.items()})
+    return published
+
+
+def fold_name(name: str, fold: int) -> str:
+    """Returns the name of a dataset whose test split is a fold.
+
+    >>> fold_name("ham10000", 3)
+    'ham10000-fold3'
+    """
+    return f"{name}-fold{fold}"
+
+
+def _moved(samples: Iterator[Sample], splits: dict[str, str]) -> Iterator[Sample]:
+    with progress("Dividing", total=len(splits), unit="images") as bar:
+        for sample in samples:
+            yield replace(sample, split=splits[sample.image_id])
+            bar.advance()
+
+
+def _splits(config: CrossfitConfig, dataset: Dataset, fold: int) -> dict[str, str]:
+    """Returns the split of each image."""
+    table = dataset.metadata(_COLUMNS)
+    if any(is_synthetic(provenance) for provenance in table["provenance"]):
+        raise DataError(f"{dataset.uri} contains synthetic images", hint="Folds are of real images alone.")
+    bound = _bound(dataset, table)
+    folds = assign_folds(table, bound, config.folds, config.seed)
+    rest = np.flatnonzero(folds != fold)
+    inner = assign_folds(
+        table.iloc[rest], bound[rest], round(1 / config.validation_share), derive_seed(config.seed, "inner", str(fold))
+    )
+    splits = np.where(folds == fold, "test", "train").astype(object)
+    splits[rest[inner == 1]] = "validation"
+    return dict(zip(table["image_id"], splits, strict=True))
+
+
+def _bound(dataset: Dataset, table: pd.DataFrame) -> NDArray[np.int32]:
+    """Numbers the groups of images that belong together, those that look alike as ingest binds them."""
+    seen, prints = examined_images([dataset], doing="Looking for near-duplicates")
+    if not (problems := seen["decode_problem"].dropna()).empty:
+        raise DataError(
+            f"{dataset.uri}, image_id = {table.loc[problems.index[0], 'image_id']}: {problems.iloc[0]}",
+            hint="lesiongen validate lists every such image.",
+        )
+    alike = dataset_near_duplicates(dataset, table["image_id"].tolist(), prints)
+    return groups(table.assign(content_digest=duplicate_groups(alike, len(table))))

@@ -1,0 +1,126 @@
+"""The whole cross-fitted evaluation on one machine: fold by fold through all stages, then the folds pooled."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lesiongen.captions import CaptionConfig, caption
+from lesiongen.crossfit.config import CrossfitConfig
+from lesiongen.crossfit.folds import fold_name, take_fold
+from lesiongen.crossfit.pool import CrossfitResult, pool_folds
+from lesiongen.dataset import MANIFEST_NAME, Dataset
+from lesiongen.diffusion import FinetuneConfig, SampleConfig, finetune, sample
+from lesiongen.errors import UsageError
+from lesiongen.evaluation import EvaluateConfig, evaluate
+from lesiongen.names import captioned_name
+from lesiongen.storage import as_json, claimed, open_storage
+
+__all__ = ["StageConfigs", "crossfit"]
+
+SETTINGS = "settings.json"
+EVALUATION = "evaluation.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageConfigs:
+    """The settings of the stages, the same for every fold."""
+
+    caption: CaptionConfig
+    finetune: FinetuneConfig
+    sample: SampleConfig
+    evaluate: EvaluateConfig
+
+
+def crossfit(
+    config: CrossfitConfig,
+    stages: StageConfigs,
+    dataset_uri: str,
+    output: str,
+    *,
+    only: Sequence[int] = (),
+) -> CrossfitResult | None:
+    """Captions, trains, samples and evaluates for every fold, and pools the folds.
+
+    What is finished is found again: a call that was stopped or killed is repeated to go on, and a training resumes from
+    its newest checkpoint. The settings are written down before anything is trained; other settings need another output.
+
+    Args:
+        config: How the dataset is divided.
+        stages: The settings of the stages.
+        dataset_uri: A dataset of real images; its own splits play no part.
+        output: Folder or ``s3://`` prefix: a new one, or that of a call with the same settings.
+        only: Only these folds, for several machines that share the output; they are pooled where all are finished.
+
+    Returns:
+        The result; None where folds are missing.
+
+    Raises:
+        UsageError: The output has other settings, or there is no such fold.
+        Interrupted: SIGTERM or Ctrl-C came.
+        DataError, StorageError, Diverged: As the stages raise them.
+    """
+    dataset = Dataset.open(dataset_uri)
+    storage = open_storage(output)
+    if wrong := [fold for fold in only if not 1 <= fold <= config.folds]:
+        raise UsageError(f"fold = {wrong[0]}: must be from 1 to {config.folds}")
+    _keep_settings(output, config, stages, dataset)
+    everything = range(1, config.folds + 1)
+    for fold in only or everything:
+        logger.info("Fold %d of %d", fold, config.folds)
+        _fold(config, stages, dataset, f"{storage.uri}/fold{fold}", fold)
+    evaluations = [f"{storage.uri}/fold{fold}/evaluation" for fold in everything]
+    missing = [number for number, uri in zip(everything, evaluations, strict=True) if not _holds(uri, EVALUATION)]
+    if missing:
+        logger.info("Not evaluated yet: folds %s", ", ".join(map(str, missing)))
+        return None
+    return pool_folds(config, dataset.uri, evaluations, f"{storage.uri}/pooled")
+
+
+def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, dataset: Dataset) -> None:
+    """Writes down what all folds have in common, or refuses what differs from what is there."""
+    storage = open_storage(output)
+    settings = {
+        "crossfit": config.model_dump(mode="json"),
+        "dataset_version": dataset.manifest.version,
+        **{
+            name: getattr(stages, name).model_dump(mode="json")
+            for name in ("caption", "finetune", "sample", "evaluate")
+        },
+    }
+    storage.require_writable()
+    with claimed(storage.child("settings")):
+        if not storage.exists(SETTINGS):
+            storage.write_text(SETTINGS, as_json(settings))
+        there = storage.read_json(SETTINGS)
+    if there != settings:
+        differ = [name for name in settings if not isinstance(there, dict) or there.get(name) != settings[name]]
+        raise UsageError(
+            f"{storage.uri} has a cross-fitted evaluation with other settings ({', '.join(differ)})",
+            hint="Name another output, or repeat the call with the settings in settings.json there.",
+        )
+
+
+def _fold(config: CrossfitConfig, stages: StageConfigs, dataset: Dataset, place: str, fold: int) -> None:
+    """Goes through the stages of one fold; what is published already is not made again."""
+    real, captioned, model = f"{place}/dataset", f"{place}/captioned", f"{place}/model"
+    synthetic, evaluation = f"{place}/synthetic", f"{place}/evaluation"
+    name = fold_name(config.name, fold)
+    _once(real, MANIFEST_NAME, lambda: take_fold(config, dataset.uri, real, fold=fold))
+    caption_config = stages.caption.changed(name=captioned_name(fold_name(dataset.manifest.name, fold)))
+    _once(captioned, MANIFEST_NAME, lambda: caption(caption_config, real, captioned))
+    finetune(stages.finetune.changed(name=name), captioned, model)  # finds a finished training by itself
+    _once(synthetic, MANIFEST_NAME, lambda: sample(stages.sample, model, synthetic, dataset=captioned))
+    evaluate_config = stages.evaluate.changed(name=name)
+    _once(evaluation, EVALUATION, lambda: evaluate(evaluate_config, captioned, synthetic, evaluation))
+
+
+def _once(uri: str, last: str, make: Callable[[], object]) -> None:
+    """Makes what is published at an address, unless it is there: the file that is written last says so."""
+    if not _holds(uri, last):
+        make()
+
+
+def _holds(uri: str, name: str) -> bool:
+    return open_storage(uri).exists(name)

@@ -1,0 +1,104 @@
+"""What every classifier predicted for every held-out image, kept beside evaluation.json: folds are pooled from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lesiongen.errors import DataError
+from lesiongen.evaluation.classifier.conditions import Predictions
+from lesiongen.evaluation.material import Material
+from lesiongen.records.evaluation import Condition, EvaluationRecord
+from lesiongen.storage import open_storage, path_digest
+
+__all__ = ["PREDICTIONS", "KeptPredictions", "read_predictions", "write_predictions"]
+
+PREDICTIONS = "predictions/held_out.parquet"
+Part = Literal["validation", "test"]
+_SCHEMA = pa.schema(
+    [
+        ("split", pa.dictionary(pa.int8(), pa.string())),
+        ("image_id", pa.string()),
+        ("condition", pa.dictionary(pa.int8(), pa.string())),
+        ("seed", pa.int16()),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class KeptPredictions:
+    """The predictions for one split.
+
+    Attributes:
+        image_ids: [n], in the order of the arrays.
+        probabilities: By condition, [seeds, n, classes].
+    """
+
+    image_ids: Sequence[str]
+    probabilities: Mapping[Condition, NDArray[np.float32]]
+
+
+def write_predictions(folder: Path, material: Material, outcomes: Mapping[Condition, Predictions]) -> None:
+    """Writes `PREDICTIONS` into a folder: a row for each split, condition, classifier and image.
+
+    The ``probabilities`` of a row are those of the diagnoses in the order of evaluation.json's ``classes``.
+    """
+    path = folder / PREDICTIONS
+    path.parent.mkdir()
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        for condition, outcome in outcomes.items():
+            held_out = {
+                "validation": (material.validation, outcome.validation_probabilities),
+                "test": (material.test, outcome.probabilities),
+            }
+            for split, (images, probabilities) in held_out.items():
+                for seed, rows in enumerate(probabilities):
+                    writer.write_table(_table(split, images.table["image_id"], condition, seed, rows))
+
+
+def _table(split: str, image_ids: pd.Series, condition: str, seed: int, rows: NDArray[np.float32]) -> pa.Table:
+    count = len(rows)
+    columns = {
+        "split": [split] * count,
+        "image_id": image_ids.astype(str).tolist(),
+        "condition": [condition] * count,
+        "seed": [seed] * count,
+        "probabilities": list(rows),
+    }
+    return pa.Table.from_pydict(columns, schema=_SCHEMA)
+
+
+def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> KeptPredictions:
+    """Reads the predictions that an evaluation has kept of one split.
+
+    Args:
+        uri: The evaluation.
+        evaluation: Its evaluation.json, which vouches for them.
+        split: Which.
+
+    Raises:
+        DataError: There are none, as in an evaluation of an earlier release, or the file was changed.
+        StorageError: They cannot be reached.
+    """
+    if PREDICTIONS not in evaluation.files:
+        raise DataError(f"{uri} has kept no predictions", hint="Run evaluate again.")
+    with open_storage(uri).fetch(PREDICTIONS) as path:
+        if path_digest(path) != evaluation.files[PREDICTIONS]:
+            raise DataError(
+                f"{uri}/{PREDICTIONS} is not what evaluation.json describes", hint="Copy or run the evaluation again."
+            )
+        table = pq.read_table(path, filters=[("split", "==", split)]).to_pandas()
+    found = {str(name): _stacked(rows) for name, rows in table.groupby("condition", observed=True, sort=False)}
+    image_ids = table.drop_duplicates("image_id")["image_id"].tolist()
+    return KeptPredictions(image_ids, {name: found[name] for name in evaluation.utility})
+
+
+def _stacked(rows: pd.DataFrame) -> NDArray[np.float32]:
+    return np.stack([np.stack(seed["probabilities"].tolist()) for _, seed in rows.groupby("seed", sort=True)])

@@ -1,0 +1,55 @@
+"""The command ``crossfit``: fold by fold, in parts, and resumed."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lesiongen.cli.app import app
+from lesiongen.diffusion.sampling import stage as sampling
+from lesiongen.errors import UsageError
+from lesiongen.ingestion import IngestConfig, ingest
+from lesiongen.phantoms import PhantomConfig, write_phantoms
+
+pytestmark = pytest.mark.slow
+SMALL = ("--preset", "miniature", "--folds", "2", "--set", "evaluate.min_test=2", "--set", "evaluate.image_size=32")
+
+
+def test_folds_are_evaluated_one_by_one_and_found_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_phantoms(PhantomConfig(n=50, size=32, seed=0), Path("images"))
+    ingest(IngestConfig(format="image_folder"), "images", "data")
+    call = ("crossfit", "data", "--output", "out", *SMALL, "--set", "sample.per_class=1")
+
+    first = CliRunner().invoke(app, [*call, "--fold", "2"])
+    assert first.exit_code == 0, first.output
+    assert "Folds are missing" in first.output
+    assert {path.name for path in Path("out").iterdir()} == {"settings.json", "fold2"}
+    evaluated = Path("out/fold2/evaluation/evaluation.json").read_bytes()
+
+    whole = CliRunner().invoke(app, [*call])
+    assert whole.exit_code == 0, whole.output
+    assert "both vs real: difference" in whole.output
+    assert Path("out/fold2/evaluation/evaluation.json").read_bytes() == evaluated
+    assert "tested on 50 real images" in Path("out/pooled/report.html").read_text()
+
+    monkeypatch.setattr(sampling, "sample", None)  # nothing is drawn again
+    again = CliRunner().invoke(app, [*call, "--json"])
+    assert again.exit_code == 0, again.output
+    assert '"balanced_accuracy_both"' in again.output
+
+    other = CliRunner().invoke(app, [*call, "--seed", "1"])
+    assert isinstance(other.exception, UsageError)
+    assert "has a cross-fitted evaluation with other settings (crossfit, caption" in str(other.exception)
+
+
+def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused(tmp_path) -> None:
+    write_phantoms(PhantomConfig(n=10, size=32, seed=0), tmp_path / "images")
+    data = ingest(IngestConfig(format="image_folder"), str(tmp_path / "images"), str(tmp_path / "data")).dataset.uri
+    for options, words in (
+        (("--set", "gates.min_seeds=3"), "The configuration names gates"),
+        (("--fold", "3", "--folds", "2"), "fold = 3: must be from 1 to 2"),
+    ):
+        refused = CliRunner().invoke(app, ["crossfit", data, "--output", str(tmp_path / "out"), *options])
+        assert isinstance(refused.exception, UsageError)
+        assert words in str(refused.exception)
