@@ -1,6 +1,6 @@
 """Numbers of images below which a result says little: the same where they are checked, measured and decided on."""
 
-__all__ = ["MIN_GROUP_IMAGES", "MIN_HELD_OUT_IMAGES", "MIN_TEST_IMAGES"]
+__all__ = ["MIN_GROUP_IMAGES", "MIN_HELD_OUT_IMAGES", "MIN_TEST_IMAGES", "MIN_WORST_GROUP_IMAGES"]
 
 MIN_TEST_IMAGES = 20
 """Test images below which no interval says anything."""
@@ -8,3 +8,5 @@ MIN_GROUP_IMAGES = 20
 """Test images of a group of patients below which it is not ranked."""
 MIN_HELD_OUT_IMAGES = 100
 """Held-out real images below which a 99th percentile is little more than their maximum."""
+MIN_WORST_GROUP_IMAGES = 100
+"""Test images of a group of patients below which it is not claimed to be the worst: so few show no small gain."""

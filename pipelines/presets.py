@@ -5,6 +5,7 @@ from typing import Any
 
 from lesiongen.diffusion import presets as diffusion_presets
 from lesiongen.errors import UsageError
+from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from pipelines.stages import CONFIGURED
 
 __all__ = ["PRESETS", "Preset", "preset"]
@@ -35,7 +36,8 @@ def _demo() -> Preset:
         "finetune": _finetune("demo"),
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 40},
-        "evaluate": {"n_seeds": 3, "steps": 200},
+        # Its test split of about 120 images has no group of 100.
+        "evaluate": {"n_seeds": 3, "steps": 200, "min_worst_group": MIN_GROUP_IMAGES},
         "gates": {"min_seeds": 3, "min_test_lesions": 50},
     }
 

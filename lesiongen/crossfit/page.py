@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
+from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
 from lesiongen.evaluation.measures.utility import Utility
 from lesiongen.evaluation.report.figures import COLOURS, confusion_figure, recall_figure
 from lesiongen.evaluation.report.verdict import comparison_findings
@@ -36,8 +37,9 @@ def crossfit_page(record: CrossfitRecord, figures: Mapping[str, Image.Image]) ->
     page = Page(f"Cross-fitted evaluation: {record.name}", subtitle)
     page.add(Section("Summary", _summary(record)))
     page.add(Section("By fold", _by_fold(record, figures)))
-    for section in Utility().sections(pooled, figures):
-        page.add(section)
+    for measure in (Utility(), MalignantDiagnoses()):
+        for section in measure.sections(pooled, figures):
+            page.add(section)
     page.add(Section("Settings", _settings(record)))
     return page
 

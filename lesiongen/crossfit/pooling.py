@@ -21,7 +21,9 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Results
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
 from lesiongen.evaluation.measures.utility import utility_entries
+from lesiongen.evaluation.measures.worst_group import named_worst_group
 from lesiongen.evaluation.predictions import KeptPredictions, read_predictions
 from lesiongen.evaluation.report.protocol import describe_protocol
 from lesiongen.records.crossfit import FoldResult
@@ -32,6 +34,7 @@ from lesiongen.records.evaluation import (
     EvaluationRecord,
     PartCounts,
     Source,
+    WorstGroup,
     read_evaluation,
 )
 from lesiongen.records.origin import CaptionOrigin, FoldOrigin
@@ -165,7 +168,18 @@ def pooled_evaluation(dataset: Dataset, folds: Sequence[Fold]) -> EvaluationReco
         classes=first.classes,
         protocol=made,
         counts=counts,
-        **utility_entries(results),
+        **utility_entries(results, _worst_group(config, test)),
+        **MalignantDiagnoses().measure(results),
+    )
+
+
+def _worst_group(config: EvaluateConfig, test: LabelledImages) -> WorstGroup:
+    """Names the worst group by the configuration alone: there is no image that is not a test image."""
+    if config.worst_group is not None:
+        return named_worst_group(config.worst_group, test.table, config.min_worst_group)
+    return WorstGroup(
+        explanation="No worst group is claimed: every image is tested on, so that none is left to name it on. "
+        "worst_group in the configuration names it before the run."
     )
 
 

@@ -14,6 +14,7 @@ from lesiongen.dataset.taxonomy import (
     REFERENCE_DIAGNOSES,
     Diagnosis,
     diagnosis_phrase,
+    is_malignant,
     overlapping_classes,
     resolve_diagnosis,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "assign_splits",
     "derive",
     "diagnosis_phrase",
+    "is_malignant",
     "groups",
     "join_parts",
     "overlapping_classes",

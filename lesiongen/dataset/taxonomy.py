@@ -14,6 +14,7 @@ __all__ = [
     "REFERENCE_DIAGNOSES",
     "Diagnosis",
     "diagnosis_phrase",
+    "is_malignant",
     "overlapping_classes",
     "resolve_diagnosis",
 ]
@@ -119,6 +120,17 @@ def diagnosis_phrase(code: str) -> str:
     """
     known = DIAGNOSES.get(code)
     return known.name if known else MALIGNANCY.get(code, code)
+
+
+def is_malignant(code: str) -> bool | None:
+    """Tells whether a class is counted as malignant or pre-malignant; None where nobody knows.
+
+    >>> [is_malignant(code) for code in ("akiec", "nv", "malignant", "other", "a class of mine")]
+    [True, False, True, None, None]
+    """
+    if code in MALIGNANCY:
+        return code == "malignant"
+    return DIAGNOSES[code].malignant if code in DIAGNOSES else None
 
 
 def overlapping_classes(classes: Iterable[str]) -> str | None:

@@ -69,5 +69,5 @@ def _entries(measures: Sequence[Measure], evidence: Evidence) -> dict[str, objec
 
 
 def _absent_notes(config: EvaluateConfig, material: Material) -> list[str]:
-    absent = absent_columns(material.test, config.subgroups)
+    absent = absent_columns(material.test.table, config.subgroups)
     return [f"Subgroups by {', '.join(absent)} are not known: the test images hold no value."] if absent else []

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lesiongen.config import StageConfig
-from lesiongen.dataset.subgroups import Subgroup
+from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
 from lesiongen.names import Name
-from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES
+from lesiongen.records.comparison_names import FAMILY, ComparisonName
+from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
 __all__ = ["EvaluateConfig"]
 
@@ -30,7 +31,12 @@ class EvaluateConfig(StageConfig):
         synthetic_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images
             alone end the training.
         subgroups: Columns whose groups are scored apart.
-        min_group: Fewer test images than this, and a group is marked as too small.
+        intersections: Pairs of columns whose groups are scored together, such as women of one age band.
+        min_group: Fewer test images than this, and a group is marked as too small. Fewer validation images, and it is
+            not ranked when the worst group is named.
+        worst_group: The worst group, ``column=group`` such as ``sex=female``; None: it is named on validation images.
+        min_worst_group: Fewer test images than this, and a group is not claimed to be the worst.
+        family: The comparisons that are tested, declared before the run; Holm's correction is over these.
         min_test: Fewer test images than this, and the evaluation refuses to begin.
         n_bootstrap: Bootstrap resamples of the test lesions.
         n_permutations: Sign flips of a permutation test.
@@ -61,7 +67,11 @@ class EvaluateConfig(StageConfig):
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
     synthetic_until: float = Field(0.5, gt=0, le=1)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
+    intersections: tuple[tuple[Subgroup, Subgroup], ...] = (("sex", "age_band"),)
     min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
+    worst_group: str | None = None
+    min_worst_group: int = Field(MIN_WORST_GROUP_IMAGES, ge=1)
+    family: tuple[str, ...] = Field(FAMILY, min_length=1)
     min_test: int = Field(MIN_TEST_IMAGES, ge=2)
     n_bootstrap: int = Field(1000, ge=100)
     n_permutations: int = Field(10_000, ge=100)
@@ -69,3 +79,29 @@ class EvaluateConfig(StageConfig):
     significance_level: float = Field(0.05, gt=0, lt=1)
     copy_percentile: float = Field(99.0, gt=50, lt=100)
     allow_real_images: bool = True
+
+    @field_validator("worst_group")
+    @classmethod
+    def _names_a_group(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        column, equals, group = (part.strip() for part in value.partition("="))
+        if not equals or not group or column not in SUBGROUPS:
+            raise ValueError(f"must be column=group, such as sex=female; columns are {', '.join(SUBGROUPS)}")
+        return f"{column}={group}"
+
+    @field_validator("intersections")
+    @classmethod
+    def _pairs_differ(cls, value: tuple[tuple[Subgroup, Subgroup], ...]) -> tuple[tuple[Subgroup, Subgroup], ...]:
+        for first, second in value:
+            if first == second:
+                raise ValueError(f"must be pairs of two columns; found {first} twice")
+        return value
+
+    @field_validator("family")
+    @classmethod
+    def _is_a_family(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [str(ComparisonName.read(name)) for name in value]
+        if len(set(names)) < len(names):
+            raise ValueError("must not name a comparison twice")
+        return tuple(names)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lesiongen.dataset import DIAGNOSES, Dataset
+from lesiongen.dataset.subgroups import group_named
 from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
@@ -53,8 +54,8 @@ def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> 
     other part.
 
     Raises:
-        DataError: A split is empty, no validation or too few test images are left, or two splits share a lesion, a
-            patient or a case.
+        DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
+            patient or a case, or no test image is of the configuration's worst group.
     """
     _check_sizes(config, real, synthetic)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))
@@ -69,6 +70,7 @@ def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> 
     if not len(unseen):
         raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
     _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
+    _check_worst_group(config, fresh, real.uri)
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded)]
     return Material(classes, train, unseen, fresh, generated, excluded, notes)
 
@@ -87,6 +89,20 @@ def _require(found: int, needed: int, what: str) -> None:
     if found < needed:
         hint = f"{SPLIT_HINT} min_test sets the limit; below it no interval says anything."
         raise DataError(f"{what}, fewer than the {needed} that an evaluation needs", hint=hint)
+
+
+def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -> None:
+    """Refuses a worst group that no test image is of: most often a typing error."""
+    if config.worst_group is None:
+        return
+    column, _, name = config.worst_group.partition("=")
+    groups = test.table[column].dropna().astype(str)
+    if group_named(groups, name) not in set(groups):
+        known = ", ".join(sorted(groups.unique())) or "none"
+        raise DataError(
+            f"{uri}: worst_group = {config.worst_group!r}: no test image is of this group",
+            hint=f"Groups by {column}: {known}.",
+        )
 
 
 def _without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:

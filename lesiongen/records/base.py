@@ -9,13 +9,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-__all__ = ["LENIENT", "READING", "Count", "Number", "Record"]
+__all__ = ["LENIENT", "READING", "Count", "Number", "Record", "added"]
 
 READING = {"reading": True}
 """The context of validation in which a document is read: fields that a later release has added are passed over."""
@@ -93,3 +94,8 @@ class Record(BaseModel):
     def read(cls, content: object) -> Self:
         """Reads a document that was parsed from JSON, of a record whose fields all have defaults."""
         return cls.model_validate(content if isinstance(content, dict) else {}, context=LENIENT)
+
+
+def added(default: Any) -> Any:
+    """Returns a field that earlier releases did not have: its default is not written, so theirs stay as they were."""
+    return Field(default, exclude_if=lambda value: bool(value == default))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from lesiongen.errors import DataError
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
 
 __all__ = [
     "MEASURED",
@@ -26,14 +26,19 @@ __all__ = [
     "EvaluationRecord",
     "FeatureDistances",
     "Fidelity",
+    "GroupMalignancy",
+    "Malignancy",
+    "MalignancyScores",
     "Memorisation",
     "MixProtocol",
     "NearestPair",
     "PartCounts",
     "Protocol",
     "Score",
+    "Share",
     "Source",
     "SubgroupScore",
+    "WorstGroup",
     "read_evaluation",
 ]
 
@@ -127,17 +132,72 @@ class SubgroupScore(Record):
     too_small: bool = False
 
 
+class WorstGroup(Record):
+    """The group that is compared as the worst served, how it was named, and on what; empty where none is claimed."""
+
+    column: str = ""
+    group: str = ""
+    named_by: Literal["", "configuration", "validation"] = ""
+    explanation: str = ""
+    n_test: Count = None
+    n_validation: Count = None
+    validation_recall: Number = None
+    ranked: Count = None
+
+
+class Share(Record):
+    """A share of test images, the mean over the seeds; None where there are none."""
+
+    share: Number = None
+    n: Count = None
+    lesions: Count = None
+    low: Number = None
+    high: Number = None
+    too_small: bool = False
+
+
+class GroupMalignancy(Record):
+    """Sensitivity and specificity for malignant diagnoses in one group of patients."""
+
+    column: str = ""
+    group: str = ""
+    sensitivity: Share = Share()
+    specificity: Share = Share()
+
+
+class MalignancyScores(Record):
+    """How the classifiers of one condition tell malignant from benign diagnoses."""
+
+    auroc: Score = Score()
+    sensitivity: Share = Share()
+    specificity: Share = Share()
+    groups: tuple[GroupMalignancy, ...] = ()
+
+
+class Malignancy(Record):
+    """Malignant against benign diagnoses; images of undecided classes are left out."""
+
+    malignant: tuple[str, ...] = ()
+    benign: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    n_left_out: Count = None
+    conditions: dict[Condition, MalignancyScores] = {}
+
+
 class ConditionScores(Record):
     """Scores of the classifiers of one condition on the test images."""
 
     accuracy: Score = Score()
     balanced_accuracy: Score = Score()
     macro_f1: Score = Score()
+    auroc: Score = added(Score())
     per_class: dict[str, ClassRecall] = {}
     confusion: tuple[tuple[Number, ...], ...] = ()
     calibration: Calibration = Calibration()
     subgroups: tuple[SubgroupScore, ...] = ()
+    intersections: tuple[SubgroupScore, ...] = added(())
     worst_group: SubgroupScore | None = None
+    """Of the group that `EvaluationRecord.worst_group` names; in earlier releases of the lowest on the test images."""
     gaps: dict[str, Number] = {}
     validation_balanced_accuracy: tuple[Number, ...] = ()
     picked_steps: tuple[int, ...] = ()
@@ -157,6 +217,10 @@ class Comparison(Record):
     p_holm: Number = None
     significant: bool = False
     family: Count = None
+    n: Count = added(None)
+    lesions: Count = added(None)
+    not_computed: str = added("")
+    """Why it could not be computed; empty where it was."""
 
 
 class FeatureDistances(Record):
@@ -261,7 +325,17 @@ class Contamination(Record):
 
 
 MEASURED = frozenset(
-    {"utility", "best_condition", "comparisons", "fidelity", "class_agreement", "drift", "memorisation"}
+    {
+        "best_condition",
+        "class_agreement",
+        "comparisons",
+        "drift",
+        "fidelity",
+        "malignancy",
+        "memorisation",
+        "utility",
+        "worst_group",
+    }
 )
 """The fields of `EvaluationRecord` that measures fill."""
 
@@ -281,6 +355,8 @@ class EvaluationRecord(Record):
     counts: Counts = Counts()
     utility: dict[Condition, ConditionScores] = {}
     best_condition: Condition = "real"
+    worst_group: WorstGroup = added(WorstGroup())
+    malignancy: Malignancy = added(Malignancy())
     comparisons: tuple[Comparison, ...] = ()
     fidelity: Fidelity = Fidelity()
     class_agreement: ClassAgreement = ClassAgreement()

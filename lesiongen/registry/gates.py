@@ -15,6 +15,7 @@ from pydantic import Field
 
 from lesiongen.config import StageConfig, parse_config, parse_yaml
 from lesiongen.errors import UsageError
+from lesiongen.records.comparison_names import BOTH_VS_REAL, WORST_GROUP_BOTH_VS_REAL
 from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.evaluation import Comparison, Contamination, EvaluationRecord, SubgroupScore
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
@@ -116,7 +117,7 @@ def _utility(evaluation: EvaluationRecord, contamination: Contamination | None, 
     gate, margin = "utility", gates.max_accuracy_drop
     if margin is None:
         return _off(gate)
-    found = _comparison(evaluation, "both vs real", "balanced_accuracy")
+    found = _comparison(evaluation, str(BOTH_VS_REAL), BOTH_VS_REAL.metric)
     if found is None or found.difference is None or found.low is None or found.high is None:
         return _missing(gate, "comparisons: balanced_accuracy of both against real, with its interval")
     numbers = (
@@ -145,6 +146,9 @@ def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | No
     real, both = (each.worst_group or SubgroupScore() for each in conditions)
     if real.recall is None or real.low is None or both.recall is None or both.high is None:
         return _missing(gate, "utility: the worst group of real and of both, with their intervals")
+    paired = _comparison(evaluation, str(WORST_GROUP_BOTH_VS_REAL), WORST_GROUP_BOTH_VS_REAL.metric)
+    if paired is not None:
+        return _paired_worst_group(gate, margin, real, both, paired)
     numbers = (
         f"The worst group ({_group(both)}) reaches a recall of {both.recall:.3f} from both, the worst from real images "
         f"({_group(real)}) {real.recall:.3f}; a change of {-margin:+.3f} is allowed"
@@ -152,6 +156,24 @@ def _worst_group(evaluation: EvaluationRecord, contamination: Contamination | No
     if both.high < real.low - margin:
         return _failed(gate, f"{numbers}: clearly worse, as the intervals are further apart.")
     if both.recall < real.recall - margin:
+        return _held(gate, f"{numbers}: worse, though within what chance allows.")
+    return _passed(gate, f"{numbers}.")
+
+
+def _paired_worst_group(
+    gate: str, margin: float, real: SubgroupScore, both: SubgroupScore, found: Comparison
+) -> Reason:
+    """Judges the paired difference; evaluations of earlier releases hold none of one and the same group."""
+    if found.difference is None or found.low is None or found.high is None:
+        return _missing(gate, "comparisons: recall of the worst group from both against real, with its interval")
+    numbers = (
+        f"In the worst group ({_group(real)}) recall changes from {real.recall:.3f} from real images to "
+        f"{both.recall:.3f} from both, by {found.difference:+.3f} (interval {found.low:+.3f} to {found.high:+.3f}); a "
+        f"change of {-margin:+.3f} is allowed"
+    )
+    if found.high < -margin:
+        return _failed(gate, f"{numbers}: clearly worse.")
+    if found.difference < -margin:
         return _held(gate, f"{numbers}: worse, though within what chance allows.")
     return _passed(gate, f"{numbers}.")
 
@@ -260,6 +282,8 @@ def _comparison(evaluation: EvaluationRecord, name: str, metric: str) -> Compari
 
 
 def _no_group(evaluation: EvaluationRecord) -> str:
+    if evaluation.worst_group.explanation:
+        return evaluation.worst_group.explanation
     least = evaluation.config.get("min_group")
     needed = f"; {least} test images of a group are needed" if isinstance(least, int) else ""
     return f"No group of patients in the test split is large enough to be judged{needed}."

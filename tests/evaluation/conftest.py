@@ -79,5 +79,13 @@ def publish(tmp_path: Path) -> Callable[[list[Sample]], str]:
 @pytest.fixture(scope="session")
 def small_config() -> EvaluateConfig:
     return EvaluateConfig(
-        n_seeds=2, steps=24, batch_size=16, checks=2, image_size=SIZE, n_bootstrap=200, n_permutations=500, min_group=10
+        n_seeds=2,
+        steps=24,
+        batch_size=16,
+        checks=2,
+        image_size=SIZE,
+        n_bootstrap=200,
+        n_permutations=500,
+        min_group=10,
+        min_worst_group=20,
     )

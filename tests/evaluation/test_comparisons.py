@@ -31,8 +31,9 @@ def test_a_real_gain_is_found_and_the_family_is_corrected() -> None:
 
     predictions = {"real": predict(0.5), "both": predict(0.7), "synthetic": predict(0.5)}
     resamples = Resamples(np.arange(300) // 2, 300, 0.95, 0)
+    family = ("both vs real", "synthetic vs real")
     both, synthetic = compare_conditions(
-        labels, predictions, 3, resamples, permutations=2000, significance_level=0.05, seed=0
+        labels, predictions, 3, resamples, family=family, worst=None, permutations=2000, significance_level=0.05, seed=0
     )
     assert both.name == "both vs real"
     assert both.significant

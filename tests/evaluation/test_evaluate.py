@@ -33,7 +33,9 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     assert found.schema_version == 1
     stored = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
     assert stored["utility"]["both"]["balanced_accuracy"]["mean"] == found.scores("both").balanced_accuracy.mean
-    assert set(absent(found)) == {".further"}, "a writer left a field out, or no measure of this project has its own"
+    assert set(absent(found)) == {".further", ".comparisons.not_computed"}, (
+        "a writer left a field out, or no measure of this project has its own"
+    )
     assert list(found.utility) == ["real", "synthetic", "both"]
     for scores in found.utility.values():
         assert len(scores.balanced_accuracy.per_seed) == 2
@@ -42,7 +44,22 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
         assert {name: entry.n for name, entry in scores.per_class.items()} == {"bcc": 20, "mel": 20, "nv": 20}
     assert found.counts.test.n == 60
     assert found.counts.test_lesions == 30
-    assert [entry.name for entry in found.comparisons] == ["both vs real", "synthetic vs real"]
+    assert [entry.name for entry in found.comparisons] == found.config["family"]
+    assert [entry.family for entry in found.comparisons] == [3, 3, 3]
+    worst = found.worst_group
+    assert worst.named_by == "validation"
+    assert worst.n_validation >= 10
+    groups = {name: scores.worst_group for name, scores in found.utility.items()}
+    assert {(each.column, each.group, each.n) for each in groups.values()} == {
+        (worst.column, worst.group, worst.n_test)
+    }
+    difference = groups["both"].recall - groups["real"].recall
+    assert found.comparisons[2].difference == pytest.approx(difference)
+    assert finished.reference.metrics["difference_both_vs_real_worst_group"] == found.comparisons[2].difference
+    assert {entry.column for entry in found.scores("real").intersections} == {"sex, age_band"}
+    assert found.scores("real").auroc.mean > 0.6
+    assert (found.malignancy.malignant, found.malignancy.benign) == (("bcc", "mel"), ("nv",))
+    assert finished.reference.metrics["auroc_malignant_real"] > 0.6
     assert found.memorisation.n_synthetic == 60
     assert found.class_agreement.agreement > 0.6
     columns = {entry.group: entry for entry in found.utility["both"].subgroups}
@@ -70,7 +87,8 @@ def test_the_page_tells_the_numbers_and_loads_nothing(finished: EvaluationResult
     page = Path(finished.report).read_text()
     both = finished.evaluation.utility["both"].balanced_accuracy.mean
     assert f"a balanced accuracy of {both:.3f}" in page
-    assert "By group of patients" in page
+    for title in ("By group of patients", "Groups by two columns", "Malignant diagnoses", "In the worst group ("):
+        assert title in page
     assert page.count("data:image/") >= 6
     assert 'src="http' not in page
 
@@ -226,6 +244,14 @@ def test_test_images_that_training_has_seen_are_left_out(
     assert any("5 test images were left out" in note for note in material.notes)
 
 
+def test_a_worst_group_that_nobody_is_of_is_refused_before_anything_is_trained(
+    real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="worst_group = 'sex=femal': no test image is of this group") as refused:
+        evaluate(small_config.changed(worst_group="sex=femal"), real, synthetic, str(tmp_path / "out"))
+    assert refused.value.hint == "Groups by sex: female, male."
+
+
 def test_missing_splits_and_too_few_test_images_are_refused(
     real: str, synthetic: str, small_config: EvaluateConfig, publish: Publish, tmp_path: Path
 ) -> None:
@@ -247,6 +273,9 @@ def test_absent_classes_are_said_and_scored(
     assert found.utility["real"].per_class["bcc"] == ClassRecall(n=0)
     assert found.utility["synthetic"].per_class["nv"].recall is not None
     assert found.utility["both"].worst_group is None
+    assert found.worst_group.explanation.startswith("No worst group is claimed: no group of patients has")
+    assert found.comparisons[2].not_computed == "No worst group is claimed."
+    assert [entry.family for entry in found.comparisons] == [2, 2, 2]
     assert [note.split(":")[0] for note in found.notes] == [
         "No image of bcc is in the test split",
         "No image of nv is in the synthetic images",

@@ -1,4 +1,4 @@
-"""The pipelines drift, evaluate, synthesise and crossfit: what they compile to, and what a run of them is asked for with."""
+"""The pipelines drift, evaluate, synthesise and crossfit: what they compile to, and what a run is asked for with."""
 
 from pathlib import Path
 from typing import Any

@@ -14,6 +14,17 @@ from tests.records.completeness import absent
 WRITTEN = Path(__file__).with_name("evaluation.json")
 """Written by release 0.1.0, before the document had a type."""
 
+ADDED = (
+    ".further",
+    ".malignancy",
+    ".worst_group",
+    ".utility.auroc",
+    ".utility.intersections",
+    ".comparisons.n",
+    ".comparisons.lesions",
+    ".comparisons.not_computed",
+)
+
 
 @pytest.fixture
 def document():
@@ -22,7 +33,8 @@ def document():
 
 def test_a_document_of_an_earlier_release_is_read_whole_and_written_as_it_was():
     record = read_evaluation(WRITTEN.read_bytes(), "evaluation.json")
-    assert list(absent(record)) == [".further"], "what was added since has a default, and is not written"
+    since = {name for name in absent(record) if not name.startswith(ADDED)}
+    assert not since, "what was added since has a default, and is not written"
     assert record.text() == WRITTEN.read_text(encoding="utf-8")
 
 

@@ -119,6 +119,42 @@ def test_without_a_group_large_enough_the_reason_says_so_and_how_many_are_needed
     assert "does not hold the numbers" in reason(decided(ungrouped, GATES), "worst group").message
 
 
+def paired(difference, low, high):
+    compared = {"name": "both vs real, worst group", "metric": "recall"}
+    document = evaluation(worst_both=(0.20, 0.10, 0.30))  # which the paired difference overrules
+    document["comparisons"].append({**compared, "difference": difference, "low": low, "high": high})
+    return document
+
+
+@pytest.mark.parametrize(
+    ("difference", "outcome"),
+    [
+        ((0.01, -0.09, 0.10), Outcome.PROMOTE),
+        ((-0.05, -0.09, -0.01), Outcome.PROMOTE),
+        ((-0.06, -0.10, -0.02), Outcome.HOLD),
+        ((-0.09, -0.12, -0.06), Outcome.REJECT),
+        ((None, -0.09, 0.10), Outcome.HOLD),
+        ((0.01, None, 0.10), Outcome.HOLD),
+        ((0.01, -0.09, None), Outcome.HOLD),
+    ],
+)
+def test_the_paired_difference_in_the_worst_group_decides_where_there_is_one(difference, outcome):
+    decision = decided(paired(*difference))
+    assert decision.outcome is outcome
+    message = reason(decision, "worst group").message
+    if None not in difference:
+        assert f"by {difference[0]:+.3f} (interval {difference[1]:+.3f} to {difference[2]:+.3f})" in message
+
+
+def test_why_no_worst_group_is_claimed_is_the_reason():
+    ungrouped = evaluation()
+    for condition in ("real", "both"):
+        ungrouped["utility"][condition]["worst_group"] = None
+    why = "No worst group is claimed: no group of patients has 100 test images (min_worst_group)."
+    found = reason(decided(ungrouped | {"worst_group": {"explanation": why}}), "worst group")
+    assert (found.outcome, found.message) == (Outcome.HOLD, why)
+
+
 def test_a_count_below_zero_is_no_tested_class():
     damaged = evaluation(learnt=0.3)
     damaged["utility"]["real"]["per_class"] |= {"df": {"n": -1}, "akiec": {"n": -2}}

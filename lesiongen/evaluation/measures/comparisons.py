@@ -1,67 +1,145 @@
 """Paired comparisons of the conditions on the same test lesions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy, lesion_confusions, resampled_scores
+from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.measures.subgroups import entering_classes, resampled_recall
+from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.evaluation import Comparison, Condition
 from lesiongen.seeds import derive_seed
 
-__all__ = ["FAMILY", "compare_conditions", "holm", "permutation_p_value"]
-
-FAMILY: tuple[tuple[Condition, Condition], ...] = (("both", "real"), ("synthetic", "real"))
-"""The comparisons, declared before any result is seen: Holm's correction is over exactly these."""
+__all__ = ["compare_conditions", "holm", "permutation_p_value"]
 
 BLOCK = 1000
+Predictions = Mapping[Condition, NDArray[np.int64]]
 
 
 def compare_conditions(
     labels: NDArray[np.int64],
-    predictions: Mapping[Condition, NDArray[np.int64]],
+    predictions: Predictions,
     classes: int,
     resamples: Resamples,
     *,
+    family: Sequence[str],
+    worst: NDArray[np.bool_] | None,
     permutations: int,
     significance_level: float,
     seed: int,
 ) -> tuple[Comparison, ...]:
-    """Compares balanced accuracies over `FAMILY`: paired permutation tests with Holm's correction.
+    """Makes the comparisons of a family that was declared before the run: paired permutation tests, Holm's correction.
 
     Args:
         labels: [n].
         predictions: For each condition [seeds, n].
         classes: Number of classes.
         resamples: Resamples of the test lesions, for the interval of the difference.
+        family: Names of the comparisons (`ComparisonName`). Holm's correction is over those that can be computed.
+        worst: [n], which images are of the worst group; None where none is claimed.
         permutations: Permutations of each test.
         significance_level: Of the corrected p-value.
         seed: Seed of the permutations.
+
+    Returns:
+        One for each name of the family, in its order. One that cannot be computed has no numbers and says why.
     """
-    results = []
-    for first, second in FAMILY:
-        terms = _lesion_terms(labels, predictions[first], predictions[second], resamples.lesions)
-        per_seed = [
-            balanced_accuracy(labels, one, classes) - balanced_accuracy(labels, other, classes)
-            for one, other in zip(predictions[first], predictions[second], strict=True)
-        ]
-        low, high = resamples.interval(_resampled_difference(labels, predictions, (first, second), classes, resamples))
-        results.append(
-            Comparison(
-                name=f"{first} vs {second}",
-                metric="balanced_accuracy",
-                difference=float(terms.sum()),
-                low=low,
-                high=high,
-                p_value=permutation_p_value(terms, permutations, derive_seed(seed, first, second)),
-                per_seed=tuple(per_seed),
-                spread=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None,
-            )
-        )
-    corrected = holm([1.0 if result.p_value is None else result.p_value for result in results])
+    names = [ComparisonName.read(name) for name in family]
+    computed = {}
+    for name in names:
+        if not _obstacle(name, predictions, worst):
+            part = _Part.of(labels, worst if name.worst_group else None, classes)
+            computed[name] = _compare(labels, predictions, name, part, resamples, permutations, seed)
+    corrected = holm([1.0 if entry.p_value is None else entry.p_value for entry in computed.values()])
+    p_holm = dict(zip(computed, corrected, strict=True))
     return tuple(
-        result.changed(p_holm=p, significant=p < significance_level, family=len(FAMILY))
-        for result, p in zip(results, corrected, strict=True)
+        computed[name].changed(p_holm=p_holm[name], significant=p_holm[name] < significance_level, family=len(computed))
+        if name in computed
+        else _not_computed(name, _obstacle(name, predictions, worst), len(computed))
+        for name in names
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The test images of a comparison [n], and the classes whose recalls are averaged [classes]."""
+
+    rows: NDArray[np.bool_]
+    entering: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int64], group: NDArray[np.bool_] | None, classes: int) -> "_Part":
+        """Returns the images of a group, or all of them where it is None."""
+        if group is not None:
+            return cls(group, entering_classes(labels[group], classes))
+        return cls(np.ones(len(labels), dtype=bool), np.bincount(labels, minlength=classes) > 0)
+
+    def weights(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns what each image, recognised, adds to the mean recall: [n]."""
+        counts = np.maximum(np.bincount(labels[self.rows], minlength=len(self.entering)), 1)
+        share = 1.0 / (np.count_nonzero(self.entering) * counts[labels])
+        return np.where(self.rows & self.entering[labels], share, 0.0)
+
+
+def _compare(
+    labels: NDArray[np.int64],
+    predictions: Predictions,
+    name: ComparisonName,
+    part: _Part,
+    resamples: Resamples,
+    permutations: int,
+    seed: int,
+) -> Comparison:
+    pair = predictions[name.first], predictions[name.second]
+    weights = part.weights(labels)
+    one, other = ((each == labels) for each in pair)
+    gain = one.mean(axis=0) - other.mean(axis=0)
+    terms = np.bincount(resamples.lesions, weights * gain).astype(np.float64)
+    per_seed = one @ weights - other @ weights
+    first, second = (resampled_recall(labels, each, part.rows, part.entering, resamples) for each in pair)
+    low, high = resamples.interval(first - second)
+    scope = ("worst group",) if name.worst_group else ()
+    return Comparison(
+        name=str(name),
+        metric=name.metric,
+        difference=float(terms.sum()),
+        low=low,
+        high=high,
+        p_value=permutation_p_value(terms, permutations, derive_seed(seed, name.first, name.second, *scope)),
+        per_seed=tuple(per_seed.tolist()),
+        spread=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None,
+        n=int(part.rows.sum()),
+        lesions=len(np.unique(resamples.lesions[part.rows])),
+        not_computed="",
+    )
+
+
+def _obstacle(name: ComparisonName, predictions: Predictions, worst: NDArray[np.bool_] | None) -> str:
+    """Returns why a comparison cannot be computed; empty where it can."""
+    absent = [condition for condition in (name.first, name.second) if condition not in predictions]
+    if absent:
+        return f"The condition {' and '.join(absent)} was not evaluated."
+    return "No worst group is claimed." if name.worst_group and worst is None else ""
+
+
+def _not_computed(name: ComparisonName, obstacle: str, family: int) -> Comparison:
+    return Comparison(
+        name=str(name),
+        metric=name.metric,
+        difference=None,
+        low=None,
+        high=None,
+        p_value=None,
+        per_seed=(),
+        spread=None,
+        p_holm=None,
+        significant=False,
+        family=family,
+        n=None,
+        lesions=None,
+        not_computed=obstacle,
     )
 
 
@@ -102,33 +180,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
-
-
-def _lesion_terms(
-    labels: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    lesions: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Splits the difference in seed-averaged balanced accuracy into one term for each lesion."""
-    gain = (first == labels).mean(axis=0) - (second == labels).mean(axis=0)
-    counts = np.bincount(labels)
-    weights = 1.0 / (np.count_nonzero(counts) * counts[labels])
-    return np.bincount(lesions, weights * gain).astype(np.float64)
-
-
-def _resampled_difference(
-    labels: NDArray[np.int64],
-    predictions: Mapping[Condition, NDArray[np.int64]],
-    pair: tuple[Condition, Condition],
-    classes: int,
-    resamples: Resamples,
-) -> NDArray[np.float64]:
-    means = []
-    for name in pair:
-        parts = [
-            resampled_scores(lesion_confusions(labels, row, resamples.lesions, classes), resamples)
-            for row in predictions[name]
-        ]
-        means.append(np.mean([part["balanced_accuracy"] for part in parts], axis=0))
-    return np.asarray(means[0] - means[1])

@@ -17,6 +17,7 @@ __all__ = [
     "condition_scores",
     "lesion_confusions",
     "scores_of_confusion",
+    "summary",
 ]
 
 Counts = NDArray[np.float32]
@@ -130,7 +131,7 @@ def condition_scores(
     resampled = [resampled_scores(counts, resamples) for counts in per_lesion]
     means = {name: np.mean([part[name] for part in resampled], axis=0) for name in plain}
     accuracy, balanced, f1 = (
-        _summary(plain[name], means[name], resamples) for name in ("accuracy", "balanced_accuracy", "macro_f1")
+        summary(plain[name], means[name], resamples) for name in ("accuracy", "balanced_accuracy", "macro_f1")
     )
     recalls = {
         name: _class_summary(plain["recall"][:, k], means["recall"][:, k], int((labels == k).sum()), resamples)
@@ -149,7 +150,8 @@ def resampled_scores(per_lesion: Counts, resamples: Resamples) -> Mapping[str, F
     return scores_of_confusion(drawn.reshape(-1, classes, classes))
 
 
-def _summary(per_seed: Floats, resampled: Floats, resamples: Resamples) -> Score:
+def summary(per_seed: Floats, resampled: Floats, resamples: Resamples) -> Score:
+    """Returns a score from its value for each seed [seeds] and its mean over the seeds in each resample [resamples]."""
     low, high = resamples.interval(resampled)
     spread = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None
     return Score(mean=float(per_seed.mean()), low=low, high=high, per_seed=tuple(per_seed.tolist()), spread=spread)

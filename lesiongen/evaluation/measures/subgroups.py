@@ -8,11 +8,20 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.metrics import Resamples, lesion_confusions, mean_where, resampled_scores
 from lesiongen.records.evaluation import SubgroupScore
 
-__all__ = ["absent_columns", "group_gaps", "subgroup_scores", "worst_group"]
+__all__ = [
+    "NOBODY",
+    "absent_columns",
+    "entering_classes",
+    "group_gaps",
+    "group_score",
+    "intersected",
+    "mean_recall",
+    "resampled_recall",
+    "subgroup_scores",
+]
 
 NOT_STATED = "not stated"
 NOBODY = (NOT_STATED, "unknown")
@@ -22,20 +31,22 @@ MIN_CLASS = 5
 
 
 def subgroup_scores(
-    test: LabelledImages,
+    labels: NDArray[np.int64],
     predictions: NDArray[np.int64],
+    table: pd.DataFrame,
     classes: int,
     columns: Sequence[str],
     min_group: int,
     resamples: Resamples,
 ) -> tuple[SubgroupScore, ...]:
-    """Scores every group of every column that the test split has, by fairlearn's MetricFrame.
+    """Scores every group of every column that the test images have, by fairlearn's MetricFrame.
 
     Args:
-        test: The test images.
+        labels: [n].
         predictions: [seeds, n].
+        table: A row for each test image.
         classes: Number of classes.
-        columns: Columns of the test table.
+        columns: Columns of the table.
         min_group: Groups with fewer images are marked ``too_small``.
         resamples: Resamples of the test lesions.
 
@@ -45,19 +56,20 @@ def subgroup_scores(
     """
     entries = []
     for column in columns:
-        if column in absent_columns(test, [column]):
+        if column in absent_columns(table, [column]):
             continue
-        groups = test.table[column].fillna(NOT_STATED).astype(str)
-        means = _frames(test.labels, predictions, groups)
+        groups = table[column].fillna(NOT_STATED).astype(str)
+        means = _frames(labels, predictions, groups)
         for group in sorted(groups.unique()):
             rows = (groups == group).to_numpy()
-            low, high = _interval(test.labels, predictions, rows, classes, resamples)
+            entering = entering_classes(labels[rows], classes)
+            low, high = resamples.interval(resampled_recall(labels, predictions, rows, entering, resamples))
             entry = SubgroupScore(
                 column=column,
                 group=group,
                 n=int(rows.sum()),
-                lesions=len(np.unique(test.lesions[rows])),
-                diagnoses=int(counted(test.labels[rows]).sum()),
+                lesions=len(np.unique(resamples.lesions[rows])),
+                diagnoses=int(entering.sum()),
                 accuracy=float(means.loc[group, "accuracy"]),
                 recall=float(means.loc[group, "recall"]),
                 low=low,
@@ -68,14 +80,30 @@ def subgroup_scores(
     return tuple(sorted(entries, key=lambda entry: (entry.too_small, _recall_of(entry))))
 
 
-def absent_columns(test: LabelledImages, columns: Sequence[str]) -> list[str]:
-    """Returns the columns that hold no value for any test image."""
-    return [column for column in columns if column not in test.table or test.table[column].isna().all()]
+def group_score(entries: Sequence[SubgroupScore], column: str, group: str) -> SubgroupScore | None:
+    """Returns the scores of one group."""
+    return next((entry for entry in entries if (entry.column, entry.group) == (column, group)), None)
 
 
-def worst_group(entries: Sequence[SubgroupScore]) -> SubgroupScore | None:
-    """Returns the group with the lowest recall among those that are large enough and whose patients are known."""
-    return min(_known(entries), key=_recall_of, default=None)
+def intersected(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Returns a column for each pair of columns, whose groups are those of both; None where one is not known.
+
+    >>> table = pd.DataFrame({"sex": ["female", "unknown"], "age_band": ["30 to 44", "under 30"]})
+    >>> intersected(table, [("sex", "age_band")])["sex, age_band"].tolist()
+    ['female, 30 to 44', None]
+    """
+    found = {}
+    for pair in pairs:
+        parts = [table[column] if column in table else pd.Series(None, table.index, dtype=object) for column in pair]
+        known = np.logical_and.reduce([(part.notna() & ~part.isin(NOBODY)).to_numpy(dtype=bool) for part in parts])
+        joined = parts[0].astype(str) + ", " + parts[1].astype(str)
+        found[", ".join(pair)] = joined.astype(object).where(known, None)
+    return pd.DataFrame(found, index=table.index)
+
+
+def absent_columns(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Returns the columns that hold no value for any image."""
+    return [column for column in columns if column not in table or table[column].isna().all()]
 
 
 def group_gaps(entries: Sequence[SubgroupScore]) -> dict[str, float | None]:
@@ -109,27 +137,47 @@ def _accuracy(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> floa
 
 def _recall(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> float:
     true, predicted = np.asarray(labels), np.asarray(predictions)
-    return float(np.mean([(predicted[true == k] == k).mean() for k in np.flatnonzero(counted(true))]))
+    return float(np.mean([(predicted[true == k] == k).mean() for k in np.flatnonzero(entering_classes(true, 0))]))
 
 
-def counted(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Returns which classes enter a group's recall."""
-    counts = np.bincount(labels)
+def entering_classes(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Returns which classes [classes] enter the recall of a group that has these labels."""
+    counts = np.bincount(labels, minlength=classes)
     return counts >= (MIN_CLASS if (counts >= MIN_CLASS).any() else 1)
 
 
-def _interval(
+def mean_recall(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], rows: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Returns the recall [seeds] of the images of a group: the mean over the diagnoses that enter it.
+
+    Args:
+        labels: [n].
+        predictions: [seeds, n].
+        rows: [n], which images are of the group.
+    """
+    return np.array([_recall(labels[rows], row[rows]) for row in predictions])
+
+
+def resampled_recall(
     labels: NDArray[np.int64],
     predictions: NDArray[np.int64],
     rows: NDArray[np.bool_],
-    classes: int,
+    entering: NDArray[np.bool_],
     resamples: Resamples,
-) -> tuple[float | None, float | None]:
-    entering = np.zeros(classes, dtype=bool)
-    entering[: len(counted(labels[rows]))] = counted(labels[rows])
+) -> NDArray[np.float64]:
+    """Returns the mean recall [resamples] of some images in each resample, the mean over the seeds.
+
+    Args:
+        labels: [n].
+        predictions: [seeds, n].
+        rows: [n], which images.
+        entering: [classes], which classes enter the mean; one that a resample does not hold is left out there.
+        resamples: Resamples of the test lesions.
+    """
     parts = []
     for row in predictions:
-        counts = lesion_confusions(labels, row, resamples.lesions, classes, rows)
+        counts = lesion_confusions(labels, row, resamples.lesions, len(entering), rows)
         recall = resampled_scores(counts, resamples)["recall"]
         parts.append(mean_where(recall, entering & np.isfinite(recall)))
-    return resamples.interval(np.mean(parts, axis=0))
+    return np.asarray(np.mean(parts, axis=0))

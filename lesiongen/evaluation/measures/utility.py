@@ -1,19 +1,31 @@
 """What the images are worth to a classifier: scores of each condition on the real test images, and differences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.classifier.conditions import Predictions, best_condition
 from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.comparisons import compare_conditions
+from lesiongen.evaluation.measures.discrimination import macro_auroc
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import calibration, condition_scores
-from lesiongen.evaluation.measures.subgroups import group_gaps, subgroup_scores, worst_group
+from lesiongen.evaluation.measures.subgroups import group_gaps, group_score, intersected, subgroup_scores
+from lesiongen.evaluation.measures.worst_group import Ranking, group_rows, named_worst_group, ranked_worst_group
 from lesiongen.evaluation.report.figures import confusion_figure, recall_figure
 from lesiongen.evaluation.report.text import bounds_of, with_interval
-from lesiongen.records.evaluation import Comparison, ConditionScores, EvaluationRecord
+from lesiongen.records.evaluation import (
+    Comparison,
+    Condition,
+    ConditionScores,
+    EvaluationRecord,
+    SubgroupScore,
+    WorstGroup,
+)
 from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed
@@ -27,8 +39,8 @@ class Utility(Measure):
     place = 20
 
     def measure(self, evidence: Evidence) -> Mapping[str, object]:
-        """Returns ``utility``, ``best_condition`` and ``comparisons``."""
-        return utility_entries(evidence)
+        """Returns ``utility``, ``worst_group``, ``best_condition`` and ``comparisons``."""
+        return utility_entries(evidence, named_group(evidence))
 
     def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws recall of each class and the confusion matrices."""
@@ -52,47 +64,74 @@ class Utility(Measure):
         for condition, scores in evaluation.utility.items():
             metrics[f"balanced_accuracy_{condition}"] = scores.balanced_accuracy.mean
             metrics[f"accuracy_{condition}"] = scores.accuracy.mean
+            metrics[f"auroc_{condition}"] = scores.auroc.mean
             metrics[f"worst_group_recall_{condition}"] = scores.worst_group.recall if scores.worst_group else None
         for comparison in evaluation.comparisons:
-            name = comparison.name.replace(" ", "_")
+            name = comparison.name.replace(",", "").replace(" ", "_")
             metrics[f"difference_{name}"] = comparison.difference
             metrics[f"p_holm_{name}"] = comparison.p_holm
         return metrics
 
 
-def utility_entries(results: Results) -> dict[str, object]:
-    """Scores and compares the conditions on the test images: the entries of `Utility`."""
+def utility_entries(results: Results, worst: WorstGroup) -> dict[str, object]:
+    """Scores and compares the conditions on the test images: the entries of `Utility`.
+
+    Args:
+        results: What the classifiers predict.
+        worst: The worst group, named on other images than the test images.
+    """
     return {
-        "utility": {name: _score(results, outcome) for name, outcome in results.outcomes.items()},
+        "utility": {name: _score(results, outcome, worst) for name, outcome in results.outcomes.items()},
+        "worst_group": worst,
         "best_condition": best_condition(results.outcomes),
-        "comparisons": _compare(results),
+        "comparisons": _compare(results, group_rows(results.material.test.table, worst)),
     }
 
 
-def _score(results: Results, outcome: Predictions) -> ConditionScores:
+def named_group(results: Results) -> WorstGroup:
+    """Names the worst group by the configuration or on validation images; of the test images only numbers are used."""
+    config, material = results.config, results.material
+    if config.worst_group is not None:
+        return named_worst_group(config.worst_group, material.test.table, config.min_worst_group)
+    validation = material.validation
+    predictions = results.outcomes["real"].validation_probabilities.argmax(axis=-1)
+    ranking = Ranking(validation.labels, predictions, validation.table)
+    return ranked_worst_group(ranking, material.test.table, config.subgroups, config.min_worst_group, config.min_group)
+
+
+def _score(results: Results, outcome: Predictions, worst: WorstGroup) -> ConditionScores:
     config, material, resamples = results.config, results.material, results.resamples
-    test = material.test
-    entries = subgroup_scores(
-        test, outcome.predictions, len(material.classes), config.subgroups, config.min_group, resamples
-    )
-    plain = condition_scores(test.labels, outcome.predictions, material.classes, resamples)
+    test, predictions = material.test, outcome.predictions
+    pairs = intersected(test.table, config.intersections)
+
+    def by(table: pd.DataFrame, columns: Sequence[str]) -> tuple[SubgroupScore, ...]:
+        return subgroup_scores(
+            test.labels, predictions, table, len(material.classes), columns, config.min_group, resamples
+        )
+
+    entries = by(test.table, config.subgroups)
+    plain = condition_scores(test.labels, predictions, material.classes, resamples)
     return plain.changed(
+        auroc=macro_auroc(test.labels, outcome.probabilities, resamples),
         calibration=calibration(test.labels, outcome.probabilities),
         subgroups=entries,
-        worst_group=worst_group(entries),
+        intersections=by(pairs, list(pairs)),
+        worst_group=group_score(by(test.table, [worst.column]), worst.column, worst.group) if worst.column else None,
         gaps=group_gaps(entries),
         validation_balanced_accuracy=tuple(outcome.validation),
         picked_steps=tuple(outcome.steps),
     )
 
 
-def _compare(results: Results) -> tuple[Comparison, ...]:
+def _compare(results: Results, worst: NDArray[np.bool_] | None) -> tuple[Comparison, ...]:
     config, material = results.config, results.material
     return compare_conditions(
         material.test.labels,
         {name: outcome.predictions for name, outcome in results.outcomes.items()},
         len(material.classes),
         results.resamples,
+        family=config.family,
+        worst=worst,
         permutations=config.n_permutations,
         significance_level=config.significance_level,
         seed=derive_seed(config.seed, "permutations"),
@@ -103,7 +142,8 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
     rows = []
     for name, scores in evaluation.utility.items():
         cells = [
-            with_interval(score.mean, score) for score in (scores.balanced_accuracy, scores.accuracy, scores.macro_f1)
+            with_interval(score.mean, score)
+            for score in (scores.balanced_accuracy, scores.accuracy, scores.macro_f1, scores.auroc)
         ]
         rows.append((name, *cells, scores.balanced_accuracy.spread))
     made = evaluation.protocol
@@ -111,6 +151,8 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
     tests = [
         (
             entry.name,
+            entry.metric.replace("_", " "),
+            entry.n,
             entry.difference,
             bounds_of(entry),
             entry.spread,
@@ -122,14 +164,29 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
     ]
     return [
         Table(
-            ("trained on", "balanced accuracy", "accuracy", "macro F1", "spread over seeds"),
+            ("trained on", "balanced accuracy", "accuracy", "macro F1", "macro AUROC", "spread over seeds"),
             rows,
             "Tested on the same real test images, trained within the same budget",
         ),
         Table(
-            ("comparison", "difference", "interval", "spread over seeds", "p", "p (Holm)", "significant"),
+            (
+                "comparison",
+                "of",
+                "test images",
+                "difference",
+                "interval",
+                "spread over seeds",
+                "p",
+                "p (Holm)",
+                "significant",
+            ),
             tests,
-            "Differences in balanced accuracy, paired over test lesions",
+            "Differences, paired over test lesions: the family declared before the run",
+        ),
+        *(
+            Text(f"Not computed: {entry.name}. {entry.not_computed}")
+            for entry in evaluation.comparisons
+            if entry.not_computed
         ),
         Figure(
             figures["recall"],
@@ -161,27 +218,34 @@ def _by_group(evaluation: EvaluationRecord) -> list[Block]:
     utility, real = evaluation.utility, evaluation.scores("real")
     if not real.subgroups:
         return [Text("The test images name no group of patients.")]
-    found = {
-        name: {(entry.column, entry.group): entry for entry in scores.subgroups} for name, scores in utility.items()
-    }
-    rows = []
-    for entry in real.subgroups:
-        same = [groups[entry.column, entry.group] for groups in found.values()]
-        cells = [with_interval(each.recall, each) for each in same]
-        small = "too small" if entry.too_small else ""
-        rows.append((entry.column.replace("_", " "), entry.group, entry.n, entry.lesions, *cells, small))
-    heads = ("by", "group", "images", "lesions", *(f"recall, {condition}" for condition in utility), "")
     gaps = [
         (column.replace("_", " "), *(scores.gaps.get(column) for scores in utility.values())) for column in real.gaps
     ]
     text = (
         "Recall is the mean over the diagnoses with at least five images in the group, over all of them where none has "
-        "five. The groups are sorted by the "
-        "recall of the classifier of real images, the worst first. The worst of many groups looks bad by chance too: "
-        f"read its interval. Groups of fewer than {evaluation.config.get('min_group')} images are marked, not hidden."
+        "five. The groups are sorted by the recall of the classifier of real images on the test images. The first of "
+        "many groups looks bad by chance too, and would seem to gain from any change: it is not what the conditions "
+        "are compared on. "
+        f"Groups of fewer than {evaluation.config.get('min_group')} images are marked, not hidden."
     )
-    return [
+    blocks: list[Block] = [
+        Text(evaluation.worst_group.explanation),
         Text(text),
-        Table(heads, rows, "Groups, the worst first"),
+        _groups_table("Groups by one column", {name: scores.subgroups for name, scores in utility.items()}),
         Table(("by", *utility), gaps, "Difference in recall between the best and the worst group"),
     ]
+    if real.intersections:
+        both = {name: scores.intersections for name, scores in utility.items()}
+        blocks.append(_groups_table("Groups by two columns", both))
+    return blocks
+
+
+def _groups_table(caption: str, found: Mapping[Condition, Sequence[SubgroupScore]]) -> Table:
+    rows = []
+    for entry in found["real"]:
+        same = [group_score(entries, entry.column, entry.group) or SubgroupScore() for entries in found.values()]
+        cells = [with_interval(each.recall, each) for each in same]
+        small = "too small" if entry.too_small else ""
+        rows.append((entry.column.replace("_", " "), entry.group, entry.n, entry.lesions, *cells, small))
+    heads = ("by", "group", "images", "lesions", *(f"recall, {condition}" for condition in found), "")
+    return Table(heads, rows, caption)

@@ -34,7 +34,7 @@ def describe_protocol(config: EvaluateConfig) -> Protocol:
         tests=(
             "Tests are two-sided paired permutation tests over the test lesions, "
             f"{config.n_permutations:,} permutations each, on predictions averaged over the classifiers, with Holm's "
-            "correction over a family declared "
-            f"beforehand; below {config.significance_level:g} a difference counts as significant."
+            f"correction over the family that the configuration declares ({'; '.join(config.family)}); below "
+            f"{config.significance_level:g} a difference counts as significant."
         ),
     )

@@ -1,9 +1,10 @@
 """What the numbers say, in sentences."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-from lesiongen.records.evaluation import Comparison, Condition, EvaluationRecord, SubgroupScore
+from lesiongen.records.comparison_names import ComparisonName
+from lesiongen.records.evaluation import Comparison, Condition, ConditionScores, EvaluationRecord
 from lesiongen.records.text import number
 
 __all__ = ["Finding", "comparison_findings", "verdict"]
@@ -32,54 +33,53 @@ def verdict(evaluation: EvaluationRecord) -> list[Finding]:
 
 def comparison_findings(evaluation: EvaluationRecord) -> list[Finding]:
     """Says what the classifiers show: how the conditions differ, and what becomes of the worst group."""
-    return [*(_comparison(evaluation, entry) for entry in evaluation.comparisons), *_worst_group(evaluation)]
+    names = [ComparisonName.read(entry.name) for entry in evaluation.comparisons]
+    overall, grouped = (
+        [
+            _comparison(evaluation, name, entry)
+            for name, entry in zip(names, evaluation.comparisons, strict=True)
+            if name.worst_group is worst_group
+        ]
+        for worst_group in (False, True)
+    )
+    named = Finding("info", evaluation.worst_group.explanation)
+    return [*overall, named, *(grouped if evaluation.worst_group.column else ())]
 
 
-def _comparison(evaluation: EvaluationRecord, entry: Comparison) -> Finding:
-    first, second = (cast("Condition", name) for name in entry.name.split(" vs "))
-    means = [evaluation.scores(name).balanced_accuracy.mean for name in (first, second)]
-    difference = entry.difference
+def _comparison(evaluation: EvaluationRecord, name: ComparisonName, entry: Comparison) -> Finding:
+    first, second, difference = WORDS[name.first], WORDS[name.second], entry.difference
     if difference is None:
-        return Finding("warning", f"The difference between {WORDS[first]} and {WORDS[second]} is not known.")
+        reason = f": {entry.not_computed}" if entry.not_computed else "."
+        return Finding("warning", f"The difference between {first} and {second} is not known{reason}")
     shown = f"{abs(difference):.3f}"
     change = "no difference" if shown == "0.000" else f"a {'gain' if difference > 0 else 'loss'} of {shown}"
     sure = "significant" if entry.significant else "not significant"
+    ours, theirs = (_level(evaluation.scores(condition), name) for condition in (name.first, name.second))
+    where = (
+        f"In the worst group ({entry.n} test images of {entry.lesions} lesions), trained"
+        if name.worst_group
+        else "Trained"
+    )
+    what, p_value = name.metric.replace("_", " "), number(entry.p_holm, ".3g")
     text = (
-        f"Trained on {WORDS[first]}, the classifier reaches a balanced accuracy of {number(means[0])}, on "
-        f"{WORDS[second]} {number(means[1])}: {change}{_bounds(entry)}, {sure} "
-        f"after Holm's correction (p = {number(entry.p_holm, '.3g')})."
+        f"{where} on {first}, the classifier reaches a {what} of {number(ours)}, on {second} {number(theirs)}: "
+        f"{change}{_bounds(entry)}, {sure} after Holm's correction (p = {p_value})."
     )
     if not entry.significant:
         return Finding("info", text)
     return Finding("good" if difference > 0 else "warning", text)
 
 
+def _level(scores: ConditionScores, name: ComparisonName) -> float | None:
+    if not name.worst_group:
+        return scores.balanced_accuracy.mean
+    return scores.worst_group.recall if scores.worst_group else None
+
+
 def _bounds(entry: Comparison) -> str:
     if entry.low is None:
         return ""
     return f" (difference {number(entry.low, '+.3f')} to {number(entry.high, '+.3f')})"
-
-
-def _worst_group(evaluation: EvaluationRecord) -> list[Finding]:
-    real = evaluation.scores("real").worst_group
-    if real is None:
-        return [Finding("info", "No group of patients in the test split is large enough to be judged.")]
-    same = next(
-        entry
-        for entry in evaluation.scores("both").subgroups
-        if (entry.column, entry.group) == (real.column, real.group)
-    )
-    name = f"{real.column.replace('_', ' ')} = {real.group}"
-    text = (
-        f"The group that the classifier of real images serves worst is {name} ({real.n} test images of "
-        f"{real.lesions} lesions): recall {number(real.recall)}{_between(real)}. With synthetic images added it is "
-        f"{number(same.recall)}{_between(same)}."
-    )
-    return [Finding("info", text)]
-
-
-def _between(entry: SubgroupScore) -> str:
-    return "" if entry.low is None else f" ({number(entry.low)} to {number(entry.high)})"
 
 
 def _copies(evaluation: EvaluationRecord) -> Finding:
