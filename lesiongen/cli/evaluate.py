@@ -33,6 +33,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation
 
       lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --n-seeds 3
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set worst_group=sex=female
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig

@@ -33,7 +33,7 @@ class Gates(StageConfig):
         min_above_chance: How far above chance the low end of the balanced accuracy from real images has to lie; without
             that, no comparison with it says anything.
         max_accuracy_drop: How much balanced accuracy training on both may lose against training on real images.
-        max_worst_group_drop: The same for the group that is served worst.
+        max_worst_group_drop: The same for the recall of the worst group, which the evaluation names beforehand.
         max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
             real images are (at the percentile that the evaluation states).
         min_held_out: Smallest number of held-out real images behind that percentile.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lesiongen.dataset import DIAGNOSES, REFERENCE_DIAGNOSES, diagnosis_phrase, resolve_diagnosis
+from lesiongen.dataset import DIAGNOSES, REFERENCE_DIAGNOSES, diagnosis_phrase, is_malignant, resolve_diagnosis
 from lesiongen.dataset.diagnosis_names import NAMES
 from lesiongen.dataset.isic_names import ISIC_NAMES
 from lesiongen.dataset.taxonomy import _plain
@@ -199,3 +199,8 @@ def test_no_name_of_the_isic_archive_has_two_classes():
     counts = Counter(names)
     assert [_plain(name) for names in ISIC_NAMES.values() for name in names if counts[_plain(name)] > 1] == []
     assert known.isdisjoint(_plain(name) for names in ISIC_NAMES.values() for name in names)
+
+
+def test_malignancy_of_a_class_that_nobody_knows_is_not_guessed():
+    found = {code: is_malignant(code) for code in ("mel", "bkl", "malignant", "benign", "other", "rash")}
+    assert found == {"mel": True, "bkl": False, "malignant": True, "benign": False, "other": None, "rash": None}

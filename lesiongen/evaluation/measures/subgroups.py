@@ -107,7 +107,7 @@ def absent_columns(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def group_gaps(entries: Sequence[SubgroupScore]) -> dict[str, float | None]:
-    """Returns, for each column, the difference between its best and worst recall over groups large enough."""
+    """Returns, for each column, the difference between its highest and lowest recall over groups large enough."""
     recalls: dict[str, list[float]] = {}
     for entry in _known(entries):
         recalls.setdefault(entry.column, []).append(_recall_of(entry))

@@ -59,7 +59,7 @@ class Utility(Measure):
         ]
 
     def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:
-        """Returns accuracies, the recall of the worst group, and the differences with their p-values."""
+        """Returns accuracies, AUROC, the recall of the worst group, and the differences with their p-values."""
         metrics: dict[str, float | None] = {}
         for condition, scores in evaluation.utility.items():
             metrics[f"balanced_accuracy_{condition}"] = scores.balanced_accuracy.mean
@@ -232,7 +232,7 @@ def _by_group(evaluation: EvaluationRecord) -> list[Block]:
         Text(evaluation.worst_group.explanation),
         Text(text),
         _groups_table("Groups by one column", {name: scores.subgroups for name, scores in utility.items()}),
-        Table(("by", *utility), gaps, "Difference in recall between the best and the worst group"),
+        Table(("by", *utility), gaps, "Difference in recall between the highest and the lowest group"),
     ]
     if real.intersections:
         both = {name: scores.intersections for name, scores in utility.items()}
