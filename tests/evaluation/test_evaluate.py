@@ -269,7 +269,9 @@ def test_absent_classes_are_said_and_scored(
     part = publish(changed(real, lambda s: s if (s.split, s.diagnosis) != ("test", "bcc") else None))
     made = publish(changed(synthetic, lambda s: s if s.diagnosis != "nv" else None))
     config = small_config.changed(n_seeds=1, steps=4, subgroups=())
-    found = evaluate(config, part, made, str(tmp_path / "out")).evaluation
+    result = evaluate(config, part, made, str(tmp_path / "out"))
+    found, page = result.evaluation, Path(result.report).read_text()
+    assert "Not computed: both vs real, worst group. No worst group is claimed." in page
     assert found.utility["real"].per_class["bcc"] == ClassRecall(n=0)
     assert found.utility["synthetic"].per_class["nv"].recall is not None
     assert found.utility["both"].worst_group is None

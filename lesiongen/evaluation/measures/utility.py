@@ -148,7 +148,25 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
         rows.append((name, *cells, scores.balanced_accuracy.spread))
     made = evaluation.protocol
     how = [made.training, made.both.meaning, made.selection, made.test, made.intervals, made.tests]
-    tests = [
+    return [
+        Table(
+            ("trained on", "balanced accuracy", "accuracy", "macro F1", "macro AUROC", "spread over seeds"),
+            rows,
+            "Tested on the same real test images, trained within the same budget",
+        ),
+        *_tested(evaluation),
+        Figure(
+            figures["recall"],
+            "Balanced accuracy and recall of each class",
+            "Points are means over seeds, lines are intervals over test lesions.",
+        ),
+        Figure(figures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
+        Text("\n\n".join(how)),
+    ]
+
+
+def _tested(evaluation: EvaluationRecord) -> list[Block]:
+    rows = [
         (
             entry.name,
             entry.metric.replace("_", " "),
@@ -164,11 +182,6 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
     ]
     return [
         Table(
-            ("trained on", "balanced accuracy", "accuracy", "macro F1", "macro AUROC", "spread over seeds"),
-            rows,
-            "Tested on the same real test images, trained within the same budget",
-        ),
-        Table(
             (
                 "comparison",
                 "of",
@@ -180,7 +193,7 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
                 "p (Holm)",
                 "significant",
             ),
-            tests,
+            rows,
             "Differences, paired over test lesions: the family declared before the run",
         ),
         *(
@@ -188,13 +201,6 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
             for entry in evaluation.comparisons
             if entry.not_computed
         ),
-        Figure(
-            figures["recall"],
-            "Balanced accuracy and recall of each class",
-            "Points are means over seeds, lines are intervals over test lesions.",
-        ),
-        Figure(figures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
-        Text("\n\n".join(how)),
     ]
 
 

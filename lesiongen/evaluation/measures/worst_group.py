@@ -34,7 +34,7 @@ def group_rows(table: pd.DataFrame, group: WorstGroup) -> NDArray[np.bool_] | No
     """Returns which images are of the group; None where no group is claimed to be the worst."""
     if not group.column:
         return None
-    return np.asarray(table[group.column].astype(object) == group.group, dtype=bool)
+    return _rows(table, group.column, group.group)
 
 
 def named_worst_group(asked: str, test: pd.DataFrame, least_test: int) -> WorstGroup:
@@ -48,7 +48,7 @@ def named_worst_group(asked: str, test: pd.DataFrame, least_test: int) -> WorstG
     column, _, name = asked.partition("=")
     groups = test[column] if column in test else pd.Series(None, test.index, dtype=object, name=column)
     group = group_named(groups, name)
-    count = int((groups.astype(object) == group).sum())
+    count = int(_rows(test, column, group).sum())
     if count < least_test:
         reason = (
             f"{_shown(column, group)}, which the configuration names, has {count} test images; {least_test} are "
@@ -83,8 +83,8 @@ def ranked_worst_group(
     large = [(column, group, count) for column, group, count in _groups(test, columns) if count >= least_test]
     ranked = []
     for column, group, count in large:
-        rows = np.asarray(ranking.table[column].astype(object) == group) if column in ranking.table else None
-        if rows is not None and rows.sum() >= least_ranked:
+        rows = _rows(ranking.table, column, group)
+        if rows.sum() >= least_ranked:
             recall = float(mean_recall(ranking.labels, ranking.predictions, rows).mean())
             ranked.append((recall, column, group, count, int(rows.sum())))
     if not ranked:
@@ -96,6 +96,12 @@ def ranked_worst_group(
         f"mean recall there ({recall:.3f} on {seen} images)."
     )
     return _found("validation", explanation, (column, group), count, seen, recall, len(ranked))
+
+
+def _rows(table: pd.DataFrame, column: str, group: str) -> NDArray[np.bool_]:
+    if column not in table:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray(table[column].notna() & (table[column].astype(str) == group), dtype=bool)
 
 
 def _groups(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, str, int]]:
