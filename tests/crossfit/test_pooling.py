@@ -81,6 +81,7 @@ def test_the_page_shows_every_fold_and_the_files_are_vouched_for(pooled) -> None
     page = storage.read_text("report.html")
     assert "Cross-fitted evaluation: discs" in page
     assert "found four times in five" in page
+    assert "No worst group is claimed: every image is tested on" in page
     assert set(pooled.record.files) == {
         "report.html",
         *(f"pictures/{name}.png" for name in ("folds", "recall", "confusion")),
