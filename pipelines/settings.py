@@ -19,6 +19,10 @@ _BEFORE_THE_STEP = 900
 """Seconds by which a TrainJob ends before the time limit of its step, which has to start it and say why it ended."""
 
 
+_WAITING = {"cpu_request": "500m", "cpu_limit": "2"}
+"""Cores of a step that waits for a TrainJob; its memory holds the model that it publishes at the end."""
+
+
 class Toleration(BaseModel):
     """A taint of nodes that pods tolerate; the fields are those of Kubernetes."""
 
@@ -96,7 +100,8 @@ class CompileSettings(BaseModel):
     resources: Annotated[dict[str, Resources], BeforeValidator(_with_defaults)] = Field(
         default={}, validate_default=True
     )
-    """What each step asks of the cluster; a step or a field that is not named keeps its default."""
+    """What each step asks of the cluster; a step or a field that is not named keeps its default. With
+    ``finetune_nodes``, ``finetune`` asks for 500m of a core by default."""
     parallelism: int | None = Field(default=None, ge=1)
     """How many steps that share a stage, or collections of a merge, run at once; no limit by default."""
     placement: Placement = Placement()
@@ -106,6 +111,18 @@ class CompileSettings(BaseModel):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: tuple[str, ...] = ()
     """Names of Kubernetes Secrets for the image's registry."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _waits(cls, values: Any) -> Any:
+        """Gives ``finetune`` few cores where it only waits; what the resources say of it wins."""
+        if not isinstance(values, dict) or not values.get("finetune_nodes"):
+            return values
+        resources = values.get("resources", {})
+        given = resources.get("finetune", {}) if isinstance(resources, dict) else None
+        if not isinstance(given, dict):
+            return values
+        return {**values, "resources": {**resources, "finetune": {**_WAITING, **given}}}
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> "CompileSettings":

@@ -260,7 +260,11 @@ def test_a_step_that_trains_in_a_trainjob_asks_for_no_accelerator_itself(tmp_pat
         "runtime": "lesiongen-torch-cuda", "nodes": 2, "processes": 8, "image": "i", "deadline": 48 * 3600 - 900,
     }  # fmt: skip
     assert constants["finish"]["trainjob"] == constants["finetune"]["trainjob"]
-    assert "accelerator" not in _container(spec, "finetune")["resources"]
+    waiting = _container(spec, "finetune")["resources"]
+    assert "accelerator" not in waiting
+    assert (waiting["resourceCpuRequest"], waiting["resourceCpuLimit"]) == ("500m", "2")
+    assert (waiting["resourceMemoryRequest"], waiting["resourceMemoryLimit"]) == ("6G", "16G")
+    assert "emptyDirMounts" not in kubernetes["exec-finetune"]
     assert _container(spec, "sample")["resources"]["accelerator"]["resourceCount"] == "4"
     assert "nodeSelector" not in kubernetes["exec-finetune"]
     assert kubernetes["exec-sample"]["nodeSelector"]["labels"] == {"gpu": "a100"}
@@ -268,6 +272,12 @@ def test_a_step_that_trains_in_a_trainjob_asks_for_no_accelerator_itself(tmp_pat
     assert (on_cpus["runtime"], on_cpus["processes"]) == ("lesiongen-torch-cpu", 3)
     ours = CompileSettings(finetune_nodes=1, finetune_runtime="ours", finetune_namespace="training").trainjob
     assert (ours["runtime"], ours["namespace"]) == ("ours", "training")
+
+
+def test_what_the_settings_ask_for_a_step_that_waits_wins() -> None:
+    asked = CompileSettings(finetune_nodes=2, resources={"finetune": {"cpu_request": "1"}}).resources["finetune"]
+    assert (asked.cpu_request, asked.cpu_limit, asked.timeout_hours) == ("1", "2", 48)
+    assert CompileSettings().resources["finetune"].cpu_request == "2"
 
 
 def test_nodes_are_for_a_pipeline_that_trains(tmp_path: Path) -> None:
