@@ -17,7 +17,14 @@ from lesiongen.diffusion.families.family import ModelFamily
 from lesiongen.diffusion.families.supported import family_named, family_of
 from lesiongen.diffusion.latents.cache import check_captions
 from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
-from lesiongen.diffusion.latents.encoding_job import EncodingJob, device_here, encode_in_a_process, encoded
+from lesiongen.diffusion.latents.encoding_job import (
+    EncodingJob,
+    device_here,
+    encode_in_a_process,
+    encoded,
+    end_earlier_encoding,
+    is_encoded,
+)
 from lesiongen.diffusion.model.base import Base, base_version, prepared_base
 from lesiongen.diffusion.model.folder import publish, published
 from lesiongen.diffusion.stopping import StopRequest, stop_request
@@ -146,21 +153,23 @@ def _finetune(
         prepared_base(config, dataset.uri, place.child("base")) as base,
         cache_place(root.child("caches") if shared else None) as caches,
     ):
+        trained = saved is not None and saved.step == config.optimisation.max_train_steps
+        if launcher is not None and (trained or not resume):
+            end_earlier_training(launcher, place.uri)
         if not resume:
-            if launcher is not None:
-                end_earlier_training(launcher, place.uri)
             store.clear()
         _check_family(config, base)
         job = _job(config, dataset, base, caches, place.uri, run, launcher, stop)
         with stop.deferred(), material_of(job) as material:
-            if launcher is not None:
+            if launcher is not None and not trained:
                 del saved
                 train_in_processes(training_seen_by(launcher, job, base, caches), launcher, stop)
                 trainer = _finished(job, material, run, store)
             else:
                 trainer = trainer_of(job, material, run, saved)
                 del saved  # as large as the model and its optimizer
-                trainer.train(stop)
+                if not trained:
+                    trainer.train(stop)
         model = _published(config, base, trainer, dataset, fingerprint, output)
         logger.info("Published %s (%s)", model.uri, model.version[:12])
         _report(run, config, trainer.history, model, type(trainer.family))
@@ -270,8 +279,11 @@ def _job(
     )
     device = device_here()
     if launcher is not None and (device.type == "cuda" or not launcher.shares_files):
-        # Or this process, which only waits, would hold a CUDA context on the device that one of the others trains on.
-        encode_in_a_process(encoding_seen_by(launcher, encoding, base), launcher, stop, checkpoints)
+        if is_encoded(encoding, base.folder, caches):  # by an earlier start; no TrainJob queues for nothing
+            end_earlier_encoding(launcher, checkpoints)
+        else:
+            # Or this process, which only waits, would hold a CUDA context on the device that another one trains on.
+            encode_in_a_process(encoding_seen_by(launcher, encoding, base), launcher, stop, checkpoints)
     training, held_out = encoded(encoding, base.folder, caches, device)
     return TrainingJob(
         config=config,

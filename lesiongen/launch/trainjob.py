@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lesiongen.errors import Interrupted, LesionGenError, UsageError
 from lesiongen.launch.job import Job, Launcher
 from lesiongen.launch.lease import Lease, held_lease
-from lesiongen.launch.trainjob_deletion import delete_earlier, forget, removed
+from lesiongen.launch.trainjob_deletion import delete_earlier, forget, forget_others, removed
 from lesiongen.launch.trainjob_failures import AGAIN, condition, named_network_error
 from lesiongen.launch.trainjob_object import WORK, JobLayout, Run, addresses, run_of, trainjob, work_label
 from lesiongen.launch.trainjob_sdk import require_sdk
@@ -187,6 +187,7 @@ def _create(cluster: "Cluster", run: Run, planned: dict[str, Any]) -> None:
         if run_of(cluster.job(run.name)) != run:  # else a proxy has sent the request twice
             raise
     logger.info("Created TrainJob %s in the namespace %s", run.name, cluster.namespace)
+    forget_others(run)
 
 
 def _wait(cluster: "Cluster", run: Run, lease: Lease, log: "NodeLog", stop_requested: Callable[[], bool]) -> None:

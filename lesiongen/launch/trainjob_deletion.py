@@ -15,7 +15,7 @@ from lesiongen.storage import open_storage
 if TYPE_CHECKING:
     from lesiongen.launch.trainjob_cluster import Cluster
 
-__all__ = ["delete_earlier", "delete_jobs_of", "forget", "removed"]
+__all__ = ["delete_earlier", "delete_jobs_of", "forget", "forget_others", "removed"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,19 @@ def forget(run: Run) -> None:
     """Deletes the lease and the errors of a run; what cannot be deleted is a few small objects."""
     with suppress(LesionGenError):
         open_storage(run.lease.rpartition("/")[0]).delete_all()
+
+
+def forget_others(run: Run) -> None:
+    """Deletes what other runs of a TrainJob's name have left, once the name is that of this run alone.
+
+    A launcher that was killed before its TrainJob was created has left a lease that nobody knows of.
+    """
+    place, _, own = run.lease.rpartition("/")[0].rpartition("/")
+    with suppress(LesionGenError):
+        storage = open_storage(place)
+        for item in storage.list(f"{run.name}-"):
+            if not item.key.startswith(f"{own}/"):
+                storage.delete(item.key)
 
 
 def _delete(cluster: "Cluster", run: Run) -> None:

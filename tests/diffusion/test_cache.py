@@ -6,7 +6,7 @@ import torch
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import cached
-from lesiongen.diffusion.latents.cache_place import CachePlace
+from lesiongen.diffusion.latents.cache_place import CachePlace, NotEncoded
 from lesiongen.diffusion.orientations import Orientations, orient
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, square, to_array
@@ -16,10 +16,10 @@ from .conftest import SIZE, build_dataset
 CPU = torch.device("cpu")
 
 
-def _cache(uri, folder, root, *, split="train", flip=True, rotations=False, rows=None):
+def _cache(uri, folder, root, *, split="train", flip=True, rotations=False, rows=None, device=CPU):
     return cached(
         Dataset.open(uri), split, family_of(folder), image_size=SIZE, orientations=Orientations(flip, rotations),
-        device=CPU, place=CachePlace(root), rows=rows,
+        device=device, place=CachePlace(root), rows=rows,
     )  # fmt: skip
 
 
@@ -69,6 +69,14 @@ def test_it_is_found_again_by_content(dataset_uri, pipeline_folder, tmp_path, mo
     monkeypatch.setattr(Dataset, "samples", lambda *a, **k: pytest.fail("encoded again"))
     _cache(dataset_uri, pipeline_folder, tmp_path)
     assert set(tmp_path.iterdir()) == entries
+
+
+def test_it_is_only_looked_for_where_no_encoder_may_run(dataset_uri, pipeline_folder, tmp_path):
+    with pytest.raises(NotEncoded):
+        _cache(dataset_uri, pipeline_folder, tmp_path, device=None)
+    assert list(tmp_path.iterdir()) == []
+    _cache(dataset_uri, pipeline_folder, tmp_path)
+    assert len(_cache(dataset_uri, pipeline_folder, tmp_path, device=None)) == 10
 
 
 def test_weights_balance_the_diagnoses(dataset_uri, pipeline_folder, tmp_path):

@@ -25,7 +25,7 @@ from lesiongen.storage import Storage, open_storage
 FAILED = 3
 PRELOADED = [
     "lesiongen.captions", "lesiongen.diffusion", "lesiongen.evaluation", "lesiongen.ingestion", "lesiongen.validation",
-    "boto3", "diffusers", "peft", "transformers",
+    "lesiongen.launch.trainjob", "boto3", "diffusers", "kfp", "kubernetes", "peft", "transformers",
 ]  # fmt: skip
 
 

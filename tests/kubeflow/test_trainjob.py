@@ -276,6 +276,17 @@ def test_a_start_that_does_not_resume_ends_every_job_of_the_same_work(cluster, l
     assert (cluster.jobs, cluster.pods) == ({}, {})
 
 
+def test_what_a_launcher_left_that_was_killed_before_the_creation_is_deleted(cluster, launcher):
+    from lesiongen.launch.trainjob_cluster import Cluster
+
+    name, other = launcher._planned(JOB, Cluster(NAMESPACE))["metadata"]["name"], "lg-0123456789abcdef"
+    place = open_storage(launcher.place)
+    for each in (name, other):
+        place.write_json(f"{each}-12345678/lease.json", {"state": "run"})
+    launcher.run(JOB, lambda: False)
+    assert [item.key for item in place.list()] == [f"{other}-12345678/lease.json"]
+
+
 def test_settings_that_a_job_of_an_earlier_start_does_not_take_over_are_logged(cluster, launcher, caplog):
     caplog.set_level(logging.INFO, "lesiongen")
     complete(cluster, _left_behind(cluster, launcher))

@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -59,6 +60,25 @@ class Refused(Exception):
         self.status = status
 
 
+class Node(Protocol):
+    """A process that leads a session of its own, as `subprocess.Popen` has it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+
+def _process(command: list[str], variables: dict[str, str], folder: Path, log: Path) -> Node:
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command, env=variables, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+
+
 class TrainerDouble:
     """A namespace of a cluster.
 
@@ -75,6 +95,7 @@ class TrainerDouble:
         cuts: After how many lines each connection to a log breaks; the connections after that do not.
         rotated: How many lines at its beginning the log of a pod has lost, once a connection to it has broken.
         requests: Methods and paths that have come.
+        start_node: Starts the command of a node, with its variables, in its folder and with its log.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,8 +106,9 @@ class TrainerDouble:
         self.pods: dict[str, list[dict]] = {}
         self.events: list[dict] = []
         self.logs: dict[str, str] = {}
-        self.processes: dict[str, list[subprocess.Popen]] = {}
+        self.processes: dict[str, list[Node]] = {}
         self.script: Callable[[dict], None] | None = None
+        self.start_node: Callable[[list[str], dict[str, str], Path, Path], Node] = _process
         self.refuse: dict[tuple[str, str], Refused] = {}
         self.lingers = self.pods_linger = 0
         self.answers_late = False
@@ -252,12 +274,9 @@ class TrainerDouble:
             home.mkdir(exist_ok=True)
             variables = own | common | {"PET_NODE_RANK": index, "HOME": home, "TMPDIR": home, "OMP_NUM_THREADS": 1}
             pod = self.add_pod(name, index, "Running")
-            with (self.folder / f"{pod['metadata']['name']}.log").open("wb") as log:
-                process = subprocess.Popen(
-                    command, env={key: str(value) for key, value in variables.items()}, cwd=home,
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
-            self.processes[name].append(process)
+            written = {key: str(value) for key, value in variables.items()}
+            log = self.folder / f"{pod['metadata']['name']}.log"
+            self.processes[name].append(self.start_node(command, written, home, log))
         threading.Thread(target=self._watch, args=(name,), daemon=True).start()
 
     def _watch(self, name: str) -> None:
@@ -290,10 +309,8 @@ class TrainerDouble:
             for node in living:
                 os.killpg(node.pid, number)
             for node in living:
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     node.wait(seconds)
-                except subprocess.TimeoutExpired:
-                    continue
 
 
 def _stamped(pieces: Iterator[bytes], lost: int, burst: int) -> Iterator[bytes]:

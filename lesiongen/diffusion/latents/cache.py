@@ -7,6 +7,7 @@ memory-mapped, so that memory does not grow with the dataset.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def cached(
     *,
     image_size: int,
     orientations: Orientations,
-    device: torch.device,
+    device: torch.device | None,
     place: CachePlace,
     rows: Sequence[int] | None = None,
 ) -> LatentCache:
@@ -111,12 +112,13 @@ def cached(
         family: The model whose encoders are used.
         image_size: Side of the square images, in pixels.
         orientations: Each is encoded from the pixels, because a VAE does not commute with mirroring.
-        device: Where the encoders run.
+        device: Where the encoders run; None: the split is only looked for.
         place: Where caches are kept; an entry is named by the digest of all that it depends on.
         rows: Rows of the split to keep; None: all.
 
     Raises:
         DataError: The split is empty, or an image has no caption.
+        NotEncoded: The split was only looked for, and is not encoded.
     """
     check_captions(dataset, split)
     table = dataset.metadata(columns=["caption", "diagnosis", *SUBGROUP_COLUMNS], split=split)
@@ -125,7 +127,7 @@ def cached(
 
     groups = subgroups_of(table)
 
-    def build(folder: Path) -> None:
+    def build(folder: Path, device: torch.device) -> None:
         captions = sorted(set(table["caption"]))
         names = _encode_captions(["", *captions], family.caption_encoder(device), folder)
         sides: list[int] = []
@@ -144,7 +146,8 @@ def cached(
         }
         (folder / FINISHED).write_text(json.dumps(described), encoding="utf-8")
 
-    return LatentCache(place.entry(_key(dataset, split, family, image_size, orientations, kept), build))
+    key = _key(dataset, split, family, image_size, orientations, kept)
+    return LatentCache(place.entry(key, None if device is None else partial(build, device=device)))
 
 
 def check_captions(dataset: Dataset, split: str) -> None:

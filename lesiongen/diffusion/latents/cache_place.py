@@ -27,7 +27,7 @@ from lesiongen.storage import (
 )
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["FINISHED", "CachePlace", "cache_place", "entry_at"]
+__all__ = ["FINISHED", "CachePlace", "NotEncoded", "cache_place", "entry_at"]
 
 logger = logging.getLogger(__name__)
 MANIFEST = "_cache.json"
@@ -48,6 +48,10 @@ class _File:
 _FILES = TypeAdapter(dict[str, _File])
 
 
+class NotEncoded(Exception):
+    """An entry that was only looked for is not there, or is damaged."""
+
+
 class CachePlace:
     """Finds entries by their key, and keeps new ones.
 
@@ -59,7 +63,7 @@ class CachePlace:
     def __init__(self, folder: Path, shared: Storage | None = None) -> None:
         self.folder, self.shared = folder, shared
 
-    def entry(self, key: str, build: Callable[[Path], None]) -> Path:
+    def entry(self, key: str, build: Callable[[Path], None] | None) -> Path:
         """Returns the folder of an entry, which is fetched or built where it is not there, or is damaged.
 
         An entry that is there is compared with its digests, once for each call: processes that train get the folder.
@@ -67,7 +71,10 @@ class CachePlace:
 
         Args:
             key: Digest of all that the entry depends on.
-            build: Writes the entry into a new folder, `FINISHED` last.
+            build: Writes the entry into a new folder, `FINISHED` last; None: the entry is only looked for.
+
+        Raises:
+            NotEncoded: The entry was only looked for, and cannot be used.
         """
         folder = self.folder / key
         if folder.exists():
@@ -81,6 +88,8 @@ class CachePlace:
         if not self._fetched(key, building):
             # What was fetched in part, or is damaged, must not mix with what is built.
             shutil.rmtree(building, ignore_errors=True)
+            if build is None:
+                raise NotEncoded(key)
             building.mkdir(parents=True)
             build(building)
             manifest = as_json({name: asdict(file) for name, file in _described(building).items()})

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion.families.supported import family_of
 from lesiongen.diffusion.latents.cache import LatentCache, cached
-from lesiongen.diffusion.latents.cache_place import CachePlace, cache_place
+from lesiongen.diffusion.latents.cache_place import CachePlace, NotEncoded, cache_place
 from lesiongen.diffusion.model.base import base_at
 from lesiongen.diffusion.orientations import Orientations
 from lesiongen.diffusion.stopping import StopRequest, stop_request
@@ -18,7 +18,7 @@ from lesiongen.launch import Job, Launcher, run_as_process, worker
 from lesiongen.parallel import use_own_cores
 from lesiongen.storage import open_storage
 
-__all__ = ["EncodingJob", "device_here", "encode_in_a_process", "encoded"]
+__all__ = ["EncodingJob", "device_here", "encode_in_a_process", "encoded", "end_earlier_encoding", "is_encoded"]
 
 
 class EncodingJob(BaseModel):
@@ -57,7 +57,7 @@ def device_here() -> torch.device:
 
 
 def encoded(
-    job: EncodingJob, base: Path, place: CachePlace, device: torch.device
+    job: EncodingJob, base: Path, place: CachePlace, device: torch.device | None
 ) -> tuple[LatentCache, LatentCache | None]:
     """Encodes the training images and the held-out ones, if any, or finds them encoded.
 
@@ -67,7 +67,10 @@ def encoded(
         job: What to encode.
         base: Folder of the base model.
         place: Where what is encoded is kept.
-        device: Where the encoders run.
+        device: Where the encoders run; None: what is encoded is only looked for.
+
+    Raises:
+        NotEncoded: It was only looked for, and is not all there.
     """
     dataset, family = Dataset.open(job.dataset), family_of(base, job.prediction_type)
 
@@ -81,6 +84,21 @@ def encoded(
     if not job.held_out:
         return training, None
     return training, encode("validation", Orientations(False, False), list(job.held_out))
+
+
+def is_encoded(job: EncodingJob, base: Path, place: CachePlace) -> bool:
+    """Tells whether all is encoded already; what another machine has encoded is fetched.
+
+    Args:
+        job: What to encode.
+        base: Folder of the base model.
+        place: Where what is encoded is kept.
+    """
+    try:
+        encoded(job, base, place, None)
+    except NotEncoded:
+        return False
+    return True
 
 
 def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest, checkpoints: str) -> None:
@@ -103,6 +121,15 @@ def encode_in_a_process(job: EncodingJob, launcher: Launcher, stop: StopRequest,
     with stop.deferred():
         launched = Job(__name__, job.model_dump_json(), 1, threads=threads, identity=checkpoints)
         launcher.run(launched, lambda: stop.requested is not None)
+
+
+def end_earlier_encoding(launcher: Launcher, checkpoints: str) -> None:
+    """Ends what an earlier start of a training has left of its encoding.
+
+    Raises:
+        LesionGenError: It cannot be ended.
+    """
+    launcher.end_earlier(__name__, checkpoints)
 
 
 def _encode(specification: str) -> None:
