@@ -40,7 +40,9 @@ class _LogProgress:
         of_total = f"/{self.total:,}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
         tail = f" · {shown(note)}" if note else ""
-        return f"{self.description}: {self.done:,}{of_total} {self.unit} ({rate:,.1f}/s{left}){tail}"
+        # Below one a second the time of each says more; units in the plural have no short name of one.
+        pace = f"{1 / rate:,.1f} s each" if 0 < rate < 1 else f"{rate:,.1f}/s"
+        return f"{self.description}: {self.done:,}{of_total} {self.unit} ({pace}{left}){tail}"
 
 
 class _BarProgress:

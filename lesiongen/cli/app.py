@@ -54,6 +54,7 @@ CONFIGURATIONS = {
     "validate": with_defaults_of("lesiongen.validation:ValidateConfig", real_images="allow_real_images"),
     "merge": with_defaults_of("lesiongen.merging:MergeConfig", real_images="allow_real_images"),
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
+    "finetune": with_defaults_of("lesiongen.diffusion.presets:reference_lora"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
     "drift": with_defaults_of("lesiongen.evaluation:DriftConfig"),

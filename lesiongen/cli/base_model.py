@@ -9,11 +9,10 @@ from lesiongen.cli.options import (
     ConfigFile,
     Json,
     Values,
+    chosen_fields,
     console,
-    given,
     print_json,
     require_datasets,
-    set_values,
     with_addresses,
     with_examples,
 )
@@ -50,7 +49,7 @@ def build_command(
     from lesiongen.config import parse_config
     from lesiongen.diffusion import TinyBaseConfig
 
-    config = parse_config(TinyBaseConfig, {**set_values(values), **given({"seed": seed})})
+    config = parse_config(TinyBaseConfig, chosen_fields(values, {"seed": seed}))
     require_datasets(dataset)
     from lesiongen.diffusion.tiny.build import publish_base_model
 

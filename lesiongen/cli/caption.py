@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, PartOfJob, Values, Work, console, given, print_json, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    PartOfJob,
+    Values,
+    Work,
+    chosen_fields,
+    console,
+    print_json,
+)
 from lesiongen.cli.vision_language import (
     AllowUpload,
     DryRun,
@@ -94,7 +103,7 @@ def caption_command(
         "allow_real_images": real_images,
     }
     seen = {"model": vlm_model, "url": vlm_url, "cache": vlm_cache, "allow_upload": allow_upload or None}
-    settings = parse_config(CaptionConfig, with_vision_language(set_values(values) | given(chosen), seen))
+    settings = parse_config(CaptionConfig, with_vision_language(chosen_fields(values, chosen), seen))
     if dry_run:
         _dry_run(settings, dataset, part, as_json)
         return

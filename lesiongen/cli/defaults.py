@@ -17,7 +17,7 @@ def with_defaults_of(place: str, **fields: str) -> type[Command]:
     for the help only: the command line stays light.
 
     Args:
-        place: The configuration, as ``module:class``.
+        place: The configuration, as ``module:class``; one in parts as ``module:function``, which makes it.
         fields: By the name of an option, the field that it sets, where the two are named otherwise.
     """
 
@@ -25,6 +25,7 @@ def with_defaults_of(place: str, **fields: str) -> type[Command]:
         def format_options(self, ctx: Any, formatter: Any) -> None:
             """Writes the options with the defaults of the stage's configuration."""
             defaults = _defaults(place)
+            of_preset = f", those of the preset {defaults['preset']}" if "preset" in defaults else ""
             # Copies: an option itself must have no default, or what was left out would win over --set.
             shown = copy(self)
             shown.params = [
@@ -33,7 +34,7 @@ def with_defaults_of(place: str, **fields: str) -> type[Command]:
             ]
             Command.format_options(shown, ctx, formatter)
             if rest := [f"{name}={json.dumps(value)}" for name, value in defaults.items()]:
-                with formatter.section("Fields for --set and their defaults"):
+                with formatter.section(f"Fields for --set and their defaults{of_preset}"):
                     formatter.write_text(" ".join(rest))
 
     return StageCommand
@@ -44,7 +45,12 @@ def _defaults(place: str) -> dict[str, Any]:
     from pydantic_core import to_jsonable_python
 
     module, _, name = place.partition(":")
-    fields = getattr(import_module(module), name).model_fields
+    found: Any = getattr(import_module(module), name)
+    if not hasattr(found, "model_fields"):
+        from lesiongen.diffusion.config_parts import without_parts
+
+        return without_parts(found())
+    fields: dict[str, Any] = found.model_fields
     return {
         name: to_jsonable_python(field.get_default(call_default_factory=True))
         for name, field in fields.items()

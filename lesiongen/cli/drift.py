@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, require_datasets, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    chosen_fields,
+    console,
+    print_json,
+    require_datasets,
+)
 
 if TYPE_CHECKING:
     from lesiongen.evaluation import DriftResult
@@ -42,8 +50,8 @@ def drift_command(
     from lesiongen.config import parse_config
     from lesiongen.evaluation import DriftConfig
 
-    chosen = given({"max_drifted_share": max_drifted_share, "threshold": threshold, "seed": seed})
-    config = parse_config(DriftConfig, {**set_values(values), **chosen})
+    flags = {"max_drifted_share": max_drifted_share, "threshold": threshold, "seed": seed}
+    config = parse_config(DriftConfig, chosen_fields(values, flags))
     require_datasets(reference, dataset)
     from lesiongen.evaluation import drift
 

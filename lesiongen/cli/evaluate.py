@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, require_datasets, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    chosen_fields,
+    console,
+    print_json,
+    require_datasets,
+)
 
 __all__ = ["evaluate_command"]
 
@@ -39,8 +47,8 @@ def evaluate_command(
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
 
-    chosen = given({"n_seeds": n_seeds, "steps": steps, "seed": seed, "allow_real_images": real_images})
-    config = parse_config(EvaluateConfig, {**set_values(values), **chosen})
+    flags = {"n_seeds": n_seeds, "steps": steps, "seed": seed, "allow_real_images": real_images}
+    config = parse_config(EvaluateConfig, chosen_fields(values, flags))
     require_datasets(real, synthetic)
     from lesiongen.evaluation import evaluate
     from lesiongen.records.text import number

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, require_datasets, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    chosen_fields,
+    console,
+    given,
+    print_json,
+    require_datasets,
+)
 from lesiongen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,16 +107,14 @@ def finetune_command(
     """
     from lesiongen.diffusion.presets import preset as preset_named
 
-    chosen = given(
-        {
-            "base": base,
-            "method": method and method.value,
-            "max_train_steps": max_train_steps,
-            "seed": seed,
-            "processes": processes,
-        }
-    )
-    config = preset_named(preset, **{**set_values(values), **chosen})
+    flags = {
+        "base": base,
+        "method": method and method.value,
+        "max_train_steps": max_train_steps,
+        "seed": seed,
+        "processes": processes,
+    }
+    config = preset_named(preset, **chosen_fields(values, flags))
     cluster = given(
         {"nodes": nodes, "runtime": runtime, "namespace": namespace, "image": image, "deadline_hours": deadline_hours}
     )

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    chosen_fields,
+    console,
+    print_json,
+    read_yaml,
+)
 
 if TYPE_CHECKING:
     from lesiongen.ingestion import IngestResult
@@ -106,7 +114,7 @@ def ingest_command(
         "licence": licence,
         "attribution": attribution,
     }
-    settings = set_values(values) | given(chosen)
+    settings = chosen_fields(values, chosen)
     if "format" not in settings:
         raise no_format(source)
     result = ingest(parse_config(IngestConfig, settings), source, output)

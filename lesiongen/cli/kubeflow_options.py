@@ -1,5 +1,6 @@
 """Options that the commands for a Kubeflow Pipelines server share: the server, the package and its parameters."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.compile_options import COMPILE_OPTIONS, compile_settings
+from lesiongen.cli.compile_options import COMPILE_OPTIONS, DEFAULT_IMAGE, compile_settings
 from lesiongen.cli.options import read_yaml, set_values
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = [
     "checked_package",
     "connected_server",
 ]
+
+logger = logging.getLogger(__name__)
 
 ProfileName = Annotated[
     str,
@@ -70,6 +73,8 @@ def checked_package(context: typer.Context, pipeline: str) -> "Iterator[tuple[Pa
     def checked(package: Package) -> tuple[Package, dict[str, Any]]:
         parameters = with_changes(package, values, changes)
         check_parameters(package, parameters)
+        if DEFAULT_IMAGE in package.images:
+            _warn_of_image()
         return package, parameters
 
     if asked["package"]:
@@ -78,6 +83,14 @@ def checked_package(context: typer.Context, pipeline: str) -> "Iterator[tuple[Pa
         return
     with compiled_package(pipeline, compile_settings(asked)) as package:
         yield checked(package)
+
+
+def _warn_of_image() -> None:
+    # No error: a cluster of this machine may have been given the image.
+    logger.warning(
+        "The steps run in the image %s, which no registry has: load it into every node of the cluster, for example "
+        "with `kind load docker-image %s`, or compile with --image.", DEFAULT_IMAGE, DEFAULT_IMAGE,
+    )  # fmt: skip
 
 
 def _refuse_compile_options(context: typer.Context) -> None:

@@ -22,9 +22,11 @@ __all__ = [
     "PartOfJob",
     "Values",
     "Work",
+    "chosen_fields",
     "console",
     "errors_console",
     "given",
+    "joined_fields",
     "load_yaml",
     "print_json",
     "print_table",
@@ -145,6 +147,36 @@ def set_values(pairs: list[str] | None) -> dict[str, Any]:
                 raise UsageError(f"--set {pair}: {part} has been given as a whole")
         place[name] = parse_yaml(text, f"--set {pair[:200]}: the value")
     return values
+
+
+def chosen_fields(pairs: list[str] | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a configuration that a command is given by ``--set`` and by flags of their own.
+
+    Args:
+        pairs: The values of ``--set``.
+        flags: By field, the values of the flags; None: not given.
+
+    Raises:
+        UsageError: A field is given in both ways, or a pair of ``--set`` is wrong.
+    """
+    return joined_fields(set_values(pairs), given(flags))
+
+
+def joined_fields(fields: Mapping[str, Any], flags: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Returns fields of ``--set`` and of flags together.
+
+    Args:
+        fields: Those of ``--set``.
+        flags: Those of flags.
+        place: What the name of a field begins with: a field around it and a dot.
+
+    Raises:
+        UsageError: A field is among both.
+    """
+    if twice := sorted(fields.keys() & flags):
+        hint = "Omit one of the two. Variables and the --config file count too."
+        raise UsageError(f"{place}{twice[0]} is given twice: by --set and by an option of its own", hint=hint)
+    return {**fields, **flags}
 
 
 def require_datasets(*uris: str | None) -> None:

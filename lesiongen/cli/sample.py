@@ -12,11 +12,10 @@ from lesiongen.cli.options import (
     PartOfJob,
     Values,
     Work,
+    chosen_fields,
     console,
-    given,
     load_yaml,
     print_json,
-    set_values,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def _config(pairs: list[str] | None, **options: Any) -> "SampleConfig":
     from lesiongen.config import parse_config
     from lesiongen.diffusion import SampleConfig
 
-    return parse_config(SampleConfig, {**set_values(pairs), **given(options)})
+    return parse_config(SampleConfig, chosen_fields(pairs, options))
 
 
 def show_samples(result: "SampleResult") -> None:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesiongen.cli.options import ConfigFile, Json, Values, console, given, print_json, read_yaml, set_values
+from lesiongen.cli.options import (
+    ConfigFile,
+    Json,
+    Values,
+    chosen_fields,
+    console,
+    print_json,
+    read_yaml,
+)
 
 if TYPE_CHECKING:
     from lesiongen.validation import ValidationResult
@@ -61,7 +69,7 @@ def validate_command(
     from lesiongen.validation import ValidateConfig, validate
 
     from_file = read_yaml(checks) if checks else {}
-    from_flags = set_values(values) | given({"allow_real_images": real_images})
+    from_flags = chosen_fields(values, {"allow_real_images": real_images})
     severities = (from_file.get("severities") or {}) | (from_flags.get("severities") or {})
     chosen = from_file | from_flags | ({"severities": severities} if severities else {})
     result = validate(parse_config(ValidateConfig, chosen), dataset, report)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesiongen.cli.options import console, given
+from lesiongen.cli.options import console, given, joined_fields
 
 if TYPE_CHECKING:
     from lesiongen.captions.vision_language.estimate import Estimate
@@ -48,8 +48,9 @@ def with_vision_language(values: dict[str, Any], flags: dict[str, Any]) -> dict[
         return values
     from lesiongen.captions import CaptionConfig
 
+    fields = joined_fields(values.get("vision_language") or {}, chosen, "vision_language.")
     writers = values.get("writers") or (*CaptionConfig.model_fields["writers"].default, "vision-language")
-    return values | {"writers": writers, "vision_language": {**(values.get("vision_language") or {}), **chosen}}
+    return values | {"writers": writers, "vision_language": fields}
 
 
 def show_estimate(estimate: "Estimate") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field, field_serializer
 
 from lesiongen.dataset.schema import SCHEMA_VERSION, SPLITS
-from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.records.base import LENIENT
 from lesiongen.records.origin import Origin
 from lesiongen.storage import LocalStorage, Storage, json_digest
@@ -80,14 +80,14 @@ def read_manifest(storage: Storage) -> DatasetManifest:
     """Reads the manifest of a dataset.
 
     Raises:
-        UsageError: There is no such folder on this machine.
-        StorageError: There is no manifest: nothing was published there, or it is not finished.
+        UsageError: There is no manifest: nothing was published there, or it is not finished.
+        StorageError: The storage cannot be reached.
         DataError: The manifest is damaged, or of a later schema version.
     """
     if isinstance(storage, LocalStorage) and not storage.root.exists():
         raise UsageError(f"{storage.uri} does not exist", hint="Check the path of the dataset.")
     if not storage.exists(MANIFEST_NAME):
-        raise StorageError(
+        raise UsageError(
             f"{storage.uri} is not a dataset: it contains no {MANIFEST_NAME}",
             hint="Give the folder or prefix that a stage has written, for example by lesiongen ingest.",
         )

@@ -40,8 +40,8 @@ class Dataset:
         """Opens the dataset of a folder or an ``s3://`` prefix.
 
         Raises:
-            UsageError: There is no such folder on this machine.
-            StorageError: There is no dataset, or it cannot be reached.
+            UsageError: There is no dataset.
+            StorageError: It cannot be reached.
             DataError: Its manifest is damaged or of a later schema version.
         """
         storage = open_storage(uri)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, model_validator
 from lesiongen.config import StageConfig, models_of, unknown_field
 from lesiongen.errors import UsageError
 
-__all__ = ["ConfigPart", "in_parts", "with_changes"]
+__all__ = ["ConfigPart", "in_parts", "with_changes", "without_parts"]
 
 
 class ConfigPart(StageConfig):
@@ -49,6 +49,15 @@ def in_parts(kind: type[StageConfig], values: Mapping[str, Any]) -> dict[str, An
         place = nested.setdefault(places[name], {}) if name in places else nested
         place[name] = value
     return nested
+
+
+def without_parts(config: StageConfig) -> dict[str, Any]:
+    """Returns the plain values of a configuration's fields, named without their parts."""
+    parts, values = _parts(type(config)), config.model_dump(mode="json")
+    flat = {name: value for name, value in values.items() if name not in parts}
+    for part in parts:
+        flat |= values[part]
+    return flat
 
 
 def _not_a_field(

@@ -96,6 +96,12 @@ class Package:
         found: dict[str, dict[str, Any]] = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
         return found
 
+    @property
+    def images(self) -> set[str]:
+        """The images that its steps run in."""
+        executors = self.spec.get("deploymentSpec", {}).get("executors", {}).values()
+        return {each["container"]["image"] for each in executors if "container" in each}
+
     def arguments(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what the steps get: the parameters of a run, and the defaults of the others."""
         defaults = {name: one["defaultValue"] for name, one in self.inputs.items() if "defaultValue" in one}
@@ -134,15 +140,24 @@ def check_parameters(package: Package, parameters: Mapping[str, Any]) -> None:
                 hint=f"{f'Did you mean {near[0]}? ' if near else ''}Parameters: {', '.join(sorted(package.inputs))}.",
             )
         _check_type(name, value, package.inputs[name]["parameterType"])
-    for name, definition in package.inputs.items():
-        if name not in parameters and "defaultValue" not in definition and not definition.get("isOptional"):
-            raise UsageError(
-                f"{package.name}: the parameter {name} is missing.",
-                hint=f"Give it: --set {name}=…, or in --parameters.",
-            )
+    _refuse_missing(package, parameters)
     pipeline = package.name.removeprefix("lesiongen-")
     if package.name != pipeline and pipeline in PIPELINES:
         _check_stages(pipeline, package.arguments(parameters))
+
+
+def _refuse_missing(package: Package, parameters: Mapping[str, Any]) -> None:
+    missing = [
+        name
+        for name, definition in package.inputs.items()
+        if name not in parameters and "defaultValue" not in definition and not definition.get("isOptional")
+    ]
+    if missing:
+        several = "s" if len(missing) > 1 else ""
+        raise UsageError(
+            f"{package.name}: missing parameter{several} {', '.join(missing)}",
+            hint=f"Use {' '.join(f'--set {name}=…' for name in missing)}, or --parameters.",
+        )
 
 
 def _check_type(name: str, value: Any, kind: str) -> None:
@@ -173,11 +188,13 @@ def _check_stages(pipeline: str, arguments: dict[str, Any]) -> None:
                 )
     kind = find_pipeline(pipeline).request
     given = {name: arguments[name] for name in kind.model_fields if name in arguments}
-    for place in parse_config(kind, given, pipeline).existing():
+    request = parse_config(kind, given, pipeline)
+    for place in request.sources():
         if "://" not in place:
+            how = "Copy it with `lesiongen copy`" if place in request.existing() else "Upload it"
             raise UsageError(
-                f"{pipeline}: {place} is a folder of this machine, which the cluster cannot read.",
-                hint="Copy it to S3, `lesiongen copy`, and name its s3:// address.",
+                f"{pipeline}: {place} is on this machine, and the cluster cannot read it.",
+                hint=f"{how} to S3, and give its s3:// address.",
             )
     check_arguments(arguments, in_containers=True)
 

@@ -10,7 +10,7 @@ import kfp_server_api
 
 from lesiongen.errors import ServiceError, Unavailable, UsageError
 from pipelines.kubeflow.package import Package
-from pipelines.kubeflow.server import Server
+from pipelines.kubeflow.server import NotSent, Server
 from pipelines.kubeflow.submission import runtime_config, upload
 
 __all__ = ["Schedule", "check_cron", "create_schedule", "delete_schedule", "schedules"]
@@ -95,7 +95,7 @@ def create_schedule(
         The schedule, and those that it has replaced.
 
     Raises:
-        Unavailable: The server does not answer; the schedule may have been created.
+        Unavailable: The server does not answer; the schedule may have been created, unless the error is `NotSent`.
         ServiceError: The server does not answer as it should, or refuses the schedule.
     """
     experiment = server.experiment_id(create=True)
@@ -158,6 +158,8 @@ def _created(server: Server, wanted: Any, before: list[Schedule]) -> Schedule:
     creating = server.recurring_runs.recurring_run_service_create_recurring_run
     try:
         return _schedule(server.ask(creating, recurring_run=wanted))
+    except NotSent:
+        raise
     except Unavailable as error:
         known = {each.id for each in before}
         with suppress(ServiceError):

@@ -21,7 +21,7 @@ from lesiongen.errors import LesionGenError, ServiceError, Unavailable, UsageErr
 from pipelines.kubeflow.forwarding import forwarded
 from pipelines.kubeflow.profile import LOOPBACK, Profile
 
-__all__ = ["NotFound", "Refused", "Server", "ServerFault", "Unauthorized", "connect", "equals"]
+__all__ = ["NotFound", "NotSent", "Refused", "Server", "ServerFault", "Unauthorized", "connect", "equals"]
 
 _LONGEST_MESSAGE = 300
 _LONGEST_LOG = 64 * 1024**2
@@ -43,6 +43,10 @@ class Unauthorized(ServiceError):
 
 class ServerFault(Unavailable):
     """The server answers that it cannot do its work."""
+
+
+class NotSent(Unavailable):
+    """There is no connection to the server: it has not got the request."""
 
 
 class Server:
@@ -80,7 +84,8 @@ class Server:
             **arguments: Its arguments.
 
         Raises:
-            Unavailable: The server does not answer, or not in time, or with an error of its own.
+            Unavailable: The server does not answer, or not in time, or with an error of its own; `NotSent` where there
+                is no connection to it.
             NotFound: It knows no such object.
             Refused: It refuses the request.
             Unauthorized: It rejects the credentials, or shows a login page after it has accepted them.
@@ -210,12 +215,12 @@ class Server:
     def _unreachable(self, error: urllib3.exceptions.HTTPError) -> LesionGenError:
         kinds = urllib3.exceptions
         if isinstance(error, kinds.NameResolutionError):
-            return Unavailable(
+            return NotSent(
                 f"The host of {self.address} is unknown.", hint="Check the endpoint of the profile, and the network."
             )
         if isinstance(error, kinds.NewConnectionError):
             reason = str(error).rpartition("] ")[2]  # behind the number of the error
-            return Unavailable(
+            return NotSent(
                 f"No server answers at {self.address}: {reason}.",
                 hint="Check the endpoint of the profile, and whether its port-forward runs.",
             )

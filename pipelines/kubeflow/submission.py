@@ -15,7 +15,7 @@ from lesiongen.errors import Unavailable
 from pipelines.compiling import compile_pipeline
 from pipelines.kubeflow.package import Package
 from pipelines.kubeflow.runs import Run, run_of
-from pipelines.kubeflow.server import NotFound, Refused, Server, equals
+from pipelines.kubeflow.server import NotFound, NotSent, Refused, Server, equals
 from pipelines.settings import CompileSettings
 
 __all__ = ["UploadedVersion", "compiled_package", "runtime_config", "submit", "upload"]
@@ -87,7 +87,7 @@ def submit(
         run_name: The run's name in the lists of Kubeflow; by default its data's name and the time.
 
     Raises:
-        Unavailable: The server does not answer; the run may have been created.
+        Unavailable: The server does not answer; the run may have been created, unless the error is `NotSent`.
         ServiceError: The server does not answer as it should, or refuses the run.
     """
     version = upload(server, package)
@@ -100,6 +100,8 @@ def submit(
     )
     try:
         created = server.ask(server.runs.run_service_create_run, run=wanted)
+    except NotSent:
+        raise
     except Unavailable as error:
         error.hint = _check_first(server, wanted.display_name)
         raise

@@ -11,7 +11,7 @@ from pydantic import create_model
 
 from lesiongen.cli import app as cli
 from lesiongen.cli.ingest import _columns
-from lesiongen.cli.options import set_values
+from lesiongen.cli.options import chosen_fields, joined_fields, set_values
 from lesiongen.dataset import DatasetWriter, Sample
 from lesiongen.diffusion import SampleConfig
 from lesiongen.errors import UsageError
@@ -71,6 +71,9 @@ def test_help_shows_the_defaults_of_the_configuration(monkeypatch):
         ("validate", "min_test_per_class=10"),
         ("merge", "MERGE_DUPLICATES; default: drop]"),
         ("caption", "CAPTION_WRITER; default: expert, metadata, measured]"),
+        ("finetune", "FINETUNE_MAX_TRAIN_STEPS; default: 15000]"),
+        ("finetune", 'those of the preset reference_lora: name="generator"'),
+        ("finetune", "learning_rate=5e-06"),
         ("evaluate", "EVALUATE_REAL_IMAGES; default: real-images]"),
     ],
 )
@@ -84,7 +87,7 @@ def commands():
 
 def test_an_error_is_told_without_a_traceback(tmp_path):
     result = run("validate", str(tmp_path))
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "is not a dataset" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -317,3 +320,21 @@ def test_interrupted_phantoms_leave_nothing(tmp_path):
         process.communicate(timeout=60)
     assert process.returncode == 143
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_field_is_given_by_set_or_by_its_own_option():
+    assert chosen_fields(["rank=4"], {"seed": 1, "method": None}) == {"rank": 4, "seed": 1}
+    with pytest.raises(UsageError, match="seed is given twice: by --set and by an option of its own\nOmit one"):
+        chosen_fields(["seed=2"], {"seed": 1})
+    with pytest.raises(UsageError, match="^vision_language.url is given twice"):
+        joined_fields({"url": "http://a"}, {"url": "http://b"}, "vision_language.")
+
+
+@pytest.mark.parametrize("flag", [["--seed", "1"], ["--max-train-steps", "5"]])
+def test_a_command_says_that_a_field_is_given_twice(flag, monkeypatch, capsys):
+    field = flag[0].removeprefix("--").replace("-", "_")
+    monkeypatch.setattr(sys, "argv", ["lesiongen", "finetune", "x", "--output", "y", "--set", f"{field}=3", *flag])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"{field} is given twice" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lesiongen.dataset import SCHEMA, Dataset, DatasetWriter, Sample, derive
-from lesiongen.errors import DataError, StorageError, UsageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.records.origin import CaptionOrigin, OtherOrigin
 from lesiongen.references import read_reference, write_reference
 from lesiongen.storage import open_storage
@@ -139,7 +139,7 @@ def test_nothing_is_visible_after_an_error(tmp_path):
     with pytest.raises(UsageError, match="dataset does not exist"):
         Dataset.open(str(output))
     output.mkdir()
-    with pytest.raises(StorageError, match="is not a dataset: it contains no _dataset.json"):
+    with pytest.raises(UsageError, match="is not a dataset: it contains no _dataset.json"):
         Dataset.open(str(output))
 
 

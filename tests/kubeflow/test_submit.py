@@ -1,6 +1,8 @@
 """``lesiongen pipeline submit``: what is sent, what is refused before, and how the waiting ends."""
 
 import pytest
+from kfp_server_api import RecurringRunServiceApi, RunServiceApi
+from urllib3.exceptions import NewConnectionError
 
 from pipelines.kubeflow import runs
 from pipelines.kubeflow.package import Package
@@ -102,6 +104,7 @@ def test_a_file_holds_parameters_and_set_changes_fields_of_them(server, profile,
         ({"gates.min_sedes": "3"}, "Did you mean min_seeds?"),
         ({"finetune_config.optimisation.max_train_steps": "-1"}, "max_train_steps"),
         ({"root": "s4://bucket"}, "s4://bucket"),
+        ({"source": "/data/ham"}, "/data/ham is on this machine, and the cluster cannot read it.\nUpload it to S3"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_sent(server, profile, submit, changes, message):
@@ -111,10 +114,24 @@ def test_wrong_parameters_are_refused_before_anything_is_sent(server, profile, s
     assert server.requests == []
 
 
-def test_a_missing_parameter_is_refused_before_anything_is_sent(server, profile, lesiongen):
-    result = lesiongen("submit", "--package", STORED, "--set", "format=isic")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "missing parameters format, source\nUse --set format=… --set source=…, or --parameters."),
+        (["--set", "format=isic"], "missing parameter source\nUse --set source=…, or"),
+    ],
+)
+def test_missing_parameters_are_named_before_anything_is_sent(server, profile, lesiongen, given, message):
+    result = lesiongen("submit", "--package", STORED, *given)
     assert (result.code, server.requests) == (2, [])
-    assert "the parameter source is missing" in result.err
+    assert message in result.err
+
+
+def test_an_image_that_no_registry_has_is_named(server, profile, submit, lesiongen):
+    warning = "The steps run in the image lesiongen:local, which no registry has"
+    assert warning in submit().err
+    given = [f"--set={name}={value}" for name, value in PARAMETERS.items()]
+    assert warning not in lesiongen("submit", "release", "--image", "registry.example/lesiongen:2", *given).err
 
 
 @pytest.mark.parametrize(
@@ -238,6 +255,19 @@ def test_without_an_answer_the_run_may_have_been_created(server, profile, submit
     assert (result.code, len(server.runs)) == (1, failure == "lost")
     look = "lesiongen pipeline status latest --profile test --experiment 'two words'"
     assert f"The run mine may have been created. Check before submitting again: {look}\n" in result.err
+
+
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "nightly", "--cron", "0 3 * * *"]])
+def test_without_a_connection_nothing_was_created(server, profile, lesiongen, monkeypatch, command):
+    def refused(*_, **__):
+        raise NewConnectionError(None, "[Errno 111] Connection refused")
+
+    for kind, name in ((RunServiceApi, "run"), (RecurringRunServiceApi, "recurring_run")):
+        monkeypatch.setattr(kind, f"{name}_service_create_{name}_with_http_info", refused)
+    given = [f"--set={name}={value}" for name, value in PARAMETERS.items()]
+    result = lesiongen(*command, "--package", STORED, *given)
+    assert (result.code, "may have been created" in result.err) == (1, False)
+    assert "Connection refused.\nCheck the endpoint of the profile" in result.err
 
 
 def test_the_time_to_wait_is_over_whether_the_server_is_away_or_not(server, profile, submit):

@@ -172,7 +172,7 @@ def test_a_folder_of_this_machine_is_refused_before_anything_is_sent(package: An
     given |= {"format": "isic"} if name == "drift" else {}
     check_parameters(package(name), given)
     wrong = {"drift": "reference", "evaluate": "synthetic", "synthesise": "model", "crossfit": "dataset"}[name]
-    with pytest.raises(UsageError, match="/data/own is a folder of this machine, which the cluster cannot read"):
+    with pytest.raises(UsageError, match="/data/own is on this machine, and the cluster cannot read it"):
         check_parameters(package(name), given | {wrong: "/data/own"})
 
 
