@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ __all__ = [
     "ERROR_PREFIX",
     "IMAGE",
     "STARTED",
+    "as_allowed",
     "as_metadata",
     "copy_report",
     "log_completion",
@@ -94,6 +95,11 @@ def _say(stage: str, text: str) -> None:
     prefix = ERROR_PREFIX.format(stage=stage)
     sys.stdout.write("".join(f"{prefix}{line}\n" for line in text.splitlines()))
     sys.stdout.flush()
+
+
+def as_allowed(config: Mapping[str, Any], allow_real_images: bool) -> dict[str, Any]:
+    """Returns a stage's configuration; where the compile forbids to show real images, the run cannot allow it."""
+    return {**config, **({} if allow_real_images else {"allow_real_images": False})}
 
 
 def uri_of(artifact: Any) -> str:

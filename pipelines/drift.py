@@ -14,8 +14,8 @@ from pipelines.definition import Pipeline
 from pipelines.presets import Preset
 from pipelines.runs import Address, RunFolder, RunRequest
 from pipelines.settings import CompileSettings
-from pipelines.source import check_dataset, check_source, revision_of
-from pipelines.summary import published_uri
+from pipelines.source import check_dataset, checked_revision
+from pipelines.summary import as_text, published_uri
 from pipelines.tasks import tasks_of
 
 __all__ = ["PIPELINE", "DriftRequest", "DriftSummary"]
@@ -78,9 +78,8 @@ class DriftRequest(RunRequest):
 
     def inputs(self) -> dict[str, Any]:
         """Returns the source and the reference as the pipeline's arguments."""
-        check_source(self.source)
+        revision = checked_revision(self.source, self.source_revision)
         check_dataset(self.reference)
-        revision = revision_of(self.source) if self.source_revision is None else self.source_revision
         return {
             "source": self.source,
             "format": self.format,
@@ -115,8 +114,7 @@ class DriftSummary:
     def text(self) -> str:
         """Returns the summary for a reader."""
         facts = {"Report": self.report, "Dataset": self.dataset_uri, "Reference": self.reference_uri}
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        return "\n".join(["", f"Run {self.run} is done: no limit is exceeded.", "", *lines])
+        return as_text(self.run, facts, done="is done: no limit is exceeded.")
 
 
 def _summarise(folder: RunFolder, home: str | Path) -> DriftSummary:

@@ -14,7 +14,7 @@ from pipelines.presets import Preset
 from pipelines.runs import Address, RunFolder, RunRequest
 from pipelines.settings import CompileSettings
 from pipelines.source import check_dataset
-from pipelines.summary import CONTACT_SHEET, copied, published_uri
+from pipelines.summary import CONTACT_SHEET, as_text, copied, published_uri
 from pipelines.tasks import tasks_of
 
 __all__ = ["PIPELINE", "EvaluateRequest", "EvaluateSummary"]
@@ -94,10 +94,13 @@ class EvaluateSummary:
 
     def text(self) -> str:
         """Returns the summary for a reader."""
-        facts = {"Report": self.report, "Synthetic images": self.contact_sheet, "Evaluation": self.evaluation_uri}
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        lines += [f"{'':<18}{name} {value:.3f}" for name, value in self.metrics.items()]
-        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+        facts = {
+            "Report": self.report,
+            "Synthetic images": self.contact_sheet,
+            "Evaluation": self.evaluation_uri,
+            "Metrics": [f"{name} {value:.3f}" for name, value in self.metrics.items()],
+        }
+        return as_text(self.run, facts)
 
 
 def _summarise(folder: RunFolder, home: str | Path) -> EvaluateSummary:

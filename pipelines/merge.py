@@ -15,8 +15,8 @@ from pipelines.definition import Pipeline
 from pipelines.presets import Preset
 from pipelines.runs import RunFolder, RunRequest, absolute
 from pipelines.settings import CompileSettings
-from pipelines.source import check_source, revision_of
-from pipelines.summary import copied, published_uri
+from pipelines.source import checked_revision
+from pipelines.summary import as_text, copied, published_uri
 from pipelines.tasks import tasks_of
 
 __all__ = ["PIPELINE", "Collection", "MergeRequest", "MergeSummary"]
@@ -104,11 +104,9 @@ class MergeRequest(RunRequest):
 
     def inputs(self) -> dict[str, Any]:
         """Returns the collections as the pipeline's argument."""
-        for one in self.collections:
-            check_source(one.source)
-        revised = [{"source_revision": revision_of(one.source)} for one in self.collections]
-        given = [one.model_dump(exclude_none=True) for one in self.collections]
-        return {"collections": [{**first, **second} for first, second in zip(revised, given, strict=True)]}
+        revisions = [checked_revision(one.source, one.source_revision) for one in self.collections]
+        collections = zip(self.collections, revisions, strict=True)
+        return {"collections": [one.model_dump() | {"source_revision": revision} for one, revision in collections]}
 
     def sources(self) -> list[str]:
         """Returns the sources of the collections."""
@@ -135,8 +133,7 @@ class MergeSummary:
         """Returns the summary for a reader."""
         splits = ", ".join(f"{split} {count:,}" for split, count in self.splits.items())
         facts = {"Report": self.report, "Dataset": self.dataset_uri, "Images": f"{self.images:,} ({splits})"}
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+        return as_text(self.run, facts)
 
 
 def _summarise(folder: RunFolder, home: str | Path) -> MergeSummary:

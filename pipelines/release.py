@@ -12,7 +12,7 @@ from pipelines.parts import shared_stage
 from pipelines.presets import Preset
 from pipelines.runs import RunRequest, absolute
 from pipelines.settings import MOST_PARTS, CompileSettings
-from pipelines.source import check_source, revision_of
+from pipelines.source import checked_revision
 from pipelines.summary import summarise
 from pipelines.tasks import tasks_of
 
@@ -96,8 +96,7 @@ class ReleaseRequest(RunRequest):
 
     def inputs(self) -> dict[str, Any]:
         """Returns the source as the pipeline's arguments."""
-        check_source(self.source)
-        revision = revision_of(self.source) if self.source_revision is None else self.source_revision
+        revision = checked_revision(self.source, self.source_revision)
         return {"source": self.source, "format": self.format, "source_revision": revision}
 
     def sources(self) -> list[str]:

@@ -6,17 +6,20 @@ from pathlib import Path
 from lesiongen.dataset import Dataset
 from lesiongen.errors import UsageError
 
-__all__ = ["check_dataset", "check_model", "check_source", "revision_of", "source_revision"]
+__all__ = ["check_dataset", "check_model", "checked_revision", "source_revision"]
 
 
-def check_source(source: str) -> None:
-    """Refuses a source of this machine that does not exist.
+def checked_revision(source: str, given: str | None) -> str:
+    """Returns the revision of a source: the given one, or of this machine's that of its files; else an empty one.
 
     Raises:
-        UsageError: It does not.
+        UsageError: The source is of this machine, and does not exist.
     """
     if "://" not in source and not Path(source).exists():
         raise UsageError(f"The source {source} does not exist.", hint="Give a folder, an archive or an s3:// address.")
+    if given is not None:
+        return given
+    return "" if "://" in source else source_revision(Path(source))
 
 
 def check_dataset(place: str) -> None:
@@ -41,11 +44,6 @@ def check_model(place: str) -> None:
         from lesiongen.diffusion import open_model
 
         open_model(place)
-
-
-def revision_of(source: str) -> str:
-    """Returns the revision of a source of this machine; of any other, whose state is not known, an empty one."""
-    return "" if "://" in source else source_revision(Path(source))
 
 
 def source_revision(source: Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,28 @@ from lesiongen.storage import open_storage
 from lesiongen.storage.s3_client import endpoint_of
 from pipelines.runs import RunFolder
 
-__all__ = ["RunSummary", "artifact_of", "copied", "published_uri", "summarise"]
+__all__ = ["RunSummary", "artifact_of", "as_text", "copied", "published_uri", "summarise"]
 
 CONTACT_SHEET = "pictures/samples.png"
+_LABEL = 18
+"""Width of the labels, in characters."""
+
+
+def as_text(run: str, facts: Mapping[str, object], *, done: str = "is done.") -> str:
+    """Returns the summary of a finished run for a reader.
+
+    Args:
+        run: Id of the run.
+        facts: Values by their labels; the lines of a list follow one another below the one before, without a label.
+        done: What follows the run's id.
+    """
+    lines = []
+    for label, value in facts.items():
+        if isinstance(value, list):
+            lines += [f"{'':<{_LABEL}}{each}" for each in value]
+        else:
+            lines.append(f"{label:<{_LABEL}}{value}")
+    return "\n".join(["", f"Run {run} {done}", "", *lines])
 
 
 @dataclass(frozen=True)
@@ -56,13 +76,11 @@ class RunSummary:
             "Stored in": self.report_uri.rpartition("/evaluations/")[0],
             "Model": f"{self.name} version {self.version}, alias {self.alias}",
             "Decision": self.outcome,
+            "Reasons": [f"- {reason}" for reason in self.reasons],
+            **{label: value for label, value in (("MLflow", self.mlflow), ("S3", self.s3)) if value},
+            "Look around": f"export LESIONGEN_HOME={shlex.quote(self.home)} && lesiongen up",
         }
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        lines += [f"{'':<18}- {reason}" for reason in self.reasons]
-        lines += [f"{label:<18}{value}" for label, value in (("MLflow", self.mlflow), ("S3", self.s3)) if value]
-        home = shlex.quote(self.home)
-        lines.append(f"{'Look around':<18}export LESIONGEN_HOME={home} && lesiongen up")
-        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+        return as_text(self.run, facts)
 
 
 def summarise(folder: RunFolder, home: str | Path) -> RunSummary:

@@ -16,7 +16,7 @@ from pipelines.presets import Preset
 from pipelines.runs import Address, RunFolder, RunRequest
 from pipelines.settings import MOST_PARTS, CompileSettings
 from pipelines.source import check_dataset, check_model
-from pipelines.summary import copied, published_uri
+from pipelines.summary import as_text, copied, published_uri
 from pipelines.tasks import tasks_of
 
 __all__ = ["PIPELINE", "SynthesiseRequest", "SynthesiseSummary"]
@@ -108,8 +108,7 @@ class SynthesiseSummary:
             "Images": f"{self.images:,} ({classes})",
             "Contact sheet": self.contact_sheet,
         }
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+        return as_text(self.run, facts)
 
 
 def _summarise(folder: RunFolder, home: str | Path) -> SynthesiseSummary:

@@ -23,17 +23,17 @@ def caption(
 
     ``part`` is empty, or names one of several jobs that share the dataset: ``2/4``.
     """
-    from components.step import copy_report, publish, step, uri_of
+    from components.step import as_allowed, copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.dataset import Part
     from lesiongen.names import captioned_name
     from lesiongen.storage import unique_prefix
 
     with step("caption"):
-        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import captions as stage
 
-        settings = parse_config(stage.CaptionConfig, {"name": captioned_name(name), "seed": seed, **config, **hidden})
+        allowed = as_allowed(config, allow_real_images)
+        settings = parse_config(stage.CaptionConfig, {"name": captioned_name(name), "seed": seed, **allowed})
         prefix = unique_prefix(root, "datasets", captioned_name(name))
         # What the writers stated is kept apart from the output: a step that is started again finds it here.
         work = f"{root.rstrip('/')}/work/captions"

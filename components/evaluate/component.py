@@ -21,15 +21,16 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
 ) -> None:
     """Trains classifiers on real, synthetic and both, tests them on real test images, and writes the report."""
-    from components.step import as_metadata, copy_report, publish, step, uri_of
+    from components.step import as_allowed, as_metadata, copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
     with step("evaluate"):
-        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import evaluation as stage
 
-        settings = parse_config(stage.EvaluateConfig, {"name": name, "seed": seed, **config, **hidden})
+        settings = parse_config(
+            stage.EvaluateConfig, {"name": name, "seed": seed, **as_allowed(config, allow_real_images)}
+        )
         prefix = unique_prefix(root, "evaluations", name)
         reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
         publish(reference, evaluation)

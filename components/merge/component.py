@@ -19,16 +19,15 @@ def merge(
     report: dsl.Output[dsl.HTML],
 ) -> None:
     """Combines datasets; of an image that several show, that of the collection which is named first is kept."""
-    from components.step import copy_report, publish, step
+    from components.step import as_allowed, copy_report, publish, step
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
     with step("merge"):
-        hidden = {} if allow_real_images else {"allow_real_images": False}
         from components.merge.datasets import dataset_names, uris_in_order
         from lesiongen import merging as stage
 
-        settings = parse_config(stage.MergeConfig, {"name": name, **config, **hidden})
+        settings = parse_config(stage.MergeConfig, {"name": name, **as_allowed(config, allow_real_images)})
         uris = uris_in_order(datasets, dataset_names(collections))
         result = stage.merge(settings, uris, unique_prefix(root, "datasets", name))
         publish(result.dataset, merged)

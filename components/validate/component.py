@@ -18,16 +18,15 @@ def validate(
     verdict: dsl.Output[dsl.Artifact],
 ) -> None:
     """Checks a dataset and reports what is wrong with it; ``require-passed`` stops the pipeline where it has to."""
-    from components.step import copy_report, publish_result, step, uri_of
+    from components.step import as_allowed, copy_report, publish_result, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
 
     with step("validate"):
-        hidden = {} if allow_real_images else {"allow_real_images": False}
         from lesiongen import validation as stage
 
         prefix = unique_prefix(root, "reports", name)
-        settings = parse_config(stage.ValidateConfig, {**config, **hidden})
+        settings = parse_config(stage.ValidateConfig, as_allowed(config, allow_real_images))
         result = stage.validate(settings, uri_of(dataset), prefix)
         copy_report(prefix, report, passed=result.passed)
         publish_result(stage.verdict_of(result), verdict)
