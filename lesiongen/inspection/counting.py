@@ -93,7 +93,7 @@ def inspect_dataset(uri: str) -> Inspection:
     """Counts what a dataset holds; reads its metadata and no pixels.
 
     Raises:
-        StorageError: There is no dataset.
+        UsageError: There is no dataset.
     """
     dataset = Dataset.open(uri)
     table = dataset.metadata()

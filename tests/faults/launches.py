@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -72,25 +73,28 @@ class Launch:
 
 
 class _ForkedNode:
-    """A forked process with the face of a `subprocess.Popen`."""
+    """A forked process with the face of a `subprocess.Popen`, which several threads may ask."""
 
     def __init__(self, process: BaseProcess) -> None:
-        self._process = process
+        self._process, self._lock = process, threading.Lock()
         assert process.pid is not None
         self.pid = process.pid
 
     @property
     def returncode(self) -> int | None:
-        return self._process.exitcode
+        return self.poll()
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        with self._lock:  # the exit code is read from a pipe, once
+            return self._process.exitcode
 
     def wait(self, timeout: float) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("node", timeout)
-        return self._process.exitcode
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("node", timeout)
+            time.sleep(0.02)
+        return code
 
 
 def forked_node(
