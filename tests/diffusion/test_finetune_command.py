@@ -28,10 +28,6 @@ def test_the_name_is_a_field_like_any_other(recorded):
     assert recorded("--max-train-steps", "1", "--set", "name=mine")["name"] == "mine"
 
 
-def test_a_flag_goes_before_a_set_value(recorded):
-    assert recorded("--set", "max_train_steps=2", "--max-train-steps", "1")["optimisation"]["max_train_steps"] == 1
-
-
 @pytest.fixture
 def launched(dataset_uri, monkeypatch):
     """Runs the command with some arguments; returns its result and the launcher that the training would get."""
