@@ -53,7 +53,7 @@ class Launch:
         """Runs the step; with a point it is killed there. Returns the exit code."""
         process = _context().Process(target=_launch, args=(self, kill_at), daemon=True)
         process.start()
-        process.join(timeout=120)
+        process.join(timeout=240)
         assert process.exitcode is not None, self.said()
         return process.exitcode
 
