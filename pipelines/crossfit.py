@@ -16,7 +16,7 @@ from pipelines.presets import Preset
 from pipelines.runs import Address, RunFolder, RunRequest
 from pipelines.settings import CompileSettings
 from pipelines.source import check_dataset
-from pipelines.summary import artifact_of, copied
+from pipelines.summary import artifact_of, as_text, copied
 from pipelines.tasks import tasks_of
 
 __all__ = ["PIPELINE", "CrossfitRequest", "CrossfitSummary"]
@@ -118,10 +118,8 @@ class CrossfitSummary:
 
     def text(self) -> str:
         """Returns the summary for a reader."""
-        facts = {"Report": self.report, "Stored in": self.crossfit_uri}
-        lines = [f"{label:<18}{value}" for label, value in facts.items()]
-        lines += [f"{'':<18}{name} {value:.3f}" for name, value in self.metrics.items()]
-        return "\n".join(["", f"Run {self.run} is done.", "", *lines])
+        metrics = [f"{name} {value:.3f}" for name, value in self.metrics.items()]
+        return as_text(self.run, {"Report": self.report, "Stored in": self.crossfit_uri, "Metrics": metrics})
 
 
 def _summarise(folder: RunFolder, home: str | Path) -> CrossfitSummary:
