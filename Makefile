@@ -22,8 +22,8 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file infra/images/Dockerfile --build
 	--build-arg TORCH_INDEX=$(TORCH_INDEX) --build-arg CUDA_INDEX=$(CUDA_INDEX) --build-arg VERSION=$(VERSION)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# A file of tests on each core; every process starts its own servers.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file of tests on each core; every process starts its own servers. Long files come in between, not at the end.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-fast lint image sbom image-sbom test-containers test-faults clean
 
