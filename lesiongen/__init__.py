@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lesiongen.captions import CaptionConfig, CaptionResult, caption
     from lesiongen.dataset import Dataset
-    from lesiongen.diffusion import FinetuneConfig, FinetuneResult, SampleConfig, SampleResult, finetune, sample
+    from lesiongen.diffusion import (
+        FinetuneConfig,
+        FinetuneResult,
+        ReconstructConfig,
+        ReconstructResult,
+        SampleConfig,
+        SampleResult,
+        finetune,
+        reconstruct,
+        sample,
+    )
     from lesiongen.diffusion.presets import preset
     from lesiongen.errors import LesionGenError
     from lesiongen.evaluation import DriftConfig, DriftResult, EvaluateConfig, EvaluationResult, drift, evaluate
@@ -38,6 +48,8 @@ __all__ = [
     "MergeResult",
     "Gates",
     "PromotionResult",
+    "ReconstructConfig",
+    "ReconstructResult",
     "RegisteredVersion",
     "SampleConfig",
     "SampleResult",
@@ -52,6 +64,7 @@ __all__ = [
     "merge",
     "preset",
     "promote",
+    "reconstruct",
     "register",
     "sample",
     "validate",
@@ -60,7 +73,11 @@ __all__ = [
 _MODULES = {
     "captions": ("CaptionConfig", "CaptionResult", "caption"),
     "dataset": ("Dataset",),
-    "diffusion": ("FinetuneConfig", "FinetuneResult", "SampleConfig", "SampleResult", "finetune", "sample"),
+    "diffusion": (
+        *("FinetuneConfig", "FinetuneResult", "finetune"),
+        *("ReconstructConfig", "ReconstructResult", "reconstruct"),
+        *("SampleConfig", "SampleResult", "sample"),
+    ),
     "diffusion.presets": ("preset",),
     "errors": ("LesionGenError",),
     "evaluation": ("DriftConfig", "DriftResult", "EvaluateConfig", "EvaluationResult", "drift", "evaluate"),

@@ -9,7 +9,16 @@ from pydantic import AfterValidator
 
 from lesiongen.errors import UsageError
 
-__all__ = ["LONGEST_NAME", "DerivedName", "Name", "captioned_name", "check_name", "name_from", "synthetic_name"]
+__all__ = [
+    "LONGEST_NAME",
+    "DerivedName",
+    "Name",
+    "captioned_name",
+    "check_name",
+    "name_from",
+    "reconstructed_name",
+    "synthetic_name",
+]
 
 LONGEST_NAME = 100
 """Names become part of others, of paths and of S3 keys: ``<name>-captioned``, ``<name>-classifier.promotion-lock``."""
@@ -64,6 +73,15 @@ def synthetic_name(name: str) -> str:
     ('ham10000-synthetic', 'ham10000-synthetic')
     """
     return f"{name.removesuffix('-captioned')}-synthetic"
+
+
+def reconstructed_name(name: str) -> str:
+    """Returns the name of the reconstructions of a dataset, or of its captioned form.
+
+    >>> reconstructed_name("ham10000"), reconstructed_name("ham10000-captioned")
+    ('ham10000-reconstructed', 'ham10000-reconstructed')
+    """
+    return f"{name.removesuffix('-captioned')}-reconstructed"
 
 
 def name_from(text: str) -> str:

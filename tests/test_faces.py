@@ -9,7 +9,10 @@ import pytest
 
 import lesiongen
 
-STAGES = ("ingest", "validate", "caption", "finetune", "sample", "evaluate", "drift", "register", "promote", "merge")
+STAGES = (
+    *("ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate", "drift"),
+    *("register", "promote", "merge"),
+)
 
 
 def run(program, **options):

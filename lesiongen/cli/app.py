@@ -30,6 +30,7 @@ COMMANDS = {
     "caption": "caption",
     "finetune": "finetune",
     "sample": "sample",
+    "reconstruct": "reconstruct",
     "evaluate": "evaluate",
     "crossfit": "crossfit",
     "drift": "drift",
@@ -44,7 +45,7 @@ COMMANDS = {
     "status": "stack",
 }
 USES_SERVERS = set(
-    "ingest validate inspect merge copy caption finetune sample evaluate crossfit drift".split()
+    "ingest validate inspect merge copy caption finetune sample reconstruct evaluate crossfit drift".split()
     + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""
@@ -56,6 +57,7 @@ CONFIGURATIONS = {
     "caption": with_defaults_of("lesiongen.captions:CaptionConfig", writer="writers", real_images="allow_real_images"),
     "finetune": with_defaults_of("lesiongen.diffusion.presets:reference_lora"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
+    "reconstruct": with_defaults_of("lesiongen.diffusion:ReconstructConfig"),
     "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
     "drift": with_defaults_of("lesiongen.evaluation:DriftConfig"),
 }
@@ -97,7 +99,7 @@ def _common(
 ) -> None:
     """From a small, unbalanced collection of skin images to a released text-to-image model.
 
-    The stages, in order: ingest, validate, caption, finetune, sample, evaluate, register, promote.
+    The stages, in order: ingest, validate, caption, finetune, sample, reconstruct, evaluate, register, promote.
     `lesiongen pipeline run` goes through all of them. Every option can also come from a YAML file (--config)
     or from a variable (LESIONGEN_FINETUNE_SEED is --seed of finetune).
 

@@ -77,7 +77,7 @@ def _write(report: str, inspection: "Inspection", drawn: "Drawn") -> str:
 
 def _show(inspection: "Inspection") -> None:
     manifest = inspection.manifest
-    known = {"lesions": inspection.lesions, "patients": inspection.patients, "synthetic": inspection.synthetic}
+    known = {name: getattr(inspection, name) for name in ("lesions", "patients", "synthetic", "reconstructions")}
     counted = ", ".join(f"{count:,} {name}" for name, count in known.items() if count)
     console.print(f"{manifest.name}: {manifest.rows:,} images{', ' + counted if counted else ''}", markup=False)
     console.print(f"{inspection.uri}, version {manifest.version[:12]}, made {manifest.created}", markup=False)

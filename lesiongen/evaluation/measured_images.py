@@ -14,7 +14,7 @@ from lesiongen.evaluation.images import small_image
 from lesiongen.evaluation.measures.drift import pixel_properties
 from lesiongen.progress import progress
 from lesiongen.records.evaluation import Source
-from lesiongen.records.provenance import is_synthetic
+from lesiongen.records.provenance import is_generated
 
 __all__ = ["MeasuredImages", "measured_images"]
 
@@ -29,7 +29,7 @@ class MeasuredImages:
         source: The dataset.
         table: A row for each image, a column for each property.
         groups: [n], the number of each image's lesion or patient.
-        synthetic: Number of synthetic images, which were left out.
+        synthetic: Number of synthetic images and of reconstructions, which were left out.
     """
 
     source: Source
@@ -47,7 +47,7 @@ def measured_images(config: DriftConfig, dataset: Dataset) -> MeasuredImages:
     rows, synthetic = [], 0
     with progress(f"Measuring {dataset.manifest.name}", total=len(dataset), unit="images") as bar:
         for sample in dataset.samples():
-            if is_synthetic(sample.provenance):
+            if is_generated(sample.provenance):
                 synthetic += 1
             else:
                 known = {name: getattr(sample, name) for name in ("diagnosis", *_IDS, *SUBGROUP_COLUMNS)}

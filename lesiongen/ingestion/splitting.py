@@ -13,7 +13,7 @@ from lesiongen.imaging import NearDuplicate, duplicate_groups
 from lesiongen.ingestion.config import IngestConfig
 from lesiongen.ingestion.rows import Row
 from lesiongen.ingestion.tables.reading import table_header
-from lesiongen.records.provenance import is_synthetic
+from lesiongen.records.provenance import is_generated
 from lesiongen.storage import Storage
 
 __all__ = ["LoadedRow", "check_official_split", "diagnosis_of", "shares_note", "split_rows", "untrained_note"]
@@ -126,7 +126,7 @@ def split_rows(config: IngestConfig, loaded: Sequence[LoadedRow], alike: Iterabl
         for item in loaded
     )
     table["content_digest"] = duplicate_groups(alike, len(table))
-    synthetic = pd.Series([is_synthetic(item.row.values.get("provenance")) for item in loaded])
+    synthetic = pd.Series([is_generated(item.row.values.get("provenance")) for item in loaded])
     splits = assign_splits(
         table[~synthetic], seed=config.seed, fractions=config.split_fractions, keep_official=config.keep_official_split
     )
@@ -147,7 +147,7 @@ def _without_train(config: IngestConfig, table: pd.DataFrame) -> bool:
 def shares_note(config: IngestConfig, loaded: Sequence[LoadedRow], splits: Sequence[str | None]) -> Iterator[str]:
     """Yields a sentence where the real images could not be split nearly as asked for, since many belong together."""
     pairs = zip(loaded, splits, strict=True)
-    real = [split for item, split in pairs if not is_synthetic(item.row.values.get("provenance"))]
+    real = [split for item, split in pairs if not is_generated(item.row.values.get("provenance"))]
     shares = [real.count(name) / max(len(real), 1) for name in SPLITS]
     far = any(abs(share - wanted) > _FAR for share, wanted in zip(shares, config.split_fractions, strict=True))
     if far and len(real) >= _FEW and not config.keep_official_split:

@@ -143,7 +143,7 @@ def _ingest(config: IngestConfig, storage: Source, output: str, name: str) -> In
     )
 
 
-_SYNTHETIC_HELD_OUT = "is synthetic, and belongs together with a real image outside the train split"
+_SYNTHETIC_HELD_OUT = "is synthetic or a reconstruction, and belongs together with a real image outside the train split"
 
 
 def _terms(reader: Reader, loaded: Sequence[LoadedRow]) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ from lesiongen.dataset.schema import SPLITS
 from lesiongen.dataset.subgroups import SUBGROUPS, subgroups_of
 from lesiongen.imaging import ImageError, decode
 from lesiongen.records.origin import MergeOrigin
-from lesiongen.records.provenance import is_synthetic
+from lesiongen.records.provenance import is_generated, is_synthetic
 from lesiongen.seeds import derive_seed
 
 __all__ = ["NOT_RECORDED", "Drawn", "Inspection", "draw_images", "inspect_dataset"]
@@ -39,6 +39,7 @@ class Inspection:
         lesions: Images that belong to one lesion count once.
         patients: Number of known patients, None where none is recorded.
         synthetic: Number of images that show nobody.
+        reconstructions: Number of images of patients that a model's autoencoder has made.
         subgroups: Images by group, for each of `SUBGROUPS` and for the source; only those recorded for some image.
         sources: Images by source and diagnosis.
         licences: Images by licence.
@@ -51,6 +52,7 @@ class Inspection:
     lesions: int | None
     patients: int | None
     synthetic: int
+    reconstructions: int
     subgroups: dict[str, pd.DataFrame]
     sources: pd.DataFrame
     licences: pd.DataFrame
@@ -76,6 +78,7 @@ class Inspection:
             "lesions": self.lesions,
             "patients": self.patients,
             "synthetic": self.synthetic,
+            "reconstructions": self.reconstructions,
             "subgroups": {name: _plain(counts) for name, counts in self.subgroups.items()},
             "sources": [
                 {"source": source, "diagnosis": diagnosis, **counts}
@@ -98,6 +101,7 @@ def inspect_dataset(uri: str) -> Inspection:
     dataset = Dataset.open(uri)
     table = dataset.metadata()
     grouped = table.assign(**subgroups_of(table))
+    synthetic = int(table["provenance"].map(is_synthetic).sum())
     recorded = [column for column in _SHOWN_SUBGROUPS if grouped[column].notna().any()]
     return Inspection(
         uri=dataset.uri,
@@ -105,7 +109,8 @@ def inspect_dataset(uri: str) -> Inspection:
         images=_counts(table, "diagnosis"),
         lesions=_distinct(table["lesion_id"]),
         patients=_distinct(table["patient_id"]),
-        synthetic=int(table["provenance"].map(is_synthetic).sum()),
+        synthetic=synthetic,
+        reconstructions=int(table["provenance"].map(is_generated).sum()) - synthetic,
         subgroups={column: _counts(grouped, column) for column in recorded},
         sources=_by_split(table.assign(source=table["source"].fillna(NOT_RECORDED)), ["source", "diagnosis"]),
         licences=_counts(table, "licence"),

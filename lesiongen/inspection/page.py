@@ -40,6 +40,7 @@ def _overview(inspection: Inspection) -> list[Block]:
         "lesions": inspection.lesions,
         "patients": inspection.patients,
         "synthetic": inspection.synthetic,
+        "reconstructions": inspection.reconstructions,
         "licence": manifest.licence or "not stated",
     }
     images = inspection.images

@@ -15,6 +15,7 @@ __all__ = [
     "MergedDataset",
     "Origin",
     "OtherOrigin",
+    "ReconstructOrigin",
     "SampleOrigin",
 ]
 
@@ -125,6 +126,21 @@ class SampleOrigin(_Origin):
     examinations: KeptFile | None = None
 
 
+class ReconstructOrigin(_Origin):
+    """The dataset holds the training images of another one as the autoencoder of a generator gives them back."""
+
+    stage: Literal["reconstruct"]
+    config: dict[str, JsonValue] = {}
+    model: str = ""
+    """Address of the generator."""
+    model_version: str | None = None
+    dataset: str = ""
+    """Address of the dataset whose training images they are."""
+    dataset_version: str = ""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
 class OtherOrigin(_Origin):
     """The dataset was made by a program of somebody else, which may add fields of its own."""
 
@@ -140,7 +156,7 @@ class OtherOrigin(_Origin):
 
 
 Origin = Annotated[
-    IngestOrigin | MergeOrigin | FoldOrigin | CaptionOrigin | SampleOrigin | OtherOrigin,
+    IngestOrigin | MergeOrigin | FoldOrigin | CaptionOrigin | SampleOrigin | ReconstructOrigin | OtherOrigin,
     Field(union_mode="left_to_right"),
 ]
 """The origin of a dataset, by the stage that made it."""

@@ -1,11 +1,20 @@
 """The ``provenance`` column of a dataset: where an image comes from."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from lesiongen.records.base import Record
 
-__all__ = ["IngestedProvenance", "SyntheticProvenance", "is_synthetic"]
+__all__ = [
+    "RECONSTRUCTION",
+    "IngestedProvenance",
+    "ReconstructedProvenance",
+    "SyntheticProvenance",
+    "is_generated",
+    "is_synthetic",
+]
+
+RECONSTRUCTION: Final = "reconstruction"
 
 
 class IngestedProvenance(Record):
@@ -46,6 +55,25 @@ class SyntheticProvenance(Record):
         return self.model_dump(mode="json", exclude={"model"})
 
 
+class ReconstructedProvenance(Record):
+    """Which model's autoencoder an image has passed through. The patient of the original is still in it."""
+
+    image_manipulation: Literal["reconstruction"] = RECONSTRUCTION
+    model: str
+    """Address of the generator that the autoencoder belongs to."""
+    model_version: str
+    image_size: int
+    """Side in pixels at which it was encoded and decoded."""
+
+    def text(self) -> str:
+        """Returns the value of the column."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def for_image(self) -> dict[str, Any]:
+        """Returns what is written into the image itself: all but an address of our own."""
+        return self.model_dump(mode="json", exclude={"model"})
+
+
 def is_synthetic(provenance: object) -> bool:
     """Tells whether a provenance says that no patient is in the image.
 
@@ -55,10 +83,31 @@ def is_synthetic(provenance: object) -> bool:
     >>> is_synthetic('{"image_manipulation": "synthetic"}'), is_synthetic(None)
     (True, False)
     """
+    return _manipulation(provenance) == "synthetic"
+
+
+def is_generated(provenance: object) -> bool:
+    """Tells whether a provenance says that a model has made the image: it is synthetic, or a reconstruction.
+
+    Such an image is no test image. A reconstruction shows a patient all the same: whether an image may be shown or
+    handed on is for `is_synthetic` to say.
+
+    Args:
+        provenance: A value of the ``provenance`` column: JSON text, or a missing value (None or NaN).
+
+    >>> provenance = '{"image_manipulation": "reconstruction"}'
+    >>> is_generated(provenance), is_synthetic(provenance)
+    (True, False)
+    """
+    return _manipulation(provenance) in ("synthetic", RECONSTRUCTION)
+
+
+def _manipulation(provenance: object) -> object:
+    """Returns how a provenance says that the image was altered; None where it says nothing of it."""
     if not isinstance(provenance, str):
-        return False
+        return None
     try:
         content = json.loads(provenance)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get("image_manipulation") == "synthetic"
+        return None
+    return content.get("image_manipulation") if isinstance(content, dict) else None

@@ -14,7 +14,7 @@ from lesiongen.records.history import HistoryEvent
 from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import Origin
-from lesiongen.records.provenance import SyntheticProvenance
+from lesiongen.records.provenance import ReconstructedProvenance, SyntheticProvenance
 
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
@@ -27,7 +27,7 @@ SCHEMAS: dict[str, Any] = {
     "merge_report": MergeReport,
     "model": ModelManifest,
     "origin": Origin,
-    "provenance": SyntheticProvenance,
+    "provenance": SyntheticProvenance | ReconstructedProvenance,
 }
 """The record of each published schema."""
 

@@ -265,7 +265,7 @@ _LINKS = (
     ),
     Check(
         "synthetic_in_train_only", "synthetic_outside_train", "absent", "error",
-        "is synthetic and not in the train split; real patients must be the test",
+        "is synthetic or a reconstruction, and not in the train split; real images must be the test",
         "A score on generated images measures the generator with itself.",
     ),
 )  # fmt: skip

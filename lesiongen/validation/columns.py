@@ -12,7 +12,7 @@ from lesiongen.dataset.near_duplicates import dataset_near_duplicates
 from lesiongen.dataset.pixel_hashes import pixel_hashes
 from lesiongen.errors import DataError
 from lesiongen.imaging import SAME_PHOTOGRAPH, NearDuplicate, duplicate_groups
-from lesiongen.records.provenance import is_synthetic
+from lesiongen.records.provenance import is_generated
 from lesiongen.validation.links import NEAR_GROUP, with_links
 
 __all__ = ["measured_table"]
@@ -31,7 +31,7 @@ def measured_table(dataset: Dataset) -> pd.DataFrame:
     table = pd.concat([dataset.metadata(), measured], axis=1)
     table["min_side"] = table[["width", "height"]].min(axis=1)
     table["concepts_problem"] = _unreadable(table["concepts"])
-    table["synthetic"] = [is_synthetic(provenance) for provenance in table["provenance"]]
+    table["synthetic"] = [is_generated(provenance) for provenance in table["provenance"]]
     outside = table["synthetic"] & (table["split"] != "train")
     table["synthetic_outside_train"] = table["split"].where(outside, None)
     decoded = np.flatnonzero(table["decode_problem"].isna())

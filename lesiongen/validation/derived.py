@@ -17,8 +17,8 @@ def with_table_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Adds what the canonical suite judges beyond the columns that were read from pixels and rows.
 
     ``skin_tone_without_scale`` holds a recorded skin tone that is on no named scale. ``private_metadata`` is kept for
-    images of real patients only: a synthetic image's file says in it how it was made. What ids look like is judged by
-    `with_identifiers`.
+    real images only: the file of a synthetic image or of a reconstruction says in it how it was made. What ids look
+    like is judged by `with_identifiers`.
     """
     return with_identifiers(table).assign(
         skin_tone_without_scale=table["skin_tone"].where(table["skin_tone_scale"].isna(), None),

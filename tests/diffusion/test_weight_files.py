@@ -160,7 +160,7 @@ def test_an_adapter_whose_base_has_moved_names_it_and_takes_the_new_place(adapte
         load_generator(uri)
     said = str(caught.value)
     assert f"{uri} is an adapter, and its base model {base} (version " in said
-    assert "lesiongen sample --base PLACE" in said
+    assert "--base PLACE" in said
     assert load_generator(uri, base=str(moved)).version == load_generator(uri, base=str(moved)).version
     with pytest.raises(DataError, match=re.escape(str(xl_folder))):
         load_generator(uri, base=str(xl_folder))

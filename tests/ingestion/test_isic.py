@@ -229,7 +229,7 @@ def test_copies_stay_linked_when_the_image_that_linked_them_is_left_out(tmp_path
         miniatures.write_picture(tmp_path / "in" / "images" / f"{row['isic_id']}.jpg", seed=0)
     result, samples = ingested(tmp_path / "in", tmp_path / "out", split_fractions=(0.0, 0.0, 1.0))
     assert [item.reason for item in result.left_out] == [
-        "is synthetic, and belongs together with a real image outside the train split"
+        "is synthetic or a reconstruction, and belongs together with a real image outside the train split"
     ]
     assert measured_table(Dataset.open(str(tmp_path / "out")))[NEAR_GROUP].notna().tolist() == [True, True]
 

@@ -13,6 +13,7 @@ from lesiongen.records.origin import (
     MergeOrigin,
     Origin,
     OtherOrigin,
+    ReconstructOrigin,
     SampleOrigin,
 )
 
@@ -38,6 +39,10 @@ STORED = {
     "sample of a part without captions": (
         SampleOrigin,
         {"stage": "sample", "config": {}, "model": "/m", "captions": None, "model_version": "3", "part": "1/2"},
+    ),
+    "reconstruct": (
+        ReconstructOrigin,
+        {"stage": "reconstruct", "config": {}, "model": "/m", "dataset": "/d", "dataset_version": "2"},
     ),
     "another program": (OtherOrigin, {"stage": "crop", "dataset": "/d", "side": 512, "by": {"name": "x"}}),
     "nothing": (OtherOrigin, {}),

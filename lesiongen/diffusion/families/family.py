@@ -15,15 +15,17 @@ from lesiongen.diffusion.families.noise_process import NoiseProcess
 from lesiongen.diffusion.families.parts import check_part, load_part, load_tokenizer, without_dropout
 from lesiongen.diffusion.families.weight_files import plain_name, variant_of
 from lesiongen.diffusion.memory_layout import channels_last
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
 
-__all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily"]
+__all__ = ["CaptionEncoder", "Conditioning", "ImageEncoder", "ModelFamily", "Reconstructor"]
 
 Conditioning = Mapping[str, torch.Tensor]
 """Inputs of the denoiser besides the noisy latent: one tensor [n, ...] per name."""
 CaptionEncoder = Callable[[Sequence[str]], Conditioning]
 ImageEncoder = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Pixels [n, 3, size, size] in [-1, 1] to the posterior's mean and standard deviation [n, c, h, w]."""
+Reconstructor = Callable[[torch.Tensor], torch.Tensor]
+"""Pixels [n, 3, size, size] in [-1, 1] to pixels about as large, of the same shape."""
 
 _PLAIN_FILES = {".json", ".safetensors", ".txt"}
 
@@ -186,6 +188,30 @@ class ModelFamily(ABC):
             return (posterior.mean - shift) * scale, posterior.std * scale
 
         return encode
+
+    def reconstructor(self, device: torch.device) -> Reconstructor:
+        """Loads the whole VAE, in fp32, to encode images and to decode the mean of their latents, without the denoiser.
+
+        Raises:
+            UsageError: The family has no VAE: its denoiser works on pixels.
+        """
+        from diffusers import AutoencoderKL
+
+        if "vae" not in self.image_parts:
+            raise UsageError(
+                f"{self.folder} is of the family {self.name}, which has no autoencoder",
+                hint="Its denoiser draws pixels: whatever its images lose, the denoiser has lost.",
+            )
+        vae = load_part(AutoencoderKL, self.folder / "vae").to(device).eval()
+        channels_last(vae)
+
+        @torch.inference_mode()
+        def reconstruct(pixels: torch.Tensor) -> torch.Tensor:
+            latents = vae.encode(pixels.to(device)).latent_dist.mean
+            decoded: torch.Tensor = vae.decode(latents, return_dict=False)[0]
+            return decoded
+
+        return reconstruct
 
     @torch.inference_mode()
     def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow.parquet as pq
 
 from lesiongen.dataset.schema import Sample, sample_from_row, samples_as_table
-from lesiongen.storage import Storage
+from lesiongen.storage import Storage, json_digest
 
 __all__ = ["Drawn"]
 
@@ -62,4 +62,5 @@ class Drawn:
             self._storage.delete(self._name(image_ids))
 
     def _name(self, image_ids: Sequence[str]) -> str:
-        return f"{self._key}/{image_ids[0]}-{len(image_ids)}.rows"
+        # A digest: an id of a user's own image may be no name of a file.
+        return f"{self._key}/{json_digest(list(image_ids))[:32]}.rows"

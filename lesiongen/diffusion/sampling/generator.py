@@ -19,7 +19,7 @@ from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.records.model import BaseReference, ModelManifest
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Generator", "load_generator"]
+__all__ = ["Generator", "base_folder", "load_generator"]
 
 
 class Generator:
@@ -136,14 +136,12 @@ def load_generator(
     with local_model(uri) as folder:
         manifest = read_manifest(folder)
         version = model_version(folder)
-        if manifest is None or manifest.method != "lora":
-            if lora_scale != 1.0:
-                raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
-            if base is not None:
-                raise UsageError(f"base = {base}: {uri} is a whole model, not an adapter", hint="Leave the base out.")
-            generator = _generator(folder, version, manifest, scheduler, image_size)
-        else:
-            generator = _on_base(uri, version, manifest, base, scheduler, image_size)
+        adapts = manifest is not None and manifest.method == "lora"
+        if lora_scale != 1.0 and not adapts:
+            raise UsageError(f"lora_scale = {lora_scale}: {uri} is a whole model, not an adapter")
+        with base_folder(uri, folder, manifest, base) as whole:
+            generator = _generator(whole, version, manifest, scheduler, image_size)
+        if adapts:
             generator.family.load_adapter(generator.pipeline, folder, lora_scale)
     return generator.prepare(drawing_precision(precision))
 
@@ -172,26 +170,41 @@ def _take_and_give_fp32(denoiser: torch.nn.Module, half: torch.dtype) -> None:
     denoiser.register_forward_hook(widen)
 
 
-def _on_base(
-    uri: str, version: str, manifest: ModelManifest, place: str | None, scheduler: str | None, image_size: int | None
-) -> Generator:
+@contextmanager
+def base_folder(uri: str, folder: Path, manifest: ModelManifest | None, place: str | None) -> Iterator[Path]:
+    """Gives the folder with the whole pipeline of a model: that of an adapter's base, or its own.
+
+    Args:
+        uri: The model, for errors.
+        folder: Where it lies.
+        manifest: Its manifest, if it has one.
+        place: Where the base of an adapter is; None: where it was when the adapter was trained.
+
+    Raises:
+        UsageError: The base cannot be read, or a place was given for a model that is not an adapter.
+        DataError: The base is not the one that the adapter was trained on.
+    """
+    if manifest is None or manifest.method != "lora":
+        if place is not None:
+            raise UsageError(f"base = {place}: {uri} is a whole model, not an adapter", hint="Leave the base out.")
+        yield folder
+        return
     base = manifest.base
     if base is None:
         raise DataError(f"{uri} holds an adapter, but its manifest names no base")
-    with _base_folder(uri, base, place) as folder:
-        found = model_version(folder)
+    with _local_base(uri, base, place) as whole:
+        found = model_version(whole)
         if found != base.version:
             raise DataError(
                 f"{uri} was trained on version {base.version[:12]} of {base.uri}, and {place or 'that'} holds "
                 f"{found[:12]}",
                 hint=f"Bring the base model back to that version, or give a place that holds it: {_OTHER_PLACE}",
             )
-        return _generator(folder, version, manifest, scheduler, image_size)
+        yield whole
 
 
 @contextmanager
-def _base_folder(uri: str, base: BaseReference, place: str | None) -> Iterator[Path]:
-    """Gives the base of an adapter as a local folder."""
+def _local_base(uri: str, base: BaseReference, place: str | None) -> Iterator[Path]:
     with ExitStack() as held:
         try:
             folder = held.enter_context(local_model(*((place, None) if place else (base.uri, base.revision))))
@@ -206,7 +219,7 @@ def _base_folder(uri: str, base: BaseReference, place: str | None) -> Iterator[P
         yield folder
 
 
-_OTHER_PLACE = "lesiongen sample --base PLACE (a folder, an s3:// prefix or a hub id)."
+_OTHER_PLACE = "--base PLACE (a folder, an s3:// prefix or a hub id)."
 
 
 def _generator(

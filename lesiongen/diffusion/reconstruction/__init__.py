@@ -1,0 +1,1 @@
+"""Reconstructions: real images as the autoencoder of a generator gives them back."""
