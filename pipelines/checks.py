@@ -66,7 +66,7 @@ def _models(stage: str, config: Any) -> dict[str, str | None]:
         return {"caption.tokenizer": config.tokenizer, "caption.vision_language.model": model}
     if stage == "finetune":
         return {"finetune.base": config.base_model.base}
-    return {"sample.base": config.base} if stage == "sample" else {}
+    return {f"{stage}.base": config.base} if stage in ("sample", "reconstruct") else {}
 
 
 def _check_model(field: str, name: str) -> None:

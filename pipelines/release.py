@@ -20,7 +20,7 @@ __all__ = ["PIPELINE", "ReleaseRequest"]
 
 
 def _release(settings: CompileSettings, preset: Preset) -> Any:
-    """Builds the pipeline: ingest, validate, caption, finetune, sample, evaluate, register, promote.
+    """Builds the pipeline: ingest, validate, caption, finetune, sample, reconstruct, evaluate, register, promote.
 
     Args:
         settings: What the compile decides.
@@ -40,6 +40,7 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
         caption_config: dict[str, Any] = preset["caption"],  # noqa: B006
         finetune_config: dict[str, Any] = preset["finetune"],  # noqa: B006
         sample_config: dict[str, Any] = preset["sample"],  # noqa: B006
+        reconstruct_config: dict[str, Any] = preset["reconstruct"],  # noqa: B006
         evaluate_config: dict[str, Any] = preset["evaluate"],  # noqa: B006
         gates: dict[str, Any] = preset["gates"],  # noqa: B006
         storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
@@ -68,9 +69,11 @@ def _release(settings: CompileSettings, preset: Preset) -> Any:
                 run, settings, "sample", "synthetic",
                 dataset=dataset, model=model, seed=seed, config=sample_config, **where,
             )  # fmt: skip
+            reconstructed = run("reconstruct", dataset=dataset, model=model, config=reconstruct_config, **where).output
             evaluated = run(
-                "evaluate", real=dataset, synthetic=synthetic, seed=seed, config=evaluate_config, **shown, **where
-            ).outputs["evaluation"]
+                "evaluate", real=dataset, synthetic=synthetic, reconstructed=reconstructed,
+                seed=seed, config=evaluate_config, **shown, **where,
+            ).outputs["evaluation"]  # fmt: skip
             registered = run("register", name=name, evaluation=evaluated, model=model).output
             run("promote", name=name, gates=gates, registered=registered)
 
@@ -111,7 +114,7 @@ class ReleaseRequest(RunRequest):
 
 PIPELINE = Pipeline(
     "release",
-    ("ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote"),
+    ("ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate", "register", "promote"),
     _release,
     ReleaseRequest,
     summarise,

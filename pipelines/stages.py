@@ -12,7 +12,7 @@ from kubernetes.utils.quantity import parse_quantity
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lesiongen.config import StageConfig
-from lesiongen.names import captioned_name, synthetic_name
+from lesiongen.names import captioned_name, reconstructed_name, synthetic_name
 
 __all__ = ["CONFIGURED", "STEPS", "Resources", "StageSpec"]
 
@@ -135,6 +135,12 @@ _TABLE = (
         named=synthetic_name,
     ),
     StageSpec("join_samples", Resources(**_MIDDLE)),
+    StageSpec(
+        "reconstruct",
+        Resources(**_LARGE, timeout_hours=12, accelerated=True),
+        "lesiongen.diffusion:ReconstructConfig",
+        named=reconstructed_name,
+    ),
     StageSpec("evaluate", Resources(**_LARGE, timeout_hours=6), "lesiongen.evaluation:EvaluateConfig"),
     StageSpec("open_dataset", Resources(**_SMALL, timeout_hours=1)),
     StageSpec("open_model", Resources(**_SMALL, timeout_hours=1)),

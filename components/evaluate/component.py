@@ -1,6 +1,6 @@
 """The ``evaluate`` step."""
 
-from typing import Any
+from typing import Any, Optional
 
 from kfp import dsl
 
@@ -19,8 +19,13 @@ def evaluate(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    reconstructed: Optional[dsl.Input[dsl.Dataset]] = None,  # noqa: UP045
 ) -> None:
-    """Trains classifiers on real, synthetic and both, tests them on real test images, and writes the report."""
+    """Trains classifiers on real, synthetic and both, tests them on real test images, and writes the report.
+
+    With ``reconstructed``, what ``reconstruct`` made of the real images, it also says which part of the generator
+    loses what.
+    """
     from components.step import as_allowed, as_metadata, copy_report, publish, step, uri_of
     from lesiongen.config import parse_config
     from lesiongen.storage import unique_prefix
@@ -32,7 +37,8 @@ def evaluate(
             stage.EvaluateConfig, {"name": name, "seed": seed, **as_allowed(config, allow_real_images)}
         )
         prefix = unique_prefix(root, "evaluations", name)
-        reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix).reference
+        passed = uri_of(reconstructed) if reconstructed else None
+        reference = stage.evaluate(settings, uri_of(real), uri_of(synthetic), prefix, passed).reference
         publish(reference, evaluation)
         metrics.metadata.update(as_metadata(reference.metrics))
         copy_report(prefix, report)

@@ -21,6 +21,9 @@ def evaluate_command(
     real: Annotated[str, typer.Option(help="Dataset of real images with its three splits.")],
     synthetic: Annotated[str, typer.Option(help="Dataset of synthetic images.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the report and its numbers.")],
+    reconstructed: Annotated[
+        str | None, typer.Option(help="What lesiongen reconstruct made of the real images: which part loses what.")
+    ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
@@ -40,6 +43,8 @@ def evaluate_command(
     Examples:
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation
 
+      lesiongen evaluate --real captioned --synthetic synthetic --reconstructed reconstructed --output evaluation
+
       lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --n-seeds 3
 
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set worst_group=sex=female
@@ -49,11 +54,11 @@ def evaluate_command(
 
     flags = {"n_seeds": n_seeds, "steps": steps, "seed": seed, "allow_real_images": real_images}
     config = parse_config(EvaluateConfig, chosen_fields(values, flags))
-    require_datasets(real, synthetic)
+    require_datasets(real, synthetic, reconstructed)
     from lesiongen.evaluation import evaluate
     from lesiongen.records.text import number
 
-    result = evaluate(config, real, synthetic, output)
+    result = evaluate(config, real, synthetic, output, reconstructed)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
         return

@@ -41,7 +41,7 @@ def assess(
     known = {name: entry for name, entry in entries.items() if name in MEASURED}
     evaluation = asked.changed(
         classes=material.classes,
-        protocol=describe_protocol(config),
+        protocol=describe_protocol(config, reconstruction=material.reconstructed is not None),
         notes=(*material.notes, *_absent_notes(config, material)),
         counts=material.counts,
         further={name: entry for name, entry in entries.items() if name not in known},

@@ -73,8 +73,17 @@ def class_names(datasets: Iterable[Dataset], known: Sequence[str]) -> tuple[str,
     return tuple([name for name in known if name in found] + sorted(found - set(known)))
 
 
-def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], size: int) -> LabelledImages:
+def load_images(
+    dataset: Dataset, split: str | None, classes: Sequence[str], size: int, kind: str = "synthetic"
+) -> LabelledImages:
     """Loads a split as squares of `size` pixels; only the small squares are held, size x size x 3 bytes an image.
+
+    Args:
+        dataset: Where the images are.
+        split: Which split; None: all of the dataset.
+        classes: The diagnoses, in the order of their numbers.
+        size: Side in pixels.
+        kind: What the progress calls images of all splits.
 
     Raises:
         DataError: An image of the dataset cannot be decoded.
@@ -82,7 +91,7 @@ def load_images(dataset: Dataset, split: str | None, classes: Sequence[str], siz
     total = dataset.manifest.splits.get(split, 0) if split else len(dataset)
     images = np.empty((total, size, size, 3), dtype=np.uint8)
     rows = []
-    with progress(f"Loading {split or 'synthetic'} images", total=total, unit="images") as bar:
+    with progress(f"Loading {split or kind} images", total=total, unit="images") as bar:
         for number, sample in enumerate(dataset.samples(split)):
             images[number] = small_image(sample, dataset.uri, size)
             rows.append({name: getattr(sample, name) for name in COLUMNS})

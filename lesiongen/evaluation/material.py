@@ -10,6 +10,12 @@ from lesiongen.dataset.subgroups import group_named
 from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
+from lesiongen.evaluation.reconstructed import (
+    check_not_reconstructed,
+    check_reconstructed,
+    in_order_of,
+    other_model_notes,
+)
 from lesiongen.records.evaluation import Counts, PartCounts
 
 __all__ = ["Material", "load_material"]
@@ -29,6 +35,8 @@ class Material:
     synthetic: LabelledImages
     excluded: dict[str, int]
     notes: list[str] = field(default_factory=list)
+    reconstructed: LabelledImages | None = None
+    """The training images, in their order, as the generator's autoencoder gives them back; None: not given."""
 
     @property
     def counts(self) -> Counts:
@@ -47,17 +55,23 @@ class Material:
         return PartCounts(n=len(part), per_class={name: count for name, count in part.count(self.classes).items()})
 
 
-def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> Material:
-    """Loads the real splits and the synthetic images and checks that the splits are apart.
+def load_material(
+    config: EvaluateConfig, real: Dataset, synthetic: Dataset, reconstructed: Dataset | None = None
+) -> Material:
+    """Loads the real splits, the synthetic images and the reconstructions, and checks that the splits are apart.
 
     Left out are validation images whose pixels are also in the training split, and test images whose pixels are in any
     other part.
 
     Raises:
         DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
-            patient or a case, or no test image is of the configuration's worst group.
+            patient or a case, or no test image is of the configuration's worst group; reconstructions are given as
+            synthetic images, or are not those of the training images.
     """
     _check_sizes(config, real, synthetic)
+    check_not_reconstructed(synthetic)
+    if reconstructed is not None:
+        check_reconstructed(reconstructed, real)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))
     size = config.image_size
     train, validation, test = (load_images(real, split, classes, size) for split in ("train", "validation", "test"))
@@ -72,7 +86,11 @@ def load_material(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> 
     _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
     _check_worst_group(config, fresh, real.uri)
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded)]
-    return Material(classes, train, unseen, fresh, generated, excluded, notes)
+    if reconstructed is None:
+        return Material(classes, train, unseen, fresh, generated, excluded, notes)
+    notes += other_model_notes(reconstructed, synthetic)
+    passed = in_order_of(train, load_images(reconstructed, None, classes, size, "reconstructed"))
+    return Material(classes, train, unseen, fresh, generated, excluded, notes, passed)
 
 
 def _check_sizes(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> None:

@@ -17,7 +17,7 @@ from lesiongen.evaluation.assessment import assess
 from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.small import save_classifier
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.evaluation.material import load_material
+from lesiongen.evaluation.material import Material, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
@@ -50,7 +50,9 @@ class EvaluationResult:
     evaluation: EvaluationRecord
 
 
-def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str) -> EvaluationResult:
+def evaluate(
+    config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str, reconstructed_uri: str | None = None
+) -> EvaluationResult:
     """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
 
     Args:
@@ -59,6 +61,8 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
         synthetic_uri: Dataset of synthetic images.
         output: New folder or ``s3://`` prefix; evaluation.json is written there last. Where it holds this very
             evaluation, of a call that was killed once it had published it, nothing is trained.
+        reconstructed_uri: Dataset that ``reconstruct`` made of the real one, to tell what the generator's autoencoder
+            loses from what its denoiser loses; None: that is not measured.
 
     Raises:
         UsageError: `output` holds another evaluation, or another process writes there.
@@ -67,7 +71,10 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
     """
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
+    reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
     sources = {"real": _source(real), "synthetic": _source(synthetic)}
+    if reconstructed is not None:
+        sources["reconstructed"] = _source(reconstructed)
     asked = EvaluationRecord(
         name=config.name, lesiongen_version=__version__, config=config.model_dump(mode="json"), sources=sources
     )
@@ -79,14 +86,13 @@ def evaluate(config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: 
         if not storage.exists(RESULT):
             use_own_cores()
             with temporary_folder("evaluation") as folder:
-                _evaluate(config, real, synthetic, asked, folder)
+                _evaluate(config, load_material(config, real, synthetic, reconstructed), asked, folder)
                 _publish(storage, folder, claim)
         return _report(run, storage)
 
 
-def _evaluate(config: EvaluateConfig, real: Dataset, synthetic: Dataset, asked: EvaluationRecord, folder: Path) -> None:
+def _evaluate(config: EvaluateConfig, material: Material, asked: EvaluationRecord, folder: Path) -> None:
     """Writes the whole evaluation to a folder."""
-    material = load_material(config, real, synthetic)
     outcomes = train_conditions(config, material)
     dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
     evaluation, figures = assess(config, material, outcomes, dated, folder)

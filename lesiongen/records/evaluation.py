@@ -12,6 +12,7 @@ from lesiongen.records.base import Count, Number, Record, added
 __all__ = [
     "MEASURED",
     "Agreement",
+    "Bounded",
     "Calibration",
     "ClassAgreement",
     "ClassDistance",
@@ -34,6 +35,7 @@ __all__ = [
     "NearestPair",
     "PartCounts",
     "Protocol",
+    "Reconstruction",
     "Score",
     "Share",
     "Source",
@@ -42,8 +44,8 @@ __all__ = [
     "read_evaluation",
 ]
 
-Condition = Literal["real", "synthetic", "both"]
-"""What a classifier is trained on."""
+Condition = Literal["real", "synthetic", "both", "reconstruction"]
+"""What a classifier is trained on; ``reconstruction``: real images as the generator's autoencoder gives them back."""
 
 
 class Source(Record):
@@ -70,6 +72,8 @@ class Protocol(Record):
     both: MixProtocol = MixProtocol()
     intervals: str = ""
     tests: str = ""
+    reconstruction: str = added("")
+    """Blank where there is no such condition."""
 
 
 class PartCounts(Record):
@@ -324,6 +328,30 @@ class Contamination(Record):
     test: Count = None
 
 
+class Bounded(Record):
+    """A number and its interval over resamples of the test lesions."""
+
+    value: Number = None
+    low: Number = None
+    high: Number = None
+
+
+class Reconstruction(Record):
+    """What the generator's autoencoder loses by itself, and what is left to its denoiser."""
+
+    n: Count = None
+    peak_signal_to_noise_db: Number = None
+    """Mean over the images; those that came back as they were are left out."""
+    laplacian_variance_ratio: Number = None
+    """Mean variance of the Laplacian of the reconstructions over that of the originals: 1 is as sharp."""
+    ceiling: Bounded = Bounded()
+    """Balanced accuracy from reconstructions over that from real images."""
+    autoencoder: Bounded = Bounded()
+    """Balanced accuracy from reconstructions less that from real images."""
+    denoiser: Bounded = Bounded()
+    """Balanced accuracy from synthetic images less that from reconstructions."""
+
+
 MEASURED = frozenset(
     {
         "best_condition",
@@ -333,6 +361,7 @@ MEASURED = frozenset(
         "fidelity",
         "malignancy",
         "memorisation",
+        "reconstruction",
         "utility",
         "worst_group",
     }
@@ -347,7 +376,7 @@ class EvaluationRecord(Record):
     name: str = ""
     lesiongen_version: str = ""
     config: dict[str, JsonValue] = {}
-    sources: dict[Literal["real", "synthetic"], Source] = {}
+    sources: dict[Literal["real", "synthetic", "reconstructed"], Source] = {}
     created: str = ""
     classes: tuple[str, ...] = ()
     protocol: Protocol = Protocol()
@@ -358,6 +387,8 @@ class EvaluationRecord(Record):
     worst_group: WorstGroup = added(WorstGroup())
     malignancy: Malignancy = added(Malignancy())
     comparisons: tuple[Comparison, ...] = ()
+    reconstruction: Reconstruction | None = added(None)
+    """None where no reconstructions were given."""
     fidelity: Fidelity = Fidelity()
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()

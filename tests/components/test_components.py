@@ -21,8 +21,9 @@ ARTIFACTS = {
     "merge": ({"datasets": "system.Dataset"}, {"merged": "system.Dataset", "report": "system.HTML"}),
     "finetune": ({"dataset": "system.Dataset"}, {"model": "system.Model"}),
     "sample": ({"dataset": "system.Dataset", "model": "system.Model"}, {"synthetic": "system.Dataset"}),
+    "reconstruct": ({"dataset": "system.Dataset", "model": "system.Model"}, {"reconstructed": "system.Dataset"}),
     "evaluate": (
-        {"real": "system.Dataset", "synthetic": "system.Dataset"},
+        {"real": "system.Dataset", "synthetic": "system.Dataset", "reconstructed": "system.Dataset"},
         {"evaluation": "system.Artifact", "metrics": "system.Metrics", "report": "system.HTML"},
     ),
     "open_dataset": ({}, {"dataset": "system.Dataset"}),

@@ -18,7 +18,7 @@ from tests.kubeflow.server import kubeflow
 from tests.kubeflow.trainer import NAMESPACE, TrainerDouble, trainer_double
 
 pytestmark = pytest.mark.e2e
-STAGES = {"ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote"}
+STAGES = {"ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate", "register", "promote"}
 
 
 @pytest.fixture

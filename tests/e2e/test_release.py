@@ -12,7 +12,7 @@ from lesiongen.stack import Stack, running_stack
 from lesiongen.storage import open_storage
 
 pytestmark = pytest.mark.e2e
-STAGES = {"ingest", "validate", "caption", "finetune", "sample", "evaluate", "register", "promote"}
+STAGES = {"ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate", "register", "promote"}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def _check_model_and_evaluation(results: dict[str, Any]) -> None:
     assert model.read_json("_model.json")["family"]
     assert not [stored.key for stored in model.list() if stored.key.endswith((".bin", ".pt", ".pkl"))]
     evaluation = open_storage(results["report_uri"].removesuffix("/report.html")).read_json("evaluation.json")
-    assert set(evaluation["utility"]) == {"real", "synthetic", "both"}
+    assert set(evaluation["utility"]) == {"real", "synthetic", "both", "reconstruction"}
     page = Path(results["report"]).read_text()
     assert page.count("data:image/") >= 3
     assert "http://" not in page.replace("http://www.w3.org/", "")

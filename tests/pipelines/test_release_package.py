@@ -74,7 +74,7 @@ def test_the_inputs_are_those_that_the_documentation_names(spec: dict[str, Any])
     inputs = spec["root"]["inputDefinitions"]["parameters"]
     kinds = {name: declared["parameterType"] for name, declared in inputs.items()}
     texts = ("format", "name", "root", "services", "source", "source_revision", "storage_secret")
-    stages = ("ingest", "validate", "caption", "finetune", "sample", "evaluate")
+    stages = ("ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate")
     assert kinds == {
         **dict.fromkeys(texts, "STRING"),
         **{f"{stage}_config": "STRUCT" for stage in stages},
@@ -95,7 +95,8 @@ def test_the_resource_matrix(spec: dict[str, Any]) -> None:
     small, middle, large = ("500m", "1", "1G", "2G"), ("1", "2", "2G", "4G"), ("2", "4", "6G", "16G")
     expected = {
         "ingest": (*middle, None), "validate": (*middle, None), "caption": (*middle, None),
-        "finetune": (*large, (GPU, "1")), "sample": (*large, (GPU, "1")), "evaluate": (*large, None),
+        "finetune": (*large, (GPU, "1")), "sample": (*large, (GPU, "1")),
+        "reconstruct": (*large, (GPU, "1")), "evaluate": (*large, None),
         "register": (*small, None), "promote": (*small, None), "finish": (*small, None),
         "require-passed": (*small, None),
     }  # fmt: skip
@@ -157,7 +158,7 @@ def test_the_stage_by_which_finish_knows_that_all_succeeded_runs_last_and_is_nev
 def test_pure_stages_are_cached_and_the_others_are_not(tmp_path: Path, cache_ingest: bool) -> None:
     spec, _ = _compile(tmp_path, cache_ingest=cache_ingest)
     cached = {step for step, task in _tasks(spec).items() if task["cachingOptions"].get("enableCache")}
-    pure = {"validate", "caption", "finetune", "sample", "evaluate"}
+    pure = {"validate", "caption", "finetune", "sample", "reconstruct", "evaluate"}
     assert cached == (pure | {"ingest"} if cache_ingest else pure)
 
 
@@ -166,8 +167,8 @@ def test_retries(tmp_path: Path, spec: dict[str, Any]) -> None:
         return {step: task.get("retryPolicy", {}).get("maxRetryCount", 0) for step, task in _tasks(spec).items()}
 
     assert counts(spec) == {
-        "ingest": 2, "validate": 0, "require-passed": 0, "caption": 2, "finetune": 3, "sample": 2, "evaluate": 2,
-        "register": 1, "promote": 0, "finish": 0,
+        "ingest": 2, "validate": 0, "require-passed": 0, "caption": 2, "finetune": 3, "sample": 2, "reconstruct": 2,
+        "evaluate": 2, "register": 1, "promote": 0, "finish": 0,
     }  # fmt: skip
     assert not any(counts(_compile(tmp_path, retry=False)[0]).values())
 
@@ -177,7 +178,8 @@ def test_a_failed_validation_stops_all_that_follows(spec: dict[str, Any]) -> Non
     assert set(tasks["require-passed"]["dependentTasks"]) == {"validate"}
     assert set(tasks["caption"]["dependentTasks"]) == {"ingest", "require-passed"}
     assert set(tasks["promote"]["dependentTasks"]) == {"register"}
-    assert set(tasks["evaluate"]["dependentTasks"]) == {"caption", "sample"}
+    assert set(tasks["reconstruct"]["dependentTasks"]) == {"caption", "finetune"}
+    assert set(tasks["evaluate"]["dependentTasks"]) == {"caption", "sample", "reconstruct"}
 
 
 def test_the_exit_handler_runs_whatever_happened(spec: dict[str, Any]) -> None:
@@ -361,7 +363,7 @@ def test_captioning_and_sampling_are_shared_by_as_many_steps_as_are_asked_for(tm
     }
     assert not {"caption", "sample"} & set(tasks)
     assert tasks["finetune"]["dependentTasks"] == ["join-captions"]
-    assert tasks["evaluate"]["dependentTasks"] == ["join-captions", "join-samples"]
+    assert tasks["evaluate"]["dependentTasks"] == ["join-captions", "join-samples", "reconstruct"]
     for step in ("join-captions", "join-samples"):
         assert _container(spec, step)["image"] == "registry.example/lesiongen:1.2"
         assert _resources(_container(spec, step)) == ("1", "2", "2G", "4G", None)

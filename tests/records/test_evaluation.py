@@ -17,6 +17,8 @@ WRITTEN = Path(__file__).with_name("evaluation.json")
 ADDED = (
     ".further",
     ".malignancy",
+    ".reconstruction",
+    ".protocol.reconstruction",
     ".worst_group",
     ".utility.auroc",
     ".utility.intersections",

@@ -47,10 +47,10 @@ def reconstruct(
     """Publishes the training images of a dataset as a generator's autoencoder gives them back.
 
     Each image is encoded at the generator's size and the mean of its latents is decoded, without noise, denoiser or
-    augmentation. What a classifier learns from these images is the most that it could learn from images that the
-    generator draws. Ids, labels and all other columns are those of the original. Each image says in its ``provenance``
-    and in the PNG itself that it is a reconstruction, and of which model: no stage takes it for a real image, but it
-    shows a patient, and is shown and handed on only where a real image may be.
+    augmentation. A classifier trained on these images shows what the autoencoder alone loses: what the generator draws
+    passes through the same decoder. Ids, labels and all other columns are those of the original. Each image says in its
+    ``provenance`` and in the PNG itself that it is a reconstruction, and of which model: no stage takes it for a real
+    image, but it shows a patient, and is shown and handed on only where a real image may be.
 
     Finished batches are kept as they come: a run that was killed and is started again makes the rest.
 

@@ -61,6 +61,8 @@ def train_conditions(config: EvaluateConfig, material: Material) -> dict[Conditi
         "synthetic": Mixture(material.synthetic),
         "both": Mixture(material.train, material.synthetic, config.synthetic_fraction, config.synthetic_until),
     }
+    if material.reconstructed is not None:
+        mixtures["reconstruction"] = Mixture(material.reconstructed)
     budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
     outcomes: dict[Condition, Outcome] = {}
     total = len(mixtures) * config.n_seeds * config.steps
@@ -88,5 +90,9 @@ def _outcome(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:
 
 
 def best_condition(outcomes: Mapping[Condition, Predictions]) -> Condition:
-    """Returns the condition with the highest mean score on the validation images (never on the test images)."""
-    return max(outcomes, key=lambda name: float(np.mean(outcomes[name].validation)))
+    """Returns the condition with the highest mean score on the validation images (never on the test images).
+
+    Reconstructions are no choice: they show what the autoencoder loses, and nobody trains on them.
+    """
+    candidates = [name for name in outcomes if name != "reconstruction"]
+    return max(candidates, key=lambda name: float(np.mean(outcomes[name].validation)))

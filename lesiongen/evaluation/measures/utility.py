@@ -147,7 +147,7 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
         ]
         rows.append((name, *cells, scores.balanced_accuracy.spread))
     made = evaluation.protocol
-    how = [made.training, made.both.meaning, made.selection, made.test, made.intervals, made.tests]
+    how = [made.training, made.both.meaning, made.reconstruction, made.selection, made.test, made.intervals, made.tests]
     return [
         Table(
             ("trained on", "balanced accuracy", "accuracy", "macro F1", "macro AUROC", "spread over seeds"),
@@ -161,7 +161,7 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
             "Points are means over seeds, lines are intervals over test lesions.",
         ),
         Figure(figures["confusion"], "Confusion matrices", "Shares of the true class, means over seeds."),
-        Text("\n\n".join(how)),
+        Text("\n\n".join(filter(None, how))),
     ]
 
 

@@ -21,15 +21,17 @@ __all__ = [
     "confusion_figure",
     "nearest_pairs_figure",
     "recall_figure",
+    "reconstructions_figure",
     "samples_figure",
     "similarity_figure",
 ]
 
-COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951"}
+COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951", "reconstruction": "#a463f2"}
 AS_IT_STANDS: dict[str, Any] = {"parse_math": False}
 """How foreign text is written: a class may be named ``$\\frac$``, which is not a formula."""
 LONGEST_NAME = 30
 PER_CLASS = 5
+PAIRS_PER_CLASS = 4
 RELIABILITY_BINS = 10
 TILE = 96
 
@@ -143,6 +145,16 @@ def samples_figure(material: Material, *, real: bool) -> Image.Image:
             images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
             captions += [f"no more {name}"] * blank
     return contact_sheet(images, captions, columns=PER_CLASS * (2 if real else 1), tile=TILE)
+
+
+def reconstructions_figure(train: LabelledImages, reconstructed: LabelledImages, classes: Sequence[str]) -> Image.Image:
+    """Lays out the first training images of each class, each before its reconstruction."""
+    images, captions = [], []
+    for number, name in enumerate(classes):
+        for row in np.flatnonzero(train.labels == number)[:PAIRS_PER_CLASS].tolist():
+            images += pil_images(np.stack([train.images[row], reconstructed.images[row]]))
+            captions += [f"{name} real", "reconstruction"]
+    return contact_sheet(images, captions, columns=2 * PAIRS_PER_CLASS, tile=TILE)
 
 
 def nearest_pairs_figure(

@@ -6,8 +6,19 @@ from lesiongen.records.evaluation import MixProtocol, Protocol
 __all__ = ["describe_protocol"]
 
 
-def describe_protocol(config: EvaluateConfig) -> Protocol:
+RECONSTRUCTION = (
+    "In the condition reconstruction the training images are the real ones as the generator's autoencoder gives them "
+    "back, the mean of their latents decoded: what it loses against real images the autoencoder loses, what synthetic "
+    "images lose beyond it the denoiser. It takes part in no test, and its classifier is never the one that is kept."
+)
+
+
+def describe_protocol(config: EvaluateConfig, *, reconstruction: bool = False) -> Protocol:
     """Describes how the classifiers are trained, picked, tested and compared.
+
+    Args:
+        config: The settings.
+        reconstruction: Whether there is a condition ``reconstruction``.
 
     >>> describe_protocol(EvaluateConfig(steps=100)).training[:52]
     'Every condition takes 100 steps of 64 images, drawn '
@@ -37,4 +48,5 @@ def describe_protocol(config: EvaluateConfig) -> Protocol:
             f"correction over the family that the configuration declares ({'; '.join(config.family)}); below "
             f"{config.significance_level:g} a difference counts as significant."
         ),
+        reconstruction=RECONSTRUCTION if reconstruction else "",
     )

@@ -1,6 +1,6 @@
 """Numbers with their intervals, as the page writes them."""
 
-from lesiongen.records.evaluation import ClassRecall, Comparison, Score, Share, SubgroupScore
+from lesiongen.records.evaluation import Bounded, ClassRecall, Comparison, Score, Share, SubgroupScore
 
 __all__ = ["bounds_of", "with_interval"]
 
@@ -10,7 +10,7 @@ def with_interval(value: float | None, bounds: Score | ClassRecall | Share | Sub
     return None if value is None else f"{value:.3f} ({bounds_of(bounds, joint='–')})"
 
 
-def bounds_of(bounds: Score | ClassRecall | Comparison | Share | SubgroupScore, joint: str = " to ") -> str:
+def bounds_of(bounds: Score | ClassRecall | Comparison | Share | SubgroupScore | Bounded, joint: str = " to ") -> str:
     """Returns an interval, or that there is none."""
     if bounds.low is None or bounds.high is None:
         return "no interval"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lesiongen.records.comparison_names import ComparisonName
-from lesiongen.records.evaluation import Comparison, Condition, ConditionScores, EvaluationRecord
+from lesiongen.records.evaluation import Bounded, Comparison, Condition, ConditionScores, EvaluationRecord
 from lesiongen.records.text import number
 
 __all__ = ["Finding", "comparison_findings", "verdict"]
@@ -15,6 +15,7 @@ WORDS: dict[Condition, str] = {
     "real": "real images",
     "synthetic": "synthetic images alone",
     "both": "real and synthetic images together",
+    "reconstruction": "reconstructions of the real images",
 }
 
 
@@ -27,8 +28,8 @@ class Finding:
 
 
 def verdict(evaluation: EvaluationRecord) -> list[Finding]:
-    """Says what an evaluation has found: the use of the images, the worst group, near copies."""
-    return [*comparison_findings(evaluation), _copies(evaluation)]
+    """Says what an evaluation has found: the use of the images, which part loses it, the worst group, near copies."""
+    return [*comparison_findings(evaluation), _parts(evaluation), _copies(evaluation)]
 
 
 def comparison_findings(evaluation: EvaluationRecord) -> list[Finding]:
@@ -80,6 +81,29 @@ def _bounds(entry: Comparison) -> str:
     if entry.low is None:
         return ""
     return f" (difference {number(entry.low, '+.3f')} to {number(entry.high, '+.3f')})"
+
+
+def _parts(evaluation: EvaluationRecord) -> Finding:
+    found = evaluation.reconstruction
+    if found is None:
+        text = (
+            "How much of the difference between real and synthetic images is the autoencoder's was not measured: "
+            "lesiongen reconstruct makes the images for it, and lesiongen evaluate --reconstructed takes them."
+        )
+        return Finding("info", text)
+    means = {name: scores.balanced_accuracy.mean for name, scores in evaluation.utility.items()}
+    text = (
+        "Trained on the real images as the generator's autoencoder gives them back, the classifier reaches a balanced "
+        f"accuracy of {number(means['reconstruction'])}, {number(found.ceiling.value, '.2f')} of that from real images "
+        f"(the ceiling): of the change from {number(means['real'])} with real images to {number(means['synthetic'])} "
+        f"with synthetic ones, {_share(found.autoencoder)} is the autoencoder's and {_share(found.denoiser)} the "
+        "denoiser's."
+    )
+    return Finding("info", text)
+
+
+def _share(part: Bounded) -> str:
+    return f"{number(part.value, '+.3f')} ({number(part.low, '+.3f')} to {number(part.high, '+.3f')})"
 
 
 def _copies(evaluation: EvaluationRecord) -> Finding:

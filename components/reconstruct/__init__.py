@@ -1,0 +1,1 @@
+"""Step: the training images pass through the autoencoder of the generator."""
