@@ -180,7 +180,7 @@ def run_command(
 ) -> None:
     """Run a pipeline on this machine; release, unless another is named, goes through all stages.
 
-    Its stages are ingest, validate, caption, finetune, sample, evaluate, register and promote.
+    Its stages are ingest, validate, caption, finetune, sample, reconstruct, evaluate, register and promote.
 
     Starts the embedded S3 and MLflow servers for the length of the run, unless the environment names others. It ends
     by showing where the report is; release also says which model version was registered, and why it was or was not
