@@ -28,7 +28,15 @@ from lesiongen.evaluation.measures.reconstruction import (
 )
 from lesiongen.evaluation.report.verdict import verdict
 from lesiongen.imaging import decode, encode_png
-from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
+from lesiongen.records.evaluation import (
+    Bounded,
+    ClassRecall,
+    ConditionScores,
+    EvaluationRecord,
+    Reconstruction,
+    Score,
+    read_evaluation,
+)
 from lesiongen.records.origin import ReconstructOrigin, SampleOrigin
 from lesiongen.records.provenance import ReconstructedProvenance
 
@@ -130,6 +138,14 @@ def test_the_page_says_which_part_loses_what(finished: Finished) -> None:
     assert "What the parts of the generator lose" in page
     assert "recall, reconstruction" in page
     assert "Training images, each before its reconstruction" in page
+
+
+@pytest.mark.parametrize(("low", "kind"), [(0.4, "warning"), (0.6, "info")])
+def test_a_ceiling_over_chance_alone_means_nothing(low: float, kind: str) -> None:
+    real = ConditionScores(balanced_accuracy=Score(mean=0.7, low=low), per_class=dict.fromkeys("ab", ClassRecall(n=9)))
+    found = EvaluationRecord(utility={"real": real}, reconstruction=Reconstruction(ceiling=Bounded(value=0.9)))
+    [said] = [finding for finding in verdict(found) if "(the ceiling)" in finding.text]
+    assert (said.kind, "the ceiling means nothing" in said.text) == (kind, kind == "warning")
 
 
 def test_a_page_without_it_names_the_command() -> None:

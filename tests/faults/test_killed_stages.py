@@ -8,7 +8,7 @@ import pytest
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.config import parse_config
 from lesiongen.dataset import Part
-from lesiongen.diffusion import SampleConfig
+from lesiongen.diffusion import ReconstructConfig, SampleConfig
 from lesiongen.evaluation import EvaluateConfig
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
@@ -61,6 +61,9 @@ def stages(inputs):
         "join": ("lesiongen.captions:join_captions", "output", {"parts": inputs["parts"]}),
         "sample": ("lesiongen.diffusion:sample", "output", {
             "config": drawn, "model_uri": inputs["generator"], "dataset": inputs["captioned"]}),
+        "reconstruct": ("lesiongen.diffusion:reconstruct", "output", {
+            "config": ReconstructConfig(image_size=SIZE, batch_size=4), "model_uri": inputs["generator"],
+            "dataset_uri": inputs["captioned"]}),
         "copy": ("lesiongen.dataset.copying:copy_dataset", "output", {"uri": inputs["dataset"]}),
         "evaluate": ("lesiongen.evaluation:evaluate", "output", {
             "config": parse_config(EvaluateConfig, EVALUATE), "real_uri": inputs["real"],
@@ -97,7 +100,7 @@ def clean(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
-@pytest.mark.parametrize("name", ["ingest", "validate", "caption", "join", "sample", "copy"])
+@pytest.mark.parametrize("name", ["ingest", "validate", "caption", "join", "sample", "reconstruct", "copy"])
 def test_killed_before_any_change_and_started_again(trial, name, kind, monkeypatch):
     """Requests that change an S3 server, before and after, and changes of a folder."""
     undisturbed = trial(name, kind, 0)

@@ -148,12 +148,16 @@ def samples_figure(material: Material, *, real: bool) -> Image.Image:
 
 
 def reconstructions_figure(train: LabelledImages, reconstructed: LabelledImages, classes: Sequence[str]) -> Image.Image:
-    """Lays out the first training images of each class, each before its reconstruction."""
+    """Lays out the first training images of each class in a row, each before its reconstruction."""
     images, captions = [], []
     for number, name in enumerate(classes):
-        for row in np.flatnonzero(train.labels == number)[:PAIRS_PER_CLASS].tolist():
+        rows = np.flatnonzero(train.labels == number)[:PAIRS_PER_CLASS]
+        for row in rows.tolist():
             images += pil_images(np.stack([train.images[row], reconstructed.images[row]]))
             captions += [f"{name} real", "reconstruction"]
+        blank = 2 * (PAIRS_PER_CLASS - len(rows))
+        images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
+        captions += [f"no more {name}"] * blank
     return contact_sheet(images, captions, columns=2 * PAIRS_PER_CLASS, tile=TILE)
 
 

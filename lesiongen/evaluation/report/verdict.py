@@ -91,15 +91,26 @@ def _parts(evaluation: EvaluationRecord) -> Finding:
             "lesiongen reconstruct makes the images for it, and lesiongen evaluate --reconstructed takes them."
         )
         return Finding("info", text)
-    means = {name: scores.balanced_accuracy.mean for name, scores in evaluation.utility.items()}
+    reached = evaluation.scores("reconstruction").balanced_accuracy.mean
     text = (
         "Trained on the real images as the generator's autoencoder gives them back, the classifier reaches a balanced "
-        f"accuracy of {number(means['reconstruction'])}, {number(found.ceiling.value, '.2f')} of that from real images "
-        f"(the ceiling): of the change from {number(means['real'])} with real images to {number(means['synthetic'])} "
-        f"with synthetic ones, {_share(found.autoencoder)} is the autoencoder's and {_share(found.denoiser)} the "
-        "denoiser's."
+        f"accuracy of {number(reached)}, {number(found.ceiling.value, '.2f')} of that from real images (the ceiling). "
+        f"Of the change from real to synthetic images, the autoencoder's part is {_share(found.autoencoder)}, the "
+        f"denoiser's {_share(found.denoiser)}."
     )
+    if _near_chance(evaluation):
+        return Finding(
+            "warning", f"{text} Real images themselves teach it no more than chance: the ceiling means nothing."
+        )
     return Finding("info", text)
+
+
+def _near_chance(evaluation: EvaluationRecord) -> bool:
+    """Tells whether chance is within the interval of the balanced accuracy from real images."""
+    real = evaluation.scores("real")
+    tested = sum(bool(each.n) for each in real.per_class.values())
+    low = real.balanced_accuracy.low
+    return low is not None and tested > 0 and low <= 1 / tested
 
 
 def _share(part: Bounded) -> str:
