@@ -15,7 +15,7 @@ from tests.kubeflow.server import kubeflow
 
 STORED = ROOT / "tests" / "pipelines" / "release.yaml"
 PARAMETERS = {"source": "s3://data/ham10000", "format": "ham10000", "name": "ham", "root": "s3://bucket/release"}
-STEPS = "ingest validate require-passed caption finetune sample reconstruct evaluate register promote finish".split()
+STEPS = "ingest validate require-passed caption finetune reconstruct sample evaluate register promote finish".split()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_another_package_is_another_version_of_the_same_pipeline(server, profile
     images = [
         str(version["pipeline_spec"]).count("registry.example/lesiongen:2") for version in server.versions.values()
     ]
-    assert images == [0, 10]
+    assert images == [0, 11]
 
 
 @pytest.mark.parametrize("command", [["submit", "release"], ["schedule", "nightly", "--cron", "0 3 * * *"]])
@@ -55,7 +55,7 @@ def test_a_settings_file_says_what_the_cluster_needs(server, profile, lesiongen,
     assert lesiongen(*command, "--settings", file, *given).code == 0
     (version,) = server.versions.values()
     executors = version["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(executors) == 10
+    assert len(executors) == 11
     assert all(each["nodeSelector"]["labels"] == {"pool": "science"} for each in executors.values())
 
 
