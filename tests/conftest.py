@@ -31,11 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the caller's servers, keys and settings out of the tests."""
-    for name in list(os.environ):
+def _own_environment() -> Iterator[None]:
+    """Keeps the caller's servers, keys and settings out of a test, and what a command of it has set out of the next."""
+    before = dict(os.environ)
+    for name in before:
         if name.startswith(FOREIGN) and name != "LESIONGEN_SHARED_DATA":
-            monkeypatch.delenv(name)
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)
