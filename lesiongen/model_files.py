@@ -14,7 +14,7 @@ from lesiongen.redaction import register_secret
 from lesiongen.storage import normal_address, open_storage
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["DATA_SUFFIXES", "check_model_name", "model_files"]
+__all__ = ["DATA_SUFFIXES", "check_hub_id", "check_model_name", "hub_snapshot", "model_files"]
 
 DATA_SUFFIXES = frozenset({".json", ".safetensors", ".txt"})
 """Endings of the files that may be fetched from S3 or a hub."""
@@ -30,17 +30,26 @@ def check_model_name(name: str) -> None:
     Raises:
         UsageError: It is none of the three.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
     name = normal_address(name)
     if name.startswith("s3://"):
         open_storage(name)
     elif not Path(name).is_dir():
-        try:
-            validate_repo_id(name)
-        except HFValidationError as error:
-            raise UsageError(f"{name} is neither a folder, nor an s3:// prefix, nor a hub id") from error
+        check_hub_id(name, f"{name} is neither a folder, nor an s3:// prefix, nor a hub id")
+
+
+def check_hub_id(name: str, problem: str) -> None:
+    """Refuses, with the words of `problem`, what cannot be the id of a model on the hub.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise UsageError(problem) from error
 
 
 @contextmanager
@@ -66,7 +75,7 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
             open_storage(name).download_folder(folder, description="Fetching the model", suffixes=suffixes)
             yield folder
     else:
-        yield Path(name) if here else _from_hub(name, revision, wanted)
+        yield Path(name) if here else hub_snapshot(name, revision, wanted)
 
 
 def _suffixes(wanted: Sequence[str]) -> frozenset[str]:
@@ -76,7 +85,17 @@ def _suffixes(wanted: Sequence[str]) -> frozenset[str]:
     return suffixes
 
 
-def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
+def hub_snapshot(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
+    """Returns the folder of the hub's cache that holds a model; what is not there yet is fetched.
+
+    Args:
+        name: The hub id (``owner/name``).
+        revision: A commit of its repository; None: the newest.
+        wanted: Patterns of the files.
+
+    Raises:
+        StorageError: It cannot be fetched.
+    """
     from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -87,5 +106,5 @@ def _from_hub(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
         raise StorageError(
             f"{name} is not a folder on this machine, and could not be fetched from the hub",
             hint="Check the name and the network, or download the model and give its folder. "
-            "A small model that needs no network: finetune --preset tiny, caption --tokenizer tiny.",
+            "Without a network: finetune --preset tiny, caption --tokenizer tiny, evaluate --classifier small.",
         ) from error

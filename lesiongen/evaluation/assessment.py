@@ -5,14 +5,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from lesiongen.evaluation.classifier.conditions import Outcome
+from lesiongen.evaluation.classifier.conditions import Trained
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.measure import Measure, all_measures
 from lesiongen.evaluation.measures.subgroups import absent_columns
 from lesiongen.evaluation.report.protocol import describe_protocol
-from lesiongen.records.evaluation import MEASURED, Condition, EvaluationRecord
+from lesiongen.records.evaluation import MEASURED, EvaluationRecord
 
 __all__ = ["assess"]
 
@@ -20,7 +20,7 @@ __all__ = ["assess"]
 def assess(
     config: EvaluateConfig,
     material: Material,
-    outcomes: Mapping[Condition, Outcome],
+    trained: Mapping[str, Trained],
     asked: EvaluationRecord,
     folder: Path,
 ) -> tuple[EvaluationRecord, dict[str, Image.Image]]:
@@ -29,19 +29,21 @@ def assess(
     Args:
         config: How sure the numbers have to be.
         material: The images.
-        outcomes: The trained classifiers of each condition.
+        trained: What each kind of classifier says of every condition, the primary one first.
         asked: What the record says of how the evaluation was made.
         folder: Where measures write files of their own.
 
     Returns:
         The whole of evaluation.json but its ``files``, and the figures by name.
     """
-    evidence, measures = Evidence(config, material, outcomes, folder), all_measures()
+    evidence, measures = Evidence.of(config, material, trained, folder), all_measures()
     entries = _entries(measures, evidence)
     known = {name: entry for name, entry in entries.items() if name in MEASURED}
     evaluation = asked.changed(
         classes=material.classes,
-        protocol=describe_protocol(config, reconstruction=material.reconstructed is not None),
+        protocol=describe_protocol(
+            config, evidence.primary.source.kind, reconstruction=material.reconstructed is not None
+        ),
         notes=(*material.notes, *_absent_notes(config, material)),
         counts=material.counts,
         further={name: entry for name, entry in entries.items() if name not in known},

@@ -21,11 +21,14 @@ class EvaluateConfig(StageConfig):
         name: Name shown on the report.
         seed: Seed of everything random but the classifiers' own seeds.
         n_seeds: Number of classifiers per condition; they are seeded 0, 1, 2, …
-        image_size: Side in pixels of the images that the classifiers see.
+        classifiers: What is trained: ``small``, ``resnet18``, ``lite0``, or the folder, s3:// address or ``hub:`` name
+            of a transformers image classifier. Verdict, tests and gates rest on the first; the others are reported
+            beside it.
+        image_size: Side in pixels of the images that the classifier ``small`` sees; ``lite0`` sees 64 to 128.
         steps: Optimisation steps, the same for every condition.
         batch_size: Images in a step, the same for every condition.
-        learning_rate: AdamW's peak learning rate, with a warm-up and a cosine decay.
-        weight_decay: AdamW's weight decay.
+        learning_rate: AdamW's peak learning rate, with a warm-up and a cosine decay; of the classifier ``small``.
+        weight_decay: AdamW's weight decay; of the classifier ``small``.
         checks: How many times, evenly spaced, a classifier is scored on the validation images.
         synthetic_fraction: Condition "both": the share of each batch that is synthetic.
         synthetic_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images
@@ -58,6 +61,7 @@ class EvaluateConfig(StageConfig):
     name: Name = "evaluation"
     seed: int = Field(0, ge=0)
     n_seeds: int = Field(5, ge=1, le=50)
+    classifiers: tuple[str, ...] = Field(("small",), min_length=1)
     image_size: int = Field(64, ge=32, le=512)
     steps: int = Field(400, ge=1)
     batch_size: int = Field(64, ge=2)
@@ -105,3 +109,13 @@ class EvaluateConfig(StageConfig):
         if len(set(names)) < len(names):
             raise ValueError("must not name a comparison twice")
         return tuple(names)
+
+    @field_validator("classifiers")
+    @classmethod
+    def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for number, name in enumerate(names):
+            if not name.strip():
+                raise ValueError("the name of a classifier is empty")
+            if name in names[:number]:
+                raise ValueError(f"the classifier {name!r} is named twice")
+        return names

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.classifier.conditions import Outcome, Predictions
+from lesiongen.evaluation.classifier.conditions import Outcome, Predictions, Trained
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
@@ -50,10 +50,22 @@ class Evidence(Results):
     Attributes:
         outcomes: The trained classifiers of each condition.
         folder: Where the files of the evaluation are put together; a measure may write its own.
+        trained: What each kind of classifier says of every condition, the primary one, whose outcomes these are, first.
     """
 
     outcomes: Mapping[Condition, Outcome]
     folder: Path
+    trained: Mapping[str, Trained]
+
+    @classmethod
+    def of(cls, config: EvaluateConfig, material: Material, trained: Mapping[str, Trained], folder: Path) -> "Evidence":
+        """Returns the evidence of classifiers of one kind or several, the primary one first."""
+        return cls(config, material, next(iter(trained.values())).outcomes, folder, trained)
+
+    @property
+    def primary(self) -> Trained:
+        """The classifier that verdict, tests and gates rest on."""
+        return next(iter(self.trained.values()))
 
     @cached_property
     def held_out(self) -> NDArray[np.uint8]:
@@ -71,7 +83,7 @@ class Evidence(Results):
     def judge(self) -> str:
         """The best classifier of real images, in words; it sees the images of `chances` and `features`."""
         seed = self.outcomes["real"].best_seed
-        return f"the classifier trained on real images (seed {seed}, {self.config.image_size} pixels)"
+        return f"the classifier trained on real images (seed {seed}, {self.material.train.size} pixels)"
 
     @cached_property
     def chances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

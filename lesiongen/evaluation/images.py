@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,13 @@ def class_names(datasets: Iterable[Dataset], known: Sequence[str]) -> tuple[str,
 
 
 def load_images(
-    dataset: Dataset, split: str | None, classes: Sequence[str], size: int, kind: str = "synthetic"
+    dataset: Dataset,
+    split: str | None,
+    classes: Sequence[str],
+    size: int,
+    *,
+    kind: str = "synthetic",
+    file: Path | None = None,
 ) -> LabelledImages:
     """Loads a split as squares of `size` pixels; only the small squares are held, size x size x 3 bytes an image.
 
@@ -84,12 +91,13 @@ def load_images(
         classes: The diagnoses, in the order of their numbers.
         size: Side in pixels.
         kind: What the progress calls images of all splits.
+        file: Where the squares are kept, for sizes that would not fit into memory; None: in memory.
 
     Raises:
         DataError: An image of the dataset cannot be decoded.
     """
     total = dataset.manifest.splits.get(split, 0) if split else len(dataset)
-    images = np.empty((total, size, size, 3), dtype=np.uint8)
+    images = _room((total, size, size, 3), file)
     rows = []
     with progress(f"Loading {split or kind} images", total=total, unit="images") as bar:
         for number, sample in enumerate(dataset.samples(split)):
@@ -100,6 +108,13 @@ def load_images(
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in table["diagnosis"]], dtype=np.int64)
     return LabelledImages(images, labels, table.assign(**subgroups_of(table)))
+
+
+def _room(shape: tuple[int, ...], file: Path | None) -> NDArray[np.uint8]:
+    """Returns an array in memory or, where a file is named and the array is not empty, in the file."""
+    if file is None or 0 in shape:
+        return np.empty(shape, dtype=np.uint8)
+    return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def small_image(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:

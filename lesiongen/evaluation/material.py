@@ -1,7 +1,9 @@
 """The images of an evaluation, and the checks without which its numbers would mean nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from lesiongen.evaluation.reconstructed import (
 )
 from lesiongen.records.evaluation import Counts, PartCounts
 
-__all__ = ["Material", "load_material"]
+__all__ = ["Material", "at_size", "load_material"]
 
 SPLIT_HINT = "Ingest the images with split fractions that leave validation and test lesions."
 NAMED = 5
@@ -56,12 +58,24 @@ class Material:
 
 
 def load_material(
-    config: EvaluateConfig, real: Dataset, synthetic: Dataset, reconstructed: Dataset | None = None
+    config: EvaluateConfig,
+    real: Dataset,
+    synthetic: Dataset,
+    reconstructed: Dataset | None = None,
+    *,
+    size: int | None = None,
 ) -> Material:
     """Loads the real splits, the synthetic images and the reconstructions, and checks that the splits are apart.
 
     Left out are validation images whose pixels are also in the training split, and test images whose pixels are in any
     other part.
+
+    Args:
+        config: The settings.
+        real: The real images with their three splits.
+        synthetic: The synthetic images.
+        reconstructed: The reconstructions of the training images, if there are any.
+        size: Side of the images in pixels; None: that of the settings.
 
     Raises:
         DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
@@ -73,7 +87,7 @@ def load_material(
     if reconstructed is not None:
         check_reconstructed(reconstructed, real)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))
-    size = config.image_size
+    size = size or config.image_size
     train, validation, test = (load_images(real, split, classes, size) for split in ("train", "validation", "test"))
     generated = load_images(synthetic, None, classes, size)
     parts = {"train": train, "validation": validation, "test": test}
@@ -89,8 +103,52 @@ def load_material(
     if reconstructed is None:
         return Material(classes, train, unseen, fresh, generated, excluded, notes)
     notes += other_model_notes(reconstructed, synthetic)
-    passed = in_order_of(train, load_images(reconstructed, None, classes, size, "reconstructed"))
+    passed = in_order_of(train, load_images(reconstructed, None, classes, size, kind="reconstructed"))
     return Material(classes, train, unseen, fresh, generated, excluded, notes, passed)
+
+
+def at_size(
+    material: Material,
+    real: Dataset,
+    synthetic: Dataset,
+    size: int,
+    folder: Path,
+    *,
+    reconstructed: Dataset | None = None,
+) -> Material:
+    """Returns the same images at another size, for a classifier that takes them so; nothing else is changed.
+
+    Args:
+        material: What `load_material` returned for these datasets.
+        real: The real images.
+        synthetic: The synthetic images.
+        size: Side of the images in pixels.
+        folder: Where their pixels are kept: memory stays flat.
+        reconstructed: The reconstructions, where the material has them.
+    """
+    if size == material.train.size:
+        return material
+
+    def again(split: Literal["train", "validation", "test"]) -> LabelledImages:
+        loaded = load_images(real, split, material.classes, size, file=folder / split)
+        kept = getattr(material, split)
+        if len(kept) == len(loaded):
+            return loaded
+        return loaded.take(loaded.table["image_id"].isin(set(kept.table["image_id"])).to_numpy())
+
+    sized = replace(
+        material,
+        train=again("train"),
+        validation=again("validation"),
+        test=again("test"),
+        synthetic=load_images(synthetic, None, material.classes, size, file=folder / "synthetic"),
+    )
+    if reconstructed is None:
+        return sized
+    passed = load_images(
+        reconstructed, None, material.classes, size, kind="reconstructed", file=folder / "reconstructed"
+    )
+    return replace(sized, reconstructed=in_order_of(sized.train, passed))
 
 
 def _check_sizes(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lesiongen.errors import DataError
-from lesiongen.evaluation.classifier.conditions import Predictions
+from lesiongen.evaluation.classifier.conditions import Trained
 from lesiongen.evaluation.material import Material
 from lesiongen.records.evaluation import Condition, EvaluationRecord
 from lesiongen.storage import open_storage, path_digest
@@ -23,6 +23,7 @@ PREDICTIONS = "predictions/held_out.parquet"
 Part = Literal["validation", "test"]
 _SCHEMA = pa.schema(
     [
+        ("classifier", pa.dictionary(pa.int8(), pa.string())),
         ("split", pa.dictionary(pa.int8(), pa.string())),
         ("image_id", pa.string()),
         ("condition", pa.dictionary(pa.int8(), pa.string())),
@@ -45,38 +46,34 @@ class KeptPredictions:
     probabilities: Mapping[Condition, NDArray[np.float32]]
 
 
-def write_predictions(folder: Path, material: Material, outcomes: Mapping[Condition, Predictions]) -> None:
-    """Writes `PREDICTIONS` into a folder: a row for each split, condition, classifier and image.
+def write_predictions(folder: Path, material: Material, trained: Mapping[str, Trained]) -> None:
+    """Writes `PREDICTIONS` into a folder: a row for each kind of classifier, condition, split, seed and image.
 
     The ``probabilities`` of a row are those of the diagnoses in the order of evaluation.json's ``classes``.
     """
     path = folder / PREDICTIONS
     path.parent.mkdir()
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        for condition, outcome in outcomes.items():
-            held_out = {
-                "validation": (material.validation, outcome.validation_probabilities),
-                "test": (material.test, outcome.probabilities),
-            }
-            for split, (images, probabilities) in held_out.items():
-                for seed, rows in enumerate(probabilities):
-                    writer.write_table(_table(split, images.table["image_id"], condition, seed, rows))
+        for name, of_kind in trained.items():
+            for condition, outcome in of_kind.outcomes.items():
+                held_out = {
+                    "validation": (material.validation, outcome.validation_probabilities),
+                    "test": (material.test, outcome.probabilities),
+                }
+                for split, (images, probabilities) in held_out.items():
+                    labels = {"classifier": name, "split": split, "condition": condition}
+                    for seed, rows in enumerate(probabilities):
+                        writer.write_table(_table({**labels, "seed": seed}, images.table["image_id"], rows))
 
 
-def _table(split: str, image_ids: pd.Series, condition: str, seed: int, rows: NDArray[np.float32]) -> pa.Table:
-    count = len(rows)
-    columns = {
-        "split": [split] * count,
-        "image_id": image_ids.astype(str).tolist(),
-        "condition": [condition] * count,
-        "seed": [seed] * count,
-        "probabilities": list(rows),
-    }
+def _table(labels: Mapping[str, str | int], image_ids: pd.Series, rows: NDArray[np.float32]) -> pa.Table:
+    columns = {name: [value] * len(rows) for name, value in labels.items()}
+    columns |= {"image_id": image_ids.astype(str).tolist(), "probabilities": list(rows)}
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 
 def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> KeptPredictions:
-    """Reads the predictions that an evaluation has kept of one split.
+    """Reads what the primary classifier of an evaluation predicted for the images of one split.
 
     Args:
         uri: The evaluation.
@@ -95,6 +92,7 @@ def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> Kep
                 f"{uri}/{PREDICTIONS} is not what evaluation.json describes", hint="Copy or run the evaluation again."
             )
         table = pq.read_table(path, filters=[("split", "==", split)]).to_pandas()
+        table = table[table["classifier"] == table["classifier"].iloc[0]]  # it was written first
     found = {str(name): _stacked(rows) for name, rows in table.groupby("condition", observed=True, sort=False)}
     image_ids = table.drop_duplicates("image_id")["image_id"].tolist()
     return KeptPredictions(image_ids, {name: found[name] for name in evaluation.utility})

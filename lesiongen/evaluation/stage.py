@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
 from lesiongen.evaluation.assessment import assess
 from lesiongen.evaluation.classifier.conditions import train_conditions
-from lesiongen.evaluation.classifier.small import save_classifier
+from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.evaluation.material import Material, load_material
+from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
@@ -65,10 +65,12 @@ def evaluate(
             loses from what its denoiser loses; None: that is not measured.
 
     Raises:
-        UsageError: `output` holds another evaluation, or another process writes there.
+        UsageError: `output` holds another evaluation, another process writes there, or there is no such classifier.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
+    for name in config.classifiers:
+        check_classifier(name)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
     reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
@@ -86,22 +88,37 @@ def evaluate(
         if not storage.exists(RESULT):
             use_own_cores()
             with temporary_folder("evaluation") as folder:
-                _evaluate(config, load_material(config, real, synthetic, reconstructed), asked, folder)
+                _evaluate(config, real, synthetic, reconstructed, asked, folder)
                 _publish(storage, folder, claim)
         return _report(run, storage)
 
 
-def _evaluate(config: EvaluateConfig, material: Material, asked: EvaluationRecord, folder: Path) -> None:
+def _evaluate(
+    config: EvaluateConfig,
+    real: Dataset,
+    synthetic: Dataset,
+    reconstructed: Dataset | None,
+    asked: EvaluationRecord,
+    folder: Path,
+) -> None:
     """Writes the whole evaluation to a folder."""
-    outcomes = train_conditions(config, material)
-    dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
-    evaluation, figures = assess(config, material, outcomes, dated, folder)
-    write_predictions(folder, material, outcomes)
-    best = outcomes[evaluation.best_condition]
-    _write(folder, evaluation, figures)
-    save_classifier(best.best.model, folder / "classifier", _about_classifier(evaluation, best.best_seed))
-    whole = evaluation.changed(files=_digests(folder))
-    (folder / RESULT).write_text(whole.text(), encoding="utf-8")
+    with ExitStack() as opened:
+        kinds = {name: opened.enter_context(opened_kind(name, config)) for name in config.classifiers}
+        primary = kinds[config.classifiers[0]]
+        material = load_material(config, real, synthetic, reconstructed, size=primary.image_size)
+        trained = {}
+        for name, kind in kinds.items():
+            with temporary_folder("images") as pixels:
+                sized = at_size(material, real, synthetic, kind.image_size, pixels, reconstructed=reconstructed)
+                trained[name] = train_conditions(config, sized, kind, name)
+        dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
+        evaluation, figures = assess(config, material, trained, dated, folder)
+        write_predictions(folder, material, trained)
+        best = trained[config.classifiers[0]].outcomes[evaluation.best_condition]
+        _write(folder, evaluation, figures)
+        best.best.model.save(folder / "classifier", _about_classifier(evaluation, best.best_seed))
+        whole = evaluation.changed(files=_digests(folder))
+        (folder / RESULT).write_text(whole.text(), encoding="utf-8")
 
 
 def _source(dataset: Dataset) -> Source:

@@ -17,6 +17,8 @@ __all__ = [
     "ClassAgreement",
     "ClassDistance",
     "ClassRecall",
+    "ClassifierScores",
+    "ClassifierSource",
     "Comparison",
     "Condition",
     "ConditionScores",
@@ -227,6 +229,32 @@ class Comparison(Record):
     """Why it could not be computed; empty where it was."""
 
 
+class ClassifierSource(Record):
+    """A kind of classifier, where its weights come from, and the settings that all conditions share."""
+
+    kind: str = ""
+    source: str = ""
+    """Where it begins: ``lesiongen`` (random weights), a folder, an address, a hub id or a package."""
+    revision: str | None = None
+    """Commit of the hub repository, or version of the package."""
+    licence: str | None = None
+    """Licence of the weights; None where none is stated."""
+    files: dict[str, str] = {}
+    """SHA-256 of the files with the weights."""
+    image_size: Count = None
+    hyperparameters: dict[str, JsonValue] = {}
+
+
+class ClassifierScores(Record):
+    """What a further classifier says of the conditions, outside the declared family of comparisons."""
+
+    classifier: ClassifierSource = ClassifierSource()
+    utility: dict[Condition, ConditionScores] = {}
+    best_condition: Condition = "real"
+    comparisons: tuple[Comparison, ...] = ()
+    """Secondary: ``p_holm`` and ``family`` are None, and none is called significant."""
+
+
 class FeatureDistances(Record):
     """Distances between two sets of images in the features of a network."""
 
@@ -356,9 +384,11 @@ MEASURED = frozenset(
     {
         "best_condition",
         "class_agreement",
+        "classifier",
         "comparisons",
         "drift",
         "fidelity",
+        "further_classifiers",
         "malignancy",
         "memorisation",
         "reconstruction",
@@ -389,6 +419,10 @@ class EvaluationRecord(Record):
     comparisons: tuple[Comparison, ...] = ()
     reconstruction: Reconstruction | None = added(None)
     """None where no reconstructions were given."""
+    classifier: ClassifierSource | None = added(None)
+    """The primary classifier, whose scores are in ``utility``; None in files of earlier releases."""
+    further_classifiers: dict[str, ClassifierScores] = added({})
+    """The other classifiers, by the name that they were asked for by."""
     fidelity: Fidelity = Fidelity()
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()

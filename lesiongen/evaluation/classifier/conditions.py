@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.classifier.training import Budget, Mixture, TrainedClassifier, train_classifier
+from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
+from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import Material
 from lesiongen.progress import progress
-from lesiongen.records.evaluation import Condition
+from lesiongen.records.evaluation import ClassifierSource, Condition
 
-__all__ = ["Outcome", "Predictions", "best_condition", "train_conditions"]
+__all__ = ["Outcome", "Predictions", "Trained", "best_condition", "train_conditions"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,42 @@ class Outcome(Predictions):
     best_seed: int
 
 
-def train_conditions(config: EvaluateConfig, material: Material) -> dict[Condition, Outcome]:
-    """Trains `config.n_seeds` classifiers in every condition, with the same steps, batch and schedule in each.
+@dataclass(frozen=True)
+class Trained:
+    """What one kind of classifier says of every condition."""
 
-    The state of each classifier is picked on the validation images; the test images are only predicted.
+    source: ClassifierSource
+    outcomes: dict[Condition, Outcome]
+
+
+def train_conditions(config: EvaluateConfig, material: Material, kind: ClassifierKind, name: str) -> Trained:
+    """Trains `config.n_seeds` classifiers of a kind in every condition, with the same budget and settings in each.
+
+    The settings are fixed, and the state of each classifier is picked, on real images alone; the test images are only
+    predicted.
+
+    Args:
+        config: Number of classifiers, and how synthetic images are mixed in.
+        material: The images, at the size of the kind.
+        kind: The kind of classifier.
+        name: Its name, for the progress.
     """
+    trainer = kind.trainer(RealImages(material.train, material.validation, material.classes))
+    mixtures = _mixtures(config, material)
+    outcomes: dict[Condition, Outcome] = {}
+    total = len(mixtures) * config.n_seeds * trainer.steps
+    with progress(f"Training classifiers ({name})", total=total, unit="steps") as bar:
+        for condition, mixture in mixtures.items():
+            runs = []
+            for seed in range(config.n_seeds):
+                note = f"{condition}, classifier {seed + 1} of {config.n_seeds}"
+                run = trainer.train(mixture, seed, partial(bar.advance, note=note))
+                runs.append(run)
+            outcomes[condition] = _outcome(runs, material)
+    return Trained(trainer.source, outcomes)
+
+
+def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, Mixture]:
     mixtures: dict[Condition, Mixture] = {
         "real": Mixture(material.train),
         "synthetic": Mixture(material.synthetic),
@@ -63,20 +95,7 @@ def train_conditions(config: EvaluateConfig, material: Material) -> dict[Conditi
     }
     if material.reconstructed is not None:
         mixtures["reconstruction"] = Mixture(material.reconstructed)
-    budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
-    outcomes: dict[Condition, Outcome] = {}
-    total = len(mixtures) * config.n_seeds * config.steps
-    with progress("Training classifiers", total=total, unit="steps") as bar:
-        for name, mixture in mixtures.items():
-            runs = []
-            for seed in range(config.n_seeds):
-                note = f"{name}, classifier {seed + 1} of {config.n_seeds}"
-                run = train_classifier(
-                    mixture, material.validation, material.classes, budget, seed, partial(bar.advance, note=note)
-                )
-                runs.append(run)
-            outcomes[name] = _outcome(runs, material)
-    return outcomes
+    return mixtures
 
 
 def _outcome(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:

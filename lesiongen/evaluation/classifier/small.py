@@ -5,24 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lesiongen.errors import DataError
+from lesiongen.evaluation.classifier.network import NetworkClassifier
 
 __all__ = ["LesionClassifier", "load_classifier", "save_classifier"]
 
 WIDTHS = (16, 32, 64, 128)
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-PREDICTION_BATCH = 256
 
 
-class LesionClassifier(nn.Module):
+class LesionClassifier(NetworkClassifier):
     """A residual CNN of about 0.25 million parameters; its stem halves the image twice, so that a step is cheap.
 
     Args:
@@ -31,10 +28,8 @@ class LesionClassifier(nn.Module):
     """
 
     def __init__(self, classes: Sequence[str], image_size: int) -> None:
-        super().__init__()
-        self.classes = tuple(classes)
-        self.image_size = image_size
         first, second, third, last = WIDTHS
+        super().__init__(classes, image_size, last)
         self.features = nn.Sequential(
             _convolution(3, first, kernel=5, stride=2),
             _convolution(first, second, stride=2),
@@ -49,32 +44,17 @@ class LesionClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, classes] of images [n, 3, size, size] in [0, 1]."""
-        logits: Tensor = self.head(self.features((images - 0.5) * 4.0))
+        logits: Tensor = self.head(self.penultimate(images))
         return logits
 
-    @torch.no_grad()
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities [n, classes] of images [n, size, size, 3]."""
-        self.eval()
-        parts = [torch.softmax(self(batch), dim=1).cpu().numpy() for batch in self._batches(images)]
-        return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, len(self.classes)), np.float32)
+    def penultimate(self, images: Tensor) -> Tensor:
+        """Features [n, 128] of images [n, 3, size, size] in [0, 1]."""
+        features: Tensor = self.features((images - 0.5) * 4.0)
+        return features
 
-    @torch.no_grad()
-    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Penultimate features [n, 128] of images [n, size, size, 3]."""
-        self.eval()
-        parts = [self.features((batch - 0.5) * 4.0).cpu().numpy() for batch in self._batches(images)]
-        return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, WIDTHS[-1]), np.float32)
-
-    def _batches(self, images: NDArray[np.uint8]) -> list[Tensor]:
-        device = next(self.parameters()).device
-        chunks = range(0, len(images), PREDICTION_BATCH)
-        return [to_tensor(images[at : at + PREDICTION_BATCH]).to(device) for at in chunks]
-
-
-def to_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Turns images [n, h, w, 3] of bytes into a tensor [n, 3, h, w] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes what `load_classifier` reads."""
+        save_classifier(self, folder, about)
 
 
 class _Residual(nn.Module):

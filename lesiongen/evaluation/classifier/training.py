@@ -1,19 +1,33 @@
-"""Training of the small classifier within a fixed number of steps, picked on the real validation split."""
+"""Training of a network within a fixed number of steps, picked on the real validation split."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lesiongen.evaluation.classifier.small import LesionClassifier, to_tensor
+from lesiongen.evaluation.classifier.network import NetworkClassifier, to_tensor
+from lesiongen.evaluation.classifier.small import LesionClassifier
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.metrics import balanced_accuracy
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Budget", "Mixture", "TrainedClassifier", "train_classifier"]
+__all__ = [
+    "LABEL_SMOOTHING",
+    "Budget",
+    "Classifier",
+    "Mixture",
+    "Recipe",
+    "TrainedClassifier",
+    "optimise",
+    "train_classifier",
+]
+
+LABEL_SMOOTHING = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +58,38 @@ class Mixture:
     until: float = 1.0
 
 
+class Classifier(Protocol):
+    """What measures ask of a trained classifier of any kind."""
+
+    classes: tuple[str, ...]
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities [n, classes] of images [n, size, size, 3]."""
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features [n, width] of images [n, size, size, 3] that its last layer sees."""
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes it to a folder, no pickle among the files."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainedClassifier:
-    """The network at the step that did best on the validation images, and how it did there."""
+    """The classifier at the step that did best on the validation images, and how it did there."""
 
-    model: LesionClassifier
+    model: Classifier
     step: int
     validation_balanced_accuracy: float
     validation_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the weights are moved at a step."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    label_smoothing: float = 0.0
 
 
 def train_classifier(
@@ -62,30 +100,45 @@ def train_classifier(
     seed: int,
     on_step: Callable[[int], None] = lambda done: None,
 ) -> TrainedClassifier:
-    """Trains with AdamW on label-balanced batches and keeps the best of `budget.checks` states.
+    """Trains the small classifier with AdamW; `optimise` says how, and which state is kept.
 
-    Two conditions with one seed begin from the same weights; on a CPU the same seed gives the same result. The best
-    state is the one with the highest balanced accuracy on `validation`, the lower loss breaking ties.
+    Two conditions with one seed begin from the same weights; on a CPU the same seed gives the same result.
     """
     model = _new_model(classes, validation.size, derive_seed(seed, "weights"))
-    device = next(model.parameters()).device
-    batches = _Batches(mixture, budget, derive_seed(seed, "batches"), device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
     # The schedule divides by the number of steps from the first to its peak: a tenth of ten steps is the first.
     rising = 0.2 if budget.steps == 10 else 0.1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, budget.learning_rate, total_steps=budget.steps, pct_start=rising
     )
+    return optimise(model, Recipe(optimizer, schedule, LABEL_SMOOTHING), mixture, validation, budget, seed, on_step)
+
+
+def optimise(
+    model: NetworkClassifier,
+    recipe: Recipe,
+    mixture: Mixture,
+    validation: LabelledImages,
+    budget: Budget,
+    seed: int,
+    on_step: Callable[[int], None],
+) -> TrainedClassifier:
+    """Trains a network on label-balanced batches and keeps the best of `budget.checks` states.
+
+    The best state is the one with the highest balanced accuracy on `validation`, the lower loss breaking ties.
+    """
+    batches = _Batches(mixture, budget, derive_seed(seed, "batches"), next(model.parameters()).device)
     keeper = _BestState(model, validation)
     checked_at = {round(budget.steps * (i + 1) / budget.checks) for i in range(budget.checks)}
     for step in range(1, budget.steps + 1):
         model.train()
         images, labels = batches.draw(step)
-        loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=0.05)
-        optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+        recipe.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+        recipe.optimizer.step()
+        if recipe.schedule is not None:
+            recipe.schedule.step()
         if step in checked_at:
             keeper.check(step)
         on_step(1)
@@ -149,7 +202,7 @@ def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
 
 
 class _BestState:
-    def __init__(self, model: LesionClassifier, validation: LabelledImages) -> None:
+    def __init__(self, model: NetworkClassifier, validation: LabelledImages) -> None:
         self.model, self.validation = model, validation
         self.key = (-1.0, 0.0)
         self.step = 0

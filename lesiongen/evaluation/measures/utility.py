@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from lesiongen.dataset import diagnosis_phrase
@@ -30,7 +28,7 @@ from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Utility", "utility_entries"]
+__all__ = ["Utility", "compared", "condition_record", "named_group", "utility_entries"]
 
 
 class Utility(Measure):
@@ -81,10 +79,10 @@ def utility_entries(results: Results, worst: WorstGroup) -> dict[str, object]:
         worst: The worst group, named on other images than the test images.
     """
     return {
-        "utility": {name: _score(results, outcome, worst) for name, outcome in results.outcomes.items()},
+        "utility": {name: condition_record(results, outcome, worst) for name, outcome in results.outcomes.items()},
         "worst_group": worst,
         "best_condition": best_condition(results.outcomes),
-        "comparisons": _compare(results, group_rows(results.material.test.table, worst)),
+        "comparisons": compared(results, results.outcomes, worst),
     }
 
 
@@ -99,7 +97,8 @@ def named_group(results: Results) -> WorstGroup:
     return ranked_worst_group(ranking, material.test.table, config.subgroups, config.min_worst_group, config.min_group)
 
 
-def _score(results: Results, outcome: Predictions, worst: WorstGroup) -> ConditionScores:
+def condition_record(results: Results, outcome: Predictions, worst: WorstGroup) -> ConditionScores:
+    """Scores the classifiers of one condition on the test images."""
     config, material, resamples = results.config, results.material, results.resamples
     test, predictions = material.test, outcome.predictions
     pairs = intersected(test.table, config.intersections)
@@ -123,18 +122,28 @@ def _score(results: Results, outcome: Predictions, worst: WorstGroup) -> Conditi
     )
 
 
-def _compare(results: Results, worst: NDArray[np.bool_] | None) -> tuple[Comparison, ...]:
+def compared(
+    results: Results, outcomes: Mapping[Condition, Predictions], worst: WorstGroup, *parts: str
+) -> tuple[Comparison, ...]:
+    """Makes the declared comparisons of some classifiers.
+
+    Args:
+        results: The settings and the test images.
+        outcomes: What the classifiers of each condition predict.
+        worst: The worst group.
+        parts: Make the seed of the permutations one of these classifiers' own.
+    """
     config, material = results.config, results.material
     return compare_conditions(
         material.test.labels,
-        {name: outcome.predictions for name, outcome in results.outcomes.items()},
+        {name: outcome.predictions for name, outcome in outcomes.items()},
         len(material.classes),
         results.resamples,
         family=config.family,
-        worst=worst,
+        worst=group_rows(material.test.table, worst),
         permutations=config.n_permutations,
         significance_level=config.significance_level,
-        seed=derive_seed(config.seed, "permutations"),
+        seed=derive_seed(config.seed, "permutations", *parts),
     )
 
 

@@ -13,30 +13,26 @@ RECONSTRUCTION = (
 )
 
 
-def describe_protocol(config: EvaluateConfig, *, reconstruction: bool = False) -> Protocol:
+def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruction: bool = False) -> Protocol:
     """Describes how the classifiers are trained, picked, tested and compared.
 
     Args:
         config: The settings.
+        kind: The kind of the primary classifier.
         reconstruction: Whether there is a condition ``reconstruction``.
 
     >>> describe_protocol(EvaluateConfig(steps=100)).training[:52]
     'Every condition takes 100 steps of 64 images, drawn '
     """
+    training, selection, mixed = _fitted_heads(config) if kind == "lite0" else _trained_networks(config)
     return Protocol(
-        training=(
-            f"Every condition takes {config.steps} steps of {config.batch_size} images, drawn evenly over the "
-            "diagnoses, turned, mirrored and recoloured at random, and starts from the same weights for the same seed."
-        ),
-        selection="The best of the checked states by balanced accuracy on the real validation split is kept.",
+        training=training,
+        selection=selection,
         test="Only the real test split is tested on; its lesions and patients are in no other split.",
         both=MixProtocol(
             synthetic_share=config.synthetic_fraction,
-            until=config.synthetic_until,
-            meaning=(
-                f"In the condition both, {config.synthetic_fraction:.0%} of each batch is synthetic during the first "
-                f"{config.synthetic_until:.0%} of the steps; the rest of the batches is real."
-            ),
+            until=None if kind == "lite0" else config.synthetic_until,
+            meaning=mixed,
         ),
         intervals=(
             f"Intervals are {config.confidence:.0%} percentile intervals over {config.n_bootstrap:,} resamples of the "
@@ -49,4 +45,25 @@ def describe_protocol(config: EvaluateConfig, *, reconstruction: bool = False) -
             f"{config.significance_level:g} a difference counts as significant."
         ),
         reconstruction=RECONSTRUCTION if reconstruction else "",
+    )
+
+
+def _trained_networks(config: EvaluateConfig) -> tuple[str, str, str]:
+    return (
+        f"Every condition takes {config.steps} steps of {config.batch_size} images, drawn evenly over the "
+        "diagnoses, turned, mirrored and recoloured at random, and starts from the same weights for the same seed.",
+        "The best of the checked states by balanced accuracy on the real validation split is kept.",
+        f"In the condition both, {config.synthetic_fraction:.0%} of each batch is synthetic during the first "
+        f"{config.synthetic_until:.0%} of the steps; the rest of the batches is real.",
+    )
+
+
+def _fitted_heads(config: EvaluateConfig) -> tuple[str, str, str]:
+    return (
+        "Every condition fits logistic heads to frozen features of EfficientNet-Lite0, weighted evenly over the "
+        "diagnoses, with the same strength of regularisation; a classifier is the mean of heads that were fitted to "
+        "resamples of its training lesions.",
+        "The strength was chosen on the real training and validation splits, once for all conditions.",
+        f"In the condition both, synthetic images have {config.synthetic_fraction:.0%} of the weight in the loss; the "
+        "rest is of real images.",
     )

@@ -1,0 +1,1 @@
+"""The kinds of classifiers that an evaluation can train, one to a file."""
