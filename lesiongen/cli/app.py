@@ -58,7 +58,9 @@ CONFIGURATIONS = {
     "finetune": with_defaults_of("lesiongen.diffusion.presets:reference_lora"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "reconstruct": with_defaults_of("lesiongen.diffusion:ReconstructConfig"),
-    "evaluate": with_defaults_of("lesiongen.evaluation:EvaluateConfig", real_images="allow_real_images"),
+    "evaluate": with_defaults_of(
+        "lesiongen.evaluation:EvaluateConfig", classifier="classifiers", real_images="allow_real_images"
+    ),
     "drift": with_defaults_of("lesiongen.evaluation:DriftConfig"),
 }
 """Commands whose options get the defaults of a configuration."""

@@ -24,6 +24,14 @@ def evaluate_command(
     reconstructed: Annotated[
         str | None, typer.Option(help="What lesiongen reconstruct made of the real images: which part loses what.")
     ] = None,
+    classifier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="small, resnet18, lite0, or a transformers image classifier: its folder, s3:// address, or "
+            "hub:OWNER/NAME. Repeatable; verdict and tests rest on the first.",
+        ),
+    ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
@@ -48,11 +56,19 @@ def evaluate_command(
       lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --n-seeds 3
 
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set worst_group=sex=female
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output out --classifier small --classifier lite0
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
 
-    flags = {"n_seeds": n_seeds, "steps": steps, "seed": seed, "allow_real_images": real_images}
+    flags = {
+        "classifiers": classifier or None,
+        "n_seeds": n_seeds,
+        "steps": steps,
+        "seed": seed,
+        "allow_real_images": real_images,
+    }
     config = parse_config(EvaluateConfig, chosen_fields(values, flags))
     require_datasets(real, synthetic, reconstructed)
     from lesiongen.evaluation import evaluate
@@ -66,4 +82,7 @@ def evaluate_command(
         score = scores.balanced_accuracy
         interval = f"{number(score.low)} to {number(score.high)}"
         console.print(f"{name}: balanced accuracy {number(score.mean)} ({interval})")
+    for name, further in result.evaluation.further_classifiers.items():
+        means = (f"{on} {number(scores.balanced_accuracy.mean)}" for on, scores in further.utility.items())
+        console.print(f"classifier {name}: balanced accuracy {', '.join(means)}")
     console.print(f"Report: {result.report}")

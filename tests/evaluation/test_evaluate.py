@@ -33,9 +33,10 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     assert found.schema_version == 1
     stored = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
     assert stored["utility"]["both"]["balanced_accuracy"]["mean"] == found.scores("both").balanced_accuracy.mean
-    # No measure of this project has an entry of its own; no reconstructions were given.
+    # No measure of this project has an entry of its own; no reconstructions and no second classifier were given.
     assert set(absent(found)) == {
         ".further",
+        ".further_classifiers",
         ".comparisons.not_computed",
         ".reconstruction",
         ".protocol.reconstruction",

@@ -16,6 +16,8 @@ WRITTEN = Path(__file__).with_name("evaluation.json")
 
 ADDED = (
     ".further",
+    ".classifier",
+    ".further_classifiers",
     ".malignancy",
     ".reconstruction",
     ".protocol.reconstruction",

@@ -60,7 +60,7 @@ def check_address(name: str, known: Iterable[str]) -> None:
         near = get_close_matches(name, [*known], n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"classifier {name!r} is neither {', '.join(known)} nor a folder",
+            f"classifier {name!r} is neither one of {', '.join(known)} nor a folder",
             hint=f"{meant}A model on the hub is written hub:OWNER/NAME, one in S3 s3://BUCKET/PREFIX.",
         )
 
@@ -212,7 +212,8 @@ class _PretrainedTrainer(Trainer):
     def train(self, mixture: Mixture, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
         """Trains a copy of the network, with a new head, by Adam at a constant learning rate."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with torch.random.fork_rng():  # of the new head and of dropout
+        drawing = [torch.cuda.current_device()] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=drawing):  # for the new head and for dropout
             torch.manual_seed(derive_seed(seed, "weights"))
             model = copy.deepcopy(self.model)
             model.head.reset_parameters()
