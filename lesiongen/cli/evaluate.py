@@ -82,7 +82,7 @@ def evaluate_command(
         score = scores.balanced_accuracy
         interval = f"{number(score.low)} to {number(score.high)}"
         console.print(f"{name}: balanced accuracy {number(score.mean)} ({interval})")
-    for name, further in result.evaluation.further_classifiers.items():
-        means = (f"{on} {number(scores.balanced_accuracy.mean)}" for on, scores in further.utility.items())
-        console.print(f"classifier {name}: balanced accuracy {', '.join(means)}")
+    for other, further in result.evaluation.further_classifiers.items():
+        means = [f"{condition} {number(each.balanced_accuracy.mean)}" for condition, each in further.utility.items()]
+        console.print(f"classifier {other}: balanced accuracy {', '.join(means)}")
     console.print(f"Report: {result.report}")

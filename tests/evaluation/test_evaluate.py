@@ -183,7 +183,7 @@ def test_classifiers_train_on_the_cores_of_a_container(
 ) -> None:
     used: list[str] = []
 
-    def load_material(*_: object) -> None:
+    def load_material(*_: object, **__: object) -> None:
         raise DataError(f"loaded after {used}")
 
     monkeypatch.setattr(stage, "use_own_cores", lambda: used.append("own cores"))
