@@ -27,7 +27,7 @@ def _numbers(preset: Preset) -> list[int]:
 
 
 def _crossfit(settings: CompileSettings, preset: Preset) -> Any:
-    """Builds the pipeline: take-fold, caption, finetune, sample and evaluate for each fold, pool-folds.
+    """Builds the pipeline: take-fold, caption, finetune, sample, reconstruct and evaluate for each fold, pool-folds.
 
     Args:
         settings: What the compile decides.
@@ -46,33 +46,39 @@ def _crossfit(settings: CompileSettings, preset: Preset) -> Any:
         caption_config: dict[str, Any] = preset["caption"],  # noqa: B006
         finetune_config: dict[str, Any] = preset["finetune"],  # noqa: B006
         sample_config: dict[str, Any] = preset["sample"],  # noqa: B006
+        reconstruct_config: dict[str, Any] = preset["reconstruct"],  # noqa: B006
         evaluate_config: dict[str, Any] = preset["evaluate"],  # noqa: B006
         storage_secret: str = "lesiongen-storage",  # noqa: S107 - the name of a Secret, not a secret
         services: str = "lesiongen-services",
     ) -> None:
         run = tasks_of(settings, secret=storage_secret, services=services)
-        where = {"root": root, "name": name, "seed": seed}
+        where = {"root": root, "name": name}
+        seeded = {"seed": seed, **where}
         # Not an argument of the pipeline: no run may undo it.
         shown = {"allow_real_images": settings.allow_real_images}
 
         with dsl.ExitHandler(run("finish", name=name, last="complete", trainjob=settings.trainjob)):
             opened = run("open_dataset", uri=dataset).output
             with dsl.ParallelFor(folds, parallelism=settings.parallelism) as fold:
-                divided = run("take_fold", dataset=opened, fold=fold, config=crossfit, **where).output
+                divided = run("take_fold", dataset=opened, fold=fold, config=crossfit, **seeded).output
                 captioned = run(
-                    "caption", dataset=divided, config=caption_config, part="", **shown, **where
+                    "caption", dataset=divided, config=caption_config, part="", **shown, **seeded
                 ).outputs["captioned"]  # fmt: skip
                 model = run(
-                    "finetune", dataset=captioned, config=finetune_config, trainjob=settings.trainjob, **where
+                    "finetune", dataset=captioned, config=finetune_config, trainjob=settings.trainjob, **seeded
                 ).output
                 synthetic = run(
-                    "sample", dataset=captioned, model=model, config=sample_config, part="", **where
+                    "sample", dataset=captioned, model=model, config=sample_config, part="", **seeded
                 ).outputs["synthetic"]  # fmt: skip
+                reconstructed = run(
+                    "reconstruct", dataset=captioned, model=model, config=reconstruct_config, **where
+                ).output
                 evaluated = run(
-                    "evaluate", real=captioned, synthetic=synthetic, config=evaluate_config, **shown, **where
-                ).outputs["evaluation"]
+                    "evaluate", real=captioned, synthetic=synthetic, reconstructed=reconstructed,
+                    config=evaluate_config, **shown, **seeded,
+                ).outputs["evaluation"]  # fmt: skip
             pooled = run(
-                "pool_folds", dataset=opened, evaluations=dsl.Collected(evaluated), config=crossfit, **where
+                "pool_folds", dataset=opened, evaluations=dsl.Collected(evaluated), config=crossfit, **seeded
             ).outputs["result"]  # fmt: skip
             run("complete", result=pooled)
 
@@ -131,7 +137,7 @@ def _summarise(folder: RunFolder, home: str | Path) -> CrossfitSummary:
 
 PIPELINE = Pipeline(
     "crossfit",
-    ("take_fold", "caption", "finetune", "sample", "evaluate", "pool_folds"),
+    ("take_fold", "caption", "finetune", "sample", "reconstruct", "evaluate", "pool_folds"),
     _crossfit,
     CrossfitRequest,
     _summarise,

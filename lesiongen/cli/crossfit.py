@@ -81,13 +81,14 @@ def _configs(
     seeded = {section: {"seed": seed, **fields} for section, fields in values.items()}
     shown = {"allow_real_images": allow_real_images}
     from lesiongen.captions import CaptionConfig
-    from lesiongen.diffusion import FinetuneConfig, SampleConfig
+    from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig
     from lesiongen.evaluation import EvaluateConfig
 
     stages = StageConfigs(
         caption=parse_config(CaptionConfig, {**shown, **seeded["caption"]}),
         finetune=parse_config(FinetuneConfig, seeded["finetune"]),
         sample=parse_config(SampleConfig, seeded["sample"]),
+        reconstruct=parse_config(ReconstructConfig, values["reconstruct"]),
         evaluate=parse_config(EvaluateConfig, {**shown, **seeded["evaluate"]}),
     )
     return parse_config(CrossfitConfig, {**seeded["crossfit"], **own}), stages

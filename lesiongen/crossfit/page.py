@@ -7,9 +7,10 @@ from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
+from lesiongen.evaluation.measures.reconstruction import ReconstructionCeiling
 from lesiongen.evaluation.measures.utility import Utility
 from lesiongen.evaluation.report.figures import COLOURS, confusion_figure, recall_figure
-from lesiongen.evaluation.report.verdict import comparison_findings
+from lesiongen.evaluation.report.verdict import comparison_findings, parts_finding
 from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Facts, Figure, Page, Section, Table, Text, figure_image
@@ -37,7 +38,7 @@ def crossfit_page(record: CrossfitRecord, figures: Mapping[str, Image.Image]) ->
     page = Page(f"Cross-fitted evaluation: {record.name}", subtitle)
     page.add(Section("Summary", _summary(record)))
     page.add(Section("By fold", _by_fold(record, figures)))
-    for measure in (Utility(), MalignantDiagnoses()):
+    for measure in (Utility(), MalignantDiagnoses(), ReconstructionCeiling()):
         for section in measure.sections(pooled, figures):
             page.add(section)
     page.add(Section("Settings", _settings(record)))
@@ -51,7 +52,7 @@ def _summary(record: CrossfitRecord) -> list[Block]:
     }
     return [
         Facts(facts),
-        *(Callout(finding.kind, finding.text) for finding in comparison_findings(pooled)),
+        *(Callout(finding.kind, finding.text) for finding in (*comparison_findings(pooled), parts_finding(pooled))),
         *(Callout("info", _detectable(name, value)) for name, value in record.detectable.items()),
     ]
 

@@ -22,6 +22,7 @@ from lesiongen.evaluation.evidence import Results
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
+from lesiongen.evaluation.measures.reconstruction import losses_of_parts
 from lesiongen.evaluation.measures.utility import utility_entries
 from lesiongen.evaluation.measures.worst_group import named_worst_group
 from lesiongen.evaluation.predictions import KeptPredictions, read_predictions
@@ -33,6 +34,7 @@ from lesiongen.records.evaluation import (
     Counts,
     EvaluationRecord,
     PartCounts,
+    Reconstruction,
     Source,
     WorstGroup,
     read_evaluation,
@@ -120,6 +122,8 @@ def _difference(one: EvaluationRecord, other: EvaluationRecord) -> str:
     """Names what two evaluations differ in that have to be alike; blank where they are."""
     if one.classes != other.classes:
         return "their classes"
+    if one.utility.keys() != other.utility.keys():
+        return "what they trained on"
     if one.lesiongen_version != other.lesiongen_version:
         return "the release of LesionGen"
     fields = (one.config.keys() | other.config.keys()) - _MAY_DIFFER
@@ -170,7 +174,28 @@ def pooled_evaluation(dataset: Dataset, folds: Sequence[Fold]) -> EvaluationReco
         counts=counts,
         **utility_entries(results, _worst_group(config, test)),
         **MalignantDiagnoses().measure(results),
+        reconstruction=_reconstruction(results, folds),
     )
+
+
+def _reconstruction(results: Results, folds: Sequence[Fold]) -> Reconstruction | None:
+    """Returns what the autoencoders lose over all folds; None where a fold was evaluated without reconstructions."""
+    found = [fold.record.reconstruction for fold in folds]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return None
+    return Reconstruction(
+        n=sum(each.n or 0 for each in known),
+        peak_signal_to_noise_db=_mean([each.peak_signal_to_noise_db for each in known]),
+        laplacian_variance_ratio=_mean([each.laplacian_variance_ratio for each in known]),
+        **losses_of_parts(results),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean over the folds in which a number is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _worst_group(config: EvaluateConfig, test: LabelledImages) -> WorstGroup:

@@ -9,7 +9,7 @@ from lesiongen.crossfit.config import CrossfitConfig
 from lesiongen.crossfit.folds import fold_name, take_fold
 from lesiongen.crossfit.pool import CrossfitResult, pool_folds
 from lesiongen.dataset import MANIFEST_NAME, Dataset
-from lesiongen.diffusion import FinetuneConfig, SampleConfig, finetune, sample
+from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig, finetune, reconstruct, sample
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.names import captioned_name
@@ -30,6 +30,7 @@ class StageConfigs:
     caption: CaptionConfig
     finetune: FinetuneConfig
     sample: SampleConfig
+    reconstruct: ReconstructConfig
     evaluate: EvaluateConfig
 
 
@@ -41,7 +42,7 @@ def crossfit(
     *,
     only: Sequence[int] = (),
 ) -> CrossfitResult | None:
-    """Captions, trains, samples and evaluates for every fold, and pools the folds.
+    """Captions, trains, samples, reconstructs and evaluates for every fold, and pools the folds.
 
     What is finished is found again: a call that was stopped or killed is repeated to go on, and a training resumes from
     its newest checkpoint. The settings are written down before anything is trained; other settings need another output.
@@ -86,7 +87,7 @@ def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, da
         "dataset_version": dataset.manifest.version,
         **{
             name: getattr(stages, name).model_dump(mode="json")
-            for name in ("caption", "finetune", "sample", "evaluate")
+            for name in ("caption", "finetune", "sample", "reconstruct", "evaluate")
         },
     }
     storage.require_writable()
@@ -105,15 +106,17 @@ def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, da
 def _fold(config: CrossfitConfig, stages: StageConfigs, dataset: Dataset, place: str, fold: int) -> None:
     """Goes through the stages of one fold; what is published already is not made again."""
     real, captioned, model = f"{place}/dataset", f"{place}/captioned", f"{place}/model"
-    synthetic, evaluation = f"{place}/synthetic", f"{place}/evaluation"
+    synthetic, reconstructed = f"{place}/synthetic", f"{place}/reconstructed"
+    evaluation = f"{place}/evaluation"
     name = fold_name(config.name, fold)
     _once(real, MANIFEST_NAME, lambda: take_fold(config, dataset.uri, real, fold=fold))
     caption_config = stages.caption.changed(name=captioned_name(fold_name(dataset.manifest.name, fold)))
     _once(captioned, MANIFEST_NAME, lambda: caption(caption_config, real, captioned))
     finetune(stages.finetune.changed(name=name), captioned, model)  # finds a finished training by itself
     _once(synthetic, MANIFEST_NAME, lambda: sample(stages.sample, model, synthetic, dataset=captioned))
+    _once(reconstructed, MANIFEST_NAME, lambda: reconstruct(stages.reconstruct, model, captioned, reconstructed))
     evaluate_config = stages.evaluate.changed(name=name)
-    _once(evaluation, EVALUATION, lambda: evaluate(evaluate_config, captioned, synthetic, evaluation))
+    _once(evaluation, EVALUATION, lambda: evaluate(evaluate_config, captioned, synthetic, evaluation, reconstructed))
 
 
 def _once(uri: str, last: str, make: Callable[[], object]) -> None:

@@ -19,6 +19,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.evaluation.classifier.conditions import Outcome, best_condition, train_conditions
+from lesiongen.evaluation.classifier.kinds.small import SmallKind
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.material import Material, load_material
 from lesiongen.evaluation.measures.reconstruction import (
@@ -162,7 +163,8 @@ def test_parts_and_pairs_are_those_of_the_predictions(
     material: Material, quick: EvaluateConfig, tmp_path: Path, allowed: bool
 ) -> None:
     config = quick.changed(n_seeds=1, steps=2, allow_real_images=allowed)
-    evidence = Evidence(config, material, train_conditions(config, material), tmp_path)
+    trained = {"small": train_conditions(config, material, SmallKind(config), "small")}
+    evidence = Evidence.of(config, material, trained, tmp_path)
     found = ReconstructionCeiling().measure(evidence)["reconstruction"]
     labels = material.test.labels
     score = {
@@ -186,7 +188,8 @@ def test_each_reconstruction_is_beside_its_original(material: Material, train: l
 
 
 def test_reconstructions_are_never_the_best_condition(material: Material, quick: EvaluateConfig) -> None:
-    plain = train_conditions(quick.changed(n_seeds=1, steps=2), material)
+    config = quick.changed(n_seeds=1, steps=2)
+    plain = train_conditions(config, material, SmallKind(config), "small").outcomes
     outcomes = {name: replace_validation(outcome, 0.4) for name, outcome in plain.items()}
     outcomes |= {"both": replace_validation(plain["both"], 0.5)}
     outcomes |= {"reconstruction": replace_validation(plain["reconstruction"], 0.9)}

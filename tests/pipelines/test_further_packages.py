@@ -19,7 +19,14 @@ CONFIGURED = {
     "drift": {"ingest_config", "validate_config", "drift_config"},
     "evaluate": {"evaluate_config"},
     "synthesise": {"sample_config"},
-    "crossfit": {"crossfit", "caption_config", "finetune_config", "sample_config", "evaluate_config"},
+    "crossfit": {
+        "crossfit",
+        "caption_config",
+        "finetune_config",
+        "sample_config",
+        "reconstruct_config",
+        "evaluate_config",
+    },
 }
 INPUTS = {
     "drift": {"source", "format", "source_revision", "reference"},
@@ -96,7 +103,7 @@ def test_folds_run_side_by_side_and_are_pooled(package: Any) -> None:
     [loop] = [name for name in tasks if name.startswith("for-loop")]
     assert set(tasks) == {"open-dataset", loop, "pool-folds", "complete"}
     inner = package("crossfit").spec["components"][tasks[loop]["componentRef"]["name"]]["dag"]["tasks"]
-    assert set(inner) == {"take-fold", "caption", "finetune", "sample", "evaluate"}
+    assert set(inner) == {"take-fold", "caption", "finetune", "sample", "reconstruct", "evaluate"}
     assert package("crossfit").spec["root"]["inputDefinitions"]["parameters"]["folds"]["defaultValue"] == [
         1,
         2,

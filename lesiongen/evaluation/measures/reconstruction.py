@@ -9,7 +9,7 @@ from scipy.ndimage import laplace
 from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio
 
-from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy
 from lesiongen.evaluation.measures.subgroups import resampled_recall
@@ -19,7 +19,7 @@ from lesiongen.records.evaluation import Bounded, Condition, EvaluationRecord, R
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Facts, Figure, Section, Table, Text
 
-__all__ = ["ReconstructionCeiling", "laplacian_variance_ratio", "peak_signal_to_noise"]
+__all__ = ["ReconstructionCeiling", "losses_of_parts", "laplacian_variance_ratio", "peak_signal_to_noise"]
 
 FIGURE = "reconstructions"
 
@@ -40,7 +40,7 @@ class ReconstructionCeiling(Measure):
             peak_signal_to_noise_db=peak_signal_to_noise(originals, reconstructed.images),
             laplacian_variance_ratio=laplacian_variance_ratio(originals, reconstructed.images),
         )
-        return {"reconstruction": found.changed(**_losses(evidence))}
+        return {"reconstruction": found.changed(**losses_of_parts(evidence))}
 
     def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws training images beside their reconstructions; both show patients."""
@@ -110,24 +110,24 @@ def _laplacian_variance(images: NDArray[np.uint8]) -> float:
     return float(np.mean([laplace(rgb2gray(image)).var() for image in images]))
 
 
-def _losses(evidence: Evidence) -> dict[str, Bounded]:
+def losses_of_parts(results: Results) -> dict[str, Bounded]:
     """Shares the change from real to synthetic images out to the autoencoder and the denoiser."""
-    real, reconstruction, synthetic = (_accuracy(evidence, name) for name in ("real", "reconstruction", "synthetic"))
+    real, reconstruction, synthetic = (_accuracy(results, name) for name in ("real", "reconstruction", "synthetic"))
     ceiling = np.divide(reconstruction, real, out=np.full_like(real, np.nan), where=real > 0)
     return {
-        "ceiling": _bounded(ceiling, evidence.resamples),
-        "autoencoder": _bounded(reconstruction - real, evidence.resamples),
-        "denoiser": _bounded(synthetic - reconstruction, evidence.resamples),
+        "ceiling": _bounded(ceiling, results.resamples),
+        "autoencoder": _bounded(reconstruction - real, results.resamples),
+        "denoiser": _bounded(synthetic - reconstruction, results.resamples),
     }
 
 
-def _accuracy(evidence: Evidence, condition: Condition) -> NDArray[np.float64]:
+def _accuracy(results: Results, condition: Condition) -> NDArray[np.float64]:
     """Returns the balanced accuracy, mean over the seeds, on the test images and then on each resample of lesions."""
-    labels, classes = evidence.material.test.labels, len(evidence.material.classes)
-    predictions = evidence.outcomes[condition].predictions
+    labels, classes = results.material.test.labels, len(results.material.classes)
+    predictions = results.outcomes[condition].predictions
     plain = np.mean([balanced_accuracy(labels, row, classes) for row in predictions])
     everything, present = np.ones(len(labels), dtype=bool), np.bincount(labels, minlength=classes) > 0
-    return np.append(plain, resampled_recall(labels, predictions, everything, present, evidence.resamples))
+    return np.append(plain, resampled_recall(labels, predictions, everything, present, results.resamples))
 
 
 def _bounded(values: NDArray[np.float64], resamples: Resamples) -> Bounded:

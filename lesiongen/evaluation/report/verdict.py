@@ -7,7 +7,7 @@ from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.evaluation import Bounded, Comparison, Condition, ConditionScores, EvaluationRecord
 from lesiongen.records.text import number
 
-__all__ = ["Finding", "comparison_findings", "verdict"]
+__all__ = ["Finding", "comparison_findings", "parts_finding", "verdict"]
 
 MUCH = 3.0
 """Near copies at this multiple of what held-out real images show are called out as a warning."""
@@ -29,7 +29,7 @@ class Finding:
 
 def verdict(evaluation: EvaluationRecord) -> list[Finding]:
     """Says what an evaluation has found: the use of the images, which part loses it, the worst group, near copies."""
-    return [*comparison_findings(evaluation), _parts(evaluation), _copies(evaluation)]
+    return [*comparison_findings(evaluation), parts_finding(evaluation), _copies(evaluation)]
 
 
 def comparison_findings(evaluation: EvaluationRecord) -> list[Finding]:
@@ -83,7 +83,8 @@ def _bounds(entry: Comparison) -> str:
     return f" (difference {number(entry.low, '+.3f')} to {number(entry.high, '+.3f')})"
 
 
-def _parts(evaluation: EvaluationRecord) -> Finding:
+def parts_finding(evaluation: EvaluationRecord) -> Finding:
+    """Says how much the autoencoder loses and how much the denoiser, or that it was not measured."""
     found = evaluation.reconstruction
     if found is None:
         text = (
