@@ -31,7 +31,9 @@ def test_folds_are_evaluated_one_by_one_and_found_again(tmp_path, monkeypatch) -
     assert whole.exit_code == 0, whole.output
     assert "both vs real: difference" in whole.output
     assert Path("out/fold2/evaluation/evaluation.json").read_bytes() == evaluated
-    assert "tested on 50 real images" in Path("out/pooled/report.html").read_text()
+    page = Path("out/pooled/report.html").read_text()
+    assert "tested on 50 real images" in page
+    assert "What the parts of the generator lose" in page
 
     monkeypatch.setattr(sampling, "sample", None)  # nothing is drawn again
     again = CliRunner().invoke(app, [*call, "--json"])
