@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesiongen.cli.compile_options import Preset
-from lesiongen.cli.options import ConfigFile, Json, console, given, print_json, set_values
+from lesiongen.cli.options import ConfigFile, Json, console, given, joined_fields, print_json, set_values
 
 if TYPE_CHECKING:
     from lesiongen.crossfit import CrossfitConfig, CrossfitResult, StageConfigs
@@ -77,19 +77,21 @@ def _configs(
     from pipelines.presets import preset as values_of_preset
     from pipelines.runs import changed_configs
 
-    values = changed_configs(find_pipeline("crossfit"), values_of_preset(preset), set_values(changes))
+    given_values = set_values(changes)
+    joined_fields(given_values.get("crossfit", {}), own, "crossfit.")
+    values = changed_configs(find_pipeline("crossfit"), values_of_preset(preset), given_values)
     seeded = {section: {"seed": seed, **fields} for section, fields in values.items()}
-    shown = {"allow_real_images": allow_real_images}
+    hidden = {} if allow_real_images else {"allow_real_images": False}
     from lesiongen.captions import CaptionConfig
     from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig
     from lesiongen.evaluation import EvaluateConfig
 
     stages = StageConfigs(
-        caption=parse_config(CaptionConfig, {**shown, **seeded["caption"]}),
+        caption=parse_config(CaptionConfig, {**seeded["caption"], **hidden}),
         finetune=parse_config(FinetuneConfig, seeded["finetune"]),
         sample=parse_config(SampleConfig, seeded["sample"]),
         reconstruct=parse_config(ReconstructConfig, values["reconstruct"]),
-        evaluate=parse_config(EvaluateConfig, {**shown, **seeded["evaluate"]}),
+        evaluate=parse_config(EvaluateConfig, {**seeded["evaluate"], **hidden}),
     )
     return parse_config(CrossfitConfig, {**seeded["crossfit"], **own}), stages
 

@@ -85,7 +85,7 @@ def pool_folds(config: CrossfitConfig, dataset_uri: str, evaluations: Sequence[s
             dataset=Source(uri=dataset.uri, version=dataset.manifest.version),
             folds=fold_results(dataset, folds),
             detectable={},
-            pooled=pooled_evaluation(dataset, folds),
+            pooled=pooled_evaluation(folds),
             files={},
         )
         record = record.changed(detectable=detectable_differences(record.pooled))

@@ -147,7 +147,7 @@ def fold_results(dataset: Dataset, folds: Sequence[Fold]) -> tuple[FoldResult, .
     )
 
 
-def pooled_evaluation(dataset: Dataset, folds: Sequence[Fold]) -> EvaluationRecord:
+def pooled_evaluation(folds: Sequence[Fold]) -> EvaluationRecord:
     """Scores and compares the conditions on the test images of all folds.
 
     Classifiers of one seed are taken for one across the folds. The settings are those of the folds' evaluations.
@@ -157,7 +157,7 @@ def pooled_evaluation(dataset: Dataset, folds: Sequence[Fold]) -> EvaluationReco
     """
     first = folds[0].record
     config = parse_config(EvaluateConfig, first.config)
-    results = _results(config, dataset, folds)
+    results = _results(config, folds)
     test = results.material.test
     made = describe_protocol(config).changed(test=_tested(len(folds)))
     counts = Counts(
@@ -216,22 +216,27 @@ def _tested(folds: int) -> str:
     )
 
 
-def _results(config: EvaluateConfig, dataset: Dataset, folds: Sequence[Fold]) -> Results:
+def _results(config: EvaluateConfig, folds: Sequence[Fold]) -> Results:
     classes = folds[0].record.classes
-    table = dataset.metadata(_COLUMNS).set_index("image_id", drop=False)
-    table = table.assign(**subgroups_of(table))
-    test_ids = [image_id for fold in folds for image_id in fold.test.image_ids]
-    if len(set(test_ids)) < len(test_ids):
+    # Of the captioned datasets: the tone that is measured on an image is a group of patients, too.
+    tables = [_columns(Dataset.open(fold.record.sources["real"].uri)) for fold in folds]
+    parts = list(zip(tables, folds, strict=True))
+    test = _without_pixels([table.loc[fold.test.image_ids] for table, fold in parts], classes)
+    if test.table["image_id"].duplicated().any():
         raise DataError("Two folds have tested on the same image", hint="Divide the dataset again.")
-    test = _without_pixels(table, test_ids, classes)
-    validation = _without_pixels(table, [name for fold in folds for name in fold.validation.image_ids], classes)
-    none = _without_pixels(table, [], classes)
+    validation = _without_pixels([table.loc[fold.validation.image_ids] for table, fold in parts], classes)
+    none = _without_pixels([tables[0].iloc[:0]], classes)
     material = Material(classes, none, validation, test, none, excluded={})
     return Results(config, material, {name: _joined(name, folds) for name in folds[0].record.utility})
 
 
-def _without_pixels(table: pd.DataFrame, image_ids: Sequence[str], classes: Sequence[str]) -> LabelledImages:
-    rows = table.loc[list(image_ids)].reset_index(drop=True)
+def _columns(dataset: Dataset) -> pd.DataFrame:
+    table = dataset.metadata(_COLUMNS).set_index("image_id", drop=False)
+    return table.assign(**subgroups_of(table))
+
+
+def _without_pixels(tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> LabelledImages:
+    rows = pd.concat(tables, ignore_index=True)
     numbers = {name: number for number, name in enumerate(classes)}
     labels = rows["diagnosis"].map(numbers).to_numpy(dtype=np.int64)
     return LabelledImages(np.empty((len(rows), 0, 0, 3), dtype=np.uint8), labels, rows)

@@ -13,7 +13,7 @@ from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig,
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.names import captioned_name
-from lesiongen.storage import as_json, claimed, open_storage
+from lesiongen.storage import Creation, as_json, open_storage
 
 __all__ = ["StageConfigs", "crossfit"]
 
@@ -91,10 +91,9 @@ def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, da
         },
     }
     storage.require_writable()
-    with claimed(storage.child("settings")):
-        if not storage.exists(SETTINGS):
-            storage.write_text(SETTINGS, as_json(settings))
-        there = storage.read_json(SETTINGS)
+    if storage.create_bytes(SETTINGS, as_json(settings).encode()) is not Creation.TAKEN:
+        return
+    there = storage.read_json(SETTINGS)
     if there != settings:
         differ = [name for name in settings if not isinstance(there, dict) or there.get(name) != settings[name]]
         raise UsageError(

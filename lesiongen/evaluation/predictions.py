@@ -1,6 +1,6 @@
 """What every classifier predicted for every held-out image, kept beside evaluation.json: folds are pooled from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,7 +42,7 @@ class KeptPredictions:
         probabilities: By condition, [seeds, n, classes].
     """
 
-    image_ids: Sequence[str]
+    image_ids: list[str]
     probabilities: Mapping[Condition, NDArray[np.float32]]
 
 

@@ -51,6 +51,7 @@ def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused
     for options, words in (
         (("--set", "gates.min_seeds=3"), "The configuration names gates"),
         (("--fold", "3", "--folds", "2"), "fold = 3: must be from 1 to 2"),
+        (("--folds", "2", "--set", "crossfit.folds=3"), "crossfit.folds is given twice"),
     ):
         refused = CliRunner().invoke(app, ["crossfit", data, "--output", str(tmp_path / "out"), *options])
         assert isinstance(refused.exception, UsageError)
