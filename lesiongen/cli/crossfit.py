@@ -45,9 +45,9 @@ def crossfit_command(
 ) -> None:
     """Test on every image of a dataset, each time with a generator and classifiers that never saw it.
 
-    The dataset is divided into folds that share no lesion and no patient. For each fold, the other folds are captioned,
-    a generator is trained and sampled, and classifiers are trained on real images, synthetic ones and both; they are
-    tested on the fold. All folds together are then scored and compared. A call that was stopped is repeated to go on.
+    The dataset is divided into folds that share no lesion and no patient. For each fold, a generator learns from the
+    other folds, and classifiers from their real images, from synthetic ones and from both; they are tested on the fold.
+    All folds together are then scored and compared. Repeat the same command to resume.
 
     Examples:
       lesiongen crossfit data/ham10000 --folds 5 --preset tiny --output crossfit
@@ -60,8 +60,8 @@ def crossfit_command(
     from lesiongen.crossfit import crossfit
 
     result = crossfit(config, stages, dataset, output, only=fold or ())
-    if result is None:
-        console.print(f"Folds are missing. Evaluate them with the same --output: {output}", markup=False)
+    if isinstance(result, tuple):
+        _show_missing(result, output, as_json=as_json)
     elif as_json:
         print_json({"uri": result.uri, "report": result.report, **result.metrics})
     else:
@@ -96,6 +96,14 @@ def _configs(
     return parse_config(CrossfitConfig, {**seeded["crossfit"], **own}), stages
 
 
+def _show_missing(folds: tuple[int, ...], output: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"uri": output, "missing": list(folds)})
+    else:
+        console.print(f"Not evaluated yet: fold {', '.join(map(str, folds))}.", markup=False)
+        console.print(f"Repeat the command with the same --output: {output}", markup=False)
+
+
 def _show(result: "CrossfitResult") -> None:
     from lesiongen.records.text import number
 
@@ -104,6 +112,8 @@ def _show(result: "CrossfitResult") -> None:
         score = scores.balanced_accuracy
         console.print(f"{name}: balanced accuracy {number(score.mean)} ({number(score.low)} to {number(score.high)})")
     for entry in pooled.comparisons:
+        if entry.not_computed:
+            continue
         console.print(
             f"{entry.name}: difference {number(entry.difference, '+.3f')} ({number(entry.low, '+.3f')} to "
             f"{number(entry.high, '+.3f')}), p (Holm) {number(entry.p_holm)}; "

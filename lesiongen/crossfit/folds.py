@@ -10,24 +10,25 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lesiongen.crossfit.config import CrossfitConfig
-from lesiongen.dataset import Dataset, Sample, derive, groups
+from lesiongen.dataset import Dataset, Sample, assign_splits, derive, groups
 from lesiongen.dataset.derived import derived_origin
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, group_named, subgroups_of
 from lesiongen.dataset.writer import is_published
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import duplicate_groups
 from lesiongen.progress import progress
 from lesiongen.records.origin import FoldOrigin
-from lesiongen.records.provenance import is_synthetic
+from lesiongen.records.provenance import is_generated
 from lesiongen.references import DatasetReference
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import claimed, open_storage
 from lesiongen.tracking import stage_run
 
-__all__ = ["assign_folds", "fold_name", "take_fold"]
+__all__ = ["assign_folds", "check_worst_group", "fold_name", "take_fold"]
 
-_COLUMNS = ["image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "provenance"]
+_COLUMNS = ["image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "provenance", *SUBGROUP_COLUMNS]
 
 
 def assign_folds(table: pd.DataFrame, bound: NDArray[np.int32], count: int, seed: int) -> NDArray[np.int64]:
@@ -45,8 +46,12 @@ def assign_folds(table: pd.DataFrame, bound: NDArray[np.int32], count: int, seed
         [rows], from 1 to ``count``.
 
     Raises:
-        DataError: There are fewer groups than folds.
+        DataError: There are fewer groups than folds, or no diagnosis has as many images.
     """
+    if (most := table["diagnosis"].value_counts().max()) < count:
+        raise DataError(
+            f"No diagnosis has more than {most} images, fewer than the {count} folds", hint="Ask for fewer folds."
+        )
     if (found := len(np.unique(bound))) < count:
         raise DataError(
             f"There are {found} groups of images that belong together, fewer than the {count} folds",
@@ -79,7 +84,8 @@ def take_fold(config: CrossfitConfig, dataset_uri: str, output: str, *, fold: in
 
     Raises:
         UsageError: There is no such fold, or the output holds another dataset.
-        DataError: The dataset holds synthetic images, an image cannot be decoded, or there are too few groups.
+        DataError: The dataset holds images that are not real, an image cannot be decoded, there are too few groups,
+            or no image is of the worst group that the configuration names.
     """
     if not 1 <= fold <= config.folds:
         raise UsageError(f"fold = {fold}: must be from 1 to {config.folds}")
@@ -116,17 +122,43 @@ def _moved(samples: Iterator[Sample], splits: dict[str, str]) -> Iterator[Sample
 def _splits(config: CrossfitConfig, dataset: Dataset, fold: int) -> dict[str, str]:
     """Returns the split of each image."""
     table = dataset.metadata(_COLUMNS)
-    if any(is_synthetic(provenance) for provenance in table["provenance"]):
-        raise DataError(f"{dataset.uri} contains synthetic images", hint="Folds are of real images alone.")
+    if any(is_generated(provenance) for provenance in table["provenance"]):
+        raise DataError(
+            f"{dataset.uri} contains synthetic images or reconstructions", hint="Folds are of real images alone."
+        )
+    check_worst_group(config, dataset.uri, table)
     bound = _bound(dataset, table)
     folds = assign_folds(table, bound, config.folds, config.seed)
-    rest = np.flatnonzero(folds != fold)
-    inner = assign_folds(
-        table.iloc[rest], bound[rest], round(1 / config.validation_share), derive_seed(config.seed, "inner", str(fold))
-    )
     splits = np.where(folds == fold, "test", "train").astype(object)
-    splits[rest[inner == 1]] = "validation"
+    rest = np.flatnonzero(folds != fold)
+    splits[rest] = assign_splits(
+        table.iloc[rest][["image_id", "diagnosis"]].assign(lesion_id=bound[rest]),
+        seed=derive_seed(config.seed, "inner", fold),
+        fractions=(1 - config.validation_share, config.validation_share, 0.0),
+    )
     return dict(zip(table["image_id"], splits, strict=True))
+
+
+def check_worst_group(config: CrossfitConfig, uri: str, table: pd.DataFrame) -> None:
+    """Refuses a worst group that no image is of, before anything is trained.
+
+    The tone that captioning measures may not be known yet.
+
+    Raises:
+        DataError: No image is of it; the message names the groups that there are.
+    """
+    if config.worst_group is None:
+        return
+    column, _, name = config.worst_group.partition("=")
+    found = subgroups_of(table)[column].dropna().astype(str)
+    if found.empty and column == "measured_tone":
+        return
+    if group_named(found, name) not in set(found):
+        known = ", ".join(sorted(found.unique())) or "none"
+        raise DataError(
+            f"{uri}: worst_group = {config.worst_group!r}: no image is of this group",
+            hint=f"Groups by {column}: {known}.",
+        )
 
 
 def _bound(dataset: Dataset, table: pd.DataFrame) -> NDArray[np.int32]:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
+from lesiongen.evaluation.measures.classifiers import FurtherClassifiers
 from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
 from lesiongen.evaluation.measures.reconstruction import ReconstructionCeiling
 from lesiongen.evaluation.measures.utility import Utility
@@ -38,7 +39,7 @@ def crossfit_page(record: CrossfitRecord, figures: Mapping[str, Image.Image]) ->
     page = Page(f"Cross-fitted evaluation: {record.name}", subtitle)
     page.add(Section("Summary", _summary(record)))
     page.add(Section("By fold", _by_fold(record, figures)))
-    for measure in (Utility(), MalignantDiagnoses(), ReconstructionCeiling()):
+    for measure in (Utility(), MalignantDiagnoses(), ReconstructionCeiling(), FurtherClassifiers()):
         for section in measure.sections(pooled, figures):
             page.add(section)
     page.add(Section("Settings", _settings(record)))
@@ -54,6 +55,7 @@ def _summary(record: CrossfitRecord) -> list[Block]:
         Facts(facts),
         *(Callout(finding.kind, finding.text) for finding in (*comparison_findings(pooled), parts_finding(pooled))),
         *(Callout("info", _detectable(name, value)) for name, value in record.detectable.items()),
+        *(Callout("info", note) for note in pooled.notes),
     ]
 
 
@@ -102,9 +104,12 @@ def _folds_figure(record: CrossfitRecord) -> Image.Image:
 
 def _settings(record: CrossfitRecord) -> list[Block]:
     sources = [(one.fold, one.evaluation.uri) for one in record.folds]
-    values = [(name, str(value)) for name, value in {**record.config, **record.pooled.config}.items()]
+    own, evaluation = (
+        [(name, str(value)) for name, value in config.items()] for config in (record.config, record.pooled.config)
+    )
     return [
         Text(f"Made on {record.created} by LesionGen {record.lesiongen_version}."),
         Table(("fold", "evaluation"), sources),
-        Table(("setting", "value"), values),
+        Table(("setting", "value"), own, "How the dataset was divided"),
+        Table(("setting", "value"), evaluation, "How each fold was evaluated"),
     ]

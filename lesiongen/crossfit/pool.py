@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lesiongen import __version__
 from lesiongen.crossfit.config import CrossfitConfig
 from lesiongen.crossfit.page import crossfit_figures, crossfit_page
-from lesiongen.crossfit.pooling import detectable_differences, fold_results, open_folds, pooled_evaluation
+from lesiongen.crossfit.pooling import Fold, detectable_differences, fold_results, open_folds, pooled_evaluation
 from lesiongen.dataset import Dataset
 from lesiongen.records.base import READING
 from lesiongen.records.crossfit import CrossfitRecord
@@ -53,7 +53,7 @@ class CrossfitResult:
             name = entry.name.replace(" ", "_")
             found[f"difference_{name}"] = entry.difference
             found[f"p_holm_{name}"] = entry.p_holm
-            found[f"detectable_{name}"] = self.record.detectable[entry.name]
+            found[f"detectable_{name}"] = self.record.detectable.get(entry.name)
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -77,32 +77,36 @@ def pool_folds(config: CrossfitConfig, dataset_uri: str, evaluations: Sequence[s
     params = {**config.model_dump(), "dataset": dataset.uri}
     with claimed(storage), stage_run("pool_folds", params) as run:
         folds = open_folds(config, dataset, evaluations)
-        record = CrossfitRecord(
-            name=config.name,
-            lesiongen_version=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            config=config.model_dump(mode="json"),
-            dataset=Source(uri=dataset.uri, version=dataset.manifest.version),
-            folds=fold_results(dataset, folds),
-            detectable={},
-            pooled=pooled_evaluation(folds),
-            files={},
-        )
-        record = record.changed(detectable=detectable_differences(record.pooled))
         if storage.exists(RESULT):
-            result = _found_again(storage, record)
+            result = _found_again(storage, config, folds)
         else:
             with temporary_folder("crossfit") as folder:
-                result = _publish(storage, record, folder)
+                result = _publish(storage, _pooled(config, dataset, folds), folder)
         _track(run, storage, result)
     return result
 
 
-def _found_again(storage: Storage, record: CrossfitRecord) -> CrossfitResult:
-    """Returns what the output holds where it is the result that was to be published."""
+def _pooled(config: CrossfitConfig, dataset: Dataset, folds: Sequence[Fold]) -> CrossfitRecord:
+    pooled = pooled_evaluation(config, folds)
+    return CrossfitRecord(
+        name=config.name,
+        lesiongen_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.model_dump(mode="json"),
+        dataset=Source(uri=dataset.uri, version=dataset.manifest.version),
+        folds=fold_results(folds),
+        detectable=detectable_differences(pooled),
+        pooled=pooled,
+        files={},
+    )
+
+
+def _found_again(storage: Storage, config: CrossfitConfig, folds: Sequence[Fold]) -> CrossfitResult:
+    """Returns what the output holds where it is the result of these evaluations."""
     with suppress(ValidationError, ValueError):
         there = CrossfitRecord.model_validate(json.loads(storage.read_bytes(RESULT)), context=READING)
-        if there.changed(created=record.created, files={}) == record:
+        same = [one.evaluation.version for one in there.folds] == [fold.source.version for fold in folds]
+        if same and there.config == config.model_dump(mode="json"):
             return CrossfitResult(storage.uri, there)
     raise already_holds(storage.uri, "another cross-fitted evaluation")
 

@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lesiongen import __version__
 from lesiongen.config import parse_config
@@ -21,6 +20,7 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Results
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.measures.classifiers import further_scores
 from lesiongen.evaluation.measures.malignancy import MalignantDiagnoses
 from lesiongen.evaluation.measures.reconstruction import losses_of_parts
 from lesiongen.evaluation.measures.utility import utility_entries
@@ -29,17 +29,22 @@ from lesiongen.evaluation.predictions import KeptPredictions, read_predictions
 from lesiongen.evaluation.report.protocol import describe_protocol
 from lesiongen.records.crossfit import FoldResult
 from lesiongen.records.evaluation import (
+    ClassifierSource,
     Comparison,
     Condition,
+    ConditionScores,
     Counts,
     EvaluationRecord,
+    Malignancy,
     PartCounts,
+    Protocol,
     Reconstruction,
+    Score,
     Source,
     WorstGroup,
     read_evaluation,
 )
-from lesiongen.records.origin import CaptionOrigin, FoldOrigin
+from lesiongen.records.origin import CaptionOrigin, FoldOrigin, SampleOrigin
 from lesiongen.storage import open_storage
 
 __all__ = ["Fold", "detectable_differences", "fold_results", "open_folds", "pooled_evaluation"]
@@ -57,15 +62,23 @@ class Fold:
         number: Which fold, from 1.
         source: The evaluation; its version is the SHA-256 of its evaluation.json.
         record: Its evaluation.json.
-        test: Its predictions of the fold's images.
-        validation: Those of the images that states and settings were chosen on.
+        predictions: What each of its classifiers predicted for the fold's images, the primary one first.
     """
 
     number: int
     source: Source
     record: EvaluationRecord
-    test: KeptPredictions
-    validation: KeptPredictions
+    predictions: Mapping[str, KeptPredictions]
+
+    @property
+    def image_ids(self) -> list[str]:
+        """The images that it was tested on."""
+        return next(iter(self.predictions.values())).image_ids
+
+    def scores(self, classifier: str) -> Mapping[Condition, ConditionScores]:
+        """Returns the scores of a classifier by condition."""
+        further = self.record.further_classifiers.get(classifier)
+        return self.record.utility if further is None else further.utility
 
 
 def open_folds(config: CrossfitConfig, dataset: Dataset, uris: Sequence[str]) -> list[Fold]:
@@ -78,7 +91,7 @@ def open_folds(config: CrossfitConfig, dataset: Dataset, uris: Sequence[str]) ->
 
     Raises:
         UsageError: One is not of a fold of this dataset, divided in this way; a fold is missing or given twice; or the
-            evaluations differ in their settings, classes or release.
+            evaluations differ in their settings, conditions, classes, release, or in how their images were drawn.
         DataError: A file is damaged.
         StorageError: There is no evaluation at an address.
     """
@@ -102,12 +115,10 @@ def _open_fold(config: CrossfitConfig, dataset: Dataset, uri: str) -> Fold:
     if origin is None or origin.dataset_version != dataset.manifest.version:
         raise UsageError(f"{uri} is not the evaluation of a fold of {dataset.uri}")
     if parse_config(CrossfitConfig, origin.config).changed(name=config.name) != config:
-        raise UsageError(
-            f"{uri} is of another division into folds", hint="Name the number of folds and the seed of it."
-        )
-    test, validation = (read_predictions(uri, record, split) for split in ("test", "validation"))
+        hint = "Use the folds, seed, validation_share and worst_group that it was made with."
+        raise UsageError(f"{uri} is of another division into folds", hint=hint)
     source = Source(uri=uri, version=hashlib.sha256(data).hexdigest())
-    return Fold(origin.fold or 0, source, record, test, validation)
+    return Fold(origin.fold or 0, source, record, read_predictions(uri, record, "test"))
 
 
 def _fold_origin(uri: str) -> FoldOrigin | None:
@@ -126,20 +137,25 @@ def _difference(one: EvaluationRecord, other: EvaluationRecord) -> str:
         return "what they trained on"
     if one.lesiongen_version != other.lesiongen_version:
         return "the release of LesionGen"
+    if _sampling(one) != _sampling(other):
+        return "how their synthetic images were drawn"
     fields = (one.config.keys() | other.config.keys()) - _MAY_DIFFER
     return ", ".join(sorted(name for name in fields if one.config.get(name) != other.config.get(name)))
 
 
-def fold_results(dataset: Dataset, folds: Sequence[Fold]) -> tuple[FoldResult, ...]:
+def _sampling(record: EvaluationRecord) -> object:
+    origin = Dataset.open(record.sources["synthetic"].uri).manifest.origin
+    return {**origin.config, "name": None} if isinstance(origin, SampleOrigin) else None
+
+
+def fold_results(folds: Sequence[Fold]) -> tuple[FoldResult, ...]:
     """Returns what each fold contributes to the whole."""
-    lesions = dataset.metadata(["image_id", "lesion_id"]).set_index("image_id")["lesion_id"]
-    lesions = lesions.fillna(pd.Series(lesions.index, index=lesions.index))
     return tuple(
         FoldResult(
             fold=fold.number,
             evaluation=fold.source,
-            images=len(fold.test.image_ids),
-            lesions=lesions[fold.test.image_ids].nunique(),
+            images=len(fold.image_ids),
+            lesions=fold.record.counts.test_lesions,
             excluded=fold.record.counts.test_excluded,
             balanced_accuracy={name: scores.balanced_accuracy.mean for name, scores in fold.record.utility.items()},
         )
@@ -147,45 +163,100 @@ def fold_results(dataset: Dataset, folds: Sequence[Fold]) -> tuple[FoldResult, .
     )
 
 
-def pooled_evaluation(folds: Sequence[Fold]) -> EvaluationRecord:
+def pooled_evaluation(config: CrossfitConfig, folds: Sequence[Fold]) -> EvaluationRecord:
     """Scores and compares the conditions on the test images of all folds.
 
     Classifiers of one seed are taken for one across the folds. The settings are those of the folds' evaluations.
+    AUROC is the mean of the folds' own: probabilities of differently trained classifiers are not on one scale, and
+    ranking them together would lower it (Forman and Scholz 2010).
 
     Raises:
         DataError: Two folds have tested on the same image.
     """
     first = folds[0].record
-    config = parse_config(EvaluateConfig, first.config)
-    results = _results(config, folds)
+    settings = parse_config(EvaluateConfig, first.config).changed(worst_group=config.worst_group)
+    primary, *further = folds[0].predictions
+    results = _results(settings, folds, primary)
     test = results.material.test
-    made = describe_protocol(config).changed(test=_tested(len(folds)))
-    counts = Counts(
-        test=PartCounts(n=len(test), per_class=dict(test.count(first.classes))),
-        test_lesions=len(np.unique(test.lesions)),
-        test_excluded=sum(fold.record.counts.test_excluded or 0 for fold in folds),
-    )
+    worst = _worst_group(settings, test)
+    entries = utility_entries(results, worst)
+    utility = cast("dict[Condition, ConditionScores]", entries["utility"])
+    malignancy = cast("Malignancy", MalignantDiagnoses().measure(results)["malignancy"])
     return EvaluationRecord(
-        name=first.name,
+        name=config.name,
         lesiongen_version=__version__,
-        config=config.model_dump(mode="json"),
+        config=settings.model_dump(mode="json"),
         classes=first.classes,
-        protocol=made,
-        counts=counts,
-        **utility_entries(results, _worst_group(config, test)),
-        **MalignantDiagnoses().measure(results),
+        protocol=_protocol(settings, folds),
+        notes=tuple(f"Fold {fold.number}: {note}" for fold in folds for note in fold.record.notes),
+        counts=Counts(
+            test=PartCounts(n=len(test), per_class=dict(test.count(first.classes))),
+            test_lesions=len(np.unique(test.lesions)),
+            test_excluded=sum(fold.record.counts.test_excluded or 0 for fold in folds),
+        ),
+        classifier=first.classifier,
+        further_classifiers={
+            name: further_scores(results, name, _source(first, name), _outcomes(folds, name), worst) for name in further
+        },
+        malignancy=_ranked_by_fold(malignancy, folds),
         reconstruction=_reconstruction(results, folds),
+        **{
+            **entries,
+            "utility": {
+                name: scores.changed(auroc=_mean_score([fold.record.scores(name).auroc for fold in folds]))
+                for name, scores in utility.items()
+            },
+        },
     )
+
+
+def _source(record: EvaluationRecord, classifier: str) -> ClassifierSource:
+    return record.further_classifiers[classifier].classifier
+
+
+def _protocol(settings: EvaluateConfig, folds: Sequence[Fold]) -> Protocol:
+    first = folds[0].record
+    kind = first.classifier.kind if first.classifier else "small"
+    made = describe_protocol(settings, kind, reconstruction="reconstruction" in first.utility)
+    return made.changed(
+        test=(
+            f"The dataset was divided into {len(folds)} folds that share no lesion and no patient. Each was the test "
+            "split of one evaluation, whose generator and classifiers learnt from the other folds alone. Scores are "
+            "over the test images of all folds, classifiers of the same seed taken for one across the folds; AUROC is "
+            "the mean of the folds' own, as the probabilities of different classifiers are not on one scale."
+        )
+    )
+
+
+def _ranked_by_fold(malignancy: Malignancy, folds: Sequence[Fold]) -> Malignancy:
+    """Returns the pooled shares with the mean of the folds' areas under the ROC curve."""
+    ranked = {
+        name: scores.changed(auroc=_mean_score([_malignant_auroc(fold, name) for fold in folds]))
+        for name, scores in malignancy.conditions.items()
+    }
+    return malignancy.changed(conditions=ranked)
+
+
+def _malignant_auroc(fold: Fold, condition: Condition) -> Score:
+    found = fold.record.malignancy.conditions.get(condition)
+    return Score() if found is None else found.auroc
+
+
+def _mean_score(scores: Sequence[Score]) -> Score:
+    """Returns the mean of the folds' scores, without an interval."""
+    return Score(mean=_mean([score.mean for score in scores]))
 
 
 def _reconstruction(results: Results, folds: Sequence[Fold]) -> Reconstruction | None:
-    """Returns what the autoencoders lose over all folds; None where a fold was evaluated without reconstructions."""
+    """Returns what the autoencoders lose over all folds; None where a fold was evaluated without reconstructions.
+
+    How faithful the images are is the mean over the folds; an image is in the training split of several.
+    """
     found = [fold.record.reconstruction for fold in folds]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
         return None
     return Reconstruction(
-        n=sum(each.n or 0 for each in known),
         peak_signal_to_noise_db=_mean([each.peak_signal_to_noise_db for each in known]),
         laplacian_variance_ratio=_mean([each.laplacian_variance_ratio for each in known]),
         **losses_of_parts(results),
@@ -198,41 +269,31 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _worst_group(config: EvaluateConfig, test: LabelledImages) -> WorstGroup:
+def _worst_group(settings: EvaluateConfig, test: LabelledImages) -> WorstGroup:
     """Names the worst group by the configuration alone: there is no image that is not a test image."""
-    if config.worst_group is not None:
-        return named_worst_group(config.worst_group, test.table, config.min_worst_group)
+    if settings.worst_group is not None:
+        return named_worst_group(settings.worst_group, test.table, settings.min_worst_group)
     return WorstGroup(
         explanation="No worst group is claimed: every image is tested on, so that none is left to name it on. "
-        "worst_group in the configuration names it before the run."
+        "crossfit.worst_group names it before the run."
     )
 
 
-def _tested(folds: int) -> str:
-    return (
-        f"The dataset was divided into {folds} folds that share no lesion and no patient. Each was the test split of "
-        "one evaluation, for which captions, generator and classifiers were made from the other folds alone. Scores "
-        "are over the test images of all folds; classifiers of the same seed are taken for one across the folds."
-    )
-
-
-def _results(config: EvaluateConfig, folds: Sequence[Fold]) -> Results:
+def _results(settings: EvaluateConfig, folds: Sequence[Fold], classifier: str) -> Results:
     classes = folds[0].record.classes
     # Of the captioned datasets: the tone that is measured on an image is a group of patients, too.
-    tables = [_columns(Dataset.open(fold.record.sources["real"].uri)) for fold in folds]
-    parts = list(zip(tables, folds, strict=True))
-    test = _without_pixels([table.loc[fold.test.image_ids] for table, fold in parts], classes)
+    tables = [_tested_rows(fold) for fold in folds]
+    test = _without_pixels(tables, classes)
     if test.table["image_id"].duplicated().any():
         raise DataError("Two folds have tested on the same image", hint="Divide the dataset again.")
-    validation = _without_pixels([table.loc[fold.validation.image_ids] for table, fold in parts], classes)
     none = _without_pixels([tables[0].iloc[:0]], classes)
-    material = Material(classes, none, validation, test, none, excluded={})
-    return Results(config, material, {name: _joined(name, folds) for name in folds[0].record.utility})
+    material = Material(classes, none, none, test, none, excluded={})
+    return Results(settings, material, _outcomes(folds, classifier))
 
 
-def _columns(dataset: Dataset) -> pd.DataFrame:
-    table = dataset.metadata(_COLUMNS).set_index("image_id", drop=False)
-    return table.assign(**subgroups_of(table))
+def _tested_rows(fold: Fold) -> pd.DataFrame:
+    table = Dataset.open(fold.record.sources["real"].uri).metadata(_COLUMNS).set_index("image_id", drop=False)
+    return table.assign(**subgroups_of(table)).loc[fold.image_ids]
 
 
 def _without_pixels(tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> LabelledImages:
@@ -242,11 +303,17 @@ def _without_pixels(tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> L
     return LabelledImages(np.empty((len(rows), 0, 0, 3), dtype=np.uint8), labels, rows)
 
 
-def _joined(condition: Condition, folds: Sequence[Fold]) -> Predictions:
-    scores = [fold.record.scores(condition) for fold in folds]
+def _outcomes(folds: Sequence[Fold], classifier: str) -> dict[Condition, Predictions]:
+    """Returns what a classifier predicted for the test images of all folds, by condition."""
+    return {name: _joined(name, folds, classifier) for name in folds[0].record.utility}
+
+
+def _joined(condition: Condition, folds: Sequence[Fold], classifier: str) -> Predictions:
+    scores = [fold.scores(classifier)[condition] for fold in folds]
+    probabilities = np.concatenate([fold.predictions[classifier].probabilities[condition] for fold in folds], axis=1)
     return Predictions(
-        _along_images([fold.test.probabilities for fold in folds], condition),
-        _along_images([fold.validation.probabilities for fold in folds], condition),
+        probabilities,
+        probabilities[:, :0],  # no image is left that is not tested on
         validation=_means([one.validation_balanced_accuracy for one in scores]),
         steps=[round(step) for step in _means([one.picked_steps for one in scores])],
     )
@@ -257,21 +324,16 @@ def _means(of_folds: Sequence[Sequence[float | None]]) -> list[float]:
     return np.asarray(of_folds, dtype=np.float64).mean(axis=0).tolist()  # type: ignore[no-any-return]
 
 
-def _along_images(
-    probabilities: Sequence[Mapping[Condition, NDArray[np.float32]]], condition: Condition
-) -> NDArray[np.float32]:
-    return np.concatenate([each[condition] for each in probabilities], axis=1)
-
-
 def detectable_differences(evaluation: EvaluationRecord) -> dict[str, float | None]:
-    """Returns, by comparison, the difference that its test finds with a power of `POWER`.
+    """Returns, by comparison that was made, the difference that its test finds with a power of `POWER`.
 
     That is (z(1 - a/2) + z(power)) standard errors, of a two-sided test at the strictest level a of Holm's correction;
     the standard error is taken from the width of the bootstrap interval (Cohen 1988, section 2.1).
     """
     config = parse_config(EvaluateConfig, evaluation.config)
     covered = NormalDist().inv_cdf((1 + config.confidence) / 2)
-    return {entry.name: _detectable(entry, config.significance_level, covered) for entry in evaluation.comparisons}
+    made = [entry for entry in evaluation.comparisons if not entry.not_computed]
+    return {entry.name: _detectable(entry, config.significance_level, covered) for entry in made}
 
 
 def _detectable(entry: Comparison, significance_level: float, covered: float) -> float | None:

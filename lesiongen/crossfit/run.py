@@ -4,16 +4,18 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lesiongen import __version__
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.crossfit.config import CrossfitConfig
-from lesiongen.crossfit.folds import fold_name, take_fold
+from lesiongen.crossfit.folds import check_worst_group, fold_name, take_fold
 from lesiongen.crossfit.pool import CrossfitResult, pool_folds
 from lesiongen.dataset import MANIFEST_NAME, Dataset
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS
 from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig, finetune, reconstruct, sample
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.names import captioned_name
-from lesiongen.storage import Creation, as_json, open_storage
+from lesiongen.storage import as_json, open_storage
 
 __all__ = ["StageConfigs", "crossfit"]
 
@@ -41,7 +43,7 @@ def crossfit(
     output: str,
     *,
     only: Sequence[int] = (),
-) -> CrossfitResult | None:
+) -> CrossfitResult | tuple[int, ...]:
     """Captions, trains, samples, reconstructs and evaluates for every fold, and pools the folds.
 
     What is finished is found again: a call that was stopped or killed is repeated to go on, and a training resumes from
@@ -55,7 +57,7 @@ def crossfit(
         only: Only these folds, for several machines that share the output; they are pooled where all are finished.
 
     Returns:
-        The result; None where folds are missing.
+        The result; the folds that are missing, where some are.
 
     Raises:
         UsageError: The output has other settings, or there is no such fold.
@@ -66,16 +68,19 @@ def crossfit(
     storage = open_storage(output)
     if wrong := [fold for fold in only if not 1 <= fold <= config.folds]:
         raise UsageError(f"fold = {wrong[0]}: must be from 1 to {config.folds}")
+    if stages.evaluate.worst_group is not None:
+        hint = "Set crossfit.worst_group: it is for all folds together."
+        raise UsageError("evaluate.worst_group is for one test split", hint=hint)
+    check_worst_group(config, dataset.uri, dataset.metadata(["image_id", *SUBGROUP_COLUMNS]))
     _keep_settings(output, config, stages, dataset)
     everything = range(1, config.folds + 1)
     for fold in only or everything:
         logger.info("Fold %d of %d", fold, config.folds)
         _fold(config, stages, dataset, f"{storage.uri}/fold{fold}", fold)
     evaluations = [f"{storage.uri}/fold{fold}/evaluation" for fold in everything]
-    missing = [number for number, uri in zip(everything, evaluations, strict=True) if not _holds(uri, EVALUATION)]
+    missing = tuple(fold for fold, uri in zip(everything, evaluations, strict=True) if not _holds(uri, EVALUATION))
     if missing:
-        logger.info("Not evaluated yet: folds %s", ", ".join(map(str, missing)))
-        return None
+        return missing
     return pool_folds(config, dataset.uri, evaluations, f"{storage.uri}/pooled")
 
 
@@ -83,6 +88,7 @@ def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, da
     """Writes down what all folds have in common, or refuses what differs from what is there."""
     storage = open_storage(output)
     settings = {
+        "lesiongen_version": __version__,
         "crossfit": config.model_dump(mode="json"),
         "dataset_version": dataset.manifest.version,
         **{
@@ -91,8 +97,8 @@ def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, da
         },
     }
     storage.require_writable()
-    if storage.create_bytes(SETTINGS, as_json(settings).encode()) is not Creation.TAKEN:
-        return
+    if not storage.exists(SETTINGS):
+        storage.create_bytes(SETTINGS, as_json(settings).encode())
     there = storage.read_json(SETTINGS)
     if there != settings:
         differ = [name for name in settings if not isinstance(there, dict) or there.get(name) != settings[name]]
@@ -107,20 +113,21 @@ def _fold(config: CrossfitConfig, stages: StageConfigs, dataset: Dataset, place:
     real, captioned, model = f"{place}/dataset", f"{place}/captioned", f"{place}/model"
     synthetic, reconstructed = f"{place}/synthetic", f"{place}/reconstructed"
     evaluation = f"{place}/evaluation"
+    if _holds(evaluation, EVALUATION):  # nothing before it is needed any more
+        return
     name = fold_name(config.name, fold)
-    _once(real, MANIFEST_NAME, lambda: take_fold(config, dataset.uri, real, fold=fold))
+    _once(real, lambda: take_fold(config, dataset.uri, real, fold=fold))
     caption_config = stages.caption.changed(name=captioned_name(fold_name(dataset.manifest.name, fold)))
-    _once(captioned, MANIFEST_NAME, lambda: caption(caption_config, real, captioned))
+    _once(captioned, lambda: caption(caption_config, real, captioned))
     finetune(stages.finetune.changed(name=name), captioned, model)  # finds a finished training by itself
-    _once(synthetic, MANIFEST_NAME, lambda: sample(stages.sample, model, synthetic, dataset=captioned))
-    _once(reconstructed, MANIFEST_NAME, lambda: reconstruct(stages.reconstruct, model, captioned, reconstructed))
-    evaluate_config = stages.evaluate.changed(name=name)
-    _once(evaluation, EVALUATION, lambda: evaluate(evaluate_config, captioned, synthetic, evaluation, reconstructed))
+    _once(synthetic, lambda: sample(stages.sample, model, synthetic, dataset=captioned))
+    _once(reconstructed, lambda: reconstruct(stages.reconstruct, model, captioned, reconstructed))
+    evaluate(stages.evaluate.changed(name=name), captioned, synthetic, evaluation, reconstructed)
 
 
-def _once(uri: str, last: str, make: Callable[[], object]) -> None:
-    """Makes what is published at an address, unless it is there: the file that is written last says so."""
-    if not _holds(uri, last):
+def _once(uri: str, make: Callable[[], object]) -> None:
+    """Makes a dataset, unless it is there: its manifest, which is written last, says so."""
+    if not _holds(uri, MANIFEST_NAME):
         make()
 
 

@@ -1,9 +1,9 @@
 """Settings of an evaluation."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
@@ -11,7 +11,18 @@ from lesiongen.names import Name
 from lesiongen.records.comparison_names import FAMILY, ComparisonName
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
-__all__ = ["EvaluateConfig"]
+__all__ = ["EvaluateConfig", "GroupOfPatients"]
+
+
+def _column_and_group(value: str) -> str:
+    column, equals, group = (part.strip() for part in value.partition("="))
+    if not equals or not group or column not in SUBGROUPS:
+        raise ValueError(f"must be column=group, such as sex=female; columns are {', '.join(SUBGROUPS)}")
+    return f"{column}={group}"
+
+
+GroupOfPatients = Annotated[str, AfterValidator(_column_and_group)]
+"""A group of patients as ``column=group``."""
 
 
 class EvaluateConfig(StageConfig):
@@ -73,7 +84,7 @@ class EvaluateConfig(StageConfig):
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     intersections: tuple[tuple[Subgroup, Subgroup], ...] = (("sex", "age_band"),)
     min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
-    worst_group: str | None = None
+    worst_group: GroupOfPatients | None = None
     min_worst_group: int = Field(MIN_WORST_GROUP_IMAGES, ge=1)
     family: tuple[str, ...] = Field(FAMILY, min_length=1)
     min_test: int = Field(MIN_TEST_IMAGES, ge=2)
@@ -83,16 +94,6 @@ class EvaluateConfig(StageConfig):
     significance_level: float = Field(0.05, gt=0, lt=1)
     copy_percentile: float = Field(99.0, gt=50, lt=100)
     allow_real_images: bool = True
-
-    @field_validator("worst_group")
-    @classmethod
-    def _names_a_group(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        column, equals, group = (part.strip() for part in value.partition("="))
-        if not equals or not group or column not in SUBGROUPS:
-            raise ValueError(f"must be column=group, such as sex=female; columns are {', '.join(SUBGROUPS)}")
-        return f"{column}={group}"
 
     @field_validator("intersections")
     @classmethod

@@ -72,13 +72,16 @@ def _table(labels: Mapping[str, str | int], image_ids: pd.Series, rows: NDArray[
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 
-def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> KeptPredictions:
-    """Reads what the primary classifier of an evaluation predicted for the images of one split.
+def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> dict[str, KeptPredictions]:
+    """Reads what the classifiers of an evaluation predicted for the images of one split.
 
     Args:
         uri: The evaluation.
         evaluation: Its evaluation.json, which vouches for them.
         split: Which.
+
+    Returns:
+        By the name of the classifier, the primary one first.
 
     Raises:
         DataError: There are none, as in an evaluation of an earlier release, or the file was changed.
@@ -92,9 +95,13 @@ def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> Kep
                 f"{uri}/{PREDICTIONS} is not what evaluation.json describes", hint="Copy or run the evaluation again."
             )
         table = pq.read_table(path, filters=[("split", "==", split)]).to_pandas()
-        table = table[table["classifier"] == table["classifier"].iloc[0]]  # it was written first
+    of_classifiers = table.groupby("classifier", observed=True, sort=False)
+    return {str(name): _kept(rows, evaluation) for name, rows in of_classifiers}
+
+
+def _kept(table: pd.DataFrame, evaluation: EvaluationRecord) -> KeptPredictions:
     found = {str(name): _stacked(rows) for name, rows in table.groupby("condition", observed=True, sort=False)}
-    image_ids = table.drop_duplicates("image_id")["image_id"].tolist()
+    image_ids = table["image_id"].drop_duplicates().tolist()
     return KeptPredictions(image_ids, {name: found[name] for name in evaluation.utility})
 
 

@@ -1,5 +1,6 @@
 """Pooling the folds: scores and comparisons over all images, against scikit-learn and scipy."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -27,14 +28,14 @@ def pooled(folds, tmp_path_factory):
     return pool_folds(CONFIG, folds["dataset"], folds["evaluations"][::-1], str(tmp_path_factory.mktemp("out") / "all"))
 
 
-def predicted(folds) -> pd.DataFrame:
-    """The test predictions of all folds, read without LesionGen."""
+def predicted(folds, classifier="small") -> pd.DataFrame:
+    """The test predictions of a classifier in all folds, read without LesionGen."""
     parts = []
     for uri in folds["evaluations"]:
         classes = json.loads((Path(uri) / "evaluation.json").read_text())["classes"]
         part = pq.read_table(Path(uri) / "predictions" / "held_out.parquet").to_pandas()
         part["predicted"] = [classes[int(np.argmax(row))] for row in part["probabilities"]]
-        parts.append(part[part["split"] == "test"])
+        parts.append(part[(part["split"] == "test") & (part["classifier"] == classifier)])
     truth = Dataset.open(folds["dataset"]).metadata(["image_id", "diagnosis"])
     return pd.concat(parts).merge(truth, on="image_id")
 
@@ -50,6 +51,41 @@ def test_scores_are_those_of_all_test_images_together(folds, pooled) -> None:
             truth, guess = part["diagnosis"], part["predicted"]
             assert scores.balanced_accuracy.per_seed[seed] == pytest.approx(balanced_accuracy_score(truth, guess))
             assert scores.macro_f1.per_seed[seed] == pytest.approx(f1_score(truth, guess, average="macro"))
+
+
+def test_the_ceiling_is_that_of_all_test_images(folds, pooled) -> None:
+    scores = {}
+    for (condition, _), rows in predicted(folds).groupby(["condition", "seed"], observed=True):
+        scores.setdefault(condition, []).append(balanced_accuracy_score(rows["diagnosis"], rows["predicted"]))
+    real, passed = (np.mean(scores[name]) for name in ("real", "reconstruction"))
+    found = pooled.record.pooled.reconstruction
+    assert found.ceiling.value == pytest.approx(passed / real)
+    records = [json.loads((Path(uri) / "evaluation.json").read_text()) for uri in folds["evaluations"]]
+    ratios = [record["reconstruction"]["laplacian_variance_ratio"] for record in records]
+    assert found.laplacian_variance_ratio == pytest.approx(np.mean(ratios))
+    assert "denoiser" in pooled.record.pooled.protocol.reconstruction
+
+
+def test_probabilities_of_different_models_are_not_ranked_together(folds, pooled) -> None:
+    records = [json.loads((Path(uri) / "evaluation.json").read_text()) for uri in folds["evaluations"]]
+    for condition, scores in pooled.record.pooled.utility.items():
+        own = [record["utility"][condition]["auroc"]["mean"] for record in records]
+        assert scores.auroc.mean == pytest.approx(np.mean(own))
+        assert scores.auroc.low is None
+        malignant = [record["malignancy"]["conditions"][condition]["auroc"]["mean"] for record in records]
+        assert pooled.record.pooled.malignancy.conditions[condition].auroc.mean == pytest.approx(np.mean(malignant))
+
+
+@pytest.mark.skipif(len(EVALUATE.classifiers) == 1, reason="the extra lite0 is not installed")
+def test_a_further_classifier_is_pooled_beside_the_primary_one(folds, pooled) -> None:
+    table = predicted(folds, "lite0")
+    further = pooled.record.pooled.further_classifiers["lite0"]
+    assert further.classifier.kind == "lite0"
+    for condition, rows in table.groupby("condition", observed=True):
+        expected = [balanced_accuracy_score(one["diagnosis"], one["predicted"]) for _, one in rows.groupby("seed")]
+        assert list(further.utility[condition].balanced_accuracy.per_seed) == pytest.approx(expected)
+    assert all(entry.p_holm is None for entry in further.comparisons)
+    assert "Other classifiers" in open_storage(pooled.uri).read_text("report.html")
 
 
 def test_the_difference_is_that_of_the_scores_and_each_fold_is_reported(folds, pooled) -> None:
@@ -82,10 +118,11 @@ def test_the_page_shows_every_fold_and_the_files_are_vouched_for(pooled) -> None
     assert "Cross-fitted evaluation: discs" in page
     assert "found four times in five" in page
     assert "No worst group is claimed: every image is tested on" in page
-    assert set(pooled.record.files) == {
-        "report.html",
-        *(f"pictures/{name}.png" for name in ("folds", "recall", "confusion")),
-    }
+    assert "of unknown would be found" not in page
+    names = {"report.html", *(f"pictures/{name}.png" for name in ("folds", "recall", "confusion"))}
+    assert set(pooled.record.files) == names
+    for name, digest in pooled.record.files.items():
+        assert hashlib.sha256(storage.read_bytes(name)).hexdigest() == digest
 
 
 def test_the_same_call_finds_the_result_and_another_is_refused(folds, pooled) -> None:
@@ -106,7 +143,7 @@ def test_folds_that_do_not_make_a_whole_are_refused(folds, tmp_path) -> None:
         pool_folds(CONFIG, folds["synthetic"], evaluations, output)
     other = str(tmp_path / "other")
     evaluate(EVALUATE.changed(steps=2), folds["folds"][0], folds["synthetic"], other)
-    with pytest.raises(UsageError, match="differ in steps"):
+    with pytest.raises(UsageError, match="differ in what they trained on"):
         pool_folds(CONFIG, dataset, [other, *evaluations[1:]], output)
 
 

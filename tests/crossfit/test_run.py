@@ -1,12 +1,13 @@
 """The command ``crossfit``: fold by fold, in parts, and resumed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from lesiongen.cli.app import app
-from lesiongen.diffusion.sampling import stage as sampling
+from lesiongen.crossfit import run
 from lesiongen.errors import UsageError
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.phantoms import PhantomConfig, write_phantoms
@@ -23,7 +24,7 @@ def test_folds_are_evaluated_one_by_one_and_found_again(tmp_path, monkeypatch) -
 
     first = CliRunner().invoke(app, [*call, "--fold", "2"])
     assert first.exit_code == 0, first.output
-    assert "Folds are missing" in first.output
+    assert "Not evaluated yet: fold 1." in first.output
     assert {path.name for path in Path("out").iterdir()} == {"settings.json", "fold2"}
     evaluated = Path("out/fold2/evaluation/evaluation.json").read_bytes()
 
@@ -35,7 +36,9 @@ def test_folds_are_evaluated_one_by_one_and_found_again(tmp_path, monkeypatch) -
     assert "tested on 50 real images" in page
     assert "What the parts of the generator lose" in page
 
-    monkeypatch.setattr(sampling, "sample", None)  # nothing is drawn again
+    shutil.rmtree("out/fold1/model-checkpoints")  # of a fold that is finished nothing is needed but its evaluation
+    for stage in ("take_fold", "caption", "finetune", "sample", "reconstruct", "evaluate"):
+        monkeypatch.setattr(run, stage, pytest.fail)
     again = CliRunner().invoke(app, [*call, "--json"])
     assert again.exit_code == 0, again.output
     assert '"balanced_accuracy_both"' in again.output
@@ -52,6 +55,7 @@ def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused
         (("--set", "gates.min_seeds=3"), "The configuration names gates"),
         (("--fold", "3", "--folds", "2"), "fold = 3: must be from 1 to 2"),
         (("--folds", "2", "--set", "crossfit.folds=3"), "crossfit.folds is given twice"),
+        (("--set", "evaluate.worst_group=sex=female"), "evaluate.worst_group is for one test split"),
     ):
         refused = CliRunner().invoke(app, ["crossfit", data, "--output", str(tmp_path / "out"), *options])
         assert isinstance(refused.exception, UsageError)

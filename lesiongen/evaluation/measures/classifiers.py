@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from lesiongen.evaluation.classifier.conditions import Trained, best_condition
-from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.classifier.conditions import Predictions, best_condition
+from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.utility import compared, condition_record, named_group
 from lesiongen.evaluation.report.text import bounds_of, with_interval
-from lesiongen.records.evaluation import ClassifierScores, ClassifierSource, EvaluationRecord, WorstGroup
+from lesiongen.records.evaluation import ClassifierScores, ClassifierSource, Condition, EvaluationRecord, WorstGroup
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Section, Table, Text
 
-__all__ = ["FurtherClassifiers"]
+__all__ = ["FurtherClassifiers", "further_scores"]
 
 
 class FurtherClassifiers(Measure):
@@ -23,7 +23,10 @@ class FurtherClassifiers(Measure):
         """Returns ``classifier`` and ``further_classifiers``."""
         _, *further = evidence.trained
         worst = named_group(evidence)
-        scores = {name: _scores(evidence, name, evidence.trained[name], worst) for name in further}
+        trained = {name: evidence.trained[name] for name in further}
+        scores = {
+            name: further_scores(evidence, name, each.source, each.outcomes, worst) for name, each in trained.items()
+        }
         return {"classifier": evidence.primary.source, "further_classifiers": scores}
 
     def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
@@ -41,15 +44,27 @@ class FurtherClassifiers(Measure):
         }
 
 
-def _scores(evidence: Evidence, name: str, trained: Trained, worst: WorstGroup) -> ClassifierScores:
-    """Scores a further classifier; its comparisons are outside the declared family: nothing is corrected."""
-    comparisons = compared(evidence, trained.outcomes, worst, name)
+def further_scores(
+    results: Results,
+    name: str,
+    source: ClassifierSource,
+    outcomes: Mapping[Condition, Predictions],
+    worst: WorstGroup,
+) -> ClassifierScores:
+    """Scores a further classifier; its comparisons are outside the declared family: nothing is corrected.
+
+    Args:
+        results: The settings and the test images.
+        name: What it was asked for by.
+        source: What it is.
+        outcomes: What its classifiers predict.
+        worst: The worst group.
+    """
+    comparisons = compared(results, outcomes, worst, name)
     return ClassifierScores(
-        classifier=trained.source,
-        utility={
-            condition: condition_record(evidence, outcome, worst) for condition, outcome in trained.outcomes.items()
-        },
-        best_condition=best_condition(trained.outcomes),
+        classifier=source,
+        utility={condition: condition_record(results, outcome, worst) for condition, outcome in outcomes.items()},
+        best_condition=best_condition(outcomes),
         comparisons=tuple(entry.changed(p_holm=None, significant=False, family=None) for entry in comparisons),
     )
 
