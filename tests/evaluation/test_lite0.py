@@ -1,7 +1,9 @@
 """The classifier lite0, where its optional extra is installed: frozen features and logistic heads."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.evaluation.classifier.kinds import lite0, lite0_features
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
 from lesiongen.evaluation.classifier.kinds.lite0 import balanced_weights, drawn_views, load_lite0
 from lesiongen.evaluation.classifier.kinds.lite0_features import Lite0Features, load_network
-from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
+from lesiongen.evaluation.classifier.kinds.registry import opened_kind
 from lesiongen.evaluation.classifier.training import Mixture
 from lesiongen.evaluation.images import LabelledImages, load_images
 
@@ -124,6 +126,28 @@ def test_a_head_without_resamples_is_scikit_learns(
     assert model.probabilities(images.validation.images) == pytest.approx(expected, abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("good", "expected"), [({3e-2}, 3e-2), ({1e-1, 1e-2}, 1e-2), (set(), 1e-4)]
+)
+def test_the_strength_is_the_smallest_of_those_that_do_best_on_validation_images(
+    good: set[float], expected: float, kind: ClassifierKind, images: RealImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = lite0._fit
+
+    def spy(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: float, classes: int) -> object:
+        head, taken = fit(features, labels, weights, 1e-2, classes)
+        return (turned(head) if strength in good else head), taken
+
+    def turned(head: Any) -> Any:
+        """A head that is right where the diagnoses are each called the next, as the validation images are here."""
+        return replace(head, weight=np.roll(head.weight, 1, axis=0), bias=np.roll(head.bias, 1))
+
+    monkeypatch.setattr(lite0, "_fit", spy)
+    validation = replace(images.validation, labels=(images.validation.labels + 1) % 3)
+    trainer = kind.trainer(replace(images, validation=validation))
+    assert trainer.source.hyperparameters["C"] == expected
+
+
 def test_every_condition_has_the_same_settings_and_the_same_weight_in_the_loss(
     kind: ClassifierKind, images: RealImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,13 +201,6 @@ def test_only_the_known_weights_are_read(cache: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lite0_features, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(DataError, match="its SHA-256 must be 000"):
         load_network(64)
-
-
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0_features, "find_spec", lambda name: None)
-    with pytest.raises(UsageError) as error:
-        check_classifier("lite0")
-    assert "pip install '.[lite0]'" in str(error.value)
 
 
 @pytest.mark.slow
