@@ -36,6 +36,8 @@ LEARNING_RATE = 1e-3
 LARGEST_SIZE = 1024
 HUB = "hub:"
 _COMMIT = re.compile("[0-9a-f]{40}")
+_TRIED = ("0", "1")
+"""Classes of the head with which a network is tried before the diagnoses are known."""
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _WANTED = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
 
@@ -86,6 +88,7 @@ def opened_resnet18(config: EvaluateConfig) -> Iterator[ClassifierKind]:
     Raises:
         StorageError: It cannot be fetched from the hub.
         UsageError: It cannot be loaded.
+        DataError: Its files are damaged.
     """
     with _files_of(RESNET18) as folder:
         normalisation = (REFERENCE_NORMALISATION, REFERENCE_NORMALISATION)
@@ -103,6 +106,7 @@ def opened_pretrained(name: str, config: EvaluateConfig) -> Iterator[ClassifierK
 
     Raises:
         UsageError: It cannot be loaded.
+        DataError: Its files are damaged.
         StorageError: It cannot be fetched.
     """
     with _files_of(name) as folder:
@@ -162,11 +166,17 @@ def _side(processor: Any) -> int:
 class PretrainedKind(ClassifierKind):
     """A transformers image classifier whose head is replaced by one for the diagnoses.
 
+    It is loaded once here and not kept, so that a wrong one is found before another classifier has been trained.
+
     Args:
         folder: Its files.
         source: What they are.
         normalisation: Mean and deviation of the channels, of values in [0, 1].
         config: The budget.
+
+    Raises:
+        UsageError: It cannot be loaded as an image classifier with a linear head.
+        DataError: Its configuration or its weights are damaged, or do not fit together.
     """
 
     def __init__(
@@ -179,14 +189,10 @@ class PretrainedKind(ClassifierKind):
         self.folder, self.source, self.normalisation = folder, source, normalisation
         self.image_size = int(source.image_size or 0)
         self.budget = Budget(config.steps, config.batch_size, LEARNING_RATE, 0.0, config.checks)
+        _load(folder, source.source, _TRIED)
 
     def trainer(self, real: RealImages) -> Trainer:
-        """Loads the network; its hyperparameters are the reference method's.
-
-        Raises:
-            UsageError: It cannot be loaded as an image classifier with a linear head.
-            DataError: Its configuration or its weights are damaged, or do not fit together.
-        """
+        """Loads the network; its hyperparameters are the reference method's."""
         network = _load(self.folder, self.source.source, real.classes)
         model = PretrainedClassifier(network, real.classes, self.image_size, self.normalisation)
         budget, (mean, deviation) = self.budget, self.normalisation
