@@ -1,13 +1,15 @@
 """Names of paired comparisons, the same in the configuration, in ``evaluation.json`` and in the gates."""
 
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import cast
 
 from lesiongen.records.evaluation import Condition
 
 __all__ = ["BOTH_VS_REAL", "FAMILY", "WORST_GROUP_BOTH_VS_REAL", "ComparisonName"]
 
 _WORST_GROUP = ", worst group"
+_COMPARED: tuple[Condition, ...] = ("real", "synthetic", "both")
+"""Reconstructions are no part of a test."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,9 @@ class ComparisonName:
         ComparisonName(first='both', second='real', worst_group=True)
         """
         first, _, second = text.removesuffix(_WORST_GROUP).partition(" vs ")
-        known = get_args(Condition)
-        if first not in known or second not in known or first == second:
+        if first not in _COMPARED or second not in _COMPARED or first == second:
             raise ValueError(
-                f"must be 'A vs B' or 'A vs B{_WORST_GROUP}', A and B two of {', '.join(known)}; found {text!r}"
+                f"must be 'A vs B' or 'A vs B{_WORST_GROUP}', A and B two of {', '.join(_COMPARED)}; found {text!r}"
             )
         return cls(cast("Condition", first), cast("Condition", second), text.endswith(_WORST_GROUP))
 
