@@ -14,8 +14,9 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
 from lesiongen.evaluation.reconstructed import (
     check_not_reconstructed,
+    check_real,
     check_reconstructed,
-    in_order_of,
+    enlarged_notes,
     other_model_notes,
 )
 from lesiongen.records.evaluation import Counts, PartCounts
@@ -79,10 +80,11 @@ def load_material(
 
     Raises:
         DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
-            patient or a case, or no test image is of the configuration's worst group; reconstructions are given as
-            synthetic images, or are not those of the training images.
+            patient or a case, or the configuration's worst group has no test images; images that a model made are given
+            as real ones, reconstructions as synthetic ones, or they are not those of the training images.
     """
     _check_sizes(config, real, synthetic)
+    check_real(real)
     check_not_reconstructed(synthetic)
     if reconstructed is not None:
         check_reconstructed(reconstructed, real)
@@ -102,8 +104,9 @@ def load_material(
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded)]
     if reconstructed is None:
         return Material(classes, train, unseen, fresh, generated, excluded, notes)
-    notes += other_model_notes(reconstructed, synthetic)
-    passed = in_order_of(train, load_images(reconstructed, None, classes, size, kind="reconstructed"))
+    notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]
+    image_ids = train.table["image_id"].tolist()
+    passed = load_images(reconstructed, None, classes, size, kind="reconstructed", image_ids=image_ids)
     return Material(classes, train, unseen, fresh, generated, excluded, notes, passed)
 
 
@@ -130,11 +133,8 @@ def at_size(
         return material
 
     def again(split: Literal["train", "validation", "test"]) -> LabelledImages:
-        loaded = load_images(real, split, material.classes, size, file=folder / split)
-        kept = getattr(material, split)
-        if len(kept) == len(loaded):
-            return loaded
-        return loaded.take(loaded.table["image_id"].isin(set(kept.table["image_id"])).to_numpy())
+        image_ids = getattr(material, split).table["image_id"].tolist()
+        return load_images(real, split, material.classes, size, file=folder / split, image_ids=image_ids)
 
     sized = replace(
         material,
@@ -146,9 +146,15 @@ def at_size(
     if reconstructed is None:
         return sized
     passed = load_images(
-        reconstructed, None, material.classes, size, kind="reconstructed", file=folder / "reconstructed"
+        reconstructed,
+        None,
+        material.classes,
+        size,
+        kind="reconstructed",
+        file=folder / "reconstructed",
+        image_ids=sized.train.table["image_id"].tolist(),
     )
-    return replace(sized, reconstructed=in_order_of(sized.train, passed))
+    return replace(sized, reconstructed=passed)
 
 
 def _check_sizes(config: EvaluateConfig, real: Dataset, synthetic: Dataset) -> None:
@@ -168,7 +174,7 @@ def _require(found: int, needed: int, what: str) -> None:
 
 
 def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -> None:
-    """Refuses a worst group that no test image is of: most often a typing error."""
+    """Refuses a worst group without test images: most often a typing error."""
     if config.worst_group is None:
         return
     column, _, name = config.worst_group.partition("=")
@@ -176,7 +182,7 @@ def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -
     if group_named(groups, name) not in set(groups):
         known = ", ".join(sorted(groups.unique())) or "none"
         raise DataError(
-            f"{uri}: worst_group = {config.worst_group!r}: no test image is of this group",
+            f"{uri}: worst_group = {config.worst_group!r}: this group has no test images",
             hint=f"Groups by {column}: {known}.",
         )
 

@@ -1,19 +1,32 @@
-"""The reconstructions that an evaluation is given: whether they are those of its training images."""
+"""Whether the images of an evaluation are what they are given as: real, synthetic, or its own reconstructions."""
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
-from lesiongen.evaluation.images import LabelledImages
 from lesiongen.records.origin import ReconstructOrigin, SampleOrigin
-from lesiongen.records.provenance import is_generated, is_synthetic
+from lesiongen.records.provenance import is_generated, is_synthetic, reconstructed_side
 
-__all__ = ["check_not_reconstructed", "check_reconstructed", "in_order_of", "other_model_notes"]
+__all__ = ["check_not_reconstructed", "check_real", "check_reconstructed", "enlarged_notes", "other_model_notes"]
 
 NAMED = 5
 HINT = "Make them of this very dataset: lesiongen reconstruct --model MODEL --dataset DATASET --output RECONSTRUCTED"
+
+
+def check_real(real: Dataset) -> None:
+    """Refuses images that a model made in the place of real ones, in each of the splits.
+
+    Raises:
+        DataError: There is one among the images.
+    """
+    made = real.metadata(["image_id", "provenance"])
+    found = [image_id for image_id, provenance in made.itertuples(index=False) if is_generated(provenance)]
+    if found:
+        raise DataError(
+            f"{real.uri}: {len(found)} images are synthetic or reconstructions, not real: {_some(found)}",
+            hint="Give the dataset of real images alone with --real. A collection with generated images is ingested "
+            "without their rows.",
+        )
 
 
 def check_not_reconstructed(synthetic: Dataset) -> None:
@@ -65,12 +78,6 @@ def check_reconstructed(reconstructed: Dataset, real: Dataset) -> None:
         )
 
 
-def in_order_of(train: LabelledImages, reconstructed: LabelledImages) -> LabelledImages:
-    """Returns reconstructions in the order of the training images that they are of."""
-    row_of = {image_id: row for row, image_id in enumerate(reconstructed.table["image_id"])}
-    return reconstructed.take(np.array([row_of[image_id] for image_id in train.table["image_id"]], dtype=np.int64))
-
-
 def other_model_notes(reconstructed: Dataset, synthetic: Dataset) -> Iterator[str]:
     """Yields a sentence where the synthetic images were drawn by another model than the reconstructions are of."""
     ours, drawn = reconstructed.manifest.origin, synthetic.manifest.origin
@@ -81,6 +88,22 @@ def other_model_notes(reconstructed: Dataset, synthetic: Dataset) -> Iterator[st
             f"The reconstructions are of the model {ours.model_version[:12]}, the synthetic images of "
             f"{drawn.model_version[:12]}: what the autoencoder and the denoiser lose is told apart only where both "
             "have the same autoencoder."
+        )
+
+
+def enlarged_notes(reconstructed: Dataset, size: int) -> Iterator[str]:
+    """Yields a sentence where the reconstructions are smaller than what the classifier is shown.
+
+    Args:
+        reconstructed: The reconstructions.
+        size: Side in pixels of the classifier's images.
+    """
+    sides = {reconstructed_side(provenance) for provenance in reconstructed.metadata(["provenance"])["provenance"]}
+    smallest = min((side for side in sides if side is not None), default=size)
+    if smallest < size:
+        yield (
+            f"The reconstructions have {smallest} pixels a side, the classifier is shown {size}: the ceiling and the "
+            "autoencoder's part also hold what resizing the images to the generator's size loses."
         )
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "SyntheticProvenance",
     "is_generated",
     "is_synthetic",
+    "reconstructed_side",
 ]
 
 RECONSTRUCTION: Final = "reconstruction"
@@ -102,12 +103,30 @@ def is_generated(provenance: object) -> bool:
     return _manipulation(provenance) in ("synthetic", RECONSTRUCTION)
 
 
+def reconstructed_side(provenance: object) -> int | None:
+    """Returns the side in pixels at which an image passed through an autoencoder; None where none is stated.
+
+    Args:
+        provenance: A value of the ``provenance`` column: JSON text, or a missing value (None or NaN).
+
+    >>> reconstructed_side('{"image_manipulation": "reconstruction", "image_size": 64}')
+    64
+    """
+    content = _content(provenance)
+    side = content.get("image_size")
+    return side if content.get("image_manipulation") == RECONSTRUCTION and type(side) is int else None
+
+
 def _manipulation(provenance: object) -> object:
     """Returns how a provenance says that the image was altered; None where it says nothing of it."""
+    return _content(provenance).get("image_manipulation")
+
+
+def _content(provenance: object) -> dict[str, Any]:
     if not isinstance(provenance, str):
-        return None
+        return {}
     try:
         content = json.loads(provenance)
     except (ValueError, RecursionError):
-        return None
-    return content.get("image_manipulation") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from transformers import AutoModelForImageClassification, ResNetConfig, ResNetFo
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
-from lesiongen.evaluation import EvaluateConfig, LesionClassifier, evaluate
+from lesiongen.evaluation import EvaluateConfig, LesionClassifier, evaluate, stage
 from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.kinds import pretrained
 from lesiongen.evaluation.classifier.kinds.kind import RealImages
@@ -226,8 +227,19 @@ def test_a_classifier_is_named_once() -> None:
         EvaluateConfig().changed(classifiers=())
 
 
-def test_damaged_and_foreign_folders_are_refused(real: str, small_config: EvaluateConfig, tmp_path: Path) -> None:
-    images = real_images(real, 32)
+def test_a_further_classifier_that_is_damaged_is_found_before_any_training(
+    real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_resnet(tmp_path / "resnet")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    monkeypatch.setattr(stage, "train_conditions", lambda *_: pytest.fail("trained"))
+    config = small_config.changed(classifiers=("small", str(folder)))
+    with pytest.raises(DataError, match=re.escape(str(folder))):
+        evaluate(config, real, synthetic, str(tmp_path / "out"))
+
+
+def test_damaged_and_foreign_folders_are_refused(small_config: EvaluateConfig, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with (
         pytest.raises(UsageError, match="its image processor cannot be loaded"),
@@ -239,12 +251,12 @@ def test_damaged_and_foreign_folders_are_refused(real: str, small_config: Evalua
     lost = next(name for name in weights if "encoder" in name and name.endswith("weight"))
     del weights[lost]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(DataError, match="asks for 1 tensors"), opened_kind(str(folder), small_config) as kind:
-        kind.trainer(images)
+    with pytest.raises(DataError, match="asks for 1 tensors"), opened_kind(str(folder), small_config):
+        pass
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="cannot be loaded"), opened_kind(str(folder), small_config) as kind:
-        kind.trainer(images)
+    with pytest.raises(UsageError, match="cannot be loaded"), opened_kind(str(folder), small_config):
+        pass
 
 
 def test_the_images_of_another_size_are_the_same_images(
@@ -259,6 +271,7 @@ def test_the_images_of_another_size_are_the_same_images(
         small, large = getattr(material, part), getattr(sized, part)
         assert isinstance(large, LabelledImages)
         assert large.images.shape == (len(small), 40, 40, 3)
+        assert isinstance(large.images, np.memmap), "not copied into memory"
         assert large.table["image_id"].tolist() == small.table["image_id"].tolist()
         assert np.array_equal(large.labels, small.labels)
         assert math.isclose(large.images.mean(), small.images.mean(), rel_tol=0.02)

@@ -252,7 +252,7 @@ def test_test_images_that_training_has_seen_are_left_out(
 def test_a_worst_group_that_nobody_is_of_is_refused_before_anything_is_trained(
     real: str, synthetic: str, small_config: EvaluateConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="worst_group = 'sex=femal': no test image is of this group") as refused:
+    with pytest.raises(DataError, match="worst_group = 'sex=femal': this group has no test images") as refused:
         evaluate(small_config.changed(worst_group="sex=femal"), real, synthetic, str(tmp_path / "out"))
     assert refused.value.hint == "Groups by sex: female, male."
 

@@ -21,14 +21,14 @@ from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.evaluation.classifier.conditions import Outcome, best_condition, train_conditions
 from lesiongen.evaluation.classifier.kinds.small import SmallKind
 from lesiongen.evaluation.evidence import Evidence
-from lesiongen.evaluation.material import Material, load_material
+from lesiongen.evaluation.material import Material, at_size, load_material
 from lesiongen.evaluation.measures.reconstruction import (
     ReconstructionCeiling,
     laplacian_variance_ratio,
     peak_signal_to_noise,
 )
 from lesiongen.evaluation.report.verdict import verdict
-from lesiongen.imaging import decode, encode_png
+from lesiongen.imaging import decode, encode_png, square
 from lesiongen.records.evaluation import (
     Bounded,
     ClassRecall,
@@ -187,6 +187,17 @@ def test_each_reconstruction_is_beside_its_original(material: Material, train: l
     assert np.array_equal(material.reconstructed.images, expected)
 
 
+def test_at_another_size_each_reconstruction_is_beside_its_original_too(
+    material: Material, train: list[Sample], real: str, synthetic: str, reconstructed: str, tmp_path: Path
+) -> None:
+    datasets = [Dataset.open(uri) for uri in (real, synthetic)]
+    sized = at_size(material, *datasets, 40, tmp_path, reconstructed=Dataset.open(reconstructed))
+    expected = np.stack([np.asarray(square(decode(sample.image), 40)) for sample in train])
+    assert np.array_equal(sized.reconstructed.images, expected)
+    assert list(sized.reconstructed.table["image_id"]) == list(sized.train.table["image_id"])
+    assert isinstance(sized.reconstructed.images, np.memmap), "not copied into memory"
+
+
 def test_reconstructions_are_never_the_best_condition(material: Material, quick: EvaluateConfig) -> None:
     config = quick.changed(n_seeds=1, steps=2)
     plain = train_conditions(config, material, SmallKind(config), "small").outcomes
@@ -252,6 +263,31 @@ def test_each_kind_of_images_has_its_place(
         evaluate(quick, real, synthetic, str(tmp_path / "out"), synthetic)
     with pytest.raises(DataError, match="90 images are reconstructions of real ones, not synthetic: "):
         evaluate(quick, real, reconstructed, str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("provenance", [PROVENANCE, '{"image_manipulation": "synthetic"}'])
+def test_images_that_a_model_made_are_not_real_ones(
+    split: str, provenance: str, real: str, synthetic: str, quick: EvaluateConfig, tmp_path: Path
+) -> None:
+    samples = list(Dataset.open(real).samples())
+    place = next(number for number, sample in enumerate(samples) if sample.split == split)
+    samples[place] = replace(samples[place], provenance=provenance)
+    mixed = published(tmp_path / "set", samples, None)
+    message = f"1 images are synthetic or reconstructions, not real: {samples[place].image_id}"
+    with pytest.raises(DataError, match=message) as error:
+        load_material(quick, Dataset.open(mixed), Dataset.open(synthetic))
+    assert "real images alone" in str(error.value.hint)
+
+
+def test_a_note_tells_that_the_classifier_sees_more_pixels_than_the_autoencoder(
+    real: str, synthetic: str, reconstructed: str, quick: EvaluateConfig, tmp_path: Path
+) -> None:
+    datasets = [Dataset.open(uri) for uri in (real, synthetic, reconstructed)]
+    [note] = load_material(quick, *datasets, size=48).notes
+    assert note.startswith("The reconstructions have 32 pixels a side, the classifier is shown 48: the ceiling")
+    for size in (24, 32):
+        assert load_material(quick, *datasets, size=size).notes == []
 
 
 def test_a_note_tells_that_another_model_drew_the_synthetic_images(

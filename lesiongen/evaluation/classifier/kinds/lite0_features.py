@@ -129,7 +129,8 @@ class Lite0Features:
     with 24, 40, 80, 112 and 192 channels: the last is that of the fifteenth block. Twice their 448 channels are 896
     values, the means and then the deviations of a stage, stage after stage.
 
-    Features are kept in a file, by a hash of the image's pixels, and computed once; memory does not grow with them.
+    Features are kept in a file, by a hash of the image's pixels, and computed once. In memory are those of the images
+    that `of` is asked for, 7 kB each, and the hashes.
 
     Args:
         network: What `load_network` returns.
