@@ -93,7 +93,10 @@ def _load_defaults(context: typer.Context, path: Path | None) -> Path | None:
         if (name := names.get(str(key).replace("-", "_"))) is None:
             new = new_flag(str(context.info_name), f"--{str(key).replace('_', '-')}")
             now = f"; it is now called {new.removeprefix('--')}" if new else ""
-            raise UsageError(f"{path}: unknown option {key} of {context.command_path}{now}")
+            # Where --set takes fields of one configuration; those of a pipeline's stages are changes, not values.
+            field = f"A field without an option of its own is written in the list set: set: [{key}=…]"
+            hint = field if "values" in names and not new else None
+            raise UsageError(f"{path}: unknown option {key} of {context.command_path}{now}", hint=hint)
         values[name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path

@@ -57,7 +57,7 @@ class LabelledImages:
     @cached_property
     def keys(self) -> list[bytes]:
         """A digest of the pixels of each image, 16 bytes: equal for equal images."""
-        return [xxhash.xxh3_128_digest(np.ascontiguousarray(image)) for image in self.images]
+        return [xxhash.xxh3_128_digest(np.ascontiguousarray(image).data) for image in self.images]
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledImages":
         """Returns some of the images, chosen by a mask or by row numbers."""

@@ -1,7 +1,6 @@
 """Names of paired comparisons, the same in the configuration, in ``evaluation.json`` and in the gates."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from lesiongen.records.evaluation import Condition
 
@@ -49,7 +48,7 @@ class ComparisonName:
             raise ValueError(
                 f"must be 'A vs B' or 'A vs B{_WORST_GROUP}', A and B two of {', '.join(_COMPARED)}; found {text!r}"
             )
-        return cls(cast("Condition", first), cast("Condition", second), text.endswith(_WORST_GROUP))
+        return cls(first, second, text.endswith(_WORST_GROUP))
 
 
 BOTH_VS_REAL = ComparisonName("both", "real")

@@ -272,6 +272,8 @@ def test_the_images_of_another_size_are_the_same_images(
         assert isinstance(large, LabelledImages)
         assert large.images.shape == (len(small), 40, 40, 3)
         assert isinstance(large.images, np.memmap), "not copied into memory"
+        assert {len(key) for key in large.keys} == {16}
+        assert len(set(large.keys)) == len(large)
         assert large.table["image_id"].tolist() == small.table["image_id"].tolist()
         assert np.array_equal(large.labels, small.labels)
         assert math.isclose(large.images.mean(), small.images.mean(), rel_tol=0.02)

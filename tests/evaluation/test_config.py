@@ -27,7 +27,7 @@ def test_the_family_stands_in_the_configuration() -> None:
         ({"worst_group": "sex="}, "must be column=group"),
         ({"family": ["both vs nothing"]}, "must be 'A vs B' or 'A vs B, worst group', A and B two of real, synthetic"),
         ({"family": ["real vs real"]}, "found 'real vs real'"),
-        ({"family": ["reconstruction vs real"]}, "A and B two of real, synthetic, both; found 'reconstruction vs real'"),
+        ({"family": ["reconstruction vs real"]}, "two of real, synthetic, both; found 'reconstruction vs real'"),
         ({"family": ["both vs real", "both vs real"]}, "must not name a comparison twice"),
         ({"family": []}, "family"),
         ({"intersections": [["sex", "sex"]]}, "must be pairs of two columns; found sex twice"),

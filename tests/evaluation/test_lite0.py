@@ -126,9 +126,7 @@ def test_a_head_without_resamples_is_scikit_learns(
     assert model.probabilities(images.validation.images) == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("good", "expected"), [({3e-2}, 3e-2), ({1e-1, 1e-2}, 1e-2), (set(), 1e-4)]
-)
+@pytest.mark.parametrize(("good", "expected"), [({3e-2}, 3e-2), ({1e-1, 1e-2}, 1e-2), (set(), 1e-4)])
 def test_the_strength_is_the_smallest_of_those_that_do_best_on_validation_images(
     good: set[float], expected: float, kind: ClassifierKind, images: RealImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
