@@ -17,6 +17,7 @@ from lesiongen.evaluation.reconstructed import (
     check_real,
     check_reconstructed,
     enlarged_notes,
+    generated_notes,
     other_model_notes,
 )
 from lesiongen.records.evaluation import Counts, PartCounts
@@ -101,7 +102,7 @@ def load_material(
         raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
     _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
     _check_worst_group(config, fresh, real.uri)
-    notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded)]
+    notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded), *generated_notes(real)]
     if reconstructed is None:
         return Material(classes, train, unseen, fresh, generated, excluded, notes)
     notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]

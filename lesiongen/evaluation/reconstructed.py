@@ -7,26 +7,45 @@ from lesiongen.errors import DataError
 from lesiongen.records.origin import ReconstructOrigin, SampleOrigin
 from lesiongen.records.provenance import is_generated, is_synthetic, reconstructed_side
 
-__all__ = ["check_not_reconstructed", "check_real", "check_reconstructed", "enlarged_notes", "other_model_notes"]
+__all__ = [
+    "check_not_reconstructed",
+    "check_real",
+    "check_reconstructed",
+    "enlarged_notes",
+    "generated_notes",
+    "other_model_notes",
+]
 
 NAMED = 5
 HINT = "Make them of this very dataset: lesiongen reconstruct --model MODEL --dataset DATASET --output RECONSTRUCTED"
 
 
 def check_real(real: Dataset) -> None:
-    """Refuses images that a model made in the place of real ones, in each of the splits.
+    """Refuses images that a model made among those that are tested or chosen on.
 
     Raises:
-        DataError: There is one among the images.
+        DataError: There is one in the validation or the test split.
     """
-    made = real.metadata(["image_id", "provenance"])
-    found = [image_id for image_id, provenance in made.itertuples(index=False) if is_generated(provenance)]
-    if found:
-        raise DataError(
-            f"{real.uri}: {len(found)} images are synthetic or reconstructions, not real: {_some(found)}",
-            hint="Give the dataset of real images alone with --real. A collection with generated images is ingested "
-            "without their rows.",
+    for split in ("validation", "test"):
+        if found := _generated(real, split):
+            raise DataError(
+                f"{real.uri}: {len(found)} {split} images are synthetic or reconstructions, not real: {_some(found)}",
+                hint="Test and choose on real images alone: lesiongen validate names such images.",
+            )
+
+
+def generated_notes(real: Dataset) -> Iterator[str]:
+    """Yields a sentence where a model made some of the training images, as ingest and validate allow."""
+    if found := _generated(real, "train"):
+        yield (
+            f"{len(found)} of the {real.manifest.splits['train']} training images are synthetic or reconstructions: "
+            "the condition real is not one of real images alone."
         )
+
+
+def _generated(real: Dataset, split: str) -> list[str]:
+    made = real.metadata(["image_id", "provenance"], split)
+    return [image_id for image_id, provenance in made.itertuples(index=False) if is_generated(provenance)]
 
 
 def check_not_reconstructed(synthetic: Dataset) -> None:
