@@ -141,5 +141,6 @@ PIPELINE = Pipeline(
     _crossfit,
     CrossfitRequest,
     _summarise,
+    shared=(),
 )
 """From a dataset to an evaluation on all its images."""

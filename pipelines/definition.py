@@ -38,6 +38,7 @@ class Pipeline:
         build: Builds it for the compiler, from what the compile decides and the default configurations.
         request: What a run of it is asked for with.
         summarise: Gathers what a finished run has to show; the second argument is the home of the runs.
+        shared: The stages that can be shared out to several steps.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Pipeline:
     build: Callable[[CompileSettings, Preset], Any]
     request: "type[RunRequest]"
     summarise: "Callable[[RunFolder, str | Path], Summary]"
+    shared: tuple[str, ...] = ("caption", "sample")
 
     @property
     def configured(self) -> tuple[StageSpec, ...]:
@@ -59,11 +61,16 @@ class Pipeline:
         """Refuses what a compile decides about steps that the pipeline does not have.
 
         Raises:
-            UsageError: A stage that the pipeline lacks is to be shared or run on nodes, or no step uses an accelerator.
+            UsageError: A stage that the pipeline lacks or does not share out is to be shared, one that it lacks is to
+                be run on nodes, or no step uses an accelerator.
         """
         for stage, parts in settings.parts.items():
             if parts > 1 and stage not in self.stages:
                 raise UsageError(f"The pipeline {self.name} has no stage {stage}.", hint=f"Omit --{stage}-parts.")
+            if parts > 1 and stage not in self.shared:
+                raise UsageError(
+                    f"The pipeline {self.name} does not share out its stage {stage}.", hint=f"Omit --{stage}-parts."
+                )
         if settings.finetune_nodes and "finetune" not in self.stages:
             raise UsageError(f"The pipeline {self.name} has no stage finetune.", hint="Omit --finetune-nodes.")
         if settings.accelerator and not any(settings.resources[stage].accelerated for stage in self.stages):

@@ -97,8 +97,8 @@ class RunRequest(BaseModel, ABC):
         return {**plain, **self.inputs(), **pipeline.arguments(self.configs())}
 
     def publisher(self, stage: str) -> str:
-        """Returns the step that publishes what a stage makes."""
-        return stage
+        """Returns the step that publishes what a stage makes, as Kubeflow Pipelines calls it."""
+        return stage.replace("_", "-")
 
 
 def changed_configs(pipeline: Pipeline, chosen: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:

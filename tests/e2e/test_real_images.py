@@ -43,7 +43,7 @@ def test_a_slice_of_ham10000_becomes_a_decided_release(
     origin = json.loads(next(synthetic.samples()).provenance or "{}")
     assert origin["image_manipulation"] == "synthetic"
     evaluation = open_storage(summary.report_uri.removesuffix("/report.html")).read_json("evaluation.json")
-    assert {"real", "synthetic", "both"} == set(evaluation["utility"])
+    assert {"real", "synthetic", "both", "reconstruction"} == set(evaluation["utility"])
     assert evaluation["config"]["allow_real_images"] is False
     assert str(shared_data) not in Path(summary.report).read_text()
     reports = open_storage(f"{s3_root}/reports")

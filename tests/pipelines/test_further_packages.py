@@ -114,6 +114,11 @@ def test_folds_run_side_by_side_and_are_pooled(package: Any) -> None:
     assert tasks["pool-folds"]["inputs"]["artifacts"]["evaluations"]["taskOutputArtifact"]["producerTask"] == loop
 
 
+def test_the_stages_of_a_fold_are_not_shared_out(package: Any) -> None:
+    with pytest.raises(UsageError, match="The pipeline crossfit does not share out its stage sample"):
+        package("crossfit", sample_parts=2)
+
+
 def test_an_accelerator_is_for_drawing_alone(package: Any) -> None:
     executors = package("synthesise", accelerator="nvidia.com/gpu").spec["deploymentSpec"]["executors"]
     asking = {name for name, each in executors.items() if "accelerator" in each["container"].get("resources", {})}

@@ -115,7 +115,11 @@ def test_a_dataset_is_tested_on_fold_by_fold(captioned: str, tmp_path: Path) -> 
         config={"crossfit": {"folds": 2, "validation_share": 0.3}, "evaluate": small, "sample": {"per_class": 1}},
     )  # fmt: skip
     assert request.arguments()["folds"] == [1, 2]
-    shown = summary_of(request, tmp_path)
+    folder, _ = run(request, tmp_path)
+    pipeline = find_pipeline("crossfit")
+    for step in map(request.publisher, pipeline.stages):
+        assert list(folder.artifacts.glob(f"**/{step}/*")), f"{step} is asked for what it leaves"
+    shown = pipeline.summarise(folder, tmp_path)
     assert "balanced_accuracy_synthetic" in shown.text()
     page = Path(shown.report).read_text()
     assert "Cross-fitted evaluation: crossfit" in page

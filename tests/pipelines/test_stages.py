@@ -45,7 +45,7 @@ def test_a_pipeline_takes_the_configurations_of_its_stages_and_goes_through_each
     built = pipeline.build(CompileSettings(), preset("tiny"))
     taken = {spec.argument_name for spec in CONFIGURED} & set(built.component_spec.inputs)
     assert taken == {spec.argument_name for spec in pipeline.configured}
-    assert {f"comp-{stage}" for stage in pipeline.stages} <= set(built.pipeline_spec.components)
+    assert {f"comp-{stage.replace('_', '-')}" for stage in pipeline.stages} <= set(built.pipeline_spec.components)
     assert pipeline.request.model_fields["pipeline"].default == pipeline.name == name
 
 
