@@ -116,7 +116,7 @@ def _show(result: "CrossfitResult") -> None:
             continue
         console.print(
             f"{entry.name}: difference {number(entry.difference, '+.3f')} ({number(entry.low, '+.3f')} to "
-            f"{number(entry.high, '+.3f')}), p (Holm) {number(entry.p_holm)}; "
+            f"{number(entry.high, '+.3f')}), p (Holm) {number(entry.p_holm, '.3g')}; "
             f"{number(result.record.detectable[entry.name])} could be found"
         )
     console.print(f"Report: {result.report}", markup=False)
