@@ -9,11 +9,10 @@ from lesiongen.cli.options import (
     Json,
     Values,
     Work,
+    chosen_fields,
     console,
-    given,
     print_json,
     require_datasets,
-    set_values,
 )
 
 __all__ = ["reconstruct_command"]
@@ -25,7 +24,7 @@ Base = Annotated[str | None, typer.Option(help="Where the base of an adapter is,
 
 
 def reconstruct_command(
-    model: Annotated[str, typer.Option(help="A generator: a folder, an s3:// prefix, or a hub id.")],
+    model: Annotated[str, typer.Argument(help="A generator: a folder, an s3:// prefix, or a hub id.")],
     dataset: Annotated[str, typer.Option(help="The dataset of real images; only its train split is read.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the dataset of reconstructions.")],
     image_size: ImageSize = None,
@@ -42,17 +41,16 @@ def reconstruct_command(
     Stopped by SIGTERM or Ctrl-C, it keeps the finished batches and exits with 75; the same command makes the rest.
 
     Examples:
-      lesiongen reconstruct --model generator --dataset captioned --output reconstructed
+      lesiongen reconstruct generator --dataset captioned --output reconstructed
 
-      lesiongen reconstruct --model s3://bucket/models/mel --dataset s3://bucket/captioned --output reconstructed
+      lesiongen reconstruct s3://bucket/models/mel --dataset s3://bucket/captioned --output reconstructed
 
-      lesiongen reconstruct --model CompVis/stable-diffusion-v1-4 --image-size 512 --dataset captioned --output ceiling
+      lesiongen reconstruct CompVis/stable-diffusion-v1-4 --image-size 512 --dataset captioned --output ceiling
     """
     from lesiongen.config import parse_config
     from lesiongen.diffusion import ReconstructConfig
 
-    chosen = given({"image_size": image_size, "base": base})
-    config = parse_config(ReconstructConfig, {**set_values(values), **chosen})
+    config = parse_config(ReconstructConfig, chosen_fields(values, {"image_size": image_size, "base": base}))
     require_datasets(dataset)
     from lesiongen.diffusion import reconstruct
 

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 NAMED = 5
-HINT = "Make them of this very dataset: lesiongen reconstruct --model MODEL --dataset DATASET --output RECONSTRUCTED"
+HINT = "Make them of this very dataset: lesiongen reconstruct MODEL --dataset DATASET --output RECONSTRUCTED"
 
 
 def check_real(real: Dataset) -> None:

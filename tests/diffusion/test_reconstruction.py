@@ -161,7 +161,7 @@ def test_what_cannot_be_reconstructed_is_refused(made, pipeline_folder, dataset_
 
 
 def test_the_command_prints_json(made, pipeline_folder, dataset_uri, tmp_path):
-    arguments = ["--model", str(pipeline_folder), "--dataset", dataset_uri, "--output", str(tmp_path / "set")]
+    arguments = [str(pipeline_folder), "--dataset", dataset_uri, "--output", str(tmp_path / "set")]
     chosen = ["--image-size", str(SIZE), "--json"]
     result = CliRunner().invoke(app, ["reconstruct", *arguments, *chosen], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -253,7 +253,7 @@ def test_other_reconstructions_than_those_of_the_training_images_are_refused(
     other = published(tmp_path / "set", change(train))
     with pytest.raises(DataError, match=message) as error:
         evaluate(quick, real, synthetic, str(tmp_path / "out"), other)
-    assert "lesiongen reconstruct --model MODEL" in str(error.value.hint)
+    assert "lesiongen reconstruct MODEL" in str(error.value.hint)
 
 
 def test_each_kind_of_images_has_its_place(
