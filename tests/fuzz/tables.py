@@ -95,7 +95,9 @@ def _xlsx(rng: random.Random, rows: Sequence[dict[str, object]]) -> bytes:
 def _cell(value: object) -> float | str | None:
     if value is None or isinstance(value, float):
         return value
-    return float(value) if isinstance(value, int) and abs(value) < 2**70 else str(value)[:3000]
+    if isinstance(value, int) and abs(value) < 2**70:
+        return float(value)
+    return str(value)[:3000].encode("utf-8", "replace").decode()  # half a surrogate pair is in no workbook
 
 
 def _other_numbers(rng: random.Random, part: bytes) -> bytes:
