@@ -71,7 +71,7 @@ test-containers: $(INSTALLED) ## the pipeline in containers, on a Docker Engine 
 	$(BIN)/pytest -m containers --timeout 2400
 
 test-faults: $(INSTALLED) ## trainings and servers are killed, requests broken, files damaged (LESIONGEN_EVERY_FAULT=1: at every point)
-	$(BIN)/pytest -m faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m faults
 
 clean: ## remove what the targets made, but not the data of the embedded servers
 	rm -rf .venv build dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
