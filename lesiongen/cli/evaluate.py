@@ -1,6 +1,6 @@
 """``lesiongen evaluate``: what synthetic images are worth."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from lesiongen.cli.options import (
     print_json,
     require_datasets,
 )
+
+if TYPE_CHECKING:
+    from lesiongen.evaluation import EvaluationResult
 
 __all__ = ["evaluate_command"]
 
@@ -72,12 +75,17 @@ def evaluate_command(
     config = parse_config(EvaluateConfig, chosen_fields(values, flags))
     require_datasets(real, synthetic, reconstructed)
     from lesiongen.evaluation import evaluate
-    from lesiongen.records.text import number
 
     result = evaluate(config, real, synthetic, output, reconstructed)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
-        return
+    else:
+        _show(result)
+
+
+def _show(result: "EvaluationResult") -> None:
+    from lesiongen.records.text import number
+
     for name, scores in result.evaluation.utility.items():
         score = scores.balanced_accuracy
         interval = f"{number(score.low)} to {number(score.high)}"
