@@ -14,7 +14,7 @@ from lesiongen.dataset import Dataset, Sample, assign_splits, derive, groups
 from lesiongen.dataset.derived import derived_origin
 from lesiongen.dataset.examined import examined_images
 from lesiongen.dataset.near_duplicates import dataset_near_duplicates
-from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, group_named, subgroups_of
+from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, require_group, subgroups_of
 from lesiongen.dataset.writer import is_published
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import duplicate_groups
@@ -140,7 +140,7 @@ def _splits(config: CrossfitConfig, dataset: Dataset, fold: int) -> dict[str, st
 
 
 def check_worst_group(config: CrossfitConfig, uri: str, table: pd.DataFrame) -> None:
-    """Refuses a worst group that no image is of, before anything is trained.
+    """Refuses a worst group without images, before anything is trained.
 
     The tone that captioning measures may not be known yet.
 
@@ -149,16 +149,9 @@ def check_worst_group(config: CrossfitConfig, uri: str, table: pd.DataFrame) -> 
     """
     if config.worst_group is None:
         return
-    column, _, name = config.worst_group.partition("=")
-    found = subgroups_of(table)[column].dropna().astype(str)
-    if found.empty and column == "measured_tone":
-        return
-    if group_named(found, name) not in set(found):
-        known = ", ".join(sorted(found.unique())) or "none"
-        raise DataError(
-            f"{uri}: worst_group = {config.worst_group!r}: no image is of this group",
-            hint=f"Groups by {column}: {known}.",
-        )
+    groups_of = subgroups_of(table)
+    if not (config.worst_group.startswith("measured_tone=") and groups_of["measured_tone"].isna().all()):
+        require_group(groups_of, config.worst_group, uri, "images")
 
 
 def _bound(dataset: Dataset, table: pd.DataFrame) -> NDArray[np.int32]:

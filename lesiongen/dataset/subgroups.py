@@ -5,8 +5,9 @@ from typing import Literal, get_args
 import pandas as pd
 
 from lesiongen.dataset.age_bands import age_bands
+from lesiongen.errors import DataError
 
-__all__ = ["SUBGROUPS", "SUBGROUP_COLUMNS", "Subgroup", "group_named", "subgroups_of"]
+__all__ = ["SUBGROUPS", "SUBGROUP_COLUMNS", "Subgroup", "group_named", "require_group", "subgroups_of"]
 
 Subgroup = Literal["sex", "age_band", "site", "skin_tone", "measured_tone", "image_type", "device"]
 SUBGROUPS: tuple[Subgroup, ...] = get_args(Subgroup)
@@ -64,3 +65,24 @@ def _scaled_tone(table: pd.DataFrame) -> pd.Series:
     scale = table["skin_tone_scale"].fillna("").astype(str)
     tone = (scale + " " + table["skin_tone"].astype(str)).str.strip()
     return tone.astype(object).where(table["skin_tone"].notna(), None)
+
+
+def require_group(table: pd.DataFrame, asked: str, uri: str, what: str) -> None:
+    """Refuses a group of patients that no row is of: most often a typing error.
+
+    Args:
+        table: What `subgroups_of` returned.
+        asked: ``column=group``.
+        uri: Where the rows are from, for the message.
+        what: What the rows are.
+
+    Raises:
+        DataError: No row is of the group; the message names the groups that there are.
+    """
+    column, _, name = asked.partition("=")
+    found = table[column].dropna().astype(str)
+    if group_named(found, name) not in set(found):
+        known = ", ".join(sorted(found.unique())) or "none"
+        raise DataError(
+            f"{uri}: worst_group = {asked!r}: this group has no {what}", hint=f"Groups by {column}: {known}."
+        )

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lesiongen.dataset import DIAGNOSES, Dataset
-from lesiongen.dataset.subgroups import group_named
+from lesiongen.dataset.subgroups import require_group
 from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
@@ -175,17 +175,8 @@ def _require(found: int, needed: int, what: str) -> None:
 
 
 def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -> None:
-    """Refuses a worst group without test images: most often a typing error."""
-    if config.worst_group is None:
-        return
-    column, _, name = config.worst_group.partition("=")
-    groups = test.table[column].dropna().astype(str)
-    if group_named(groups, name) not in set(groups):
-        known = ", ".join(sorted(groups.unique())) or "none"
-        raise DataError(
-            f"{uri}: worst_group = {config.worst_group!r}: this group has no test images",
-            hint=f"Groups by {column}: {known}.",
-        )
+    if config.worst_group is not None:
+        require_group(test.table, config.worst_group, uri, "test images")
 
 
 def _without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:

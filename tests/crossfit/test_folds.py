@@ -113,7 +113,7 @@ def test_a_fold_that_there_is_not_and_synthetic_images_are_refused(dataset, tmp_
 
 def test_a_worst_group_that_no_image_is_of_is_refused_before_anything_is_made(dataset, tmp_path) -> None:
     config = CONFIG.changed(worst_group="sex=femal")
-    with pytest.raises(DataError, match="worst_group = 'sex=femal': no image is of this group"):
+    with pytest.raises(DataError, match="worst_group = 'sex=femal': this group has no images"):
         take_fold(config, dataset, str(tmp_path / "fold"), fold=1)
     assert not (tmp_path / "fold").exists()
     # The tone is measured by the captions, which come later.
