@@ -28,23 +28,18 @@ from lesiongen.evaluation.measures.worst_group import named_worst_group
 from lesiongen.evaluation.predictions import KeptPredictions, read_predictions
 from lesiongen.evaluation.report.protocol import describe_protocol
 from lesiongen.records.crossfit import FoldResult
-from lesiongen.records.evaluation import (
+from lesiongen.records.evaluation import Counts, EvaluationRecord, PartCounts, Protocol, Source, read_evaluation
+from lesiongen.records.image_measures import Reconstruction
+from lesiongen.records.origin import CaptionOrigin, FoldOrigin, SampleOrigin
+from lesiongen.records.scores import (
     ClassifierSource,
     Comparison,
     Condition,
     ConditionScores,
-    Counts,
-    EvaluationRecord,
     Malignancy,
-    PartCounts,
-    Protocol,
-    Reconstruction,
     Score,
-    Source,
     WorstGroup,
-    read_evaluation,
 )
-from lesiongen.records.origin import CaptionOrigin, FoldOrigin, SampleOrigin
 from lesiongen.storage import open_storage
 
 __all__ = ["Fold", "detectable_differences", "fold_results", "open_folds", "pooled_evaluation"]

@@ -14,7 +14,7 @@ from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.metrics import Resamples
 from lesiongen.evaluation.neighbours import Neighbours, nearest_training_images
-from lesiongen.records.evaluation import Condition
+from lesiongen.records.scores import Condition
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Evidence", "Results"]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lesiongen.errors import DataError
 from lesiongen.evaluation.classifier.conditions import Trained
 from lesiongen.evaluation.material import Material
-from lesiongen.records.evaluation import Condition, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import Condition
 from lesiongen.storage import open_storage, path_digest
 
 __all__ = ["PREDICTIONS", "KeptPredictions", "read_predictions", "write_predictions"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lesiongen.records.evaluation import Condition
+from lesiongen.records.scores import Condition
 
 __all__ = ["BOTH_VS_REAL", "FAMILY", "WORST_GROUP_BOTH_VS_REAL", "ComparisonName"]
 

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from lesiongen.records.base import Count, Number, Record
-from lesiongen.records.evaluation import Condition, EvaluationRecord, Source
+from lesiongen.records.evaluation import EvaluationRecord, Source
+from lesiongen.records.scores import Condition
 
 __all__ = ["CrossfitRecord", "FoldResult"]
 

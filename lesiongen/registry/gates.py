@@ -17,7 +17,9 @@ from lesiongen.config import StageConfig, parse_config, parse_yaml
 from lesiongen.errors import UsageError
 from lesiongen.records.comparison_names import BOTH_VS_REAL, WORST_GROUP_BOTH_VS_REAL
 from lesiongen.records.decision import Decision, Outcome, Reason
-from lesiongen.records.evaluation import Comparison, Contamination, EvaluationRecord, SubgroupScore
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Contamination
+from lesiongen.records.scores import Comparison, SubgroupScore
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
 __all__ = ["Gates", "decide", "load_gates"]

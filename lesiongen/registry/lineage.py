@@ -10,7 +10,8 @@ from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import ImageError, content_digest, decode
 from lesiongen.progress import progress
-from lesiongen.records.evaluation import Contamination, EvaluationRecord, Source
+from lesiongen.records.evaluation import EvaluationRecord, Source
+from lesiongen.records.image_measures import Contamination
 from lesiongen.records.model import MODEL_NAME, BaseReference, ModelManifest, read_model
 from lesiongen.records.origin import OtherOrigin, SampleOrigin
 from lesiongen.storage import open_storage

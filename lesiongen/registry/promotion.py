@@ -10,8 +10,9 @@ from typing import Any
 from lesiongen.errors import DataError, UsageError
 from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.decision import Decision, Outcome
-from lesiongen.records.evaluation import Contamination, EvaluationRecord, read_evaluation
+from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
 from lesiongen.records.history import FINISHED, HistoryEvent
+from lesiongen.records.image_measures import Contamination
 from lesiongen.redaction import shown
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
 from lesiongen.registry.gates import Gates, decide

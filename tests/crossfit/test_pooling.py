@@ -17,7 +17,8 @@ from lesiongen.crossfit.pooling import detectable_differences
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import evaluate
-from lesiongen.records.evaluation import Comparison, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import Comparison
 from lesiongen.storage import open_storage
 
 from .conftest import CONFIG, EVALUATE

@@ -10,7 +10,8 @@ from PIL import Image
 from lesiongen.errors import DataError
 from lesiongen.ingestion import IngestConfig, formats, ingest, readers
 from lesiongen.launch import Job
-from lesiongen.records.evaluation import ClassAgreement, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import ClassAgreement
 from lesiongen.registry import gates
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "extend.md"

@@ -25,7 +25,8 @@ from lesiongen.evaluation.classifier.training import Mixture, augment, balanced_
 from lesiongen.evaluation.images import LabelledImages, load_images
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.classifiers import FurtherClassifiers
-from lesiongen.records.evaluation import ClassifierScores, ClassifierSource, Comparison, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import ClassifierScores, ClassifierSource, Comparison
 from lesiongen.seeds import derive_seed
 
 CLASSES = ("bcc", "mel", "nv")

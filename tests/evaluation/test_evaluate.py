@@ -13,7 +13,8 @@ from lesiongen.cli.evaluate import evaluate_command
 from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, EvaluationResult, evaluate, load_classifier, stage
-from lesiongen.records.evaluation import ClassRecall, read_evaluation
+from lesiongen.records.evaluation import read_evaluation
+from lesiongen.records.scores import ClassRecall
 from tests.records.completeness import absent
 
 Publish = Callable[[list[Sample]], str]

@@ -6,7 +6,7 @@ from lesiongen.evaluation.measures.agreement import class_agreement
 from lesiongen.evaluation.measures.fidelity import compare_features, fidelity, manifold_scores
 from lesiongen.evaluation.measures.memorisation import find_copies
 from lesiongen.evaluation.neighbours import nearest_training_images
-from lesiongen.records.evaluation import Agreement, ClassDistance
+from lesiongen.records.image_measures import Agreement, ClassDistance
 
 
 def draw(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:

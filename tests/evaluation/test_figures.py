@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesiongen.evaluation.report.figures import confusion_figure, recall_figure
-from lesiongen.records.evaluation import ClassRecall, ConditionScores, Score
+from lesiongen.records.scores import ClassRecall, ConditionScores, Score
 
 MEAN, RECALL = Score(mean=0.5, low=0.1, high=0.9), ClassRecall(recall=0.5, n=10, low=0.1, high=0.9)
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy, calibration, condition_scores
-from lesiongen.records.evaluation import ClassRecall
+from lesiongen.records.scores import ClassRecall
 
 CLASSES = ("bcc", "mel", "nv")
 

@@ -29,17 +29,11 @@ from lesiongen.evaluation.measures.reconstruction import (
 )
 from lesiongen.evaluation.report.verdict import verdict
 from lesiongen.imaging import decode, encode_png, square
-from lesiongen.records.evaluation import (
-    Bounded,
-    ClassRecall,
-    ConditionScores,
-    EvaluationRecord,
-    Reconstruction,
-    Score,
-    read_evaluation,
-)
+from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
+from lesiongen.records.image_measures import Bounded, Reconstruction
 from lesiongen.records.origin import ReconstructOrigin, SampleOrigin
 from lesiongen.records.provenance import ReconstructedProvenance
+from lesiongen.records.scores import ClassRecall, ConditionScores, Score
 
 PROVENANCE = ReconstructedProvenance(model="m", model_version="1" * 64, image_size=32).text()
 ORIGIN = ReconstructOrigin(stage="reconstruct", model="m", model_version="1" * 64)

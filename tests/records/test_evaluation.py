@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lesiongen.errors import DataError
-from lesiongen.records.evaluation import ClassRecall, EvaluationRecord, Score, read_evaluation
+from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
+from lesiongen.records.scores import ClassRecall, Score
 from tests.records.completeness import absent
 
 WRITTEN = Path(__file__).with_name("evaluation.json")

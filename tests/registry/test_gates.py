@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesiongen.errors import UsageError
-from lesiongen.records.evaluation import Contamination, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Contamination
 from lesiongen.registry import Gates, Outcome, decide, load_gates
 
 SEVERITY = {Outcome.PROMOTE: 0, Outcome.HOLD: 1, Outcome.REJECT: 2}

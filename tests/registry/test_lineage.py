@@ -10,7 +10,8 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError
 from lesiongen.imaging import encode_png
-from lesiongen.records.evaluation import Contamination, EvaluationRecord, Source
+from lesiongen.records.evaluation import EvaluationRecord, Source
+from lesiongen.records.image_measures import Contamination
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.storage import open_storage
 from tests.registry.models import manifest

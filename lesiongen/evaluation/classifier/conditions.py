@@ -12,7 +12,7 @@ from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import Material
 from lesiongen.progress import progress
-from lesiongen.records.evaluation import ClassifierSource, Condition
+from lesiongen.records.scores import ClassifierSource, Condition
 
 __all__ = ["Outcome", "Predictions", "Trained", "best_condition", "train_conditions"]
 

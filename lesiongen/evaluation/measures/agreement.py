@@ -10,7 +10,8 @@ from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.report.figures import samples_figure
-from lesiongen.records.evaluation import Agreement, ClassAgreement, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Agreement, ClassAgreement
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Figure, Section, Table, Text
 

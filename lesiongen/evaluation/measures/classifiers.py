@@ -7,7 +7,8 @@ from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.utility import compared, condition_record, named_group
 from lesiongen.evaluation.report.text import bounds_of, with_interval
-from lesiongen.records.evaluation import ClassifierScores, ClassifierSource, Condition, EvaluationRecord, WorstGroup
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import ClassifierScores, ClassifierSource, Condition, WorstGroup
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Section, Table, Text
 

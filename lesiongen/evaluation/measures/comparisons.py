@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lesiongen.evaluation.measures.metrics import Resamples
 from lesiongen.evaluation.measures.subgroups import entering_classes, resampled_recall
 from lesiongen.records.comparison_names import ComparisonName
-from lesiongen.records.evaluation import Comparison, Condition
+from lesiongen.records.scores import Comparison, Condition
 from lesiongen.seeds import derive_seed
 
 __all__ = ["compare_conditions", "holm", "permutation_p_value"]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.measures.metrics import Resamples, mean_where, summary
-from lesiongen.records.evaluation import Score
+from lesiongen.records.scores import Score
 
 __all__ = ["binary_auroc", "macro_auroc", "weighted_auroc"]
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lesiongen.dataset.subgroups import SUBGROUPS
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.measure import Figures, Measure
-from lesiongen.records.evaluation import Drift, DriftedColumn, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Drift, DriftedColumn
 from lesiongen.records.text import number
 from lesiongen.reporting import Section, Table, Text
 

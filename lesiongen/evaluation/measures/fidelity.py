@@ -13,7 +13,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import Figures, Measure
-from lesiongen.records.evaluation import ClassDistance, EvaluationRecord, FeatureDistances, Fidelity
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import ClassDistance, FeatureDistances, Fidelity
 from lesiongen.reporting import Block, Section, Table, Text
 from lesiongen.seeds import derive_seed
 

@@ -14,14 +14,8 @@ from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import Resamples
 from lesiongen.evaluation.measures.subgroups import NOT_STATED, absent_columns
 from lesiongen.evaluation.report.text import with_interval
-from lesiongen.records.evaluation import (
-    Condition,
-    EvaluationRecord,
-    GroupMalignancy,
-    Malignancy,
-    MalignancyScores,
-    Share,
-)
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import Condition, GroupMalignancy, Malignancy, MalignancyScores, Share
 from lesiongen.reporting import Block, Section, Table, Text
 
 __all__ = ["JudgedImages", "MalignantDiagnoses", "malignancy"]

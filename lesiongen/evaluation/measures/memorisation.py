@@ -11,7 +11,8 @@ from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.neighbours import METHOD, Neighbours
 from lesiongen.evaluation.report.figures import nearest_pairs_figure, similarity_figure
-from lesiongen.records.evaluation import EvaluationRecord, Memorisation, NearestPair
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Memorisation, NearestPair
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES

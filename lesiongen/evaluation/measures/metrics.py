@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lesiongen.records.evaluation import Calibration, ClassRecall, ConditionScores, Score
+from lesiongen.records.scores import Calibration, ClassRecall, ConditionScores, Score
 
 __all__ = [
     "Resamples",

@@ -15,7 +15,9 @@ from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy
 from lesiongen.evaluation.measures.subgroups import resampled_recall
 from lesiongen.evaluation.report.figures import reconstructions_figure
 from lesiongen.evaluation.report.text import bounds_of
-from lesiongen.records.evaluation import Bounded, Condition, EvaluationRecord, Reconstruction
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Bounded, Reconstruction
+from lesiongen.records.scores import Condition
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Facts, Figure, Section, Table, Text
 

@@ -9,7 +9,7 @@ from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.measures.metrics import Resamples, lesion_confusions, mean_where, resampled_scores
-from lesiongen.records.evaluation import SubgroupScore
+from lesiongen.records.scores import SubgroupScore
 
 __all__ = [
     "NOBODY",

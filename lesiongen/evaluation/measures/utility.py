@@ -16,14 +16,8 @@ from lesiongen.evaluation.measures.subgroups import group_gaps, group_score, int
 from lesiongen.evaluation.measures.worst_group import Ranking, group_rows, named_worst_group, ranked_worst_group
 from lesiongen.evaluation.report.figures import confusion_figure, recall_figure
 from lesiongen.evaluation.report.text import bounds_of, with_interval
-from lesiongen.records.evaluation import (
-    Comparison,
-    Condition,
-    ConditionScores,
-    EvaluationRecord,
-    SubgroupScore,
-    WorstGroup,
-)
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.scores import Comparison, Condition, ConditionScores, SubgroupScore, WorstGroup
 from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed

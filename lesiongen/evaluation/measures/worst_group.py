@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lesiongen.dataset.subgroups import group_named
 from lesiongen.evaluation.measures.subgroups import NOBODY, mean_recall
-from lesiongen.records.evaluation import WorstGroup
+from lesiongen.records.scores import WorstGroup
 
 __all__ = ["Ranking", "group_rows", "named_worst_group", "ranked_worst_group"]
 

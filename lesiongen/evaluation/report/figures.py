@@ -13,7 +13,7 @@ from lesiongen.evaluation.images import LabelledImages, pil_images
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.neighbours import Neighbours
 from lesiongen.imaging import contact_sheet
-from lesiongen.records.evaluation import ClassRecall, Condition, ConditionScores
+from lesiongen.records.scores import ClassRecall, Condition, ConditionScores
 from lesiongen.reporting import figure_image
 
 __all__ = [

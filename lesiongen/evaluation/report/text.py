@@ -1,6 +1,7 @@
 """Numbers with their intervals, as the page writes them."""
 
-from lesiongen.records.evaluation import Bounded, ClassRecall, Comparison, Score, Share, SubgroupScore
+from lesiongen.records.image_measures import Bounded
+from lesiongen.records.scores import ClassRecall, Comparison, Score, Share, SubgroupScore
 
 __all__ = ["bounds_of", "with_interval"]
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lesiongen.records.comparison_names import ComparisonName
-from lesiongen.records.evaluation import Bounded, Comparison, Condition, ConditionScores, EvaluationRecord
+from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Bounded
+from lesiongen.records.scores import Comparison, Condition, ConditionScores
 from lesiongen.records.text import number
 
 __all__ = ["Finding", "comparison_findings", "parts_finding", "verdict"]

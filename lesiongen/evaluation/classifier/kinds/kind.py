@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
 from lesiongen.evaluation.images import LabelledImages
-from lesiongen.records.evaluation import ClassifierSource
+from lesiongen.records.scores import ClassifierSource
 
 __all__ = ["ClassifierKind", "RealImages", "Trainer"]
 

@@ -32,7 +32,7 @@ from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.metrics import balanced_accuracy
-from lesiongen.records.evaluation import ClassifierSource
+from lesiongen.records.scores import ClassifierSource
 from lesiongen.seeds import derive_seed
 from lesiongen.temporary import temporary_folder
 

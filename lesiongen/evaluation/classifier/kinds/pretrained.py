@@ -20,7 +20,7 @@ from lesiongen.evaluation.classifier.network import NetworkClassifier
 from lesiongen.evaluation.classifier.training import Budget, Mixture, Recipe, TrainedClassifier, optimise
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.model_files import check_hub_id, check_model_name, hub_snapshot, model_files
-from lesiongen.records.evaluation import ClassifierSource
+from lesiongen.records.scores import ClassifierSource
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import path_digest
 

@@ -12,7 +12,7 @@ from lesiongen.evaluation.classifier.training import (
     train_classifier,
 )
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.records.evaluation import ClassifierSource
+from lesiongen.records.scores import ClassifierSource
 
 __all__ = ["SmallKind", "opened_small"]
 
