@@ -10,7 +10,7 @@ from lesiongen.dataset.reader import Dataset
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import DatasetWriter
 from lesiongen.errors import UsageError
-from lesiongen.records.origin import CaptionOrigin, FoldOrigin, OtherOrigin
+from lesiongen.records.origin import CaptionOrigin, FoldOrigin, LeaveOutOrigin, OtherOrigin
 
 __all__ = ["derive", "derived_origin"]
 
@@ -26,7 +26,7 @@ def derive(
     transform: Callable[[Iterator[Sample]], Iterator[Sample]],
     *,
     name: str,
-    origin: CaptionOrigin | FoldOrigin | OtherOrigin,
+    origin: CaptionOrigin | FoldOrigin | LeaveOutOrigin | OtherOrigin,
     rows: range | None = None,
     documents: Callable[[Dataset], Mapping[str, str | None]] | None = None,
 ) -> Dataset:

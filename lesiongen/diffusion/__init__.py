@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
+from lesiongen.diffusion.pretraining.config import PretrainConfig
 from lesiongen.diffusion.reconstruction.config import ReconstructConfig
 from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
@@ -11,6 +12,7 @@ from lesiongen.diffusion.tiny.config import TinyBaseConfig
 if TYPE_CHECKING:
     from lesiongen.diffusion.finetuning import FinetuneResult, finetune
     from lesiongen.diffusion.model.folder import open_model
+    from lesiongen.diffusion.pretraining.build import pretrain
     from lesiongen.diffusion.reconstruction.stage import ReconstructResult, reconstruct
     from lesiongen.diffusion.sampling.stage import SampleResult, join_samples, sample
 
@@ -18,6 +20,7 @@ __all__ = [
     "TINY_BASE",
     "FinetuneConfig",
     "FinetuneResult",
+    "PretrainConfig",
     "ReconstructConfig",
     "ReconstructResult",
     "SampleConfig",
@@ -26,6 +29,7 @@ __all__ = [
     "finetune",
     "join_samples",
     "open_model",
+    "pretrain",
     "reconstruct",
     "sample",
 ]
@@ -38,6 +42,7 @@ _LATER = {
     "finetune": "finetuning",
     "join_samples": "sampling.stage",
     "open_model": "model.folder",
+    "pretrain": "pretraining.build",
     "reconstruct": "reconstruction.stage",
     "sample": "sampling.stage",
 }

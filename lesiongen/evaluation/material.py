@@ -1,6 +1,6 @@
 """The images of an evaluation, and the checks without which its numbers would mean nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from lesiongen.evaluation.reconstructed import (
     generated_notes,
     other_model_notes,
 )
+from lesiongen.evaluation.seen import SeenByBase, seen_by_base
 from lesiongen.records.evaluation import Counts, PartCounts
 
 __all__ = ["Material", "at_size", "load_material"]
@@ -41,6 +42,8 @@ class Material:
     notes: list[str] = field(default_factory=list)
     reconstructed: LabelledImages | None = None
     """The training images, in their order, as the generator's autoencoder gives them back; None: not given."""
+    seen: SeenByBase = SeenByBase()
+    """What the generator's base has seen; it is left out of the other parts."""
 
     @property
     def counts(self) -> Counts:
@@ -53,6 +56,8 @@ class Material:
             test_lesions=len(np.unique(self.test.lesions)),
             validation_excluded=self.excluded["validation"],
             test_excluded=self.excluded["test"],
+            validation_seen=self.seen.validation,
+            test_seen=self.seen.test,
         )
 
     def _count(self, part: LabelledImages) -> PartCounts:
@@ -69,8 +74,8 @@ def load_material(
 ) -> Material:
     """Loads the real splits, the synthetic images and the reconstructions, and checks that the splits are apart.
 
-    Left out are validation images whose pixels are also in the training split, and test images whose pixels are in any
-    other part.
+    Left out are validation images whose pixels are also in the training split, test images whose pixels are in any
+    other part, and what of both the generator's base model was trained on.
 
     Args:
         config: The settings.
@@ -100,15 +105,21 @@ def load_material(
     excluded = {"validation": len(validation) - len(unseen), "test": len(test) - len(fresh)}
     if not len(unseen):
         raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
+    seen = seen_by_base(real, synthetic)
+    unseen, fresh = _without_ids(unseen, seen.validation), _without_ids(fresh, seen.test)
+    if not len(unseen):
+        hint = "Train the generator from another base, or split anew."
+        raise DataError(f"{real.uri}: the generator's base model was trained on every validation image", hint=hint)
     _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
     _check_worst_group(config, fresh, real.uri)
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded), *generated_notes(real)]
+    notes += seen.notes()
     if reconstructed is None:
-        return Material(classes, train, unseen, fresh, generated, excluded, notes)
+        return Material(classes, train, unseen, fresh, generated, excluded, notes, seen=seen)
     notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]
     image_ids = train.table["image_id"].tolist()
     passed = load_images(reconstructed, None, classes, size, kind="reconstructed", image_ids=image_ids)
-    return Material(classes, train, unseen, fresh, generated, excluded, notes, passed)
+    return Material(classes, train, unseen, fresh, generated, excluded, notes, passed, seen)
 
 
 def at_size(
@@ -183,6 +194,11 @@ def _without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:
     """Leaves out the images whose pixels also occur in one of the others."""
     seen = {key for part in others for key in part.keys}
     return images.take(np.array([key not in seen for key in images.keys], dtype=bool))
+
+
+def _without_ids(images: LabelledImages, image_ids: Collection[str]) -> LabelledImages:
+    """Leaves out the images of some ids."""
+    return images.take(~images.table["image_id"].isin(image_ids).to_numpy()) if image_ids else images
 
 
 def _check_apart(parts: Mapping[str, LabelledImages], one: str, other: str, uri: str) -> None:

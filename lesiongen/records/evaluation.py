@@ -76,6 +76,10 @@ class Counts(Record):
     test_lesions: Count = None
     validation_excluded: Count = None
     test_excluded: Count = None
+    validation_seen: tuple[str, ...] = added(())
+    """Validation images that were left out because the generator's base had seen them."""
+    test_seen: tuple[str, ...] = added(())
+    """Test images that were left out because the generator's base had seen them."""
 
 
 MEASURED = frozenset(

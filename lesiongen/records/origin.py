@@ -11,6 +11,7 @@ __all__ = [
     "FoldOrigin",
     "IngestOrigin",
     "KeptFile",
+    "LeaveOutOrigin",
     "MergeOrigin",
     "MergedDataset",
     "Origin",
@@ -31,7 +32,7 @@ class KeptFile(Record):
 
 
 class MergedDataset(Record):
-    """One of the datasets that were merged."""
+    """One of the datasets that were merged, or compared."""
 
     name: str = ""
     """Its own name, with the begin of its version where another one has the same name."""
@@ -110,6 +111,21 @@ class FoldOrigin(_Origin):
     examinations: KeptFile | None = None
 
 
+class LeaveOutOrigin(_Origin):
+    """The dataset has the images of another one; those that other datasets hold are in its split ``test``."""
+
+    stage: Literal["leave-out"]
+    others: tuple[MergedDataset, ...] = ()
+    """The datasets that it was compared with."""
+    left_out: dict[str, Literal["id", "picture"]] = {}
+    """By image id what it shares with an image of theirs."""
+    dataset: str = ""
+    """Address of the dataset that was compared."""
+    dataset_version: str = ""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
 class SampleOrigin(_Origin):
     """The dataset was drawn by a generator."""
 
@@ -156,7 +172,14 @@ class OtherOrigin(_Origin):
 
 
 Origin = Annotated[
-    IngestOrigin | MergeOrigin | FoldOrigin | CaptionOrigin | SampleOrigin | ReconstructOrigin | OtherOrigin,
+    IngestOrigin
+    | MergeOrigin
+    | FoldOrigin
+    | LeaveOutOrigin
+    | CaptionOrigin
+    | SampleOrigin
+    | ReconstructOrigin
+    | OtherOrigin,
     Field(union_mode="left_to_right"),
 ]
 """The origin of a dataset, by the stage that made it."""

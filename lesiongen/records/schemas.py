@@ -15,6 +15,7 @@ from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import Origin
 from lesiongen.records.provenance import ReconstructedProvenance, SyntheticProvenance
+from lesiongen.records.seen import SeenImages
 
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
@@ -28,6 +29,7 @@ SCHEMAS: dict[str, Any] = {
     "model": ModelManifest,
     "origin": Origin,
     "provenance": SyntheticProvenance | ReconstructedProvenance,
+    "seen": SeenImages,
 }
 """The record of each published schema."""
 

@@ -2,28 +2,22 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import ImageError, content_digest, decode
+from lesiongen.model_ancestry import UnknownAncestorError, ancestors
 from lesiongen.progress import progress
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
-from lesiongen.records.model import MODEL_NAME, BaseReference, ModelManifest, read_model
+from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import OtherOrigin, SampleOrigin
-from lesiongen.storage import open_storage
 
 __all__ = ["check_same_model", "contamination"]
 
 logger = logging.getLogger(__name__)
-PIPELINE_FILE = "model_index.json"
-
-
-class _UnknownError(Exception):
-    """It is no longer known what a model was trained on."""
 
 
 def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
@@ -47,11 +41,13 @@ def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
 def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contamination | None:
     """Counts the images of the evaluation's validation and test splits that the generator was trained on.
 
-    What LesionGen models the generator began from were trained on counts too. Other bases (a hub id, a diffusers
-    pipeline without ``_model.json``) do not say what they saw, and count as not having seen these images.
+    What the LesionGen models that the generator began from were trained on counts too: as they list it, or else as
+    their dataset holds it. Other bases (a hub id, a diffusers pipeline without ``_model.json``) do not say what they
+    saw, and count as not having seen these images.
 
     Training on the evaluation's own version of the dataset is not contamination: its splits share no lesion, which the
-    evaluation has checked. Else the decoded pixels are compared.
+    evaluation has checked. Else the decoded pixels are compared. Images that the evaluation left out because the
+    generator's base has seen them do not count.
 
     Args:
         evaluation: The evaluation.
@@ -62,45 +58,31 @@ def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contami
     """
     tested = _source(evaluation, "real")
     try:
-        others = {source.version: source for source in _seen(model) if source.version != tested.version}
-        if not others:
+        if not (seen := set(_digests_seen(model, tested))):
             return Contamination(validation=0, test=0)
-        seen = {digest for source in others.values() for digest in _digests(source, "train")}
-        validation, test = (len(seen & set(_digests(tested, name))) for name in ("validation", "test"))
+        counts = evaluation.counts
+        validation = len(seen & set(_digests(tested, "validation", counts.validation_seen)))
+        test = len(seen & set(_digests(tested, "test", counts.test_seen)))
         return Contamination(validation=validation, test=test)
-    except (StorageError, UsageError, _UnknownError) as error:
+    except (StorageError, UsageError, UnknownAncestorError) as error:
         logger.warning("What the generator was trained on is not known: %s", error)
         return None
 
 
-def _seen(model: ModelManifest) -> Iterator[Source]:
-    """Gives the datasets that a model was trained on, and those of the LesionGen models that it began from."""
-    following: ModelManifest | None = model
-    while following is not None:  # ends: every base is named by the digest of its manifest, so none leads back
-        training = following.training
-        if training.dataset is not None and training.dataset.uri and training.dataset.version:
-            yield training.dataset
-        elif following.method != "base":  # a base model may be built without images
-            raise _UnknownError("a manifest names no training dataset")
-        following = None if training.base_trained_on_own_images else _base(following.base)
-
-
-def _base(base: BaseReference | None) -> ModelManifest | None:
-    """Reads the manifest of a base; None where there is no base, or it is not a LesionGen model."""
-    if base is None or not ("://" in base.uri or Path(base.uri).is_absolute()):
-        return None  # a hub id: folders are written down with their whole path
-    storage = open_storage(base.uri)
-    if not storage.exists(MODEL_NAME):
-        if storage.exists(PIPELINE_FILE):
-            return None
-        raise _UnknownError(f"the base {base.uri} is no longer there")
-    content = storage.read_bytes(MODEL_NAME)
-    if hashlib.sha256(content).hexdigest() != base.version:
-        raise _UnknownError(f"the base {base.uri} is no longer the version {base.version[:12]}")
-    try:
-        return read_model(content, f"{storage.uri}/{MODEL_NAME}")
-    except DataError as error:
-        raise _UnknownError(str(error)) from error
+def _digests_seen(model: ModelManifest, tested: Source) -> Iterator[str]:
+    """Yields the digests of what a model and its ancestors were trained on, the tested dataset itself left out."""
+    opened: set[str] = set()
+    for manifest, shipped in [(model, None), *((each.manifest, each.seen()) for each in ancestors(model))]:
+        if shipped is not None:
+            yield from (image.pixels_sha256 for image in shipped.images)
+            continue
+        source = manifest.training.dataset
+        if source is None or not (source.uri and source.version):
+            if manifest.method != "base":  # a base model may be built without images
+                raise UnknownAncestorError("a manifest names no training dataset")
+        elif source.version not in {tested.version, *opened}:
+            opened.add(source.version)
+            yield from _digests(source, "train")
 
 
 def _source(evaluation: EvaluationRecord, name: Literal["real", "synthetic"]) -> Source:
@@ -117,12 +99,13 @@ def _opened(source: Source) -> Dataset:
     return dataset
 
 
-def _digests(source: Source, split: str) -> Iterator[str]:
+def _digests(source: Source, split: str, left_out: Collection[str] = ()) -> Iterator[str]:
     dataset = _opened(source)
     total = dataset.manifest.splits.get(split, 0)
     with progress(f"Comparing {split} images", total=total, unit="images") as bar:
         for sample in dataset.samples(split):
-            yield _digest(sample.image)
+            if sample.image_id not in left_out:
+                yield _digest(sample.image)
             bar.advance()
 
 

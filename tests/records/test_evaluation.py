@@ -17,6 +17,8 @@ WRITTEN = Path(__file__).with_name("evaluation.json")
 
 ADDED = (
     ".further",
+    ".counts.test_seen",
+    ".counts.validation_seen",
     ".classifier",
     ".further_classifiers",
     ".malignancy",

@@ -1,0 +1,140 @@
+"""Test images that the generator's base was trained on are no test: they are found and left out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesiongen.dataset import Dataset, DatasetWriter, Sample
+from lesiongen.diffusion.model.folder import model_version, read_manifest, write_manifest
+from lesiongen.diffusion.pretraining.seen import write_seen
+from lesiongen.errors import DataError
+from lesiongen.evaluation.material import load_material
+from lesiongen.evaluation.seen import SeenByBase, seen_by_base
+from lesiongen.imaging import encode_png
+from lesiongen.records.evaluation import Counts, EvaluationRecord, Source
+from lesiongen.records.image_measures import Contamination
+from lesiongen.records.model import BaseReference, Training
+from lesiongen.records.origin import SampleOrigin
+from lesiongen.registry.lineage import contamination
+
+
+def picture(number, side=96):
+    coarse = np.random.default_rng(number).uniform(40, 230, (9, 9, 3)).astype(np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def write(path, images, origin=None):
+    with DatasetWriter(str(path), name="d", licence="CC0-1.0", attribution=None, origin=origin) as writer:
+        for number, (image_id, lesion, image, split) in enumerate(images):
+            writer.add(
+                Sample(
+                    image=encode_png(image),
+                    image_id=image_id,
+                    lesion_id=lesion,
+                    diagnosis=("nv", "mel")[number % 2],
+                    split=split,
+                )
+            )
+    return Dataset.open(str(path))
+
+
+def model(folder, base, method, dataset=None):
+    folder.mkdir(exist_ok=True)
+    source = None if dataset is None else Source(uri=dataset.uri, version=dataset.manifest.version)
+    return write_manifest(
+        folder, family="stable-diffusion", method=method, base=base, prediction_type="epsilon", image_size=32,
+        training=Training(dataset=source),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def trained_on(tmp_path):
+    images = [
+        ("ISIC_0000001", "HAM_0000001", picture(1), "train"),
+        ("own 2", "lesion 2", picture(2), "train"),
+        ("ISIC_0000003", None, picture(3), "validation"),
+    ]
+    return write(tmp_path / "trained-on", images)
+
+
+@pytest.fixture
+def real(tmp_path):
+    images = [
+        ("ISIC_0000001", "HAM_0000009", picture(11), "test"),
+        ("by lesion", "HAM_0000001", picture(12), "validation"),
+        ("by picture", "lesion 7", picture(2, side=70), "test"),
+        ("own 2", "lesion 2", picture(13), "test"),
+        ("ISIC_0000003", "lesion 3", picture(3), "test"),
+        ("free", "lesion 8", picture(14), "validation"),
+        *((f"train {k}", f"lesion t{k}", picture(20 + k), "train") for k in range(4)),
+    ]
+    return write(tmp_path / "real", images)
+
+
+@pytest.fixture
+def base(tmp_path, trained_on):
+    folder = tmp_path / "base"
+    folder.mkdir()
+    write_seen(folder, trained_on)
+    model(folder, None, "base", trained_on)
+    return folder
+
+
+@pytest.fixture
+def synthetic(tmp_path, base, real):
+    """Drawn by a generator that was fine-tuned from the base, on the real images."""
+    reference = BaseReference(uri=str(base), version=model_version(base))
+    model(tmp_path / "generator", reference, "full", real)
+    version = model_version(tmp_path / "generator")
+    origin = SampleOrigin(stage="sample", model=str(tmp_path / "generator"), model_version=version)
+    return write(tmp_path / "synthetic", [(f"s{k}", None, picture(50 + k), "train") for k in range(4)], origin)
+
+
+SEEN = SeenByBase(validation=("by lesion",), test=("ISIC_0000001", "by picture"))
+
+
+def test_an_image_is_known_by_an_id_of_the_archive_and_by_its_picture_and_not_by_an_id_of_its_own(real, synthetic):
+    assert seen_by_base(real, synthetic) == SEEN
+
+
+def test_what_was_seen_is_left_out_and_said(real, synthetic, small_config):
+    material = load_material(small_config.changed(min_test=2, image_size=32), real, synthetic)
+    assert material.test.table["image_id"].tolist() == ["own 2", "ISIC_0000003"]
+    assert material.validation.table["image_id"].tolist() == ["free"]
+    assert (material.counts.test_seen, material.counts.test_excluded) == (SEEN.test, 0)
+    assert [note[:77] for note in material.notes if "base model" in note] == [
+        "1 validation images were left out: the base model of the generator was traine",
+        "2 test images were left out: the base model of the generator was trained on i",
+    ]
+
+
+def test_the_release_counts_what_was_not_left_out(synthetic, tmp_path):
+    """Pixels that the base has seen count, unless the evaluation has left the image out."""
+    images = [("train", None, picture(60), "train"), ("twin", None, picture(1), "test")]
+    real = write(tmp_path / "with twin", images)
+    generator = read_manifest(tmp_path / "generator")
+    evaluation = EvaluationRecord(sources={"real": Source(uri=real.uri, version=real.manifest.version)})
+    assert contamination(evaluation, generator) == Contamination(validation=0, test=1)
+    left_out = seen_by_base(real, synthetic).test
+    assert left_out == ("twin",)
+    evaluation = evaluation.changed(counts=Counts(test_seen=left_out))
+    assert contamination(evaluation, generator) == Contamination(validation=0, test=0)
+
+
+def test_a_base_that_is_gone_or_changed_is_said_to_be_unknown(real, synthetic, base):
+    (base / "_model.json").write_text((base / "_model.json").read_text() + "\n")
+    found = seen_by_base(real, synthetic)
+    assert (found.test, "no longer the version" in found.unknown) == ((), True)
+    assert next(found.notes()).startswith(
+        "Whether the base model of the generator has seen the test images is not known"
+    )
+
+
+def test_a_list_that_was_changed_is_an_error(real, synthetic, base):
+    (base / "seen.json").write_text('{"images": []}')
+    with pytest.raises(DataError, match=r"seen\.json differs"):
+        seen_by_base(real, synthetic)
+
+
+def test_nothing_is_looked_for_where_no_base_lists_anything(real, tmp_path):
+    assert seen_by_base(real, real) == SeenByBase()
