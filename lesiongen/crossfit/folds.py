@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from lesiongen.seeds import derive_seed
 from lesiongen.storage import claimed, open_storage
 from lesiongen.tracking import stage_run
 
-__all__ = ["assign_folds", "check_worst_group", "fold_name", "take_fold"]
+__all__ = ["assign_folds", "check_dataset", "fold_name", "take_fold"]
 
 _COLUMNS = ["image_id", "diagnosis", "lesion_id", "patient_id", "case_id", "provenance", *SUBGROUP_COLUMNS]
 
@@ -121,32 +122,44 @@ def _moved(samples: Iterator[Sample], splits: dict[str, str]) -> Iterator[Sample
 
 def _splits(config: CrossfitConfig, dataset: Dataset, fold: int) -> dict[str, str]:
     """Returns the split of each image."""
+    table = check_dataset(config, dataset)
+    bound = _bound(dataset, table)
+    folds = assign_folds(table, bound, config.folds, config.seed)
+    splits = np.where(folds == fold, "test", "train").astype(object)
+    rest = np.flatnonzero(folds != fold)
+    inner = assign_splits(
+        table.iloc[rest][["image_id", "diagnosis"]].assign(lesion_id=bound[rest]),
+        seed=derive_seed(config.seed, "inner", fold),
+        fractions=(1 - config.validation_share, config.validation_share, 0.0),
+    )
+    splits[rest] = _trained_on(inner, table["diagnosis"].to_numpy()[rest], bound[rest])
+    return dict(zip(table["image_id"], splits, strict=True))
+
+
+def _trained_on(splits: NDArray[np.object_], diagnoses: NDArray[np.object_], bound: NDArray[np.int32]) -> Any:
+    """Moves into the training split what a diagnosis of few lesions has in the validation split alone."""
+    lacking = set(diagnoses) - set(diagnoses[splits == "train"])
+    moved = np.isin(bound, bound[np.isin(diagnoses, list(lacking))])
+    return np.where(moved, "train", splits)
+
+
+def check_dataset(config: CrossfitConfig, dataset: Dataset) -> pd.DataFrame:
+    """Refuses what cannot be divided or compared, before anything is trained, and returns the columns that matter.
+
+    Raises:
+        DataError: An image is not real, or no image is of the worst group; the message names the groups that there are.
+    """
     table = dataset.metadata(_COLUMNS)
     if any(is_generated(provenance) for provenance in table["provenance"]):
         raise DataError(
             f"{dataset.uri} contains synthetic images or reconstructions", hint="Folds are of real images alone."
         )
-    check_worst_group(config, dataset.uri, table)
-    bound = _bound(dataset, table)
-    folds = assign_folds(table, bound, config.folds, config.seed)
-    splits = np.where(folds == fold, "test", "train").astype(object)
-    rest = np.flatnonzero(folds != fold)
-    splits[rest] = assign_splits(
-        table.iloc[rest][["image_id", "diagnosis"]].assign(lesion_id=bound[rest]),
-        seed=derive_seed(config.seed, "inner", fold),
-        fractions=(1 - config.validation_share, config.validation_share, 0.0),
-    )
-    return dict(zip(table["image_id"], splits, strict=True))
+    _check_worst_group(config, dataset.uri, table)
+    return table
 
 
-def check_worst_group(config: CrossfitConfig, uri: str, table: pd.DataFrame) -> None:
-    """Refuses a worst group without images, before anything is trained.
-
-    The tone that captioning measures may not be known yet.
-
-    Raises:
-        DataError: No image is of it; the message names the groups that there are.
-    """
+def _check_worst_group(config: CrossfitConfig, uri: str, table: pd.DataFrame) -> None:
+    """Refuses a worst group without images; the tone that captioning measures may not be known yet."""
     if config.worst_group is None:
         return
     groups_of = subgroups_of(table)

@@ -69,15 +69,30 @@ def _detectable(name: str, difference: float | None) -> str:
 def _by_fold(record: CrossfitRecord, figures: Mapping[str, Image.Image]) -> list[Block]:
     conditions = list(record.pooled.utility)
     rows = [
-        (one.fold, one.images, one.lesions, one.excluded, *(one.balanced_accuracy[name] for name in conditions))
+        (
+            one.fold,
+            one.images,
+            one.lesions,
+            one.excluded,
+            one.classes,
+            *(one.balanced_accuracy[name] for name in conditions),
+        )
         for one in record.folds
     ]
     text = (
         "The folds' training images overlap, so that the folds are not independent of one another: their spread is no "
         "standard error. The intervals and tests below are over the lesions of all folds; they hold for these trained "
-        "generators, and do not contain what another training would change."
+        "generators, and do not contain what another training would change. Folds that hold different diagnoses have "
+        "means over different ones."
     )
-    heads = ("fold", "test images", "lesions", "left out", *(f"balanced accuracy, {name}" for name in conditions))
+    heads = (
+        "fold",
+        "test images",
+        "lesions",
+        "left out",
+        "diagnoses",
+        *(f"balanced accuracy, {name}" for name in conditions),
+    )
     return [
         Text(text),
         Table(heads, rows, "Each fold"),

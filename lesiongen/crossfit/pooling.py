@@ -152,6 +152,7 @@ def fold_results(folds: Sequence[Fold]) -> tuple[FoldResult, ...]:
             images=len(fold.image_ids),
             lesions=fold.record.counts.test_lesions,
             excluded=fold.record.counts.test_excluded,
+            classes=sum(bool(count) for count in fold.record.counts.test.per_class.values()),
             balanced_accuracy={name: scores.balanced_accuracy.mean for name, scores in fold.record.utility.items()},
         )
         for fold in folds

@@ -4,16 +4,20 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from lesiongen import __version__
 from lesiongen.captions import CaptionConfig, caption
 from lesiongen.crossfit.config import CrossfitConfig
-from lesiongen.crossfit.folds import check_worst_group, fold_name, take_fold
+from lesiongen.crossfit.folds import check_dataset, fold_name, take_fold
 from lesiongen.crossfit.pool import CrossfitResult, pool_folds
 from lesiongen.dataset import MANIFEST_NAME, Dataset
-from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS
+from lesiongen.dataset.subgroups import subgroups_of
 from lesiongen.diffusion import FinetuneConfig, ReconstructConfig, SampleConfig, finetune, reconstruct, sample
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
+from lesiongen.evaluation.classifier.kinds.registry import check_classifier
+from lesiongen.evaluation.measures.worst_group import named_worst_group
 from lesiongen.names import captioned_name
 from lesiongen.storage import as_json, open_storage
 
@@ -60,7 +64,7 @@ def crossfit(
         The result; the folds that are missing, where some are.
 
     Raises:
-        UsageError: The output has other settings, or there is no such fold.
+        UsageError: The output has other settings, or a fold or a classifier is unknown.
         Interrupted: SIGTERM or Ctrl-C came.
         DataError, StorageError, Diverged: As the stages raise them.
     """
@@ -71,7 +75,9 @@ def crossfit(
     if stages.evaluate.worst_group is not None:
         hint = "Set crossfit.worst_group: it is for all folds together."
         raise UsageError("evaluate.worst_group is for one test split", hint=hint)
-    check_worst_group(config, dataset.uri, dataset.metadata(["image_id", *SUBGROUP_COLUMNS]))
+    _warn_of_a_small_group(config, stages.evaluate.min_worst_group, check_dataset(config, dataset))
+    for name in stages.evaluate.classifiers:
+        check_classifier(name)
     _keep_settings(output, config, stages, dataset)
     everything = range(1, config.folds + 1)
     for fold in only or everything:
@@ -82,6 +88,21 @@ def crossfit(
     if missing:
         return missing
     return pool_folds(config, dataset.uri, evaluations, f"{storage.uri}/pooled")
+
+
+def _warn_of_a_small_group(config: CrossfitConfig, least: int, table: pd.DataFrame) -> None:
+    """Says before anything is trained that the worst group will not be claimed, where its images are too few."""
+    groups = subgroups_of(table)
+    if config.worst_group is None or (config.worst_group.startswith("measured_tone=") and not _captioned(groups)):
+        return
+    found = named_worst_group(config.worst_group, groups, least)
+    if not found.column:
+        logger.warning(found.explanation)
+
+
+def _captioned(groups: pd.DataFrame) -> bool:
+    """Tells whether tones have been measured."""
+    return bool(groups["measured_tone"].notna().any())
 
 
 def _keep_settings(output: str, config: CrossfitConfig, stages: StageConfigs, dataset: Dataset) -> None:

@@ -13,9 +13,9 @@ from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
 from lesiongen.evaluation.reconstructed import (
-    check_not_reconstructed,
     check_real,
     check_reconstructed,
+    check_synthetic,
     enlarged_notes,
     generated_notes,
     other_model_notes,
@@ -91,7 +91,7 @@ def load_material(
     """
     _check_sizes(config, real, synthetic)
     check_real(real)
-    check_not_reconstructed(synthetic)
+    check_synthetic(synthetic)
     if reconstructed is not None:
         check_reconstructed(reconstructed, real)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))

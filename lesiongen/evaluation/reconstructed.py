@@ -2,15 +2,24 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
+
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
-from lesiongen.records.origin import ReconstructOrigin, SampleOrigin
+from lesiongen.records.origin import (
+    CaptionOrigin,
+    FoldOrigin,
+    IngestOrigin,
+    MergeOrigin,
+    ReconstructOrigin,
+    SampleOrigin,
+)
 from lesiongen.records.provenance import is_generated, is_synthetic, reconstructed_side
 
 __all__ = [
-    "check_not_reconstructed",
     "check_real",
     "check_reconstructed",
+    "check_synthetic",
     "enlarged_notes",
     "generated_notes",
     "other_model_notes",
@@ -48,13 +57,17 @@ def _generated(real: Dataset, split: str) -> list[str]:
     return [image_id for image_id, provenance in made.itertuples(index=False) if is_generated(provenance)]
 
 
-def check_not_reconstructed(synthetic: Dataset) -> None:
-    """Refuses reconstructions in the place of synthetic images, which they would flatter.
+def check_synthetic(synthetic: Dataset) -> None:
+    """Refuses real images and reconstructions in the place of synthetic images, which they would flatter.
+
+    A dataset of LesionGen's own says where its images are from. One that another program wrote is taken as it is given.
 
     Raises:
         DataError: There is one among the images.
     """
     made = synthetic.metadata(["image_id", "provenance"])
+    if isinstance(synthetic.manifest.origin, IngestOrigin | CaptionOrigin | FoldOrigin | MergeOrigin):
+        _check_none_is_real(synthetic, made)
     found = [
         image_id
         for image_id, provenance in made.itertuples(index=False)
@@ -64,6 +77,16 @@ def check_not_reconstructed(synthetic: Dataset) -> None:
         raise DataError(
             f"{synthetic.uri}: {len(found)} images are reconstructions of real ones, not synthetic: {_some(found)}",
             hint="Give the dataset that lesiongen reconstruct wrote with --reconstructed.",
+        )
+
+
+def _check_none_is_real(synthetic: Dataset, made: pd.DataFrame) -> None:
+    found = made.loc[[not is_generated(provenance) for provenance in made["provenance"]], "image_id"].tolist()
+    if found:
+        raise DataError(
+            f"{synthetic.uri}: {len(found)} of {len(made)} images are real, not synthetic: {_some(found)}",
+            hint="Give what lesiongen sample has written. Images of another generator are ingested with a column "
+            "image_manipulation that says synthetic.",
         )
 
 

@@ -1,6 +1,8 @@
 """Many small images on one sheet."""
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -48,9 +50,17 @@ def contact_sheet(
     return sheet
 
 
+@cache
+def _font_file() -> str:
+    """Returns a font with the letters of most languages; Pillow's own has those of English."""
+    from matplotlib import get_data_path
+
+    return str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+
+
 def _write(sheet: Image.Image, text: str, corner: tuple[int, int], width: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(FONT_SIZE)
+    font = ImageFont.truetype(_font_file(), FONT_SIZE)
     # A letter is a pixel wide at least: what lies further behind is cut off in any case.
     line = " ".join(text.split())[: width + 1]
     shown = line

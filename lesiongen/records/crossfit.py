@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.scores import Condition
 
@@ -22,6 +22,8 @@ class FoldResult(Record):
     """Test lesions."""
     excluded: Count
     """Images of the fold that were not tested on: their pixels are also those of another part."""
+    classes: Count = added(None)
+    """Diagnoses among the test images, over which the balanced accuracy is a mean."""
     balanced_accuracy: dict[Condition, Number]
 
 

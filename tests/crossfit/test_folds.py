@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lesiongen.crossfit import CrossfitConfig, take_fold
-from lesiongen.crossfit.folds import assign_folds
+from lesiongen.crossfit.folds import _trained_on, assign_folds
 from lesiongen.dataset import Dataset, DatasetWriter, Sample, groups
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import encode_png
@@ -49,6 +49,13 @@ def test_the_folds_do_not_depend_on_the_order_of_the_rows_but_on_the_seed() -> N
     again = dict(zip(shuffled["image_id"], assign_folds(shuffled, groups(shuffled), 4, seed=0), strict=True))
     other = dict(zip(table["image_id"], assign_folds(table, groups(table), 4, seed=1), strict=True))
     assert again == folds != other
+
+
+def test_a_diagnosis_of_one_lesion_is_trained_on_wherever_it_is_not_tested_on() -> None:
+    bound = np.array([0, 0, 1, 2, 3, 3])
+    diagnoses = np.array(["nv", "nv", "nv", "mel", "df", "df"], dtype=object)
+    splits = np.array(["train", "train", "validation", "train", "validation", "validation"], dtype=object)
+    assert _trained_on(splits, diagnoses, bound).tolist() == ["train", "train", "validation", "train", "train", "train"]
 
 
 def test_fewer_groups_than_folds_are_refused() -> None:

@@ -56,7 +56,9 @@ def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused
         (("--fold", "3", "--folds", "2"), "fold = 3: must be from 1 to 2"),
         (("--folds", "2", "--set", "crossfit.folds=3"), "crossfit.folds is given twice"),
         (("--set", "evaluate.worst_group=sex=female"), "evaluate.worst_group is for one test split"),
+        (("--set", "evaluate.classifiers=[smal]"), "smal"),
     ):
         refused = CliRunner().invoke(app, ["crossfit", data, "--output", str(tmp_path / "out"), *options])
         assert isinstance(refused.exception, UsageError)
         assert words in str(refused.exception)
+    assert not (tmp_path / "out/settings.json").exists(), "a refused call leaves nothing that the next one differs from"

@@ -9,12 +9,13 @@ from lesiongen.diffusion.model.folder import model_version, read_manifest, write
 from lesiongen.diffusion.pretraining.seen import write_seen
 from lesiongen.errors import DataError
 from lesiongen.evaluation.material import load_material
+from lesiongen.evaluation.reconstructed import check_synthetic
 from lesiongen.evaluation.seen import SeenByBase, seen_by_base
 from lesiongen.imaging import encode_png
 from lesiongen.records.evaluation import Counts, EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
 from lesiongen.records.model import BaseReference, Training
-from lesiongen.records.origin import SampleOrigin
+from lesiongen.records.origin import IngestOrigin, SampleOrigin
 from lesiongen.registry.lineage import contamination
 
 
@@ -134,6 +135,14 @@ def test_a_list_that_was_changed_is_an_error(real, synthetic, base):
     (base / "seen.json").write_text('{"images": []}')
     with pytest.raises(DataError, match=r"seen\.json differs"):
         seen_by_base(real, synthetic)
+
+
+def test_real_images_are_not_taken_for_synthetic_ones(tmp_path, real):
+    """A stage of LesionGen says where images are from: unmarked ones of a collection are real."""
+    ingested = write(tmp_path / "ingested", [("a", None, picture(70), "train")], IngestOrigin(stage="ingest"))
+    with pytest.raises(DataError, match="1 of 1 images are real, not synthetic: a"):
+        check_synthetic(ingested)
+    check_synthetic(real)  # of an origin that is not known
 
 
 def test_nothing_is_looked_for_where_no_base_lists_anything(real, tmp_path):

@@ -20,7 +20,7 @@ from lesiongen.names import reconstructed_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.progress import progress
 from lesiongen.records.origin import ReconstructOrigin
-from lesiongen.records.provenance import ReconstructedProvenance
+from lesiongen.records.provenance import ReconstructedProvenance, is_generated
 from lesiongen.references import DatasetReference
 from lesiongen.storage import already_holds, claimed, json_digest, open_storage
 from lesiongen.tracking import stage_run
@@ -70,6 +70,8 @@ def reconstruct(
     source = Dataset.open(dataset_uri)
     if not source.manifest.splits.get(SPLIT):
         raise DataError(f"{source.uri} has no {SPLIT} images", hint="Give the dataset that the model was trained on.")
+    if all(is_generated(made) for made in source.metadata(["provenance"], SPLIT)["provenance"]):
+        raise DataError(f"{source.uri} has no real {SPLIT} images", hint="Give the dataset of real images.")
     asked = ReconstructOrigin(
         stage="reconstruct",
         # Where the base lies changes nothing: it is of the version that the model's own version names.

@@ -155,7 +155,7 @@ def _share(right: NDArray[np.floating], rows: NDArray[np.bool_], resamples: Resa
 def _blocks(evaluation: EvaluationRecord) -> list[Block]:
     found = evaluation.malignancy
     if not found.conditions:
-        return [Text("The test images do not hold both malignant and benign diagnoses.")]
+        return [Text(_nothing_to_tell(found))]
     kinds = f"Malignant or pre-malignant: {', '.join(found.malignant)}. Benign: {', '.join(found.benign)}."
     left_out = f" {found.n_left_out} test images of undecided classes are left out." if found.n_left_out else ""
     how = (
@@ -174,6 +174,14 @@ def _blocks(evaluation: EvaluationRecord) -> list[Block]:
     ]
     heads = ("trained on", "AUROC", "sensitivity", "specificity")
     return [Text(f"{kinds}{left_out} {how}"), Table(heads, rows, "Malignant against benign"), *_group_tables(found)]
+
+
+def _nothing_to_tell(found: Malignancy) -> str:
+    text = "The test images do not hold both malignant and benign diagnoses."
+    if not found.undecided:
+        return text
+    names = ", ".join(found.undecided)
+    return f"{text} Not known to be either: {names}. The taxonomy knows its own diagnoses: map the labels to these."
 
 
 def _group_tables(found: Malignancy) -> list[Block]:

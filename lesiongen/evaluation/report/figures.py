@@ -140,7 +140,7 @@ def samples_figure(material: Material, *, real: bool) -> Image.Image:
         for part, kind in ((material.synthetic, "synthetic"), (material.train, "real"))[: 2 if real else 1]:
             rows = np.flatnonzero(part.labels == number)[:PER_CLASS]
             images += pil_images(part.images[rows])
-            captions += [f"{name} {kind}"] * len(rows)
+            captions += [f"{kind} {name}"] * len(rows)
             blank = PER_CLASS - len(rows)
             images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
             captions += [f"no more {name}"] * blank
@@ -154,7 +154,7 @@ def reconstructions_figure(train: LabelledImages, reconstructed: LabelledImages,
         rows = np.flatnonzero(train.labels == number)[:PAIRS_PER_CLASS]
         for row in rows.tolist():
             images += pil_images(np.stack([train.images[row], reconstructed.images[row]]))
-            captions += [f"{name} real", "reconstruction"]
+            captions += [f"real {name}", "reconstruction"]
         blank = 2 * (PAIRS_PER_CLASS - len(rows))
         images += [Image.new("RGB", (TILE, TILE), "#eeeeee")] * blank
         captions += [f"no more {name}"] * blank

@@ -41,7 +41,8 @@ def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruc
         tests=(
             "Tests are two-sided paired permutation tests over the test lesions, "
             f"{config.n_permutations:,} permutations each, on predictions averaged over the classifiers, with Holm's "
-            f"correction over the family that the configuration declares ({'; '.join(config.family)}); below "
+            "correction over those that can be computed of the family that the configuration declares "
+            f"({'; '.join(config.family)}); below "
             f"{config.significance_level:g} a difference counts as significant."
         ),
         reconstruction=RECONSTRUCTION if reconstruction else "",
