@@ -1,9 +1,9 @@
 """Settings of an evaluation."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lesiongen.config import StageConfig
 from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
@@ -11,7 +11,7 @@ from lesiongen.names import Name
 from lesiongen.records.comparison_names import FAMILY, ComparisonName
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
-__all__ = ["EvaluateConfig", "GroupOfPatients"]
+__all__ = ["EvaluateConfig", "GroupOfPatients", "MixingProtocol"]
 
 
 def _column_and_group(value: str) -> str:
@@ -23,6 +23,17 @@ def _column_and_group(value: str) -> str:
 
 GroupOfPatients = Annotated[str, AfterValidator(_column_and_group)]
 """A group of patients as ``column=group``."""
+
+
+MixingProtocol = Literal["curriculum", "concat", "pretrain", "separate-norm", "minority"]
+"""How synthetic images are mixed into the training of the condition ``both``."""
+
+_READ_BY: Mapping[str, tuple[MixingProtocol, ...]] = {
+    "synthetic_fraction": ("curriculum", "separate-norm", "minority"),
+    "synthetic_until": ("curriculum", "pretrain", "separate-norm", "minority"),
+    "synthetic_weight": ("concat",),
+}
+"""The protocols that a field has an effect on."""
 
 
 class EvaluateConfig(StageConfig):
@@ -41,9 +52,15 @@ class EvaluateConfig(StageConfig):
         learning_rate: AdamW's peak learning rate, with a warm-up and a cosine decay; of the classifier ``small``.
         weight_decay: AdamW's weight decay; of the classifier ``small``.
         checks: How many times, evenly spaced, a classifier is scored on the validation images.
-        synthetic_fraction: Condition "both": the share of each batch that is synthetic.
+        protocol: Condition "both": how synthetic images are mixed in. ``curriculum``: a share of each batch, in the
+            first part of the steps. ``concat``: both in one pool. ``pretrain``: synthetic images alone first, then real
+            ones alone. ``separate-norm``: as curriculum, with statistics of normalisation of their own. ``minority``:
+            as curriculum, of the diagnoses with fewer real training images than the median diagnosis.
+        synthetic_fraction: Condition "both": the share of each batch that is synthetic; under ``minority``, of the
+            images of each such diagnosis.
         synthetic_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images
             alone end the training.
+        synthetic_weight: Condition "both" under ``concat``: how many times a real image a synthetic one counts.
         subgroups: Columns whose groups are scored apart.
         intersections: Pairs of columns whose groups are scored together, such as women of one age band.
         min_group: Fewer test images than this, and a group is marked as too small. Fewer validation images, and it is
@@ -79,8 +96,10 @@ class EvaluateConfig(StageConfig):
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     checks: int = Field(8, ge=1)
+    protocol: MixingProtocol = "curriculum"
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
     synthetic_until: float = Field(0.5, gt=0, le=1)
+    synthetic_weight: float = Field(1.0, gt=0)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     intersections: tuple[tuple[Subgroup, Subgroup], ...] = (("sex", "age_band"),)
     min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
@@ -120,3 +139,13 @@ class EvaluateConfig(StageConfig):
             if name in names[:number]:
                 raise ValueError(f"the classifier {name!r} is named twice")
         return names
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        """Refuses a number that the protocol does not read: whoever sets it expects that it does."""
+        for name, protocols in _READ_BY.items():
+            if self.protocol not in protocols and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with the protocol {self.protocol}; leave it at its default")
+        if self.protocol == "pretrain" and self.synthetic_until == 1:
+            raise ValueError("synthetic_until must be less than 1 with the protocol pretrain: real images end it")
+        return self

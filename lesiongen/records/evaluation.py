@@ -39,10 +39,16 @@ class Source(Record):
 
 
 class MixProtocol(Record):
-    """How synthetic images are mixed into the training of the condition ``both``."""
+    """How synthetic images are mixed into the training of the condition ``both``.
 
+    A number that the protocol does not have is None.
+    """
+
+    name: str = added("")
+    """Blank in files of earlier releases, whose protocol was ``curriculum``."""
     synthetic_share: Number = None
     until: Number = None
+    synthetic_weight: Number = added(None)
     meaning: str = ""
 
 

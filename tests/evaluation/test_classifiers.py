@@ -21,7 +21,8 @@ from lesiongen.evaluation.classifier.kinds import pretrained
 from lesiongen.evaluation.classifier.kinds.kind import RealImages
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.classifier.kinds.small import SmallKind
-from lesiongen.evaluation.classifier.training import Mixture, augment, balanced_draw
+from lesiongen.evaluation.classifier.mixtures import Mixture, balanced_draw
+from lesiongen.evaluation.classifier.training import augment
 from lesiongen.evaluation.images import LabelledImages, load_images
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.classifiers import FurtherClassifiers

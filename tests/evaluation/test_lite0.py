@@ -14,14 +14,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.evaluation.classifier.kinds import lite0, lite0_features
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
-from lesiongen.evaluation.classifier.kinds.lite0 import balanced_weights, drawn_views, load_lite0
+from lesiongen.evaluation.classifier.kinds.lite0 import class_weights, drawn_views, load_lite0
 from lesiongen.evaluation.classifier.kinds.lite0_features import Lite0Features, load_network
 from lesiongen.evaluation.classifier.kinds.registry import opened_kind
-from lesiongen.evaluation.classifier.training import Mixture
+from lesiongen.evaluation.classifier.mixtures import Mixture, protocol_mixture
 from lesiongen.evaluation.images import LabelledImages, load_images
 
 CLASSES = ("bcc", "mel", "nv")
@@ -91,9 +91,10 @@ def test_features_are_computed_once_for_the_same_pixels(tmp_path: Path, monkeypa
 
 def test_weights_are_those_of_scikit_learn_within_the_share_of_their_origin() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2])
-    weights = balanced_weights(labels, np.ones((6, 1), dtype=np.int64), 6.0)
+    weights = class_weights(labels, np.ones((6, 1), dtype=np.int64), np.full(3, 2.0))
     assert weights.ravel() == pytest.approx(compute_sample_weight("balanced", labels))
-    assert balanced_weights(labels, np.ones((6, 2), dtype=np.int64), 2.5).sum() == pytest.approx(2.5)
+    halves = class_weights(labels, np.ones((6, 2), dtype=np.int64), np.array([1.5, 0.0, 1.0]))
+    assert halves.sum(axis=1).tolist() == [0.5, 0.5, 0.5, 0.0, 0.5, 0.5]
 
 
 def test_lesions_are_drawn_within_their_diagnosis_and_views_by_chance() -> None:
@@ -166,6 +167,49 @@ def test_every_condition_has_the_same_settings_and_the_same_weight_in_the_loss(
     assert {strength for _, strength in fitted} == {trainer.source.hyperparameters["C"]}
     parts = trainer._parts(Mixture(images.train, added, 0.25, 0.5))
     assert parts[1].weighted(parts[1].every_view).sum() == pytest.approx(0.25 * len(images.train), rel=1e-5)
+
+
+def test_in_a_pool_an_added_image_weighs_so_many_times_a_real_one(kind: ClassifierKind, images: RealImages) -> None:
+    """30 real images of each diagnosis; 2 added of bcc, none of mel, 3 of nv."""
+    config = EvaluateConfig(protocol="concat", synthetic_weight=2.0)
+    mixture = protocol_mixture(config, images.train, labelled([0, 0, 2, 2, 2], [None] * 5), 3)
+    real, added = (part.weighted(part.every_view).sum(axis=1) for part in kind.trainer(images)._parts(mixture))
+    of_real = [real[images.train.labels == label] for label in range(3)]
+    assert real.sum() + added.sum() == pytest.approx(90)
+    assert added[:2] == pytest.approx(2 * of_real[0][:2])
+    assert added[2:] == pytest.approx(2 * of_real[2][:3])
+    assert of_real[0].sum() + added[:2].sum() == pytest.approx(30)
+    assert of_real[1].sum() == pytest.approx(30)
+    assert of_real[0][0] == pytest.approx(30 / (30 + 2 * 2))
+
+
+def test_features_are_standardised_apart_and_those_of_predicted_images_as_real_ones(
+    kind: ClassifierKind, images: RealImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    fit = lite0._fit
+    trainer = kind.trainer(images)
+    monkeypatch.setattr(lite0, "_fit", lambda features, *rest: seen.append(features) or fit(features, *rest))
+    monkeypatch.setattr(lite0, "RESAMPLES", 1)
+    monkeypatch.setattr(lite0, "drawn_views", lambda images, rng: np.tile([1, 1], (len(images), 1)))
+    added = labelled([0, 1, 2, 2], [None] * 4)
+    mixture = protocol_mixture(EvaluateConfig(protocol="separate-norm"), images.train, added, 3)
+    model = trainer.train(mixture, 0, lambda done: None).model
+    of_real, of_added = (kind.features.of(part.images) for part in (images.train, added))
+    real = StandardScaler().fit(of_real.reshape(-1, 896))
+    weights = np.repeat(compute_sample_weight("balanced", added.labels), 2)
+    apart = StandardScaler().fit(of_added.reshape(-1, 896), sample_weight=weights)
+    expected = [real.transform(of_real.reshape(-1, 896)), apart.transform(of_added.reshape(-1, 896))]
+    assert seen[0] == pytest.approx(np.concatenate(expected), abs=1e-3)
+    assert model.arrays["mean"] == pytest.approx(real.mean_, abs=1e-5)
+    assert model.arrays["scale"] == pytest.approx(real.scale_, abs=1e-5)
+
+
+def test_pretraining_is_refused_before_anything_is_trained(real: str, synthetic: str, tmp_path: Path) -> None:
+    config = EvaluateConfig(classifiers=("lite0",), protocol="pretrain")
+    with pytest.raises(UsageError, match="'lite0' cannot be trained by the protocol pretrain: its heads are fitted to"):
+        evaluate(config, real, synthetic, str(tmp_path / "out"))
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_saved_classifier_predicts_as_before(kind: ClassifierKind, images: RealImages, tmp_path: Path) -> None:

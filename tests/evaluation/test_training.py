@@ -8,8 +8,10 @@ import torch
 
 from lesiongen.errors import DataError
 from lesiongen.evaluation import LesionClassifier, load_classifier
+from lesiongen.evaluation.classifier import mixtures
+from lesiongen.evaluation.classifier.mixtures import Mixture, balanced_draw
 from lesiongen.evaluation.classifier.small import save_classifier
-from lesiongen.evaluation.classifier.training import Budget, Mixture, TrainedClassifier, balanced_draw, train_classifier
+from lesiongen.evaluation.classifier.training import Budget, TrainedClassifier, train_classifier
 from lesiongen.evaluation.images import LabelledImages
 
 BUDGET = Budget(steps=48, batch_size=16, learning_rate=3e-3, weight_decay=0.05, checks=3)
@@ -60,15 +62,13 @@ def test_it_learns_unbalanced_classes_and_keeps_the_best_checked_step(
 
 
 def test_synthetic_images_fill_their_share_until_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lesiongen.evaluation.classifier import training
-
     drawn: list[tuple[int, int]] = []
 
     def spy(pool: LabelledImages, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         drawn.append((len(pool), count))
         return balanced_draw(pool, count, rng)
 
-    monkeypatch.setattr(training, "balanced_draw", spy)
+    monkeypatch.setattr(mixtures, "balanced_draw", spy)
     mixture = Mixture(coloured((10, 10), 60), coloured((3, 4), 90), share=0.25, until=0.5)
     train_classifier(mixture, coloured((3, 3), 60, 1), ("bcc", "mel"), BUDGET, 0)
     assert drawn[:48] == [(20, 12), (7, 4)] * 24

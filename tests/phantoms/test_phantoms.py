@@ -14,7 +14,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import balanced_accuracy_score
 
 from lesiongen.errors import UsageError
-from lesiongen.evaluation.classifier.training import Budget, Mixture, train_classifier
+from lesiongen.evaluation.classifier.mixtures import Mixture
+from lesiongen.evaluation.classifier.training import Budget, train_classifier
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.phantoms import PhantomConfig, draw_concepts, render, write_phantoms
 from lesiongen.phantoms.profiles import PROFILES

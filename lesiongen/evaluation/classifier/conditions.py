@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
-from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
+from lesiongen.evaluation.classifier.mixtures import Mixture, TrainingImages, protocol_mixture
+from lesiongen.evaluation.classifier.training import TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import Material
 from lesiongen.progress import progress
@@ -87,11 +88,11 @@ def train_conditions(config: EvaluateConfig, material: Material, kind: Classifie
     return Trained(trainer.source, outcomes)
 
 
-def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, Mixture]:
-    mixtures: dict[Condition, Mixture] = {
+def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, TrainingImages]:
+    mixtures: dict[Condition, TrainingImages] = {
         "real": Mixture(material.train),
         "synthetic": Mixture(material.synthetic),
-        "both": Mixture(material.train, material.synthetic, config.synthetic_fraction, config.synthetic_until),
+        "both": protocol_mixture(config, material.train, material.synthetic, len(material.classes)),
     }
     if material.reconstructed is not None:
         mixtures["reconstruction"] = Mixture(material.reconstructed)

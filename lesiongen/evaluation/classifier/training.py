@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lesiongen.evaluation.classifier.mixtures import TrainingImages
 from lesiongen.evaluation.classifier.network import NetworkClassifier, to_tensor
+from lesiongen.evaluation.classifier.separate_norms import SeparateNorms
 from lesiongen.evaluation.classifier.small import LesionClassifier
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.metrics import balanced_accuracy
@@ -20,7 +22,6 @@ __all__ = [
     "LABEL_SMOOTHING",
     "Budget",
     "Classifier",
-    "Mixture",
     "Recipe",
     "TrainedClassifier",
     "optimise",
@@ -39,23 +40,6 @@ class Budget:
     learning_rate: float
     weight_decay: float
     checks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """Training images: a main set and, for part of the steps, a share of each batch from a second set.
-
-    Args:
-        main: The set that fills the batch.
-        added: The set mixed in, or None.
-        share: The share of each batch that comes from `added` while it is mixed in.
-        until: The share of the steps during which `added` is mixed in; `main` alone ends the training.
-    """
-
-    main: LabelledImages
-    added: LabelledImages | None = None
-    share: float = 0.0
-    until: float = 1.0
 
 
 class Classifier(Protocol):
@@ -93,7 +77,7 @@ class Recipe:
 
 
 def train_classifier(
-    mixture: Mixture,
+    mixture: TrainingImages,
     validation: LabelledImages,
     classes: Sequence[str],
     budget: Budget,
@@ -117,7 +101,7 @@ def train_classifier(
 def optimise(
     model: NetworkClassifier,
     recipe: Recipe,
-    mixture: Mixture,
+    mixture: TrainingImages,
     validation: LabelledImages,
     budget: Budget,
     seed: int,
@@ -128,12 +112,14 @@ def optimise(
     The best state is the one with the highest balanced accuracy on `validation`, the lower loss breaking ties.
     """
     batches = _Batches(mixture, budget, derive_seed(seed, "batches"), next(model.parameters()).device)
+    separate = SeparateNorms(model) if mixture.separate_norm else None
     keeper = _BestState(model, validation)
     checked_at = {round(budget.steps * (i + 1) / budget.checks) for i in range(budget.checks)}
     for step in range(1, budget.steps + 1):
         model.train()
-        images, labels = batches.draw(step)
-        loss = nn.functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+        images, labels, n_added = batches.draw(step)
+        logits = model(images) if separate is None else separate.logits(images, n_added)
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         recipe.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         recipe.optimizer.step()
@@ -156,29 +142,15 @@ def _new_model(classes: Sequence[str], size: int, seed: int) -> LesionClassifier
 class _Batches:
     """Label-balanced, augmented batches; the draw of a step depends on the seed and the step alone."""
 
-    def __init__(self, mixture: Mixture, budget: Budget, seed: int, device: torch.device) -> None:
+    def __init__(self, mixture: TrainingImages, budget: Budget, seed: int, device: torch.device) -> None:
         self.mixture, self.budget, self.seed, self.device = mixture, budget, seed, device
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+    def draw(self, step: int) -> tuple[Tensor, Tensor, int]:
+        """Returns images [n, 3, s, s] and labels [n] of a step; the last ones, how many is said, are mixed in."""
         rng = np.random.default_rng([self.seed, step])
-        added = 0
-        if self.mixture.added is not None and step <= self.mixture.until * self.budget.steps:
-            added = round(self.mixture.share * self.budget.batch_size)
-        images, labels = balanced_draw(self.mixture.main, self.budget.batch_size - added, rng)
-        if self.mixture.added is not None and added:
-            more_images, more_labels = balanced_draw(self.mixture.added, added, rng)
-            images, labels = np.concatenate([images, more_images]), np.concatenate([labels, more_labels])
-        return augment(images, rng).to(self.device), torch.from_numpy(labels).to(self.device)
-
-
-def balanced_draw(
-    pool: LabelledImages, count: int, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draws images whose labels are uniform over the classes that the pool holds, with replacement."""
-    members = pool.members
-    chosen = rng.integers(0, len(members), count)
-    index = np.array([members[k][rng.integers(0, len(members[k]))] for k in chosen], dtype=np.int64)
-    return pool.images[index], pool.labels[index]
+        drawn = self.mixture.draw(step, self.budget.steps, self.budget.batch_size, rng)
+        images, labels = augment(drawn.images, rng), torch.from_numpy(drawn.labels)
+        return images.to(self.device), labels.to(self.device), drawn.n_added
 
 
 def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:

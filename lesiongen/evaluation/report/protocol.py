@@ -1,7 +1,8 @@
 """What is done, in words: part of evaluation.json and of the report."""
 
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.records.evaluation import MixProtocol, Protocol
+from lesiongen.evaluation.report.mixing import describe_mixing
+from lesiongen.records.evaluation import Protocol
 
 __all__ = ["describe_protocol"]
 
@@ -24,16 +25,12 @@ def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruc
     >>> describe_protocol(EvaluateConfig(steps=100)).training[:52]
     'Every condition takes 100 steps of 64 images, drawn '
     """
-    training, selection, mixed = _fitted_heads(config) if kind == "lite0" else _trained_networks(config)
+    training, selection = _fitted_heads(config) if kind == "lite0" else _trained_networks(config)
     return Protocol(
         training=training,
         selection=selection,
         test="Only the real test split is tested on; its lesions and patients are in no other split.",
-        both=MixProtocol(
-            synthetic_share=config.synthetic_fraction,
-            until=None if kind == "lite0" else config.synthetic_until,
-            meaning=mixed,
-        ),
+        both=describe_mixing(config, kind),
         intervals=(
             f"Intervals are {config.confidence:.0%} percentile intervals over {config.n_bootstrap:,} resamples of the "
             f"test lesions, of the mean over the classifiers ({config.n_seeds})."
@@ -49,22 +46,18 @@ def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruc
     )
 
 
-def _trained_networks(config: EvaluateConfig) -> tuple[str, str, str]:
+def _trained_networks(config: EvaluateConfig) -> tuple[str, str]:
     return (
         f"Every condition takes {config.steps} steps of {config.batch_size} images, drawn evenly over the "
         "diagnoses, turned, mirrored and recoloured at random, and starts from the same weights for the same seed.",
         "The best of the checked states by balanced accuracy on the real validation split is kept.",
-        f"In the condition both, {config.synthetic_fraction:.0%} of each batch is synthetic during the first "
-        f"{config.synthetic_until:.0%} of the steps; the rest of the batches is real.",
     )
 
 
-def _fitted_heads(config: EvaluateConfig) -> tuple[str, str, str]:
+def _fitted_heads(config: EvaluateConfig) -> tuple[str, str]:
     return (
         "Every condition fits logistic heads to frozen features of EfficientNet-Lite0, weighted evenly over the "
         "diagnoses, with the same strength of regularisation; a classifier is the mean of heads that were fitted to "
         "resamples of its training lesions.",
         "The strength was chosen on the real training and validation splits, once for all conditions.",
-        f"In the condition both, synthetic images have {config.synthetic_fraction:.0%} of the weight in the loss; the "
-        "rest is of real images.",
     )

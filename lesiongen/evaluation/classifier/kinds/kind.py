@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
+from lesiongen.evaluation.classifier.mixtures import TrainingImages
+from lesiongen.evaluation.classifier.training import TrainedClassifier
+from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.records.scores import ClassifierSource
 
@@ -32,7 +34,7 @@ class Trainer(ABC):
     steps: int
 
     @abstractmethod
-    def train(self, mixture: Mixture, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
+    def train(self, mixture: TrainingImages, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
         """Trains one classifier; two conditions with one seed begin in the same way.
 
         Args:
@@ -58,3 +60,7 @@ class ClassifierKind(ABC):
         Args:
             real: Images of `image_size` pixels.
         """
+
+    def obstacle(self, config: EvaluateConfig) -> str:
+        """Returns why this kind cannot be trained by the protocol of a configuration; empty where it can."""
+        return ""

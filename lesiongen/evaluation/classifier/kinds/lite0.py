@@ -28,7 +28,8 @@ from lesiongen.evaluation.classifier.kinds.lite0_features import (
     check_installed,
     load_network,
 )
-from lesiongen.evaluation.classifier.training import Mixture, TrainedClassifier
+from lesiongen.evaluation.classifier.mixtures import Mixture, TrainingImages
+from lesiongen.evaluation.classifier.training import TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.metrics import balanced_accuracy
@@ -36,7 +37,7 @@ from lesiongen.records.scores import ClassifierSource
 from lesiongen.seeds import derive_seed
 from lesiongen.temporary import temporary_folder
 
-__all__ = ["Lite0Classifier", "balanced_weights", "check_lite0", "drawn_views", "load_lite0", "opened_lite0"]
+__all__ = ["Lite0Classifier", "check_lite0", "class_weights", "drawn_views", "load_lite0", "opened_lite0"]
 
 SMALLEST, LARGEST = 64, 128
 """Bounds of the side of its images in pixels."""
@@ -85,6 +86,12 @@ class Lite0Kind(ClassifierKind):
         """
         return _Lite0Trainer(self.features, self.image_size, real)
 
+    def obstacle(self, config: EvaluateConfig) -> str:
+        """Heads are fitted to convergence: neither where they begin nor more steps would change them."""
+        if config.protocol == "pretrain":
+            return "its heads are fitted to convergence, where what they were trained on first has no effect"
+        return ""
+
 
 class _Lite0Trainer(Trainer):
     def __init__(self, features: Lite0Features, image_size: int, real: RealImages) -> None:
@@ -109,19 +116,19 @@ class _Lite0Trainer(Trainer):
             },
         )
 
-    def train(self, mixture: Mixture, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
+    def train(self, mixture: TrainingImages, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
         """Fits heads to resamples of the training lesions; each drawn image shows one of its views, by chance."""
         rng = np.random.default_rng(derive_seed(seed, "resamples"))
         parts = self._parts(mixture)
-        scaler = _scaler(parts)
+        scalers = _scalers(parts, separate=mixture.separate_norm)
         heads, iterations = [], 0
         for _ in range(RESAMPLES):
             drawn = [part.weighted(drawn_views(part.images, rng)) for part in parts]
-            head, taken = self._fitted(parts, drawn, scaler, self.strength)
+            head, taken = self._fitted(parts, drawn, scalers, self.strength)
             heads.append(head)
             iterations = max(iterations, taken)
             on_step(1)
-        model = self._classifier(heads, scaler)
+        model = self._classifier(heads, scalers[0])
         labels, probabilities = self.real.validation.labels, model.probabilities(self.real.validation.images)
         right = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)
         score = balanced_accuracy(labels, probabilities.argmax(axis=1), len(self.real.classes))
@@ -129,28 +136,35 @@ class _Lite0Trainer(Trainer):
 
     def _chosen_strength(self) -> float:
         parts = self._parts(Mixture(self.real.train))
-        scaler = _scaler(parts)
+        scalers = _scalers(parts, separate=False)
         validation, scores = self.real.validation, {}
         for strength in STRENGTHS:
-            head, _ = self._fitted(parts, [part.weighted(part.every_view) for part in parts], scaler, strength)
-            predicted = self._classifier([head], scaler).probabilities(validation.images).argmax(axis=1)
+            head, _ = self._fitted(parts, [part.weighted(part.every_view) for part in parts], scalers, strength)
+            predicted = self._classifier([head], scalers[0]).probabilities(validation.images).argmax(axis=1)
             scores[strength] = balanced_accuracy(validation.labels, predicted, len(self.real.classes))
         return max(STRENGTHS, key=lambda strength: scores[strength])
 
-    def _parts(self, mixture: Mixture) -> "list[_Part]":
+    def _parts(self, mixture: TrainingImages) -> "list[_Part]":
         """The weights of all examples add up to the number of real training images, in every condition."""
-        total = len(self.real.train)
-        added, share = mixture.added, mixture.share if mixture.added is not None else 0.0
-        parts = [_Part(mixture.main, self.features.of(mixture.main.images), total * (1 - share))]
-        return parts if added is None else [*parts, _Part(added, self.features.of(added.images), total * share)]
+        main, added = mixture.class_totals(len(self.real.train), len(self.real.classes))
+        parts = [_Part(mixture.main, self.features.of(mixture.main.images), main)]
+        if mixture.added is not None:
+            parts.append(_Part(mixture.added, self.features.of(mixture.added.images), added))
+        return parts
 
     def _fitted(
-        self, parts: "Sequence[_Part]", weights: Sequence[NDArray[np.float32]], scaler: Any, strength: float
+        self,
+        parts: "Sequence[_Part]",
+        weights: Sequence[NDArray[np.float32]],
+        scalers: Sequence[Any],
+        strength: float,
     ) -> tuple["_Head", int]:
-        features = np.concatenate([part.features[w > 0] for part, w in zip(parts, weights, strict=True)])
+        features = np.concatenate(
+            [scaler.transform(part.features[w > 0]) for part, w, scaler in zip(parts, weights, scalers, strict=True)]
+        )
         labels = np.concatenate([part.labels[w > 0] for part, w in zip(parts, weights, strict=True)])
         flat = np.concatenate([w[w > 0] for w in weights])
-        return _fit(scaler.transform(features), labels, flat, strength, len(self.real.classes))
+        return _fit(features, labels, flat, strength, len(self.real.classes))
 
     def _classifier(self, heads: "Sequence[_Head]", scaler: Any) -> "Lite0Classifier":
         arrays = {
@@ -164,11 +178,11 @@ class _Lite0Trainer(Trainer):
 
 @dataclass(frozen=True)
 class _Part:
-    """Training images of one origin, and the sum of the weights of their examples."""
+    """Training images of one origin, and the sum of the weights of the examples of each class [classes]."""
 
     images: LabelledImages
     features: NDArray[np.float32]
-    share: float
+    totals: NDArray[np.float64]
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -182,7 +196,7 @@ class _Part:
 
     def weighted(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns the weights of the examples [n, views]."""
-        return balanced_weights(self.images.labels, counts, self.share)
+        return class_weights(self.images.labels, counts, self.totals)
 
 
 @dataclass(frozen=True)
@@ -206,25 +220,33 @@ def drawn_views(images: LabelledImages, rng: np.random.Generator) -> NDArray[np.
     return counts
 
 
-def balanced_weights(labels: NDArray[np.int64], counts: NDArray[np.int64], total: float) -> NDArray[np.float32]:
-    """Returns weights in proportion to counts that add up to the same for each diagnosis.
+def class_weights(
+    labels: NDArray[np.int64], counts: NDArray[np.int64], totals: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Returns weights in proportion to counts that add up to the given total in each diagnosis.
 
-    With `total` images of one view these are the weights of scikit-learn's ``class_weight="balanced"``.
+    With equal totals, of all examples together as many as there are images of one view, these are the weights of
+    scikit-learn's ``class_weight="balanced"``.
 
     Args:
         labels: [n].
         counts: [n, views].
-        total: The sum of the weights.
+        totals: The sum of the weights of each class [classes].
 
-    >>> balanced_weights(np.array([0, 0, 0, 1]), np.array([[1], [0], [1], [4]]), 4.0).ravel().tolist()
+    >>> class_weights(np.array([0, 0, 0, 1]), np.array([[1], [0], [1], [4]]), np.array([2.0, 2.0])).ravel().tolist()
     [1.0, 0.0, 1.0, 2.0]
     """
-    of_class = np.bincount(labels, counts.sum(axis=1))
-    return np.asarray(counts * (total / np.count_nonzero(of_class) / of_class[labels])[:, None], dtype=np.float32)
+    of_class = np.bincount(labels, counts.sum(axis=1), minlength=len(totals))
+    return np.asarray(counts * (totals[labels] / of_class[labels])[:, None], dtype=np.float32)
+
+
+def _scalers(parts: Sequence[_Part], *, separate: bool) -> list[Any]:
+    """Returns what standardises each part: by its own images, or by those of all parts."""
+    return [_scaler([part]) for part in parts] if separate else [_scaler(parts)] * len(parts)
 
 
 def _scaler(parts: Sequence[_Part]) -> Any:
-    """Standardises by the training images of the condition, weighted as in the loss."""
+    """Standardises by training images of the condition, weighted as in the loss."""
     features = np.concatenate([part.features.reshape(-1, FEATURES) for part in parts])
     weights = np.concatenate([part.weighted(part.every_view).ravel() for part in parts])
     return StandardScaler().fit(features, sample_weight=weights)

@@ -16,8 +16,10 @@ from lesiongen.damage import first_line, told_as_damage
 from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.errors import UsageError
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages, Trainer
+from lesiongen.evaluation.classifier.mixtures import TrainingImages
 from lesiongen.evaluation.classifier.network import NetworkClassifier
-from lesiongen.evaluation.classifier.training import Budget, Mixture, Recipe, TrainedClassifier, optimise
+from lesiongen.evaluation.classifier.separate_norms import has_batch_norms
+from lesiongen.evaluation.classifier.training import Budget, Recipe, TrainedClassifier, optimise
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.model_files import check_hub_id, check_model_name, hub_snapshot, model_files
 from lesiongen.records.scores import ClassifierSource
@@ -189,7 +191,13 @@ class PretrainedKind(ClassifierKind):
         self.folder, self.source, self.normalisation = folder, source, normalisation
         self.image_size = int(source.image_size or 0)
         self.budget = Budget(config.steps, config.batch_size, LEARNING_RATE, 0.0, config.checks)
-        _load(folder, source.source, _TRIED)
+        self.has_batch_norms = has_batch_norms(_load(folder, source.source, _TRIED))
+
+    def obstacle(self, config: EvaluateConfig) -> str:
+        """A network without batch normalisation has no statistics of its training images."""
+        if config.protocol == "separate-norm" and not self.has_batch_norms:
+            return "it has no batch normalisation whose statistics could be kept apart"
+        return ""
 
     def trainer(self, real: RealImages) -> Trainer:
         """Loads the network; its hyperparameters are the reference method's."""
@@ -215,7 +223,7 @@ class _PretrainedTrainer(Trainer):
     ) -> None:
         self.model, self.source, self.real, self.budget, self.steps = model, source, real, budget, budget.steps
 
-    def train(self, mixture: Mixture, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
+    def train(self, mixture: TrainingImages, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
         """Trains a copy of the network, with a new head, by Adam at a constant learning rate."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         drawing = [torch.cuda.current_device()] if device.type == "cuda" else []

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
+from lesiongen.errors import UsageError
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind
 from lesiongen.evaluation.classifier.kinds.lite0 import check_lite0, opened_lite0
 from lesiongen.evaluation.classifier.kinds.pretrained import check_address, opened_pretrained, opened_resnet18
@@ -36,10 +37,16 @@ def opened_kind(name: str, config: EvaluateConfig) -> Iterator[ClassifierKind]:
     """Gives the classifier of a name; what is fetched from S3 for it is removed at the end.
 
     Raises:
-        UsageError: There is no such classifier, or an extra that it needs is not installed.
+        UsageError: There is no such classifier, an extra that it needs is not installed, or it cannot be trained by the
+            protocol.
         DataError: Its files are damaged.
         StorageError: It cannot be fetched.
     """
     opened = KINDS[name](config) if name in KINDS else opened_pretrained(name, config)
     with opened as kind:
+        if obstacle := kind.obstacle(config):
+            hint = "Choose another protocol, or another classifier."
+            raise UsageError(
+                f"classifier {name!r} cannot be trained by the protocol {config.protocol}: {obstacle}", hint=hint
+            )
         yield kind

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages, Trainer
+from lesiongen.evaluation.classifier.mixtures import TrainingImages
 from lesiongen.evaluation.classifier.training import (
     LABEL_SMOOTHING,
     Budget,
-    Mixture,
     TrainedClassifier,
     train_classifier,
 )
@@ -57,6 +57,6 @@ class _SmallTrainer(Trainer):
             },
         )
 
-    def train(self, mixture: Mixture, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
+    def train(self, mixture: TrainingImages, seed: int, on_step: Callable[[int], None]) -> TrainedClassifier:
         """Trains one CNN."""
         return train_classifier(mixture, self.real.validation, self.real.classes, self.budget, seed, on_step)
