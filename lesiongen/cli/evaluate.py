@@ -35,6 +35,13 @@ def evaluate_command(
             "hub:OWNER/NAME. Repeatable; verdict and tests rest on the first.",
         ),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How synthetic images are mixed in: curriculum, concat, pretrain, separate-norm or minority.",
+        ),
+    ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
@@ -67,6 +74,7 @@ def evaluate_command(
 
     flags = {
         "classifiers": classifier or None,
+        "protocol": protocol,
         "n_seeds": n_seeds,
         "steps": steps,
         "seed": seed,

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+from transformers import (
+    AutoModelForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
@@ -177,6 +184,20 @@ def test_a_head_for_as_many_labels_is_replaced_too(real: str, small_config: Eval
         model = kind.trainer(images).train(Mixture(images.train), 0, lambda done: None).model
     moved = model.head.weight.detach() - stored["classifier.1.weight"]
     assert moved.abs().max() > 0.02, "one step of Adam at 0.001 moves no weight that far"
+
+
+def test_a_network_without_batch_normalisation_cannot_keep_statistics_apart(
+    resnet: Path, small_config: EvaluateConfig, tmp_path: Path
+) -> None:
+    sizes = {"image_size": SIDE, "patch_size": 16, "hidden_size": 8, "intermediate_size": 8}
+    config = ViTConfig(num_hidden_layers=1, num_attention_heads=1, **sizes)
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    shutil.copy(resnet / "preprocessor_config.json", tmp_path)
+    apart = small_config.changed(protocol="separate-norm")
+    with pytest.raises(UsageError, match="cannot be trained by the protocol separate-norm: it has no batch normali"):
+        opened_kind(str(tmp_path), apart).__enter__()
+    with opened_kind(str(tmp_path), small_config), opened_kind(str(resnet), apart), opened_kind("small", apart):
+        pass
 
 
 def test_resnet18_is_the_one_of_the_reference_method(

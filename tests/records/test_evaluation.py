@@ -24,6 +24,8 @@ ADDED = (
     ".malignancy",
     ".reconstruction",
     ".protocol.reconstruction",
+    ".protocol.both.name",
+    ".protocol.both.synthetic_weight",
     ".worst_group",
     ".utility.auroc",
     ".utility.intersections",

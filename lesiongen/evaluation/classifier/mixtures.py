@@ -193,7 +193,9 @@ def mixture_at(
         DataError: The protocol is ``concat`` or ``minority``, and the images cannot be mixed so.
     """
     if config.protocol == "concat":
-        return DiagnosisMixture(real, added, _pooled_shares(real, added, _weight_of(real, added, share), classes))
+        return DiagnosisMixture(
+            real, added, _pooled_shares(real, added, _weight_of(real, added, share, classes), classes)
+        )
     field = "synthetic_until" if config.protocol == "pretrain" else "synthetic_fraction"
     return protocol_mixture(config.changed(**{field: share}), real, added, classes)
 
@@ -205,11 +207,11 @@ def _pooled_shares(real: LabelledImages, added: LabelledImages, weight: float, c
     return np.asarray(np.divide(weight * of_added, pooled, out=np.zeros(classes), where=pooled > 0))
 
 
-def _weight_of(real: LabelledImages, added: LabelledImages, share: float) -> float:
-    shared, places = np.unique(np.intersect1d(real.labels, added.labels), return_inverse=True)
-    if not len(places):
+def _weight_of(real: LabelledImages, added: LabelledImages, share: float, classes: int) -> float:
+    """Returns the weight at which `share` of the draws of the diagnoses that both sets hold is of added images."""
+    shared = np.intersect1d(real.labels, added.labels)
+    if not len(shared):
         raise DataError("no diagnosis is among the real training images and among those that are mixed in")
-    classes = int(shared.max()) + 1
 
     def excess(logarithm: float) -> float:
         return float(_pooled_shares(real, added, np.exp(logarithm), classes)[shared].mean()) - share
