@@ -42,6 +42,19 @@ def evaluate_command(
             help="How synthetic images are mixed in: curriculum, concat, pretrain, separate-norm or minority.",
         ),
     ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What synthetic images have to beat: permuted-labels, longer, further-images, label-only. Repeatable.",
+        ),
+    ] = None,
+    control_images: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="The other real images of --control further-images.")
+    ] = None,
+    label_only: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="The synthetic images of --control label-only.")
+    ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
@@ -68,6 +81,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set worst_group=sex=female
 
       lesiongen evaluate --real captioned --synthetic synthetic --output out --classifier small --classifier lite0
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output out --protocol concat --control permuted-labels
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
@@ -75,16 +90,19 @@ def evaluate_command(
     flags = {
         "classifiers": classifier or None,
         "protocol": protocol,
+        "controls": control or None,
         "n_seeds": n_seeds,
         "steps": steps,
         "seed": seed,
         "allow_real_images": real_images,
     }
     config = parse_config(EvaluateConfig, chosen_fields(values, flags))
-    require_datasets(real, synthetic, reconstructed)
+    require_datasets(real, synthetic, reconstructed, control_images, label_only)
     from lesiongen.evaluation import evaluate
 
-    result = evaluate(config, real, synthetic, output, reconstructed)
+    result = evaluate(
+        config, real, synthetic, output, reconstructed, further_images_uri=control_images, label_only_uri=label_only
+    )
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
     else:
@@ -101,4 +119,9 @@ def _show(result: "EvaluationResult") -> None:
     for other, further in result.evaluation.further_classifiers.items():
         means = [f"{condition} {number(each.balanced_accuracy.mean)}" for condition, each in further.utility.items()]
         console.print(f"classifier {other}: balanced accuracy {', '.join(means)}")
+    for of_control, control in result.evaluation.controls.items():
+        score, difference = control.scores.balanced_accuracy, control.both_vs_control.difference
+        console.print(
+            f"control {of_control}: balanced accuracy {number(score.mean)}, both less this {number(difference)}"
+        )
     console.print(f"Report: {result.report}")

@@ -9,6 +9,7 @@ from lesiongen.config import StageConfig
 from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
 from lesiongen.names import Name
 from lesiongen.records.comparison_names import FAMILY, ComparisonName
+from lesiongen.records.controls import ControlName
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
 __all__ = ["EvaluateConfig", "GroupOfPatients", "MixingProtocol"]
@@ -61,6 +62,13 @@ class EvaluateConfig(StageConfig):
         synthetic_until: Condition "both": the share of the steps in which synthetic images are mixed in; real images
             alone end the training.
         synthetic_weight: Condition "both" under ``concat``: how many times a real image a synthetic one counts.
+        mixing_curve: Shares of synthetic images, from 0 (real alone) to 1 (synthetic alone), at which the first
+            classifier is trained by the protocol and scored on the validation images; it decides nothing.
+        controls: What synthetic images have to beat, trained with the first classifier: ``permuted-labels``, the
+            synthetic images with their labels exchanged among them; ``longer``, real images alone with more steps;
+            ``further-images``, other real images in the place of the synthetic ones; ``label-only``, images drawn from
+            captions that name the diagnosis alone in their place.
+        longer_factor: How many times `steps` the control ``longer`` takes.
         subgroups: Columns whose groups are scored apart.
         intersections: Pairs of columns whose groups are scored together, such as women of one age band.
         min_group: Fewer test images than this, and a group is marked as too small. Fewer validation images, and it is
@@ -100,6 +108,9 @@ class EvaluateConfig(StageConfig):
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
     synthetic_until: float = Field(0.5, gt=0, le=1)
     synthetic_weight: float = Field(1.0, gt=0)
+    mixing_curve: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    controls: tuple[ControlName, ...] = ()
+    longer_factor: float = Field(2.0, gt=1)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     intersections: tuple[tuple[Subgroup, Subgroup], ...] = (("sex", "age_band"),)
     min_group: int = Field(MIN_GROUP_IMAGES, ge=1)
@@ -121,6 +132,14 @@ class EvaluateConfig(StageConfig):
             if first == second:
                 raise ValueError(f"must be pairs of two columns; found {first} twice")
         return value
+
+    @field_validator("mixing_curve", "controls")
+    @classmethod
+    def _named_once(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise ValueError(f"{value} is named twice")
+        return values
 
     @field_validator("family")
     @classmethod

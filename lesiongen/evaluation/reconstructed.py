@@ -17,6 +17,7 @@ from lesiongen.records.origin import (
 from lesiongen.records.provenance import is_generated, is_synthetic, reconstructed_side
 
 __all__ = [
+    "check_all_real",
     "check_real",
     "check_reconstructed",
     "check_synthetic",
@@ -41,6 +42,19 @@ def check_real(real: Dataset) -> None:
                 f"{real.uri}: {len(found)} {split} images are synthetic or reconstructions, not real: {_some(found)}",
                 hint="Test and choose on real images alone: lesiongen validate names such images.",
             )
+
+
+def check_all_real(dataset: Dataset, split: str) -> None:
+    """Refuses images that a model made in the place of further real images.
+
+    Raises:
+        DataError: There is one in the split.
+    """
+    if found := _generated(dataset, split):
+        raise DataError(
+            f"{dataset.uri}: {len(found)} {split} images are synthetic or reconstructions, not real: {_some(found)}",
+            hint="Give real images: lesiongen validate names the others.",
+        )
 
 
 def generated_notes(real: Dataset) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError
 from lesiongen.evaluation.assessment import assess
 from lesiongen.evaluation.classifier.conditions import train_conditions
+from lesiongen.evaluation.classifier.controls import opened_longer, prepared_controls, train_controls
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
+from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures, train_curve
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.control_images import check_controls, load_control_images
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.parallel import use_own_cores
+from lesiongen.records.controls import ControlName
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
@@ -51,7 +55,14 @@ class EvaluationResult:
 
 
 def evaluate(
-    config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str, reconstructed_uri: str | None = None
+    config: EvaluateConfig,
+    real_uri: str,
+    synthetic_uri: str,
+    output: str,
+    reconstructed_uri: str | None = None,
+    *,
+    further_images_uri: str | None = None,
+    label_only_uri: str | None = None,
 ) -> EvaluationResult:
     """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
 
@@ -63,20 +74,28 @@ def evaluate(
             evaluation, of a call that was killed once it had published it, nothing is trained.
         reconstructed_uri: Dataset that ``reconstruct`` made of the real one, to tell what the generator's autoencoder
             loses from what its denoiser loses; None: that is not measured.
+        further_images_uri: Dataset of other real images, for the control ``further-images``.
+        label_only_uri: Dataset of images drawn from captions that name the diagnosis alone, for the control
+            ``label-only``.
 
     Raises:
-        UsageError: `output` holds another evaluation, another process writes there, or there is no such classifier.
+        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, it
+            cannot carry the protocol or a control, or a control and its dataset are not given together.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
     for name in config.classifiers:
         check_classifier(name)
+    of_controls: dict[ControlName, str | None] = {"further-images": further_images_uri, "label-only": label_only_uri}
+    check_controls(config, of_controls)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
     reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
     sources = {"real": _source(real), "synthetic": _source(synthetic)}
     if reconstructed is not None:
         sources["reconstructed"] = _source(reconstructed)
+    given = {name: Dataset.open(uri) for name, uri in of_controls.items() if uri is not None}
+    sources |= {name.replace("-", "_"): _source(dataset) for name, dataset in given.items()}
     asked = EvaluationRecord(
         name=config.name, lesiongen_version=__version__, config=config.model_dump(mode="json"), sources=sources
     )
@@ -88,7 +107,7 @@ def evaluate(
         if not storage.exists(RESULT):
             use_own_cores()
             with temporary_folder("evaluation") as folder:
-                _evaluate(config, real, synthetic, reconstructed, asked, folder)
+                _evaluate(config, real, synthetic, reconstructed, given, asked, folder)
                 _publish(storage, folder, claim)
         return _report(run, storage)
 
@@ -98,23 +117,32 @@ def _evaluate(
     real: Dataset,
     synthetic: Dataset,
     reconstructed: Dataset | None,
+    given: Mapping[ControlName, Dataset],
     asked: EvaluationRecord,
     folder: Path,
 ) -> None:
     """Writes the whole evaluation to a folder."""
     with ExitStack() as opened:
         kinds = {name: opened.enter_context(opened_kind(name, config)) for name in config.classifiers}
-        primary = kinds[config.classifiers[0]]
+        first, primary = next(iter(kinds.items()))
+        longer = opened.enter_context(opened_longer(config)) if "longer" in config.controls else None
         material = load_material(config, real, synthetic, reconstructed, size=primary.image_size)
+        controls = prepared_controls(config, material, load_control_images(material, given))
+        mixtures = curve_mixtures(config, material)
         trained = {}
         for name, kind in kinds.items():
             with temporary_folder("images") as pixels:
                 sized = at_size(material, real, synthetic, kind.image_size, pixels, reconstructed=reconstructed)
                 trained[name] = train_conditions(config, sized, kind, name)
+        trained[first] = replace(
+            trained[first],
+            curve=train_curve(config, material, primary, mixtures, trained[first].outcomes),
+            controls=train_controls(config, material, controls, primary, longer),
+        )
         dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
         evaluation, figures = assess(config, material, trained, dated, folder)
         write_predictions(folder, material, trained)
-        best = trained[config.classifiers[0]].outcomes[evaluation.best_condition]
+        best = trained[first].outcomes[evaluation.best_condition]
         _write(folder, evaluation, figures)
         best.best.model.save(folder / "classifier", _about_classifier(evaluation, best.best_seed))
         whole = evaluation.changed(files=_digests(folder))

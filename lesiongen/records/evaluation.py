@@ -8,7 +8,9 @@ from pydantic import JsonValue
 
 from lesiongen.errors import DataError
 from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.controls import Control, ControlName
 from lesiongen.records.image_measures import ClassAgreement, Drift, Fidelity, Memorisation, Reconstruction
+from lesiongen.records.mixing_curve import MixingCurve
 from lesiongen.records.scores import (
     ClassifierScores,
     ClassifierSource,
@@ -94,11 +96,13 @@ MEASURED = frozenset(
         "class_agreement",
         "classifier",
         "comparisons",
+        "controls",
         "drift",
         "fidelity",
         "further_classifiers",
         "malignancy",
         "memorisation",
+        "mixing_curve",
         "reconstruction",
         "utility",
         "worst_group",
@@ -114,7 +118,7 @@ class EvaluationRecord(Record):
     name: str = ""
     lesiongen_version: str = ""
     config: dict[str, JsonValue] = {}
-    sources: dict[Literal["real", "synthetic", "reconstructed"], Source] = {}
+    sources: dict[Literal["real", "synthetic", "reconstructed", "further_images", "label_only"], Source] = {}
     created: str = ""
     classes: tuple[str, ...] = ()
     protocol: Protocol = Protocol()
@@ -131,6 +135,10 @@ class EvaluationRecord(Record):
     """The primary classifier, whose scores are in ``utility``; None in files of earlier releases."""
     further_classifiers: dict[str, ClassifierScores] = added({})
     """The other classifiers, by the name that they were asked for by."""
+    mixing_curve: MixingCurve | None = added(None)
+    """None where none was asked for."""
+    controls: dict[ControlName, Control] = added({})
+    """Outside the declared family, and never the best condition."""
     fidelity: Fidelity = Fidelity()
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()

@@ -22,6 +22,8 @@ ADDED = (
     ".classifier",
     ".further_classifiers",
     ".malignancy",
+    ".controls",
+    ".mixing_curve",
     ".reconstruction",
     ".protocol.reconstruction",
     ".protocol.both.name",

@@ -1,21 +1,31 @@
 """The classifiers of an evaluation: trained on real images, synthetic ones and both, within the same budget."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
+from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages, Trainer
 from lesiongen.evaluation.classifier.mixtures import Mixture, TrainingImages, protocol_mixture
 from lesiongen.evaluation.classifier.training import TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.material import Material
-from lesiongen.progress import progress
+from lesiongen.progress import Progress, progress
+from lesiongen.records.controls import ControlName
 from lesiongen.records.scores import ClassifierSource, Condition
 
-__all__ = ["Outcome", "Predictions", "Trained", "best_condition", "train_conditions"]
+__all__ = [
+    "Outcome",
+    "Predictions",
+    "Trained",
+    "TrainedControl",
+    "best_condition",
+    "outcome_of",
+    "train_conditions",
+    "train_seeds",
+]
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,35 @@ class Outcome(Predictions):
 
 
 @dataclass(frozen=True)
+class TrainedControl:
+    """The classifiers of a control.
+
+    Attributes:
+        predictions: What they make of the held-out images.
+        n_images: Number of images in the place of the synthetic ones.
+        n_left_out: Number of images that were given for it and left out.
+    """
+
+    predictions: Predictions
+    n_images: int
+    n_left_out: int
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What one kind of classifier says of every condition."""
+    """What one kind of classifier says of every condition.
+
+    Attributes:
+        source: What it is.
+        outcomes: The classifiers of each condition.
+        curve: By the share of synthetic images, the probabilities [seeds, n, classes] on the validation images.
+        controls: The classifiers of each control.
+    """
 
     source: ClassifierSource
     outcomes: dict[Condition, Outcome]
+    curve: Mapping[float, NDArray[np.float32]] = field(default_factory=dict)
+    controls: Mapping[ControlName, TrainedControl] = field(default_factory=dict)
 
 
 def train_conditions(config: EvaluateConfig, material: Material, kind: ClassifierKind, name: str) -> Trained:
@@ -79,13 +113,26 @@ def train_conditions(config: EvaluateConfig, material: Material, kind: Classifie
     total = len(mixtures) * config.n_seeds * trainer.steps
     with progress(f"Training classifiers ({name})", total=total, unit="steps") as bar:
         for condition, mixture in mixtures.items():
-            runs = []
-            for seed in range(config.n_seeds):
-                note = f"{condition}, classifier {seed + 1} of {config.n_seeds}"
-                run = trainer.train(mixture, seed, partial(bar.advance, note=note))
-                runs.append(run)
-            outcomes[condition] = _outcome(runs, material)
+            outcomes[condition] = outcome_of(train_seeds(trainer, mixture, config.n_seeds, bar, condition), material)
     return Trained(trainer.source, outcomes)
+
+
+def train_seeds(
+    trainer: Trainer, mixture: TrainingImages, n_seeds: int, bar: Progress, what: str
+) -> list[TrainedClassifier]:
+    """Trains classifiers that are seeded 0, 1, 2 and so on, on the same images.
+
+    Args:
+        trainer: Trains one.
+        mixture: The images.
+        n_seeds: How many.
+        bar: Is advanced by every step.
+        what: What they are, for the progress.
+    """
+    return [
+        trainer.train(mixture, seed, partial(bar.advance, note=f"{what}, classifier {seed + 1} of {n_seeds}"))
+        for seed in range(n_seeds)
+    ]
 
 
 def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, TrainingImages]:
@@ -99,7 +146,8 @@ def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, Tra
     return mixtures
 
 
-def _outcome(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:
+def outcome_of(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:
+    """Lets the classifiers of one condition predict the validation and the test images."""
     test, validation = (
         np.stack([run.model.probabilities(part.images) for run in runs])
         for part in (material.test, material.validation)

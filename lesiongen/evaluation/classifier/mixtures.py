@@ -11,7 +11,16 @@ from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 
-__all__ = ["DiagnosisMixture", "Drawn", "Mixture", "balanced_draw", "mixture_at", "TrainingImages", "protocol_mixture"]
+__all__ = [
+    "DiagnosisMixture",
+    "Drawn",
+    "Mixture",
+    "balanced_draw",
+    "mixture_at",
+    "TrainingImages",
+    "protocol_mixture",
+    "share_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -196,8 +205,16 @@ def mixture_at(
         return DiagnosisMixture(
             real, added, _pooled_shares(real, added, _weight_of(real, added, share, classes), classes)
         )
-    field = "synthetic_until" if config.protocol == "pretrain" else "synthetic_fraction"
-    return protocol_mixture(config.changed(**{field: share}), real, added, classes)
+    return protocol_mixture(config.changed(**{_share_field(config): share}), real, added, classes)
+
+
+def share_of(config: EvaluateConfig) -> float | None:
+    """Returns the share at which `mixture_at` mixes as `protocol_mixture` does; None where it depends on the images."""
+    return None if config.protocol == "concat" else float(getattr(config, _share_field(config)))
+
+
+def _share_field(config: EvaluateConfig) -> str:
+    return "synthetic_until" if config.protocol == "pretrain" else "synthetic_fraction"
 
 
 def _pooled_shares(real: LabelledImages, added: LabelledImages, weight: float, classes: int) -> Floats:

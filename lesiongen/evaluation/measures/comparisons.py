@@ -12,7 +12,7 @@ from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.scores import Comparison, Condition
 from lesiongen.seeds import derive_seed
 
-__all__ = ["compare_conditions", "holm", "permutation_p_value"]
+__all__ = ["compare_conditions", "holm", "paired_difference", "permutation_p_value"]
 
 BLOCK = 1000
 Predictions = Mapping[Condition, NDArray[np.int64]]
@@ -83,6 +83,30 @@ class _Part:
         return np.where(self.rows & self.entering[labels], share, 0.0)
 
 
+def paired_difference(
+    labels: NDArray[np.int64],
+    pair: tuple[NDArray[np.int64], NDArray[np.int64]],
+    classes: int,
+    resamples: Resamples,
+    *,
+    permutations: int,
+    seed: int,
+) -> Comparison:
+    """Compares the balanced accuracy of two sets of classifiers outside the family: no correction, none significant.
+
+    Args:
+        labels: [n].
+        pair: The predictions of each, [seeds, n]; the difference is that of the first less the second.
+        classes: Number of classes.
+        resamples: Resamples of the test lesions.
+        permutations: Permutations of the test.
+        seed: Seed of the permutations.
+    """
+    part = _Part.of(labels, None, classes)
+    compared = _paired(labels, pair, part, resamples, permutations, seed)
+    return compared.changed(metric="balanced_accuracy", p_holm=None, significant=False, family=None)
+
+
 def _compare(
     labels: NDArray[np.int64],
     predictions: Predictions,
@@ -92,7 +116,21 @@ def _compare(
     permutations: int,
     seed: int,
 ) -> Comparison:
+    scope = ("worst group",) if name.worst_group else ()
     pair = predictions[name.first], predictions[name.second]
+    own = derive_seed(seed, name.first, name.second, *scope)
+    compared = _paired(labels, pair, part, resamples, permutations, own)
+    return compared.changed(name=str(name), metric=name.metric)
+
+
+def _paired(
+    labels: NDArray[np.int64],
+    pair: tuple[NDArray[np.int64], NDArray[np.int64]],
+    part: _Part,
+    resamples: Resamples,
+    permutations: int,
+    seed: int,
+) -> Comparison:
     weights = part.weights(labels)
     one, other = ((each == labels) for each in pair)
     gain = one.mean(axis=0) - other.mean(axis=0)
@@ -100,14 +138,11 @@ def _compare(
     per_seed = one @ weights - other @ weights
     first, second = (resampled_recall(labels, each, part.rows, part.entering, resamples) for each in pair)
     low, high = resamples.interval(first - second)
-    scope = ("worst group",) if name.worst_group else ()
     return Comparison(
-        name=str(name),
-        metric=name.metric,
         difference=float(terms.sum()),
         low=low,
         high=high,
-        p_value=permutation_p_value(terms, permutations, derive_seed(seed, name.first, name.second, *scope)),
+        p_value=permutation_p_value(terms, permutations, seed),
         per_seed=tuple(per_seed.tolist()),
         spread=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None,
         n=int(part.rows.sum()),

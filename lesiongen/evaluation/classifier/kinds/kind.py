@@ -62,5 +62,5 @@ class ClassifierKind(ABC):
         """
 
     def obstacle(self, config: EvaluateConfig) -> str:
-        """Returns why this kind cannot be trained by the protocol of a configuration; empty where it can."""
+        """Returns why this kind cannot carry the protocol or a control of a configuration; empty where it can."""
         return ""

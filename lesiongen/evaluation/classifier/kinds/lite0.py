@@ -89,7 +89,9 @@ class Lite0Kind(ClassifierKind):
     def obstacle(self, config: EvaluateConfig) -> str:
         """Heads are fitted to convergence: neither where they begin nor more steps would change them."""
         if config.protocol == "pretrain":
-            return "its heads are fitted to convergence, where what they were trained on first has no effect"
+            return "the protocol pretrain has no effect on it: its heads are fitted to convergence, wherever they begin"
+        if "longer" in config.controls and config.classifiers[0] == "lite0":
+            return "the control longer has no effect on it: its heads are fitted to convergence"
         return ""
 
 

@@ -196,7 +196,7 @@ class PretrainedKind(ClassifierKind):
     def obstacle(self, config: EvaluateConfig) -> str:
         """A network without batch normalisation has no statistics of its training images."""
         if config.protocol == "separate-norm" and not self.has_batch_norms:
-            return "it has no batch normalisation whose statistics could be kept apart"
+            return "the protocol separate-norm has no effect on it: it has no batch normalisation"
         return ""
 
     def trainer(self, real: RealImages) -> Trainer:

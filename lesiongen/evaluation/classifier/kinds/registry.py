@@ -37,16 +37,13 @@ def opened_kind(name: str, config: EvaluateConfig) -> Iterator[ClassifierKind]:
     """Gives the classifier of a name; what is fetched from S3 for it is removed at the end.
 
     Raises:
-        UsageError: There is no such classifier, an extra that it needs is not installed, or it cannot be trained by the
-            protocol.
+        UsageError: There is no such classifier, an extra that it needs is not installed, or it cannot carry the
+            protocol or a control.
         DataError: Its files are damaged.
         StorageError: It cannot be fetched.
     """
     opened = KINDS[name](config) if name in KINDS else opened_pretrained(name, config)
     with opened as kind:
         if obstacle := kind.obstacle(config):
-            hint = "Choose another protocol, or another classifier."
-            raise UsageError(
-                f"classifier {name!r} cannot be trained by the protocol {config.protocol}: {obstacle}", hint=hint
-            )
+            raise UsageError(f"classifier {name!r}: {obstacle}", hint="Choose otherwise, or another classifier.")
         yield kind

@@ -1,0 +1,107 @@
+"""The datasets of controls: other real images, and images drawn from captions that name the diagnosis alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesiongen.dataset import Dataset
+from lesiongen.errors import DataError, UsageError
+from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.images import LabelledImages, load_images
+from lesiongen.evaluation.material import Material
+from lesiongen.evaluation.reconstructed import check_all_real, check_not_reconstructed
+from lesiongen.records.controls import ControlName
+
+__all__ = ["OPTIONS", "ControlImages", "check_controls", "load_control_images"]
+
+OPTIONS: Mapping[ControlName, str] = {"further-images": "--control-images", "label-only": "--label-only"}
+"""The controls that need a dataset, and the option that names it."""
+ID_COLUMNS = ("image_id", "lesion_id", "patient_id", "case_id")
+
+
+@dataclass(frozen=True)
+class ControlImages:
+    """Images that a control mixes in, and how many of its dataset were left out."""
+
+    images: LabelledImages
+    n_left_out: int
+
+
+def check_controls(config: EvaluateConfig, datasets: Mapping[ControlName, str | None]) -> None:
+    """Checks that each control has the dataset that it needs, and that each dataset has its control.
+
+    Raises:
+        UsageError: One has not.
+    """
+    for name, option in OPTIONS.items():
+        if name in config.controls and datasets.get(name) is None:
+            raise UsageError(f"control {name} needs a dataset", hint=f"Name it with {option} DATASET.")
+        if name not in config.controls and datasets.get(name) is not None:
+            raise UsageError(f"{option} is given without --control {name}", hint=f"Add --control {name}.")
+
+
+def load_control_images(
+    material: Material, datasets: Mapping[ControlName, Dataset]
+) -> dict[ControlName, ControlImages]:
+    """Loads the datasets of controls at the size of the material.
+
+    Of further images those of the train split are taken. Left out are images of a diagnosis that the evaluation does
+    not have, images that share an id of image, lesion, patient or case with a validation or test image, and images
+    whose pixels are those of a validation, test or training image.
+
+    Args:
+        material: The images of the evaluation.
+        datasets: By the name of the control.
+
+    Raises:
+        DataError: No image is left; a further image is not real; an image in the place of one of label-only captions is
+            a reconstruction, or a diagnosis does not have one caption.
+    """
+    return {name: _loaded(material, name, dataset) for name, dataset in datasets.items()}
+
+
+def _loaded(material: Material, name: ControlName, dataset: Dataset) -> ControlImages:
+    split = "train" if name == "further-images" else None
+    if name == "further-images":
+        check_all_real(dataset, "train")
+    else:
+        check_not_reconstructed(dataset)
+        _check_label_only(dataset)
+    table = dataset.metadata(["image_id", "diagnosis"], split)
+    image_ids = table.loc[table["diagnosis"].isin(material.classes), "image_id"].tolist()
+    size = material.train.size
+    images = load_images(dataset, split, material.classes, size, kind=name, image_ids=image_ids)
+    kept = images.take(_is_apart(images, material))
+    if not len(kept):
+        raise DataError(
+            f"{dataset.uri}: none of the {len(table)} images can be used by the control {name}: they are held-out or "
+            "training images, or of other diagnoses",
+            hint="Give other images, with diagnoses of the evaluation.",
+        )
+    return ControlImages(kept, len(table) - len(kept))
+
+
+def _is_apart(images: LabelledImages, material: Material) -> NDArray[np.bool_]:
+    """Tells of each image [n] that it is no held-out image, of no held-out lesion, and no training image."""
+    held_out = (material.validation, material.test)
+    seen = {key for part in (*held_out, material.train) for key in part.keys}
+    apart = np.array([key not in seen for key in images.keys], dtype=bool)
+    for column in ID_COLUMNS:
+        known = {str(value) for part in held_out for value in part.table[column].dropna()}
+        apart &= ~images.table[column].map(lambda value, known=known: str(value) in known).to_numpy(dtype=bool)
+    return apart
+
+
+def _check_label_only(dataset: Dataset) -> None:
+    """Images of a diagnosis have one caption where it states the diagnosis alone."""
+    captions = dataset.metadata(["diagnosis", "caption"])
+    of_diagnosis = captions.groupby("diagnosis")["caption"]
+    wrong = [str(name) for name, each in of_diagnosis if each.isna().any() or each.nunique() > 1]
+    if wrong:
+        raise DataError(
+            f"{dataset.uri}: the images of {', '.join(wrong)} do not have one caption: they were not drawn from "
+            "captions that state the diagnosis alone",
+            hint="Train and sample with captions of lesiongen caption --label-only.",
+        )
