@@ -59,7 +59,10 @@ CONFIGURATIONS = {
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "reconstruct": with_defaults_of("lesiongen.diffusion:ReconstructConfig"),
     "evaluate": with_defaults_of(
-        "lesiongen.evaluation:EvaluateConfig", classifier="classifiers", real_images="allow_real_images"
+        "lesiongen.evaluation:EvaluateConfig",
+        classifier="classifiers",
+        control="controls",
+        real_images="allow_real_images",
     ),
     "drift": with_defaults_of("lesiongen.evaluation:DriftConfig"),
 }

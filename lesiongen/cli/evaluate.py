@@ -52,7 +52,7 @@ def evaluate_command(
     control_images: Annotated[
         str | None, typer.Option(metavar="DATASET", help="The other real images of --control further-images.")
     ] = None,
-    label_only: Annotated[
+    label_only_images: Annotated[
         str | None, typer.Option(metavar="DATASET", help="The synthetic images of --control label-only.")
     ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
@@ -91,18 +91,18 @@ def evaluate_command(
         "classifiers": classifier or None,
         "protocol": protocol,
         "controls": control or None,
+        "control_images": control_images,
+        "label_only_images": label_only_images,
         "n_seeds": n_seeds,
         "steps": steps,
         "seed": seed,
         "allow_real_images": real_images,
     }
     config = parse_config(EvaluateConfig, chosen_fields(values, flags))
-    require_datasets(real, synthetic, reconstructed, control_images, label_only)
+    require_datasets(real, synthetic, reconstructed, *config.control_datasets.values())
     from lesiongen.evaluation import evaluate
 
-    result = evaluate(
-        config, real, synthetic, output, reconstructed, further_images_uri=control_images, label_only_uri=label_only
-    )
+    result = evaluate(config, real, synthetic, output, reconstructed)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
     else:

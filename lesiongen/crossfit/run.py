@@ -78,6 +78,9 @@ def crossfit(
     _warn_of_a_small_group(config, stages.evaluate.min_worst_group, check_dataset(config, dataset))
     for name in stages.evaluate.classifiers:
         check_classifier(name)
+    if stages.evaluate.label_only_images is not None:
+        hint = "Compare label-only captions on one split, with lesiongen evaluate."
+        raise UsageError("evaluate.label_only_images is for one test split: its generator saw the others", hint=hint)
     _keep_settings(output, config, stages, dataset)
     everything = range(1, config.folds + 1)
     for fold in only or everything:

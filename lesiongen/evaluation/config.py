@@ -68,6 +68,8 @@ class EvaluateConfig(StageConfig):
             synthetic images with their labels exchanged among them; ``longer``, real images alone with more steps;
             ``further-images``, other real images in the place of the synthetic ones; ``label-only``, images drawn from
             captions that name the diagnosis alone in their place.
+        control_images: Dataset whose training images the control ``further-images`` takes.
+        label_only_images: Dataset of synthetic images that the control ``label-only`` takes.
         longer_factor: How many times `steps` the control ``longer`` takes.
         subgroups: Columns whose groups are scored apart.
         intersections: Pairs of columns whose groups are scored together, such as women of one age band.
@@ -110,6 +112,8 @@ class EvaluateConfig(StageConfig):
     synthetic_weight: float = Field(1.0, gt=0)
     mixing_curve: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     controls: tuple[ControlName, ...] = ()
+    control_images: str | None = None
+    label_only_images: str | None = None
     longer_factor: float = Field(2.0, gt=1)
     subgroups: tuple[Subgroup, ...] = ("sex", "age_band", "site", "skin_tone", "measured_tone")
     intersections: tuple[tuple[Subgroup, Subgroup], ...] = (("sex", "age_band"),)
@@ -158,6 +162,18 @@ class EvaluateConfig(StageConfig):
             if name in names[:number]:
                 raise ValueError(f"the classifier {name!r} is named twice")
         return names
+
+    @property
+    def control_datasets(self) -> dict[ControlName, str | None]:
+        """The address of the dataset of each control that takes one."""
+        return {"further-images": self.control_images, "label-only": self.label_only_images}
+
+    @model_validator(mode="after")
+    def _controls_have_their_datasets(self) -> Self:
+        for name, field in (("further-images", "control_images"), ("label-only", "label_only_images")):
+            if (name in self.controls) != (getattr(self, field) is not None):
+                raise ValueError(f"the control {name} and the dataset {field} must be given together")
+        return self
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:

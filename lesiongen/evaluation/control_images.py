@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError, UsageError
-from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.errors import DataError
 from lesiongen.evaluation.images import LabelledImages, load_images
 from lesiongen.evaluation.material import Material
-from lesiongen.evaluation.reconstructed import check_all_real, check_not_reconstructed
+from lesiongen.evaluation.reconstructed import check_all_real, check_synthetic
 from lesiongen.records.controls import ControlName
 
-__all__ = ["OPTIONS", "ControlImages", "check_controls", "load_control_images"]
+__all__ = ["ControlImages", "load_control_images"]
 
-OPTIONS: Mapping[ControlName, str] = {"further-images": "--control-images", "label-only": "--label-only"}
-"""The controls that need a dataset, and the option that names it."""
 ID_COLUMNS = ("image_id", "lesion_id", "patient_id", "case_id")
 
 
@@ -27,19 +24,6 @@ class ControlImages:
 
     images: LabelledImages
     n_left_out: int
-
-
-def check_controls(config: EvaluateConfig, datasets: Mapping[ControlName, str | None]) -> None:
-    """Checks that each control has the dataset that it needs, and that each dataset has its control.
-
-    Raises:
-        UsageError: One has not.
-    """
-    for name, option in OPTIONS.items():
-        if name in config.controls and datasets.get(name) is None:
-            raise UsageError(f"control {name} needs a dataset", hint=f"Name it with {option} DATASET.")
-        if name not in config.controls and datasets.get(name) is not None:
-            raise UsageError(f"{option} is given without --control {name}", hint=f"Add --control {name}.")
 
 
 def load_control_images(
@@ -67,7 +51,7 @@ def _loaded(material: Material, name: ControlName, dataset: Dataset) -> ControlI
     if name == "further-images":
         check_all_real(dataset, "train")
     else:
-        check_not_reconstructed(dataset)
+        check_synthetic(dataset)
         _check_label_only(dataset)
     table = dataset.metadata(["image_id", "diagnosis"], split)
     image_ids = table.loc[table["diagnosis"].isin(material.classes), "image_id"].tolist()

@@ -19,7 +19,7 @@ from lesiongen.evaluation.classifier.controls import opened_longer, prepared_con
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures, train_curve
 from lesiongen.evaluation.config import EvaluateConfig
-from lesiongen.evaluation.control_images import check_controls, load_control_images
+from lesiongen.evaluation.control_images import load_control_images
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
@@ -55,14 +55,7 @@ class EvaluationResult:
 
 
 def evaluate(
-    config: EvaluateConfig,
-    real_uri: str,
-    synthetic_uri: str,
-    output: str,
-    reconstructed_uri: str | None = None,
-    *,
-    further_images_uri: str | None = None,
-    label_only_uri: str | None = None,
+    config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str, reconstructed_uri: str | None = None
 ) -> EvaluationResult:
     """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
 
@@ -74,27 +67,22 @@ def evaluate(
             evaluation, of a call that was killed once it had published it, nothing is trained.
         reconstructed_uri: Dataset that ``reconstruct`` made of the real one, to tell what the generator's autoencoder
             loses from what its denoiser loses; None: that is not measured.
-        further_images_uri: Dataset of other real images, for the control ``further-images``.
-        label_only_uri: Dataset of images drawn from captions that name the diagnosis alone, for the control
-            ``label-only``.
 
     Raises:
-        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, it
-            cannot carry the protocol or a control, or a control and its dataset are not given together.
+        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, or it
+            cannot carry the protocol or a control.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
     for name in config.classifiers:
         check_classifier(name)
-    of_controls: dict[ControlName, str | None] = {"further-images": further_images_uri, "label-only": label_only_uri}
-    check_controls(config, of_controls)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
     reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
     sources = {"real": _source(real), "synthetic": _source(synthetic)}
     if reconstructed is not None:
         sources["reconstructed"] = _source(reconstructed)
-    given = {name: Dataset.open(uri) for name, uri in of_controls.items() if uri is not None}
+    given = {name: Dataset.open(uri) for name, uri in config.control_datasets.items() if uri is not None}
     sources |= {name.replace("-", "_"): _source(dataset) for name, dataset in given.items()}
     asked = EvaluationRecord(
         name=config.name, lesiongen_version=__version__, config=config.model_dump(mode="json"), sources=sources

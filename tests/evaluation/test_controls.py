@@ -103,19 +103,17 @@ def test_images_of_label_only_captions_have_one_caption_for_each_diagnosis(
 
 
 @pytest.mark.parametrize(
-    ("controls", "datasets", "problem"),
+    ("settings", "problem"),
     [
-        (("further-images",), {}, "control further-images needs a dataset"),
-        (("label-only",), {}, "control label-only needs a dataset"),
-        ((), {"further_images_uri": "real"}, "--control-images is given without --control further-images"),
-        (("longer",), {"label_only_uri": "real"}, "--label-only is given without --control label-only"),
+        ({"controls": ("further-images",)}, "the control further-images and the dataset control_images must be given"),
+        ({"controls": ("label-only",)}, "the control label-only and the dataset label_only_images must be given"),
+        ({"control_images": "real"}, "the control further-images and the dataset control_images must be given"),
+        ({"controls": ("longer",), "label_only_images": "real"}, "label_only_images must be given together"),
     ],
 )
-def test_a_control_and_its_dataset_go_together(
-    controls: tuple[str, ...], datasets: dict[str, str], problem: str, real: str, synthetic: str, tmp_path: Path
-) -> None:
+def test_a_control_and_its_dataset_go_together(settings: dict[str, object], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        evaluate(EvaluateConfig(controls=controls), real, synthetic, str(tmp_path / "out"), **datasets)
+        EvaluateConfig().changed(**settings)
 
 
 def test_more_steps_are_refused_where_they_have_no_effect(real: str, synthetic: str, tmp_path: Path) -> None:
@@ -154,21 +152,21 @@ def test_a_paired_difference_is_that_of_the_balanced_accuracies() -> None:
 def test_controls_and_the_curve_are_reported_and_change_nothing_else(
     material: Material, real: str, synthetic: str, publish: Publish, small_config: EvaluateConfig, tmp_path: Path
 ) -> None:
+    further = publish([*further_samples(), replace(further_samples(1, 5900)[0], lesion_id="test0")])
+    label_only = publish(label_only_samples(lambda diagnosis, k: diagnosis))
     config = small_config.changed(
         steps=12,
         checks=1,
         subgroups=(),
         intersections=(),
         controls=("permuted-labels", "longer", "further-images", "label-only"),
+        control_images=further,
+        label_only_images=label_only,
         longer_factor=1.5,
         mixing_curve=(0, 0.25, 0.5, 1),
     )
-    further = publish([*further_samples(), replace(further_samples(1, 5900)[0], lesion_id="test0")])
-    label_only = publish(label_only_samples(lambda diagnosis, k: diagnosis))
     alone = train_conditions(config, material, SmallKind(config), "small").outcomes
-    result = evaluate(
-        config, real, synthetic, str(tmp_path / "out"), further_images_uri=further, label_only_uri=label_only
-    )
+    result = evaluate(config, real, synthetic, str(tmp_path / "out"))
     found = result.evaluation
     assert read_evaluation(Path(tmp_path, "out", "evaluation.json").read_bytes(), "evaluation.json") == found
     assert [entry.family for entry in found.comparisons] == [2, 2, 2]
@@ -209,8 +207,8 @@ def test_the_options_name_protocol_controls_and_datasets(
 ) -> None:
     asked: list[tuple[object, ...]] = []
 
-    def spy(config: EvaluateConfig, *addresses: str | None, **datasets: str | None) -> object:
-        asked.append((config.protocol, config.controls, config.mixing_curve, datasets["further_images_uri"]))
+    def spy(config: EvaluateConfig, *addresses: str | None) -> object:
+        asked.append((config.protocol, config.controls, config.mixing_curve, config.control_images))
         return stage.EvaluationResult(None, "report.html", EvaluationRecord())
 
     monkeypatch.setattr("lesiongen.evaluation.evaluate", spy, raising=False)

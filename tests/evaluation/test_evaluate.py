@@ -34,13 +34,16 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     assert found.schema_version == 1
     stored = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
     assert stored["utility"]["both"]["balanced_accuracy"]["mean"] == found.scores("both").balanced_accuracy.mean
-    # No measure of this project has an entry of its own; no reconstructions and no second classifier were given.
+    # No measure of this project has an entry of its own; no reconstructions, second classifier, controls or curve were asked for.
     assert set(absent(found)) == {
         ".further",
         ".further_classifiers",
         ".comparisons.not_computed",
         ".reconstruction",
         ".protocol.reconstruction",
+        ".protocol.both.synthetic_weight",
+        ".controls",
+        ".mixing_curve",
     }, "a writer left a field out"
     assert list(found.utility) == ["real", "synthetic", "both"]
     for scores in found.utility.values():

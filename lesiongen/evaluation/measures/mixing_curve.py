@@ -15,12 +15,12 @@ from lesiongen.records.mixing_curve import MixingCurve, MixingPoint
 from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.seeds import derive_seed
 
-__all__ = ["MixingCurveMeasure"]
+__all__ = ["MixingShares"]
 
 FIGURE = "mixing_curve"
 
 
-class MixingCurveMeasure(Measure):
+class MixingShares(Measure):
     """How the classifiers do on validation images with more and more synthetic images; no test image is looked at."""
 
     place = 23
