@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     )
     from lesiongen.diffusion.presets import preset
     from lesiongen.errors import LesionGenError
-    from lesiongen.evaluation import DriftConfig, DriftResult, EvaluateConfig, EvaluationResult, drift, evaluate
+    from lesiongen.evaluation import (
+        DriftConfig,
+        DriftResult,
+        EvaluateConfig,
+        EvaluationResult,
+        SelectConfig,
+        SelectResult,
+        drift,
+        evaluate,
+        select,
+    )
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
     from lesiongen.registry import Gates, PromotionResult, RegisteredVersion, promote, register
@@ -53,6 +63,8 @@ __all__ = [
     "RegisteredVersion",
     "SampleConfig",
     "SampleResult",
+    "SelectConfig",
+    "SelectResult",
     "ValidateConfig",
     "ValidationResult",
     "__version__",
@@ -67,6 +79,7 @@ __all__ = [
     "reconstruct",
     "register",
     "sample",
+    "select",
     "validate",
 ]
 
@@ -80,7 +93,11 @@ _MODULES = {
     ),
     "diffusion.presets": ("preset",),
     "errors": ("LesionGenError",),
-    "evaluation": ("DriftConfig", "DriftResult", "EvaluateConfig", "EvaluationResult", "drift", "evaluate"),
+    "evaluation": (
+        *("DriftConfig", "DriftResult", "drift"),
+        *("EvaluateConfig", "EvaluationResult", "evaluate"),
+        *("SelectConfig", "SelectResult", "select"),
+    ),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),
     "registry": ("Gates", "PromotionResult", "RegisteredVersion", "promote", "register"),

@@ -17,6 +17,7 @@ __all__ = [
     "check_name",
     "name_from",
     "reconstructed_name",
+    "selected_name",
     "synthetic_name",
 ]
 
@@ -82,6 +83,15 @@ def reconstructed_name(name: str) -> str:
     ('ham10000-reconstructed', 'ham10000-reconstructed')
     """
     return f"{name.removesuffix('-captioned')}-reconstructed"
+
+
+def selected_name(name: str) -> str:
+    """Returns the name of a selection of the images of a synthetic dataset.
+
+    >>> selected_name("ham10000-synthetic")
+    'ham10000-synthetic-selected'
+    """
+    return f"{name}-selected"
 
 
 def name_from(text: str) -> str:

@@ -31,6 +31,7 @@ COMMANDS = {
     "finetune": "finetune",
     "sample": "sample",
     "reconstruct": "reconstruct",
+    "select": "select",
     "evaluate": "evaluate",
     "crossfit": "crossfit",
     "drift": "drift",
@@ -45,7 +46,8 @@ COMMANDS = {
     "status": "stack",
 }
 USES_SERVERS = set(
-    "ingest validate inspect merge copy caption finetune sample reconstruct evaluate crossfit drift".split()
+    "ingest validate inspect merge copy caption finetune sample reconstruct select evaluate".split()
+    + "crossfit drift".split()
     + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""
@@ -58,6 +60,7 @@ CONFIGURATIONS = {
     "finetune": with_defaults_of("lesiongen.diffusion.presets:reference_lora"),
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "reconstruct": with_defaults_of("lesiongen.diffusion:ReconstructConfig"),
+    "select": with_defaults_of("lesiongen.evaluation:SelectConfig"),
     "evaluate": with_defaults_of(
         "lesiongen.evaluation:EvaluateConfig",
         classifier="classifiers",

@@ -30,7 +30,7 @@ from lesiongen.evaluation.report.protocol import describe_protocol
 from lesiongen.records.crossfit import FoldResult
 from lesiongen.records.evaluation import Counts, EvaluationRecord, PartCounts, Protocol, Source, read_evaluation
 from lesiongen.records.image_measures import Reconstruction
-from lesiongen.records.origin import CaptionOrigin, FoldOrigin, SampleOrigin
+from lesiongen.records.origin import CaptionOrigin, FoldOrigin, SampleOrigin, SelectOrigin
 from lesiongen.records.scores import (
     ClassifierSource,
     Comparison,
@@ -140,7 +140,7 @@ def _difference(one: EvaluationRecord, other: EvaluationRecord) -> str:
 
 def _sampling(record: EvaluationRecord) -> object:
     origin = Dataset.open(record.sources["synthetic"].uri).manifest.origin
-    return {**origin.config, "name": None} if isinstance(origin, SampleOrigin) else None
+    return {**origin.config, "name": None} if isinstance(origin, SampleOrigin | SelectOrigin) else None
 
 
 def fold_results(folds: Sequence[Fold]) -> tuple[FoldResult, ...]:

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.drift_config import DriftConfig
+from lesiongen.evaluation.selection.config import SelectConfig
 
 if TYPE_CHECKING:
     from lesiongen.evaluation.classifier.small import LesionClassifier, load_classifier
     from lesiongen.evaluation.drift_stage import DriftResult, drift
+    from lesiongen.evaluation.selection.stage import SelectResult, select
     from lesiongen.evaluation.stage import EvaluationResult, evaluate
 
 __all__ = [
@@ -17,9 +19,12 @@ __all__ = [
     "EvaluateConfig",
     "EvaluationResult",
     "LesionClassifier",
+    "SelectConfig",
+    "SelectResult",
     "drift",
     "evaluate",
     "load_classifier",
+    "select",
 ]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
@@ -27,9 +32,11 @@ _LATER = {
     "DriftResult": "drift_stage",
     "EvaluationResult": "stage",
     "LesionClassifier": "classifier.small",
+    "SelectResult": "selection.stage",
     "drift": "drift_stage",
     "evaluate": "stage",
     "load_classifier": "classifier.small",
+    "select": "selection.stage",
 }
 
 

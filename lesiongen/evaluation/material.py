@@ -23,7 +23,7 @@ from lesiongen.evaluation.reconstructed import (
 from lesiongen.evaluation.seen import SeenByBase, seen_by_base
 from lesiongen.records.evaluation import Counts, PartCounts
 
-__all__ = ["Material", "at_size", "load_material"]
+__all__ = ["SPLIT_HINT", "Material", "at_size", "check_apart", "load_material", "without"]
 
 SPLIT_HINT = "Ingest the images with split fractions that leave validation and test lesions."
 NAMED = 5
@@ -100,8 +100,8 @@ def load_material(
     generated = load_images(synthetic, None, classes, size)
     parts = {"train": train, "validation": validation, "test": test}
     for one, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
-        _check_apart(parts, one, other, real.uri)
-    unseen, fresh = _without(validation, train), _without(test, train, validation, generated)
+        check_apart(parts, one, other, real.uri)
+    unseen, fresh = without(validation, train), without(test, train, validation, generated)
     excluded = {"validation": len(validation) - len(unseen), "test": len(test) - len(fresh)}
     if not len(unseen):
         raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
@@ -190,7 +190,7 @@ def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -
         require_group(test.table, config.worst_group, uri, "test images")
 
 
-def _without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:
+def without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:
     """Leaves out the images whose pixels also occur in one of the others."""
     seen = {key for part in others for key in part.keys}
     return images.take(np.array([key not in seen for key in images.keys], dtype=bool))
@@ -201,7 +201,12 @@ def _without_ids(images: LabelledImages, image_ids: Collection[str]) -> Labelled
     return images.take(~images.table["image_id"].isin(image_ids).to_numpy()) if image_ids else images
 
 
-def _check_apart(parts: Mapping[str, LabelledImages], one: str, other: str, uri: str) -> None:
+def check_apart(parts: Mapping[str, LabelledImages], one: str, other: str, uri: str) -> None:
+    """Checks that two splits share no lesion, no patient and no case.
+
+    Raises:
+        DataError: They do; the message names some.
+    """
     for column in ("lesion_id", "patient_id", "case_id"):
         shared = sorted(set(parts[one].table[column].dropna()) & set(parts[other].table[column].dropna()))
         if shared:

@@ -1,6 +1,6 @@
 """Whether the images of an evaluation are what they are given as: real, synthetic, or its own reconstructions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from lesiongen.records.origin import (
     MergeOrigin,
     ReconstructOrigin,
     SampleOrigin,
+    SelectOrigin,
 )
 from lesiongen.records.provenance import is_generated, is_synthetic, reconstructed_side
 
@@ -30,13 +31,13 @@ NAMED = 5
 HINT = "Make them of this very dataset: lesiongen reconstruct MODEL --dataset DATASET --output RECONSTRUCTED"
 
 
-def check_real(real: Dataset) -> None:
+def check_real(real: Dataset, splits: Sequence[str] = ("validation", "test")) -> None:
     """Refuses images that a model made among those that are tested or chosen on.
 
     Raises:
-        DataError: There is one in the validation or the test split.
+        DataError: There is one in one of the splits.
     """
-    for split in ("validation", "test"):
+    for split in splits:
         if found := _generated(real, split):
             raise DataError(
                 f"{real.uri}: {len(found)} {split} images are synthetic or reconstructions, not real: {_some(found)}",
@@ -137,7 +138,7 @@ def check_reconstructed(reconstructed: Dataset, real: Dataset) -> None:
 def other_model_notes(reconstructed: Dataset, synthetic: Dataset) -> Iterator[str]:
     """Yields a sentence where the synthetic images were drawn by another model than the reconstructions are of."""
     ours, drawn = reconstructed.manifest.origin, synthetic.manifest.origin
-    if not isinstance(ours, ReconstructOrigin) or not isinstance(drawn, SampleOrigin):
+    if not isinstance(ours, ReconstructOrigin) or not isinstance(drawn, SampleOrigin | SelectOrigin):
         return
     if ours.model_version and drawn.model_version and ours.model_version != drawn.model_version:
         yield (

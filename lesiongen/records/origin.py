@@ -18,6 +18,7 @@ __all__ = [
     "OtherOrigin",
     "ReconstructOrigin",
     "SampleOrigin",
+    "SelectOrigin",
 ]
 
 
@@ -157,6 +158,25 @@ class ReconstructOrigin(_Origin):
     examinations: KeptFile | None = None
 
 
+class SelectOrigin(_Origin):
+    """The dataset holds those synthetic images of one or several datasets that a selection has kept."""
+
+    stage: Literal["select"]
+    config: dict[str, JsonValue] = {}
+    datasets: tuple[MergedDataset, ...] = ()
+    model_version: str | None = None
+    """The generator; None where it is not known, or the datasets are of several."""
+    real: str = ""
+    """Address of the real images whose training and validation splits the selection went by."""
+    real_version: str = ""
+    kept: dict[str, int] = {}
+    """Number of images by diagnosis."""
+    dropped: dict[str, int] = {}
+    """Number of images that were left out, by diagnosis."""
+    near_duplicates: KeptFile | None = None
+    examinations: KeptFile | None = None
+
+
 class OtherOrigin(_Origin):
     """The dataset was made by a program of somebody else, which may add fields of its own."""
 
@@ -179,6 +199,7 @@ Origin = Annotated[
     | CaptionOrigin
     | SampleOrigin
     | ReconstructOrigin
+    | SelectOrigin
     | OtherOrigin,
     Field(union_mode="left_to_right"),
 ]

@@ -16,6 +16,7 @@ from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import Origin
 from lesiongen.records.provenance import ReconstructedProvenance, SyntheticProvenance
 from lesiongen.records.seen import SeenImages
+from lesiongen.records.selection import SelectionReport
 
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
@@ -30,6 +31,7 @@ SCHEMAS: dict[str, Any] = {
     "origin": Origin,
     "provenance": SyntheticProvenance | ReconstructedProvenance,
     "seen": SeenImages,
+    "selection": SelectionReport,
 }
 """The record of each published schema."""
 

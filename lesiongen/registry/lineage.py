@@ -13,7 +13,7 @@ from lesiongen.progress import progress
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
 from lesiongen.records.model import ModelManifest
-from lesiongen.records.origin import OtherOrigin, SampleOrigin
+from lesiongen.records.origin import OtherOrigin, SampleOrigin, SelectOrigin
 
 __all__ = ["check_same_model", "contamination"]
 
@@ -29,7 +29,7 @@ def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
     """
     source = _source(evaluation, "synthetic")
     origin = _opened(source).manifest.origin
-    drawn_by = origin.model_version if isinstance(origin, SampleOrigin | OtherOrigin) else None
+    drawn_by = origin.model_version if isinstance(origin, SampleOrigin | SelectOrigin | OtherOrigin) else None
     if drawn_by != model_version:
         by = f"the model {drawn_by[:12]}, not {model_version[:12]}" if drawn_by else "an unnamed model"
         raise DataError(

@@ -15,6 +15,7 @@ from lesiongen.records.origin import (
     OtherOrigin,
     ReconstructOrigin,
     SampleOrigin,
+    SelectOrigin,
 )
 
 INPUT = {"name": "a", "uri": "/a", "version": "1", "rows": 3, "licence": None}
@@ -43,6 +44,10 @@ STORED = {
     "reconstruct": (
         ReconstructOrigin,
         {"stage": "reconstruct", "config": {}, "model": "/m", "dataset": "/d", "dataset_version": "2"},
+    ),
+    "select": (
+        SelectOrigin,
+        {"stage": "select", "config": {"keep": 0.7}, "datasets": [INPUT], "real": "/d", "kept": {"nv": 7}},
     ),
     "another program": (OtherOrigin, {"stage": "crop", "dataset": "/d", "side": 512, "by": {"name": "x"}}),
     "nothing": (OtherOrigin, {}),
