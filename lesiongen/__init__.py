@@ -30,9 +30,12 @@ if TYPE_CHECKING:
         EvaluationResult,
         SelectConfig,
         SelectResult,
+        SweepConfig,
+        SweepResult,
         drift,
         evaluate,
         select,
+        sweep,
     )
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
@@ -65,6 +68,8 @@ __all__ = [
     "SampleResult",
     "SelectConfig",
     "SelectResult",
+    "SweepConfig",
+    "SweepResult",
     "ValidateConfig",
     "ValidationResult",
     "__version__",
@@ -80,6 +85,7 @@ __all__ = [
     "register",
     "sample",
     "select",
+    "sweep",
     "validate",
 ]
 
@@ -97,6 +103,7 @@ _MODULES = {
         *("DriftConfig", "DriftResult", "drift"),
         *("EvaluateConfig", "EvaluationResult", "evaluate"),
         *("SelectConfig", "SelectResult", "select"),
+        *("SweepConfig", "SweepResult", "sweep"),
     ),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),

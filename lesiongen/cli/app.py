@@ -32,6 +32,7 @@ COMMANDS = {
     "sample": "sample",
     "reconstruct": "reconstruct",
     "select": "select",
+    "sweep": "sweep",
     "evaluate": "evaluate",
     "crossfit": "crossfit",
     "drift": "drift",
@@ -46,8 +47,8 @@ COMMANDS = {
     "status": "stack",
 }
 USES_SERVERS = set(
-    "ingest validate inspect merge copy caption finetune sample reconstruct select evaluate".split()
-    + "crossfit drift".split()
+    "ingest validate inspect merge copy caption finetune sample reconstruct select sweep".split()
+    + "evaluate crossfit drift".split()
     + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""
@@ -61,6 +62,7 @@ CONFIGURATIONS = {
     "sample": with_defaults_of("lesiongen.diffusion:SampleConfig"),
     "reconstruct": with_defaults_of("lesiongen.diffusion:ReconstructConfig"),
     "select": with_defaults_of("lesiongen.evaluation:SelectConfig"),
+    "sweep": with_defaults_of("lesiongen.evaluation:SweepConfig"),
     "evaluate": with_defaults_of(
         "lesiongen.evaluation:EvaluateConfig",
         classifier="classifiers",

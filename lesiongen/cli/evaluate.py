@@ -13,6 +13,7 @@ from lesiongen.cli.options import (
     print_json,
     require_datasets,
 )
+from lesiongen.errors import UsageError
 
 if TYPE_CHECKING:
     from lesiongen.evaluation import EvaluationResult
@@ -22,8 +23,13 @@ __all__ = ["evaluate_command"]
 
 def evaluate_command(
     real: Annotated[str, typer.Option(help="Dataset of real images with its three splits.")],
-    synthetic: Annotated[str, typer.Option(help="Dataset of synthetic images.")],
     output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the report and its numbers.")],
+    synthetic: Annotated[
+        str | None, typer.Option(help="Dataset of synthetic images; that of the sweep, where one is named.")
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="Output of lesiongen sweep: its settings are taken, and its choice written down.")
+    ] = None,
     reconstructed: Annotated[
         str | None, typer.Option(help="What lesiongen reconstruct made of the real images: which part loses what.")
     ] = None,
@@ -83,6 +89,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --synthetic synthetic --output out --classifier small --classifier lite0
 
       lesiongen evaluate --real captioned --synthetic synthetic --output out --protocol concat --control permuted-labels
+
+      lesiongen evaluate --real captioned --sweep sweep --output evaluation
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
@@ -98,11 +106,19 @@ def evaluate_command(
         "seed": seed,
         "allow_real_images": real_images,
     }
-    config = parse_config(EvaluateConfig, chosen_fields(values, flags))
+    fields = chosen_fields(values, flags)
+    if sweep is not None:
+        from lesiongen.evaluation.sweeping.choice import with_choice
+
+        fields, chosen_images = with_choice(sweep, fields)
+        synthetic = synthetic or chosen_images
+    if synthetic is None:
+        raise UsageError("missing option --synthetic", hint="Name the synthetic images, or a sweep with --sweep.")
+    config = parse_config(EvaluateConfig, fields)
     require_datasets(real, synthetic, reconstructed, *config.control_datasets.values())
     from lesiongen.evaluation import evaluate
 
-    result = evaluate(config, real, synthetic, output, reconstructed)
+    result = evaluate(config, real, synthetic, output, reconstructed, sweep)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
     else:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.drift_config import DriftConfig
 from lesiongen.evaluation.selection.config import SelectConfig
+from lesiongen.evaluation.sweeping.config import SweepConfig
 
 if TYPE_CHECKING:
     from lesiongen.evaluation.classifier.small import LesionClassifier, load_classifier
     from lesiongen.evaluation.drift_stage import DriftResult, drift
     from lesiongen.evaluation.selection.stage import SelectResult, select
     from lesiongen.evaluation.stage import EvaluationResult, evaluate
+    from lesiongen.evaluation.sweeping.stage import SweepResult, sweep
 
 __all__ = [
     "DriftConfig",
@@ -21,10 +23,13 @@ __all__ = [
     "LesionClassifier",
     "SelectConfig",
     "SelectResult",
+    "SweepConfig",
+    "SweepResult",
     "drift",
     "evaluate",
     "load_classifier",
     "select",
+    "sweep",
 ]
 
 # Imported when first used: a configuration can be made without the seconds that torch takes to load.
@@ -33,10 +38,12 @@ _LATER = {
     "EvaluationResult": "stage",
     "LesionClassifier": "classifier.small",
     "SelectResult": "selection.stage",
+    "SweepResult": "sweeping.stage",
     "drift": "drift_stage",
     "evaluate": "stage",
     "load_classifier": "classifier.small",
     "select": "selection.stage",
+    "sweep": "sweeping.stage",
 }
 
 

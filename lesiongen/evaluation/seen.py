@@ -12,7 +12,7 @@ from lesiongen.dataset.examined import examined_images
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, Fingerprint, near_duplicates
 from lesiongen.model_ancestry import Ancestor, UnknownAncestorError, ancestors, model_at
-from lesiongen.records.origin import MergeOrigin, OtherOrigin, SampleOrigin
+from lesiongen.records.origin import MergeOrigin, OtherOrigin, SampleOrigin, SelectOrigin
 from lesiongen.records.seen import is_archive_id
 
 __all__ = ["SeenByBase", "seen_by_base"]
@@ -85,7 +85,7 @@ def _of_split(found: pd.DataFrame, split: str) -> tuple[str, ...]:
 def _behind(synthetic: Dataset) -> Iterator[Ancestor]:
     """Yields the LesionGen models that a dataset was drawn by, and those that they began from."""
     origin = synthetic.manifest.origin
-    if isinstance(origin, MergeOrigin):
+    if isinstance(origin, MergeOrigin | SelectOrigin):
         for part in origin.datasets:
             yield from _behind(Dataset.open(part.uri))
     elif isinstance(origin, SampleOrigin) and origin.model_version:

@@ -24,6 +24,7 @@ from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
+from lesiongen.evaluation.sweeping.choice import chosen_by, chosen_note
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.controls import ControlName
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
@@ -55,7 +56,12 @@ class EvaluationResult:
 
 
 def evaluate(
-    config: EvaluateConfig, real_uri: str, synthetic_uri: str, output: str, reconstructed_uri: str | None = None
+    config: EvaluateConfig,
+    real_uri: str,
+    synthetic_uri: str,
+    output: str,
+    reconstructed_uri: str | None = None,
+    sweep_uri: str | None = None,
 ) -> EvaluationResult:
     """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
 
@@ -67,10 +73,12 @@ def evaluate(
             evaluation, of a call that was killed once it had published it, nothing is trained.
         reconstructed_uri: Dataset that ``reconstruct`` made of the real one, to tell what the generator's autoencoder
             loses from what its denoiser loses; None: that is not measured.
+        sweep_uri: The sweep that chose the settings and the synthetic images; its digest is written into the record
+            before an image is read. None: no sweep chose them.
 
     Raises:
-        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, or it
-            cannot carry the protocol or a control.
+        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, it
+            cannot carry the protocol or a control, or the sweep was made for other images or chose other settings.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
@@ -85,11 +93,17 @@ def evaluate(
     given = {name: Dataset.open(uri) for name, uri in config.control_datasets.items() if uri is not None}
     sources |= {name.replace("-", "_"): _source(dataset) for name, dataset in given.items()}
     asked = EvaluationRecord(
-        name=config.name, lesiongen_version=__version__, config=config.model_dump(mode="json"), sources=sources
+        name=config.name,
+        lesiongen_version=__version__,
+        config=config.model_dump(mode="json"),
+        sources=sources,
+        chosen_by=None if sweep_uri is None else chosen_by(sweep_uri, config, real, synthetic),
     )
     _refuse_another(storage, asked, unless_alike=True)
     storage.require_writable()
     params = {**config.model_dump(), **{name: source.model_dump() for name, source in sources.items()}}
+    if asked.chosen_by is not None:
+        params["sweep"] = asked.chosen_by.model_dump()
     with claimed(storage) as claim, stage_run("evaluate", params) as run:
         _refuse_another(storage, asked, unless_alike=claim.taken_over)
         if not storage.exists(RESULT):
@@ -115,6 +129,8 @@ def _evaluate(
         first, primary = next(iter(kinds.items()))
         longer = opened.enter_context(opened_longer(config)) if "longer" in config.controls else None
         material = load_material(config, real, synthetic, reconstructed, size=primary.image_size)
+        if asked.chosen_by is not None:
+            material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
         controls = prepared_controls(config, material, load_control_images(material, given))
         mixtures = curve_mixtures(config, material)
         trained = {}

@@ -20,6 +20,7 @@ from lesiongen.records.scores import (
     Malignancy,
     WorstGroup,
 )
+from lesiongen.records.sweep import ChosenBy
 
 __all__ = [
     "MEASURED",
@@ -119,6 +120,8 @@ class EvaluationRecord(Record):
     lesiongen_version: str = ""
     config: dict[str, JsonValue] = {}
     sources: dict[Literal["real", "synthetic", "reconstructed", "further_images", "label_only"], Source] = {}
+    chosen_by: ChosenBy | None = added(None)
+    """The sweep that chose the settings on validation images; None where no sweep was named."""
     created: str = ""
     classes: tuple[str, ...] = ()
     protocol: Protocol = Protocol()
@@ -153,8 +156,8 @@ class EvaluationRecord(Record):
         return self.utility.get(condition, ConditionScores())
 
     def made_as(self, other: "EvaluationRecord") -> bool:
-        """Tells whether two evaluations have the same name, settings, sources and release."""
-        same = ("schema_version", "name", "lesiongen_version", "config", "sources")
+        """Tells whether two evaluations have the same name, settings, sources, sweep and release."""
+        same = ("schema_version", "name", "lesiongen_version", "config", "sources", "chosen_by")
         return all(getattr(self, name) == getattr(other, name) for name in same)
 
     def text(self) -> str:

@@ -17,6 +17,7 @@ from lesiongen.records.origin import Origin
 from lesiongen.records.provenance import ReconstructedProvenance, SyntheticProvenance
 from lesiongen.records.seen import SeenImages
 from lesiongen.records.selection import SelectionReport
+from lesiongen.records.sweep import SweepRecord
 
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
@@ -32,6 +33,7 @@ SCHEMAS: dict[str, Any] = {
     "provenance": SyntheticProvenance | ReconstructedProvenance,
     "seen": SeenImages,
     "selection": SelectionReport,
+    "sweep": SweepRecord,
 }
 """The record of each published schema."""
 

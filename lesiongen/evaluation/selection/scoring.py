@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lesiongen.evaluation.choosing import ChoosingMaterial
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages
-from lesiongen.evaluation.classifier.training import Mixture
+from lesiongen.evaluation.classifier.mixtures import Mixture
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.neighbours import nearest_training_images
 from lesiongen.progress import progress

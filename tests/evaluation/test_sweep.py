@@ -1,0 +1,203 @@
+"""The sweep: the rule, what it reads, what it keeps, and how an evaluation takes its choice."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from lesiongen.config import parse_config
+from lesiongen.dataset import Dataset
+from lesiongen.errors import DataError, UsageError
+from lesiongen.evaluation import EvaluateConfig, SweepConfig, evaluate, sweep
+from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.sweeping.choice import chosen_by, with_choice
+from lesiongen.evaluation.sweeping.config import Filter, Mixing
+from lesiongen.evaluation.sweeping.grid import REAL_ALONE, Setting, grid
+from lesiongen.evaluation.sweeping.rule import one_standard_error, score_candidates
+from lesiongen.records.evaluation import read_evaluation
+from lesiongen.records.origin import SelectOrigin
+from lesiongen.records.sweep import SweepRecord
+from tests.evaluation.conftest import SIZE, real_samples, synthetic_samples, write
+from tests.evaluation.test_selection import with_flaws, without_test_images
+
+HALF = Mixing(synthetic_fraction=0.5)
+CONFIG = SweepConfig(
+    classifier="small",
+    n_seeds=2,
+    steps=16,
+    image_size=SIZE,
+    mixings=(HALF,),
+    filters=(Filter(), Filter(keep=0.5, drop_near_copies=True)),
+    recogniser_seeds=1,
+    n_bootstrap=200,
+)
+
+
+@pytest.mark.parametrize(
+    ("means", "errors", "chosen"),
+    [
+        ([0.50, 0.58, 0.60, 0.59], [0.02, 0.03, 0.0, 0.03], 1),  # within one standard error, and the simplest such
+        ([0.50, 0.58, 0.60, 0.59], [0.02, 0.01, 0.0, 0.03], 2),  # the best itself is simpler than the last
+        ([0.595, 0.58, 0.60, 0.61], [0.02, 0.03, 0.01, 0.0], 0),  # real images alone win
+        ([0.60], [0.0], 0),
+    ],
+)
+def test_the_simplest_within_one_standard_error_of_the_best_is_chosen(means, errors, chosen) -> None:
+    assert one_standard_error(np.array(means), np.array(errors)) == chosen
+
+
+def test_scores_and_standard_errors_are_those_of_a_paired_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    lesions = np.repeat(np.arange(60), 2)
+    labels = lesions % 3
+    right = rng.random((2, 4, 120))
+    predictions = [np.where(right[k] < 0.5 + 0.1 * k, labels, (labels + 1) % 3) for k in range(2)]
+    predictions.append(predictions[1].copy())
+    resamples = Resamples(lesions, 400, 0.95, seed=1)
+    scores = score_candidates(labels, predictions, 3, resamples, seed=2)
+    expected = [[balanced_accuracy_score(labels, row) for row in candidate] for candidate in predictions]
+    np.testing.assert_allclose(scores.per_seed, expected, atol=1e-6)
+    assert scores.difference_error(1, 2) == 0  # the same predictions, whatever is drawn
+    drawn = np.random.default_rng(2).multinomial(4, np.full(4, 0.25), 400)
+    for number in range(5):  # a resample is the mean of drawn seeds on drawn lesions
+        weights = resamples.weights[number][lesions]
+        each = [balanced_accuracy_score(labels, row, sample_weight=weights) for row in predictions[0]]
+        assert scores.resampled[0, number] == pytest.approx(np.average(each, weights=drawn[number]), abs=1e-6)
+    assert scores.difference_error(0, 1) == pytest.approx((scores.resampled[0] - scores.resampled[1]).std(ddof=1))
+
+
+def test_candidates_are_each_set_and_the_pool_from_simple_to_complicated() -> None:
+    quarter = Mixing(synthetic_fraction=0.25)
+    apart = Mixing(protocol="separate-norm", synthetic_fraction=0.25)
+    config = SweepConfig(mixings=(apart, HALF, quarter), filters=(Filter(keep=0.7), Filter()))
+    settings = grid(config, ["g1", "g4"])
+    assert len(settings) == 1 + 3 * 3 * 2
+    assert settings[0] == Setting()
+    assert settings[0].name == REAL_ALONE
+    plain = [(one.sets, one.mixing) for one in settings[1:10]]
+    g1, g4, pool = ("g1",), ("g4",), ("g1", "g4")
+    single = [(g1, quarter), (g4, quarter), (g1, HALF), (g4, HALF), (g1, apart), (g4, apart)]
+    assert plain == [*single, (pool, quarter), (pool, HALF), (pool, apart)]
+    assert all(one.filter.keep == 0.7 for one in settings[10:])
+    assert len({one.name for one in settings}) == len({one.file for one in settings}) == len(settings)
+
+
+def test_one_set_is_no_pool_and_equal_candidates_are_one() -> None:
+    assert len(grid(SweepConfig(mixings=(HALF, HALF), filters=(Filter(),)), ["g1"])) == 2
+
+
+def test_a_number_that_a_protocol_does_not_read_is_refused() -> None:
+    with pytest.raises(UsageError, match="synthetic_weight has no effect with the protocol curriculum"):
+        parse_config(SweepConfig, {"mixings": [{"synthetic_weight": 2.0}]})
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A sweep over good and flawed discs; the files of the test split do not exist."""
+    folder = tmp_path_factory.mktemp("sweep")
+    real = without_test_images(folder / "real")
+    sets = {"good": write(folder / "good", synthetic_samples()), "flawed": with_flaws(folder / "flawed")}
+    result = sweep(CONFIG, sets, real, str(folder / "sweep"))
+    return {"folder": str(folder), "real": real, **sets, "output": result.uri}
+
+
+def record_of(swept: dict[str, str]) -> SweepRecord:
+    return SweepRecord.read(json.loads((Path(swept["output"]) / "sweep.json").read_text()))
+
+
+def test_without_the_test_split_a_sweep_judges_every_candidate_on_validation_images(swept: dict[str, str]) -> None:
+    with pytest.raises(Exception, match="test-00000"):
+        list(Dataset.open(swept["real"]).samples("test"))
+    record = record_of(swept)
+    assert (record.n_train, record.n_validation, record.validation_lesions) == (90, 24, 12)
+    assert [one.name for one in record.candidates] == [one.name for one in grid(CONFIG, ["good", "flawed"])]
+    assert [one.n_synthetic for one in record.candidates[:4]] == [0, 63, 60, 123]
+    assert all(0 < one.n_synthetic < 62 for one in record.candidates[4:])
+    best = max(record.candidates, key=lambda one: one.mean or 0)
+    assert record.candidate(record.best).mean == best.mean
+    near = [one for one in record.candidates if one.behind <= one.behind_error]
+    assert record.choice == min(near, key=lambda one: one.rank).name
+    assert record.tested != REAL_ALONE
+    page = (Path(swept["output"]) / "sweep.html").read_text()
+    assert "The test split was not opened" in page
+
+
+def test_the_tested_images_are_a_dataset_of_their_own(swept: dict[str, str]) -> None:
+    record = record_of(swept)
+    tested = record.candidate(record.tested)
+    dataset = Dataset.open(record.chosen_images.uri)
+    assert dataset.manifest.version == record.chosen_images.version
+    assert len(dataset) == tested.n_synthetic
+    if len(tested.sets) > 1 or tested.keep < 1:
+        assert isinstance(dataset.manifest.origin, SelectOrigin)
+        assert dataset.manifest.origin.kept == dataset.manifest.classes
+
+
+def test_finished_candidates_are_found_again(swept: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Path(swept["output"])
+    before = record_of(swept)
+    missing = output / Setting(("good",), HALF).file
+    (output / "sweep.json").unlink()
+    missing.unlink()
+    trained = []
+    from lesiongen.evaluation.sweeping.candidates import Trainings
+
+    once = Trainings.predictions
+    monkeypatch.setattr(Trainings, "predictions", lambda self, one, step: trained.append(one) or once(self, one, step))
+    sets = {name: swept[name] for name in ("good", "flawed")}
+    sweep(CONFIG, sets, swept["real"], str(output))
+    assert trained == [Setting(("good",), HALF)]
+    assert missing.exists()
+    assert record_of(swept).changed(created="") == before.changed(created="")
+    sweep(CONFIG, sets, swept["real"], str(output))
+    assert len(trained) == 1
+
+
+def test_another_grid_needs_another_output(swept: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"a sweep with other settings \(config\)"):
+        sweep(CONFIG.changed(seed=1), {n: swept[n] for n in ("good", "flawed")}, swept["real"], swept["output"])
+
+
+def test_an_evaluation_writes_down_the_digest_of_the_choice(swept: dict[str, str], tmp_path: Path) -> None:
+    real = write(tmp_path / "real", real_samples())  # the same images, test split and all
+    fields, synthetic = with_choice(swept["output"], {"n_seeds": 1, "n_bootstrap": 100, "n_permutations": 100})
+    config = parse_config(EvaluateConfig, fields)
+    evaluate(config, real, synthetic, str(tmp_path / "out"), sweep_uri=f"{swept['output']}/sweep.json")
+    record = read_evaluation((tmp_path / "out" / "evaluation.json").read_bytes(), "evaluation.json")
+    data = (Path(swept["output"]) / "sweep.json").read_bytes()
+    assert record.chosen_by is not None
+    assert record.chosen_by.digest == hashlib.sha256(data).hexdigest()
+    assert record.chosen_by.tested == record_of(swept).tested
+    assert record.chosen_by.created <= record.created
+    assert any("before the test split was opened" in note for note in record.notes)
+
+
+def test_a_choice_for_other_images_or_settings_is_refused(swept: dict[str, str], tmp_path: Path) -> None:
+    record = record_of(swept)
+    real, synthetic = Dataset.open(swept["real"]), Dataset.open(record.chosen_images.uri)
+    config = parse_config(EvaluateConfig, record.evaluate)
+    assert chosen_by(swept["output"], config, real, synthetic).choice == record.choice
+    other = Dataset.open(write(tmp_path / "other", real_samples()[1:]))
+    with pytest.raises(UsageError, match="was made for other real images"):
+        chosen_by(swept["output"], config, other, synthetic)
+    with pytest.raises(UsageError, match="was made for other synthetic images"):
+        chosen_by(swept["output"], config, real, other)
+    with pytest.raises(UsageError, match=r"synthetic_fraction = 0.3 contradicts the choice of the sweep .*: 0.5"):
+        with_choice(swept["output"], {"synthetic_fraction": 0.3})
+    with pytest.raises(UsageError, match="steps = 17 contradicts"):
+        chosen_by(swept["output"], config.changed(steps=17), real, synthetic)
+    fields, _ = with_choice(swept["output"], {"classifiers": ["small", "resnet18"]})
+    assert fields["classifiers"] == ["small", "resnet18"]
+    with pytest.raises(UsageError, match="classifiers = .'resnet18'. contradicts"):
+        with_choice(swept["output"], {"classifiers": ["resnet18", "small"]})
+
+
+def test_an_unfinished_or_damaged_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"contains no sweep\.json"):
+        with_choice(str(tmp_path), {})
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(DataError, match="is not a sweep"):
+        with_choice(str(tmp_path), {})
