@@ -16,6 +16,7 @@ WRITTEN = Path(__file__).with_name("evaluation.json")
 """Written by release 0.1.0, before the document had a type."""
 
 ADDED = (
+    ".chosen_by",
     ".further",
     ".counts.test_seen",
     ".counts.validation_seen",
