@@ -34,7 +34,7 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
     assert found.schema_version == 1
     stored = json.loads((Path(finished.reference.uri) / "evaluation.json").read_text())
     assert stored["utility"]["both"]["balanced_accuracy"]["mean"] == found.scores("both").balanced_accuracy.mean
-    # No measure of this project has an entry of its own; no reconstructions, second classifier, controls or curve were asked for.
+    # No measure of this project has an entry of its own; neither reconstructions nor anything further was asked for.
     assert set(absent(found)) == {
         ".further",
         ".further_classifiers",
