@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from lesiongen.evaluation.classifier.conditions import Trained
+from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.material import Material
@@ -23,6 +24,7 @@ def assess(
     trained: Mapping[str, Trained],
     asked: EvaluationRecord,
     folder: Path,
+    concept_sources: ConceptSources | None = None,
 ) -> tuple[EvaluationRecord, dict[str, Image.Image]]:
     """Takes every measure of the folder ``measures`` of the trained classifiers and of the synthetic images.
 
@@ -32,11 +34,12 @@ def assess(
         trained: What each kind of classifier says of every condition, the primary one first.
         asked: What the record says of how the evaluation was made.
         folder: Where measures write files of their own.
+        concept_sources: What concept fidelity is measured on; None: it is not measured.
 
     Returns:
         The whole of evaluation.json but its ``files``, and the figures by name.
     """
-    evidence, measures = Evidence.of(config, material, trained, folder), all_measures()
+    evidence, measures = Evidence.of(config, material, trained, folder, concept_sources), all_measures()
     entries = _entries(measures, evidence)
     known = {name: entry for name, entry in entries.items() if name in MEASURED}
     evaluation = asked.changed(

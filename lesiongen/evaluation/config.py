@@ -10,7 +10,7 @@ from lesiongen.dataset.subgroups import SUBGROUPS, Subgroup
 from lesiongen.names import Name
 from lesiongen.records.comparison_names import FAMILY, ComparisonName
 from lesiongen.records.controls import ControlName
-from lesiongen.sample_sizes import MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
+from lesiongen.sample_sizes import MIN_CONCEPT_IMAGES, MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
 __all__ = ["EvaluateConfig", "GroupOfPatients", "MixingProtocol"]
 
@@ -84,6 +84,10 @@ class EvaluateConfig(StageConfig):
         confidence: Coverage of the intervals.
         significance_level: Significance level after Holm's correction.
         copy_percentile: Percentile of held-out real similarities that marks a synthetic image as a near copy.
+        max_concept_images: Most synthetic images on which the concepts of their captions are measured; of more, so many
+            are drawn.
+        concept_scorer: A CLIP model of the transformers library that also scores the concepts, as MONET does: its
+            folder, s3:// address or hub name; None: none does.
         allow_real_images: Whether real images may be shown in the report, the figures and MLflow.
     """
 
@@ -127,6 +131,8 @@ class EvaluateConfig(StageConfig):
     confidence: float = Field(0.95, gt=0, lt=1)
     significance_level: float = Field(0.05, gt=0, lt=1)
     copy_percentile: float = Field(99.0, gt=50, lt=100)
+    max_concept_images: int = Field(2000, ge=MIN_CONCEPT_IMAGES)
+    concept_scorer: str | None = Field(None, min_length=1)
     allow_real_images: bool = True
 
     @field_validator("intersections")

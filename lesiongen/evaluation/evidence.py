@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.evaluation.classifier.conditions import Outcome, Predictions, Trained
+from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
@@ -51,16 +52,25 @@ class Evidence(Results):
         outcomes: The trained classifiers of each condition.
         folder: Where the files of the evaluation are put together; a measure may write its own.
         trained: What each kind of classifier says of every condition, the primary one, whose outcomes these are, first.
+        concept_sources: What concept fidelity is measured on; None: it is not measured.
     """
 
     outcomes: Mapping[Condition, Outcome]
     folder: Path
     trained: Mapping[str, Trained]
+    concept_sources: ConceptSources | None = None
 
     @classmethod
-    def of(cls, config: EvaluateConfig, material: Material, trained: Mapping[str, Trained], folder: Path) -> "Evidence":
+    def of(
+        cls,
+        config: EvaluateConfig,
+        material: Material,
+        trained: Mapping[str, Trained],
+        folder: Path,
+        concept_sources: ConceptSources | None = None,
+    ) -> "Evidence":
         """Returns the evidence of classifiers of one kind or several, the primary one first."""
-        return cls(config, material, next(iter(trained.values())).outcomes, folder, trained)
+        return cls(config, material, next(iter(trained.values())).outcomes, folder, trained, concept_sources)
 
     @property
     def primary(self) -> Trained:

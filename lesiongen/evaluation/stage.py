@@ -18,6 +18,8 @@ from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.controls import opened_longer, prepared_controls, train_controls
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures, train_curve
+from lesiongen.evaluation.concepts.scorer import opened_scorer
+from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.control_images import load_control_images
 from lesiongen.evaluation.material import at_size, load_material
@@ -25,7 +27,9 @@ from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.evaluation.sweeping.choice import chosen_by, chosen_note
+from lesiongen.model_files import check_model_name
 from lesiongen.parallel import use_own_cores
+from lesiongen.records.concept_fidelity import Shown
 from lesiongen.records.controls import ControlName
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
 from lesiongen.references import EvaluationReference
@@ -84,6 +88,8 @@ def evaluate(
     """
     for name in config.classifiers:
         check_classifier(name)
+    if config.concept_scorer:
+        check_model_name(config.concept_scorer)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
     reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
@@ -128,6 +134,7 @@ def _evaluate(
         kinds = {name: opened.enter_context(opened_kind(name, config)) for name in config.classifiers}
         first, primary = next(iter(kinds.items()))
         longer = opened.enter_context(opened_longer(config)) if "longer" in config.controls else None
+        scorer = opened.enter_context(opened_scorer(config.concept_scorer)) if config.concept_scorer else None
         material = load_material(config, real, synthetic, reconstructed, size=primary.image_size)
         if asked.chosen_by is not None:
             material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
@@ -144,7 +151,10 @@ def _evaluate(
             controls=train_controls(config, material, controls, primary, longer),
         )
         dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
-        evaluation, figures = assess(config, material, trained, dated, folder)
+        datasets: dict[Shown, Dataset] = {"synthetic": synthetic, "real": real}
+        if reconstructed is not None:
+            datasets["reconstruction"] = reconstructed
+        evaluation, figures = assess(config, material, trained, dated, folder, ConceptSources(datasets, scorer))
         write_predictions(folder, material, trained)
         best = trained[first].outcomes[evaluation.best_condition]
         _write(folder, evaluation, figures)

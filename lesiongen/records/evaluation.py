@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from lesiongen.errors import DataError
 from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.concept_fidelity import ConceptFidelity
 from lesiongen.records.controls import Control, ControlName
 from lesiongen.records.image_measures import ClassAgreement, Drift, Fidelity, Memorisation, Reconstruction
 from lesiongen.records.mixing_curve import MixingCurve
@@ -98,6 +99,7 @@ MEASURED = frozenset(
         "classifier",
         "comparisons",
         "controls",
+        "concept_fidelity",
         "drift",
         "fidelity",
         "further_classifiers",
@@ -146,6 +148,8 @@ class EvaluationRecord(Record):
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()
     memorisation: Memorisation = Memorisation()
+    concept_fidelity: ConceptFidelity | None = added(None)
+    """None in files of earlier releases."""
     further: dict[str, JsonValue] = {}
     """Entries of measures that this record has no field for, by name; not written where there are none."""
     files: dict[str, str] = {}

@@ -2,9 +2,10 @@
 
 The default limits ask that a classifier trained on real images has learnt to distinguish the classes, and that one
 trained on real and synthetic images together is not worse by more than a margin, neither on the whole nor for the
-worst group; that few synthetic images are near copies of a training image; that the generator was trained on no
-validation or test image and hardly any test image occurs in another split; and that the numbers rest on enough seeds,
-lesions and held-out images. A number that is missing holds the release.
+worst group; that synthetic images show what their captions ask for more than chance would have it, and that few of them
+are near copies of a training image; that the generator was trained on no validation or test image and hardly any test
+image occurs in another split; and that the numbers rest on enough seeds, lesions and held-out images. A number that is
+missing holds the release.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +37,9 @@ class Gates(StageConfig):
             that, no comparison with it says anything.
         max_accuracy_drop: How much balanced accuracy training on both may lose against training on real images.
         max_worst_group_drop: The same for the recall of the worst group, which the evaluation names beforehand.
+        min_concept_fidelity: What the low end of concept fidelity has to exceed: how far what is measured on synthetic
+            images follows their captions, as a share of what real images of these captions reach. Above 0, captions
+            have an effect beyond the diagnosis.
         max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
             real images are (at the percentile that the evaluation states).
         min_held_out: Smallest number of held-out real images behind that percentile.
@@ -55,6 +59,7 @@ class Gates(StageConfig):
     min_above_chance: float | None = Field(0.0, ge=0, le=1)
     max_accuracy_drop: float | None = Field(0.02, ge=0, le=1)
     max_worst_group_drop: float | None = Field(0.05, ge=0, le=1)
+    min_concept_fidelity: float | None = Field(0.0, ge=0, lt=1)
     max_near_copies: float | None = Field(0.05, ge=0, le=1)
     min_held_out: int | None = Field(MIN_HELD_OUT_IMAGES, ge=1)
     max_leaked_images: int | None = Field(0, ge=0)
@@ -180,6 +185,24 @@ def _paired_worst_group(
     return _passed(gate, f"{numbers}.")
 
 
+def _concepts(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
+    gate, least, found = "concepts", gates.min_concept_fidelity, evaluation.concept_fidelity
+    if least is None:
+        return _off(gate)
+    if found is None:
+        return _missing(gate, "concept_fidelity: fidelity and its interval")
+    low = found.fidelity.low
+    if found.fidelity.value is None or low is None:
+        return _held(gate, f"Concept fidelity is not known. {found.not_computed}".rstrip())
+    numbers = (
+        f"What is measured on the synthetic images follows their captions by {found.fidelity.value:.2f} of what real "
+        f"images of these captions reach (interval from {low:.2f}); the interval has to lie above {least:.2f}"
+    )
+    if low <= least:
+        return _held(gate, f"{numbers}: not certain enough.")
+    return _passed(gate, f"{numbers}.")
+
+
 def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
     gate, limit, found = "memorisation", gates.max_near_copies, evaluation.memorisation
     if limit is None:
@@ -251,6 +274,7 @@ GATES: tuple[Callable[[EvaluationRecord, Contamination | None, Gates], Reason], 
     _classifier,
     _utility,
     _worst_group,
+    _concepts,
     _memorisation,
     _contamination,
     _repeated,

@@ -22,6 +22,7 @@ ADDED = (
     ".counts.validation_seen",
     ".classifier",
     ".further_classifiers",
+    ".concept_fidelity",
     ".malignancy",
     ".controls",
     ".mixing_curve",

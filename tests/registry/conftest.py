@@ -28,6 +28,7 @@ def numbers(difference=0.01, share=0.0):
     return {
         "utility": {"real": condition, "both": condition},
         "comparisons": [{**compared, "difference": difference, "low": low, "high": high}],
+        "concept_fidelity": {"fidelity": {"value": 0.4, "low": 0.3, "high": 0.5}},
         "memorisation": {"threshold": 0.9, "share_above": share, "n_held_out": 120},
         "counts": {"test": {"n": 60}, "test_lesions": 50, "test_excluded": 0},
     }

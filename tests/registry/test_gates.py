@@ -21,6 +21,7 @@ def evaluation(
     difference=(0.01, -0.01, 0.03),
     worst_real=(0.50, 0.40, 0.60),
     worst_both=(0.52, 0.42, 0.62),
+    concepts=(0.4, 0.3, 0.5),
     share=0.01,
     held_out=150,
     contaminated=(0, 0),
@@ -37,11 +38,13 @@ def evaluation(
         return {"balanced_accuracy": balanced, "per_class": classes, "worst_group": group}
 
     middle, low, high = difference
+    followed = dict(zip(("value", "low", "high"), concepts, strict=True))
     compared = {"name": "both vs real", "metric": "balanced_accuracy", "difference": middle, "low": low, "high": high}
     return {
         "config": {"min_group": 20},
         "utility": {"real": condition(worst_real), "both": condition(worst_both)},
         "comparisons": [{"name": "synthetic vs real", "metric": "balanced_accuracy", "low": -1.0}, compared],
+        "concept_fidelity": {"fidelity": followed},
         "memorisation": {"threshold": 0.95, "share_above": share, "n_held_out": held_out},
         "contamination": {"validation": contaminated[0], "test": contaminated[1]},
         "counts": {"test": {"n": 400}, "test_lesions": lesions, "test_excluded": excluded},
@@ -66,6 +69,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
         "classifier",
         "utility",
         "worst group",
+        "concepts",
         "memorisation",
         "contamination",
         "repeated test images",
@@ -85,6 +89,7 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
         ({"difference": (0.0, 0.0, 0.0)}, "utility", Outcome.HOLD, ["no width", "+0.000"]),
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
         ({"worst_both": (0.20, 0.10, 0.30)}, "worst group", Outcome.REJECT, ["0.200", "0.500"]),
+        ({"concepts": (0.05, 0.0, 0.1)}, "concepts", Outcome.HOLD, ["0.05", "0.00"]),
         ({"share": 0.09}, "memorisation", Outcome.REJECT, ["9.0%", "5.0%", "0.950"]),
         ({"held_out": 40}, "memorisation", Outcome.HOLD, ["40 held-out", "100 held-out"]),
         ({"contaminated": (0, 2)}, "contamination", Outcome.REJECT, ["0 validation", "2 test"]),
@@ -184,6 +189,10 @@ LEAVES = [
     ("counts", "test_excluded"),
     ("counts", "test", "n"),
     ("counts", "test_lesions"),
+    ("concept_fidelity",),
+    ("concept_fidelity", "fidelity"),
+    ("concept_fidelity", "fidelity", "value"),
+    ("concept_fidelity", "fidelity", "low"),
     ("comparisons",),
     ("utility",),
 ]
@@ -207,6 +216,21 @@ def test_an_evaluation_of_another_shape_holds(nothing):
     assert not any(each.passed for each in decision.reasons)
 
 
+def test_without_concept_fidelity_a_release_is_held_with_the_reason_unless_the_gate_is_off():
+    unasked = evaluation()
+    unasked["concept_fidelity"] = {"not_computed": "The captions ask for no concept."}
+    found = reason(decided(unasked), "concepts")
+    assert (found.outcome, found.message) == (
+        Outcome.HOLD,
+        "Concept fidelity is not known. The captions ask for no concept.",
+    )
+    earlier = evaluation()
+    del earlier["concept_fidelity"]
+    assert "does not hold the numbers" in reason(decided(earlier), "concepts").message
+    assert decided(earlier, Gates(min_concept_fidelity=None)).outcome is Outcome.PROMOTE
+    assert decided(evaluation(), Gates(min_concept_fidelity=0.35)).outcome is Outcome.HOLD
+
+
 shares = st.floats(0, 1)
 intervals = st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted)
 worse = st.floats(0, 0.5)
@@ -220,6 +244,7 @@ def evaluations(draw):
         "difference": (middle, low, high),
         "worst_real": (rm, rl, rh),
         "worst_both": (bm, bl, bh),
+        "concepts": draw(intervals.map(lambda each: (each[1], each[0], each[2]))),
         "share": draw(shares),
         "held_out": draw(st.integers(0, 200)),
         "contaminated": (draw(st.integers(0, 2)), draw(st.integers(0, 2))),
@@ -235,6 +260,7 @@ def test_worse_numbers_never_give_a_better_outcome(numbers, data):
     changed = {
         "difference": tuple(value - loss for value in numbers["difference"]),
         "worst_both": tuple(value - loss for value in numbers["worst_both"]),
+        "concepts": tuple(value - loss for value in numbers["concepts"]),
         "share": min(1.0, numbers["share"] + loss),
         "held_out": max(0, numbers["held_out"] - data.draw(st.integers(0, 200))),
         "contaminated": tuple(count + data.draw(st.integers(0, 2)) for count in numbers["contaminated"]),

@@ -102,7 +102,7 @@ def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_
     actions = ["register", "promote", "register", "hold", "register", "reject"]
     assert [event.action for event in events] == actions
     assert (events[1].who, events[1].champion_before, events[1].champion_after) == ("a clinician", None, "1")
-    assert len(events[5].reasons) == 8
+    assert len(events[5].reasons) == 9
 
 
 def test_rollback_goes_back_champion_by_champion_with_their_classifiers(submit, client, name):

@@ -1,0 +1,1 @@
+"""Whether images show the concepts that their captions ask for."""

@@ -1,0 +1,86 @@
+"""What a vision-language model sees of the words that captions ask for."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesiongen.concepts.vocabulary import VOCABULARIES
+from lesiongen.dataset import Dataset
+from lesiongen.evaluation.concepts.asked import YesNo
+from lesiongen.evaluation.concepts.effects import Drawn, effect_of
+from lesiongen.evaluation.concepts.examined import Datasets
+from lesiongen.evaluation.concepts.scorer import ConceptScorer
+from lesiongen.evaluation.images import small_image
+from lesiongen.evaluation.measures.discrimination import weighted_auroc
+from lesiongen.records.concept_fidelity import ConceptEffect, ScoredConcept, Shown
+from lesiongen.sample_sizes import MIN_CONCEPT_IMAGES
+
+__all__ = ["scored_concepts"]
+
+NOUNS = {"colour": "{} colour", "shape": "{} shape", "shape_variability": "{} lesion"}
+"""How a word is put into a prompt that needs a noun."""
+ENTRIES = (*NOUNS, "border", "texture", "patterns", "elevation", "additional")
+"""The entries whose words are scored: size and tone are in no caption of a lesion's concepts."""
+
+
+def scored_concepts(drawn: Drawn, datasets: Datasets, scorer: ConceptScorer) -> tuple[ScoredConcept, ...]:
+    """Tells, by the area under the ROC curve, images that are asked to show a word from those asked for others.
+
+    Args:
+        drawn: The examined images.
+        datasets: As for `lesiongen.evaluation.concepts.examined.examine`.
+        scorer: The model.
+    """
+    asked = {term: wanted for term, wanted in _asked(drawn) if _enough(wanted)}
+    if not asked:
+        return ()
+    areas: dict[str, dict[Shown, ConceptEffect]] = {term: {} for term in asked}
+    for shown in drawn.examined.found:
+        scores = _scores(drawn, datasets[shown], shown, scorer, list(asked))
+        for term, column in zip(asked, scores.T, strict=True):
+            rows = np.isfinite(asked[term]) & np.isfinite(column)
+            if _enough(asked[term][rows]):
+                area = weighted_auroc(asked[term][rows] == 1, column[rows], drawn.weights(rows))
+                areas[term][shown] = effect_of(area, drawn.resamples)
+    return tuple(
+        ScoredConcept(
+            concept=term,
+            n_present=int(np.nansum(wanted)),
+            n_absent=int((wanted == 0).sum()),
+            auroc=areas[term],
+        )
+        for term, wanted in asked.items()
+    )
+
+
+def _asked(drawn: Drawn) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yields every term, and for each image whether it is asked for: 1, 0, or NaN where the caption does not say."""
+    for entry, word in [(name, word) for name in ENTRIES for word in VOCABULARIES[name]]:
+        concept = YesNo(word, entry, frozenset({word}))
+        wanted = [concept.asked(each.words) for each in drawn.examined.requests]
+        yield NOUNS.get(entry, "{}").format(word), np.array([np.nan if each is None else each for each in wanted])
+
+
+def _enough(wanted: NDArray[np.float64]) -> bool:
+    return bool(min((wanted == 1).sum(), (wanted == 0).sum()) >= MIN_CONCEPT_IMAGES)
+
+
+def _scores(
+    drawn: Drawn, dataset: Dataset, shown: Shown, scorer: ConceptScorer, terms: list[str]
+) -> NDArray[np.float64]:
+    """Returns the scores [n, terms] of the image beside each request; NaN where there is none."""
+    examined = drawn.examined
+    wanted = [each.image_id if shown == "synthetic" else each.real_id for each in examined.requests]
+    samples = dataset.select({image_id for image_id in wanted if image_id is not None})
+    images = {
+        sample.image_id: Image.fromarray(small_image(sample, dataset.uri, examined.image_size)) for sample in samples
+    }
+    found = np.full((len(wanted), len(terms)), np.nan)
+    if images:
+        known = dict(zip(images, scorer.scores(list(images.values()), terms), strict=True))
+        for row, image_id in enumerate(wanted):
+            if image_id in known:
+                found[row] = known[image_id]
+    return found
