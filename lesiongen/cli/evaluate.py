@@ -75,7 +75,8 @@ def evaluate_command(
     """Train classifiers on real, synthetic and both, and test them on the real test split.
 
     Writes report.html, evaluation.json, drift.html, pictures/ and the best classifier. The numbers come with
-    intervals over test lesions, corrected tests, groups of patients, fidelity, near copies and drift.
+    intervals over test lesions, corrected tests, groups of patients, concepts asked and shown, fidelity, near copies
+    and drift.
 
     Examples:
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation
@@ -91,6 +92,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --synthetic synthetic --output out --protocol concat --control permuted-labels
 
       lesiongen evaluate --real captioned --sweep sweep --output evaluation
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set concept_scorer=path/to/clip
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
