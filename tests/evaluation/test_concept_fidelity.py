@@ -135,6 +135,8 @@ def test_a_real_image_is_one_of_the_diagnosis_whose_caption_states_as_much(publi
     ]
     real = [sample("real", k, "large", text) for k, text in enumerate(texts)]
     other = Sample(**{**_fields(real[0]), "image_id": "other", "diagnosis": "mel"})
+    model_made = '{"image_manipulation": "synthetic"}'
+    generated = Sample(**{**_fields(real[0]), "image_id": "generated", "provenance": model_made})
     held_out = Sample(**{**_fields(real[0]), "image_id": "held-out", "split": "test"})
     asked = [
         "image of nevus, large size, black and red",  # in other words, without the tone
@@ -143,7 +145,7 @@ def test_a_real_image_is_one_of_the_diagnosis_whose_caption_states_as_much(publi
         "nevus",
     ]
     made = [sample("made", k, "large", text) for k, text in enumerate(asked)]
-    datasets = Dataset.open(publish([*real, other, held_out])), Dataset.open(publish(made))
+    datasets = Dataset.open(publish([*real, other, generated, held_out])), Dataset.open(publish(made))
     found = requests(*datasets, most=20, seed=0)
     assert [each.real_id for each in found][0] == "real0"
     assert found[1].real_id in {"real0", "real1"}

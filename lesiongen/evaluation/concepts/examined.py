@@ -20,6 +20,7 @@ from lesiongen.imaging import decode
 from lesiongen.parallel import in_processes
 from lesiongen.progress import progress
 from lesiongen.records.concept_fidelity import Shown
+from lesiongen.records.provenance import is_generated
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Datasets", "Examined", "Request", "examine", "requests"]
@@ -84,7 +85,7 @@ def requests(real: Dataset, synthetic: Dataset, *, most: int, seed: int) -> list
     states everything of lesion and tone that the prompt states; of several, one is drawn.
 
     Args:
-        real: The real images; of these, only the captions of the training split are read.
+        real: The real images; of these, the training split alone, without those that a model made.
         synthetic: The synthetic images.
         most: Of more images than this, so many are drawn.
         seed: Seed of the draws.
@@ -93,7 +94,8 @@ def requests(real: Dataset, synthetic: Dataset, *, most: int, seed: int) -> list
     drawn = synthetic.metadata(["image_id", "diagnosis", "caption"]).dropna(subset=["caption"])
     if len(drawn) > most:
         drawn = drawn.iloc[np.sort(rng.choice(len(drawn), most, replace=False))]
-    index = _RealCaptions(real.metadata(["image_id", "diagnosis", "caption"], "train").dropna(subset=["caption"]))
+    table = real.metadata(["image_id", "diagnosis", "caption", "provenance"], "train").dropna(subset=["caption"])
+    index = _RealCaptions(table[~table["provenance"].map(is_generated).astype(bool)])
     found = []
     for image_id, diagnosis, caption in drawn.itertuples(index=False):
         words = stated_words(caption)

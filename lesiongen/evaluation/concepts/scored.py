@@ -73,14 +73,18 @@ def _scores(
     """Returns the scores [n, terms] of the image beside each request; NaN where there is none."""
     examined = drawn.examined
     wanted = [each.image_id if shown == "synthetic" else each.real_id for each in examined.requests]
-    samples = dataset.select({image_id for image_id in wanted if image_id is not None})
-    images = {
-        sample.image_id: Image.fromarray(small_image(sample, dataset.uri, examined.image_size)) for sample in samples
-    }
+    seen: list[str] = []
+
+    def images() -> Iterator[Image.Image]:
+        for sample in dataset.select({image_id for image_id in wanted if image_id is not None}):
+            seen.append(sample.image_id)
+            yield Image.fromarray(small_image(sample, dataset.uri, examined.image_size))
+
     found = np.full((len(wanted), len(terms)), np.nan)
-    if images:
-        known = dict(zip(images, scorer.scores(list(images.values()), terms), strict=True))
+    if any(image_id is not None for image_id in wanted):
+        scores = scorer.scores(images(), terms)
+        places = {image_id: place for place, image_id in enumerate(seen)}
         for row, image_id in enumerate(wanted):
-            if image_id in known:
-                found[row] = known[image_id]
+            if image_id in places:
+                found[row] = scores[places[image_id]]
     return found

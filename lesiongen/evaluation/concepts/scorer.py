@@ -1,7 +1,8 @@
 """Scores of concepts by a vision-language model, as MONET gives them (Kim et al. 2024, Nature Medicine 30:1154)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,24 @@ class ConceptScorer:
         self.name = name
         self._model, self._processor, self._tokenizer = model.eval(), processor, tokenizer
 
-    def scores(self, images: Sequence[Image.Image], terms: Sequence[str]) -> NDArray[np.float64]:
-        """Returns the score [n, terms] in [0, 1] of each term on each image (`monet_scores`)."""
-        seen = self._images(images)
+    def scores(self, images: Iterable[Image.Image], terms: Sequence[str]) -> NDArray[np.float64]:
+        """Returns the score [n, terms] in [0, 1] of each term on each image (`monet_scores`), batch by batch.
+
+        Args:
+            images: At least one.
+            terms: Words, as they are put into the prompts.
+        """
+        stream = iter(images)
         concepts = np.stack([self._texts([template.format(term) for term in terms]) for template in TEMPLATES])
-        return monet_scores(seen, concepts, self._texts(REFERENCES))
+        references, parts = self._texts(REFERENCES), []
+        while batch := list(islice(stream, BATCH)):
+            parts.append(monet_scores(self._images(batch), concepts, references))
+        return np.concatenate(parts)
 
     @torch.inference_mode()
     def _images(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        parts = []
-        for start in range(0, len(images), BATCH):
-            pixels = self._processor(images=list(images[start : start + BATCH]), return_tensors="pt")["pixel_values"]
-            parts.append(_unit(self._model.get_image_features(pixel_values=pixels)))
-        return np.concatenate(parts)
+        pixels = self._processor(images=images, return_tensors="pt")["pixel_values"]
+        return _unit(self._model.get_image_features(pixel_values=pixels))
 
     @torch.inference_mode()
     def _texts(self, texts: Sequence[str]) -> NDArray[np.float64]:

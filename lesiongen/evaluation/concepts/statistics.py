@@ -18,6 +18,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.floating]
+BLOCK = 100
+"""Weightings whose ranks are held at once: memory grows with them and with the images."""
 LEAST = 5
 """Images of a diagnosis below which it has no correlation of its own."""
 
@@ -33,7 +35,11 @@ def spearman(first: Floats, second: Floats, weights: Weights) -> Floats:
     >>> spearman(np.array([0.0, 1.0, 2.0]), np.array([5.0, 7.0, 6.0]), np.ones((1, 3))).round(6).tolist()
     [0.5]
     """
-    drawn = weights.astype(np.float64)
+    blocks = (weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK))
+    return np.concatenate([_correlations(first, second, block.astype(np.float64)) for block in blocks])
+
+
+def _correlations(first: Floats, second: Floats, drawn: Floats) -> Floats:
     total = drawn.sum(axis=1, keepdims=True)
     ranks = [_ranks(values, drawn) for values in (first, second)]
     with np.errstate(invalid="ignore", divide="ignore"):
