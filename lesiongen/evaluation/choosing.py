@@ -8,7 +8,7 @@ from lesiongen.dataset import DIAGNOSES, Dataset
 from lesiongen.errors import DataError
 from lesiongen.evaluation.images import LabelledImages, class_names, load_images
 from lesiongen.evaluation.material import SPLIT_HINT, check_apart, without
-from lesiongen.evaluation.reconstructed import check_not_reconstructed, check_real
+from lesiongen.evaluation.reconstructed import check_real, check_synthetic
 
 __all__ = ["ChoosingMaterial", "check_synthetic", "load_choosing"]
 
@@ -42,7 +42,7 @@ def check_synthetic(real: Dataset, synthetic: Mapping[str, Dataset]) -> None:
             raise DataError(f"{real.uri} has no {split} images; a choice needs them", hint=SPLIT_HINT)
     check_real(real, splits=("validation",))
     for dataset in synthetic.values():
-        check_not_reconstructed(dataset)
+        check_synthetic(dataset)
 
 
 def load_choosing(real: Dataset, synthetic: Mapping[str, Dataset], size: int, folder: Path) -> ChoosingMaterial:
