@@ -1,7 +1,8 @@
 """A folder of images with a table, in the layout of Hugging Face's ``imagefolder``."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -117,6 +118,7 @@ class ImageFolderReader(Reader):
         known = (*self.columns.values(), *chain.from_iterable(ALIASES.values()))
         unread: dict[str, None] = {}
         names_read: set[str] = set()
+        columns: tuple[tuple[str, ...], Mapping[str, str]] | None = None
         for item in read_table(
             storage, table, [files], known, remedy=_NAME_FILES, sheet=self.config.options.get("sheet"), notes=self.notes
         ):
@@ -124,10 +126,12 @@ class ImageFolderReader(Reader):
                 if not checked:
                     self._check_labelled(item)
                     checked = True
-                used = {name: self._field(item, name).column for name in ALIASES}
-                names_read |= {name for name, column in used.items() if column in item.cells}
-                read = {column for name, column in used.items() if name != "split" or self._keeps_split}
-                unread |= dict.fromkeys(item.spelled.get(name, name) for name in item.cells if name not in read)
+                if (named := (tuple(item.cells), item.spelled)) != columns:  # in a CSV file all rows have the same
+                    columns = named
+                    used = {name: self._field(item, name).column for name in ALIASES}
+                    names_read |= {name for name, column in used.items() if column in item.cells}
+                    read = {column for name, column in used.items() if name != "split" or self._keeps_split}
+                    unread |= dict.fromkeys(item.spelled.get(name, name) for name in item.cells if name not in read)
             yield item if isinstance(item, Rejection) else self._row(item, index)
         if unread:
             self.notes.append(f"{table}: columns that are not read: {', '.join(unread)}")
@@ -144,7 +148,7 @@ class ImageFolderReader(Reader):
 
     def _row(self, row: TableRow, index: ImageIndex) -> Row | Rejection:
         image = self._field(row, "file_name")
-        folder = PurePosixPath(row.table).parent.as_posix()
+        folder = _folder_of(row.table)
         try:
             key = self._key(row, image, folder, index)
             diagnosis = self._field(row, "diagnosis")
@@ -217,8 +221,10 @@ class ImageFolderReader(Reader):
                     hint=f"It has: {row.header}.",
                 )
             return row.field(self.columns[name])
-        present = (alias for alias in ALIASES[name] if alias in row.cells)
-        return row.field(next(present, name))
+        for alias in ALIASES[name]:
+            if alias in row.cells:
+                return row.field(alias)
+        return row.field(name)
 
 
 def _named_by_address(image: Field) -> Field:
@@ -228,6 +234,12 @@ def _named_by_address(image: Field) -> Field:
     except ValueError as error:
         raise FieldError(image, "is not a valid web address") from error
     return Field(image.column, unquote(PurePosixPath(path).name))
+
+
+@lru_cache(maxsize=1)
+def _folder_of(table: str) -> str:
+    """Returns the folder of a table, which is asked for at each of its rows."""
+    return PurePosixPath(table).parent.as_posix()
 
 
 def _tables_named(index: ImageIndex, *names: str) -> list[str]:

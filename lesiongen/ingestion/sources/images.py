@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 import xxhash
@@ -313,8 +314,8 @@ class ImageIndex:
         return self._checked(field, key)
 
     def _found(self, paths: Iterable[str]) -> str | None:
-        found = (key for path in paths for place in (path, self._source.behind_links(path)) if (key := self._at(place)))
-        return next(found, None)
+        found = (self._at(path) or self._at(self._source.behind_links(path)) for path in paths)
+        return next(filter(None, found), None)
 
     def _at(self, path: str) -> str | None:
         if path in self._images:
@@ -325,7 +326,7 @@ class ImageIndex:
         return alike[0] if len(alike) == 1 else None
 
     def _checked(self, field: Field, key: str) -> str:
-        size, suffix = self._images[key].size, PurePosixPath(key).suffix.lower()
+        size, suffix = self._images[key].size, _ending(key)
         if suffix in _UNREAD:
             raise FieldError(field, f"the image {key} is not a JPEG, PNG, TIFF, BMP, WebP or GIF file: convert it")
         if size == 0:
@@ -373,8 +374,14 @@ def _name(field: Field) -> str:
     return PurePosixPath(composed(_with_slashes(field.text))).name
 
 
+@lru_cache(maxsize=256)
+def _suffix(path: str) -> str:
+    """Returns a path's suffix, which is asked for several times in turn."""
+    return PurePosixPath(path).suffix
+
+
 def _without_ending(path: str) -> str:
-    return path[: len(path) - len(PurePosixPath(path).suffix)]
+    return path[: len(path) - len(_suffix(path))]
 
 
 def _ending(name: str) -> str:
@@ -382,7 +389,7 @@ def _ending(name: str) -> str:
 
     The rest of a name keeps its case: derm7pt has NEL025.JPG and Nel025.jpg, which are two photographs.
     """
-    return PurePosixPath(name).suffix.lower()
+    return _suffix(name).lower()
 
 
 def _lower_ending(path: str) -> str:
