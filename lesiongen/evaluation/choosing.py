@@ -10,7 +10,7 @@ from lesiongen.evaluation.images import LabelledImages, class_names, load_images
 from lesiongen.evaluation.material import SPLIT_HINT, check_apart, without
 from lesiongen.evaluation.reconstructed import check_real, check_synthetic
 
-__all__ = ["ChoosingMaterial", "check_synthetic", "load_choosing"]
+__all__ = ["ChoosingMaterial", "check_choosing", "load_choosing"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class ChoosingMaterial:
     synthetic: dict[str, LabelledImages]
 
 
-def check_synthetic(real: Dataset, synthetic: Mapping[str, Dataset]) -> None:
+def check_choosing(real: Dataset, synthetic: Mapping[str, Dataset]) -> None:
     """Checks what the manifests and the columns of the datasets say, before any image is decoded.
 
     Raises:
         DataError: A split is empty, a synthetic set is, images that a model made are among the validation images, or
-            reconstructions among the synthetic ones.
+            real ones or reconstructions among the synthetic ones.
     """
     for split in ("train", "validation"):
         if not real.manifest.splits.get(split):
@@ -55,10 +55,10 @@ def load_choosing(real: Dataset, synthetic: Mapping[str, Dataset], size: int, fo
         folder: Where the synthetic squares are kept: memory stays flat.
 
     Raises:
-        DataError: As `check_synthetic`; or the splits share a lesion, a patient or a case, an image cannot be decoded,
+        DataError: As `check_choosing`; or the splits share a lesion, a patient or a case, an image cannot be decoded,
             or every validation image is also a training image.
     """
-    check_synthetic(real, synthetic)
+    check_choosing(real, synthetic)
     classes = class_names([real, *synthetic.values()], tuple(DIAGNOSES))
     parts = {split: load_images(real, split, classes, size) for split in ("train", "validation")}
     check_apart(parts, "validation", "train", real.uri)

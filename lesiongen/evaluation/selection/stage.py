@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lesiongen.dataset import MANIFEST_NAME, Dataset
 from lesiongen.dataset.manifest import read_manifest
 from lesiongen.errors import DataError
-from lesiongen.evaluation.choosing import ChoosingMaterial, check_synthetic, load_choosing
+from lesiongen.evaluation.choosing import ChoosingMaterial, check_choosing, load_choosing
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.neighbours import METHOD
@@ -75,7 +75,7 @@ def select(config: SelectConfig, synthetic_uri: str, real_uri: str, output: str)
         real_version=real.manifest.version,
     )
     _refuse_another(storage, asked, unless_alike=True)
-    check_synthetic(real, {SET: synthetic})
+    check_choosing(real, {SET: synthetic})
     params = {**config.model_dump(), "real": real.uri, "synthetic": synthetic.uri}
     with claimed(storage) as claim, stage_run("select", params) as run:
         _refuse_another(storage, asked, unless_alike=claim.taken_over)

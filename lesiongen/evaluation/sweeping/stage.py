@@ -14,7 +14,7 @@ from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.dataset.writer import is_published
 from lesiongen.errors import UsageError
-from lesiongen.evaluation.choosing import ChoosingMaterial, check_synthetic
+from lesiongen.evaluation.choosing import ChoosingMaterial, check_choosing
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier
 from lesiongen.evaluation.measures.metrics import Resamples
 from lesiongen.evaluation.selection.publishing import KeptImages, datasets_of, model_version_of, write_kept
@@ -80,7 +80,7 @@ def sweep(config: SweepConfig, synthetic_uris: Mapping[str, str], real_uri: str,
         check_classifier(name)
     real = Dataset.open(real_uri)
     synthetic = {check_name(name): Dataset.open(uri) for name, uri in synthetic_uris.items()}
-    check_synthetic(real, synthetic)
+    check_choosing(real, synthetic)
     storage = open_storage(output)
     storage.require_writable()
     params = {**config.model_dump(mode="json"), "real": real.uri, "synthetic": dict(synthetic_uris)}
