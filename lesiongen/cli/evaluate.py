@@ -10,6 +10,7 @@ from lesiongen.cli.options import (
     Values,
     chosen_fields,
     console,
+    named_datasets,
     print_json,
     require_datasets,
 )
@@ -32,6 +33,13 @@ def evaluate_command(
     ] = None,
     reconstructed: Annotated[
         str | None, typer.Option(help="What lesiongen reconstruct made of the real images: which part loses what.")
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DATASET",
+            help="A test set from elsewhere: all of its images are tested on as well, and reported apart. Repeatable.",
+        ),
     ] = None,
     classifier: Annotated[
         list[str] | None,
@@ -94,6 +102,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --sweep sweep --output evaluation
 
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set concept_scorer=path/to/clip
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output out --test pad=pad_ufes_20 --test isic=isic2017
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
@@ -118,10 +128,11 @@ def evaluate_command(
     if synthetic is None:
         raise UsageError("missing option --synthetic", hint="Name the synthetic images, or a sweep with --sweep.")
     config = parse_config(EvaluateConfig, fields)
-    require_datasets(real, synthetic, reconstructed, *config.control_datasets.values())
+    test_sets = named_datasets(test)
+    require_datasets(real, synthetic, reconstructed, *config.control_datasets.values(), *test_sets.values())
     from lesiongen.evaluation import evaluate
 
-    result = evaluate(config, real, synthetic, output, reconstructed, sweep)
+    result = evaluate(config, real, synthetic, output, reconstructed, sweep, test_sets)
     if as_json:
         print_json({**result.reference.model_dump(), "report": result.report})
     else:
@@ -143,4 +154,7 @@ def _show(result: "EvaluationResult") -> None:
         console.print(
             f"control {of_control}: balanced accuracy {number(score.mean)}, both less this {number(difference)}"
         )
+    for test_set, found in result.evaluation.test_sets.items():
+        means = [f"{condition} {number(each.balanced_accuracy.mean)}" for condition, each in found.utility.items()]
+        console.print(f"test set {test_set}: balanced accuracy {', '.join(means)}", markup=False)
     console.print(f"Report: {result.report}")

@@ -28,6 +28,7 @@ __all__ = [
     "given",
     "joined_fields",
     "load_yaml",
+    "named_datasets",
     "print_json",
     "print_table",
     "read_yaml",
@@ -180,6 +181,25 @@ def joined_fields(fields: Mapping[str, Any], flags: Mapping[str, Any], place: st
         hint = "Omit one of the two. Variables and the --config file count too."
         raise UsageError(f"{place}{twice[0]} is given twice: by --set and by an option of its own", hint=hint)
     return {**fields, **flags}
+
+
+def named_datasets(pairs: list[str] | None) -> dict[str, str]:
+    """Parses ``NAME=DATASET`` pairs into addresses by name.
+
+    Raises:
+        UsageError: A pair lacks one of the two, or a name is given twice.
+    """
+    from lesiongen.storage import normal_address
+
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        name, _, address = (part.strip() for part in pair.partition("="))
+        if not name or not address:
+            raise UsageError(f"{pair!r} is no name with a dataset", hint="Write NAME=DATASET, such as pad=data/pad.")
+        if name in found:
+            raise UsageError(f"{pair!r}: the name {name} is given twice")
+        found[name] = normal_address(address)
+    return found
 
 
 def require_datasets(*uris: str | None) -> None:

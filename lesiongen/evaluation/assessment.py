@@ -45,7 +45,10 @@ def assess(
     evaluation = asked.changed(
         classes=material.classes,
         protocol=describe_protocol(
-            config, evidence.primary.source.kind, reconstruction=material.reconstructed is not None
+            config,
+            evidence.primary.source.kind,
+            reconstruction=material.reconstructed is not None,
+            test_sets=material.elsewhere,
         ),
         notes=(*material.notes, *_absent_notes(config, material)),
         counts=material.counts,

@@ -1,7 +1,7 @@
 """What measures look at: the images, the trained classifiers, and what several measures need of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,19 +29,34 @@ class Results:
         config: The settings of the evaluation.
         material: The images.
         outcomes: The predictions of each condition.
+        test_set: The test set from elsewhere whose images and predictions are in place of the run's own; blank: own.
     """
 
     config: EvaluateConfig
     material: Material
     outcomes: Mapping[Condition, Predictions]
+    test_set: str = field(default="", kw_only=True)
 
     @cached_property
     def resamples(self) -> Resamples:
         """Resamples of the test lesions, the same for every measure."""
         config = self.config
-        return Resamples(
-            self.material.test.lesions, config.n_bootstrap, config.confidence, derive_seed(config.seed, "bootstrap")
-        )
+        seed = derive_seed(config.seed, "bootstrap", *([self.test_set] if self.test_set else []))
+        return Resamples(self.material.test.lesions, config.n_bootstrap, config.confidence, seed)
+
+    def on(self, test_set: str, outcomes: Mapping[Condition, Predictions] | None = None) -> "Results":
+        """Returns what classifiers make of a test set from elsewhere, in place of the run's own test images.
+
+        Args:
+            test_set: Its name.
+            outcomes: Predictions of other classifiers; None: of these.
+        """
+        material = replace(self.material, test=self.material.elsewhere[test_set].images)
+        there = {
+            name: replace(each, probabilities=each.elsewhere[test_set])
+            for name, each in (self.outcomes if outcomes is None else outcomes).items()
+        }
+        return Results(self.config, material, there, test_set=test_set)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from lesiongen.evaluation.reconstructed import (
     other_model_notes,
 )
 from lesiongen.evaluation.seen import SeenByBase, seen_by_base
+from lesiongen.evaluation.test_sets import OutsideSet, load_test_sets
 from lesiongen.records.evaluation import Counts, PartCounts
 
 __all__ = ["SPLIT_HINT", "Material", "at_size", "check_apart", "load_material", "without"]
@@ -44,6 +46,8 @@ class Material:
     """The training images, in their order, as the generator's autoencoder gives them back; None: not given."""
     seen: SeenByBase = SeenByBase()
     """What the generator's base has seen; it is left out of the other parts."""
+    elsewhere: Mapping[str, OutsideSet] = field(default_factory=dict)
+    """Test sets from elsewhere, by name."""
 
     @property
     def counts(self) -> Counts:
@@ -71,6 +75,8 @@ def load_material(
     reconstructed: Dataset | None = None,
     *,
     size: int | None = None,
+    test_sets: Mapping[str, Dataset] = MappingProxyType({}),
+    folder: Path | None = None,
 ) -> Material:
     """Loads the real splits, the synthetic images and the reconstructions, and checks that the splits are apart.
 
@@ -83,11 +89,14 @@ def load_material(
         synthetic: The synthetic images.
         reconstructed: The reconstructions of the training images, if there are any.
         size: Side of the images in pixels; None: that of the settings.
+        test_sets: Test sets from elsewhere, by name.
+        folder: Where the pixels of these are kept; None: in memory.
 
     Raises:
         DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
             patient or a case, or the configuration's worst group has no test images; images that a model made are given
-            as real ones, reconstructions as synthetic ones, or they are not those of the training images.
+            as real ones, reconstructions as synthetic ones, or they are not those of the training images; or a test
+            set cannot be used (`load_test_sets` says when).
     """
     _check_sizes(config, real, synthetic)
     check_real(real)
@@ -114,12 +123,14 @@ def load_material(
     _check_worst_group(config, fresh, real.uri)
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded), *generated_notes(real)]
     notes += seen.notes()
+    elsewhere = load_test_sets(config.min_test, real, synthetic, test_sets, classes, size, folder)
+    notes += [note for name, each in elsewhere.items() for note in each.notes(name)]
     if reconstructed is None:
-        return Material(classes, train, unseen, fresh, generated, excluded, notes, seen=seen)
+        return Material(classes, train, unseen, fresh, generated, excluded, notes, None, seen, elsewhere)
     notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]
     image_ids = train.table["image_id"].tolist()
     passed = load_images(reconstructed, None, classes, size, kind="reconstructed", image_ids=image_ids)
-    return Material(classes, train, unseen, fresh, generated, excluded, notes, passed, seen)
+    return Material(classes, train, unseen, fresh, generated, excluded, notes, passed, seen, elsewhere)
 
 
 def at_size(
@@ -154,6 +165,9 @@ def at_size(
         validation=again("validation"),
         test=again("test"),
         synthetic=load_images(synthetic, None, material.classes, size, file=folder / "synthetic"),
+        elsewhere={
+            name: each.at_size(name, material.classes, size, folder) for name, each in material.elsewhere.items()
+        },
     )
     if reconstructed is None:
         return sized

@@ -21,6 +21,8 @@ from lesiongen.storage import open_storage, path_digest
 __all__ = ["PREDICTIONS", "KeptPredictions", "read_predictions", "write_predictions"]
 
 PREDICTIONS = "predictions/held_out.parquet"
+ELSEWHERE = "outside:"
+"""What the ``split`` of a test set from elsewhere begins with; its name follows."""
 Part = Literal["validation", "test"]
 _SCHEMA = pa.schema(
     [
@@ -61,6 +63,8 @@ def write_predictions(folder: Path, material: Material, trained: Mapping[str, Tr
                     "validation": (material.validation, outcome.validation_probabilities),
                     "test": (material.test, outcome.probabilities),
                 }
+                for name_of_set, each in material.elsewhere.items():
+                    held_out[f"{ELSEWHERE}{name_of_set}"] = each.images, outcome.elsewhere[name_of_set]
                 for split, (images, probabilities) in held_out.items():
                     labels = {"classifier": name, "split": split, "condition": condition}
                     for seed, rows in enumerate(probabilities):

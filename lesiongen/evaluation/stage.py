@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -27,11 +28,13 @@ from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.evaluation.sweeping.choice import chosen_by, chosen_note
+from lesiongen.evaluation.test_sets import check_test_sets
 from lesiongen.model_files import check_model_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.concept_fidelity import Shown
 from lesiongen.records.controls import ControlName
 from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
+from lesiongen.records.test_sets import OutsideTestSet
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
 from lesiongen.storage import Claim, Creation, Storage, already_holds, claimed, open_storage, path_digest
@@ -66,8 +69,9 @@ def evaluate(
     output: str,
     reconstructed_uri: str | None = None,
     sweep_uri: str | None = None,
+    test_sets: Mapping[str, str] = MappingProxyType({}),
 ) -> EvaluationResult:
-    """Measures what synthetic images are worth, on the real, lesion-grouped test split and nothing else.
+    """Measures what synthetic images are worth, on real images that nothing was learnt from or chosen by.
 
     Args:
         config: How to train and how sure to be.
@@ -79,10 +83,12 @@ def evaluate(
             loses from what its denoiser loses; None: that is not measured.
         sweep_uri: The sweep that chose the settings and the synthetic images; its digest is written into the record
             before an image is read. None: no sweep chose them.
+        test_sets: Datasets of real images from elsewhere by name, each tested on as well and reported apart.
 
     Raises:
         UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, it
-            cannot carry the protocol or a control, or the sweep was made for other images or chose other settings.
+            cannot carry the protocol or a control, the sweep was made for other images or chose other settings, or the
+            name of a test set is not usable.
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
@@ -90,6 +96,7 @@ def evaluate(
         check_classifier(name)
     if config.concept_scorer:
         check_model_name(config.concept_scorer)
+    check_test_sets(config, test_sets)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
     reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
@@ -98,24 +105,27 @@ def evaluate(
         sources["reconstructed"] = _source(reconstructed)
     given = {name: Dataset.open(uri) for name, uri in config.control_datasets.items() if uri is not None}
     sources |= {name.replace("-", "_"): _source(dataset) for name, dataset in given.items()}
+    elsewhere = {name: Dataset.open(uri) for name, uri in test_sets.items()}
     asked = EvaluationRecord(
         name=config.name,
         lesiongen_version=__version__,
         config=config.model_dump(mode="json"),
         sources=sources,
         chosen_by=None if sweep_uri is None else chosen_by(sweep_uri, config, real, synthetic),
+        test_sets={name: OutsideTestSet(**_source(each).model_dump()) for name, each in elsewhere.items()},
     )
     _refuse_another(storage, asked, unless_alike=True)
     storage.require_writable()
     params = {**config.model_dump(), **{name: source.model_dump() for name, source in sources.items()}}
     if asked.chosen_by is not None:
         params["sweep"] = asked.chosen_by.model_dump()
+    params |= {f"test_set_{name}": _source(each).model_dump() for name, each in elsewhere.items()}
     with claimed(storage) as claim, stage_run("evaluate", params) as run:
         _refuse_another(storage, asked, unless_alike=claim.taken_over)
         if not storage.exists(RESULT):
             use_own_cores()
             with temporary_folder("evaluation") as folder:
-                _evaluate(config, real, synthetic, reconstructed, given, asked, folder)
+                _evaluate(config, real, synthetic, reconstructed, given, elsewhere, asked, folder)
                 _publish(storage, folder, claim)
         return _report(run, storage)
 
@@ -126,6 +136,7 @@ def _evaluate(
     synthetic: Dataset,
     reconstructed: Dataset | None,
     given: Mapping[ControlName, Dataset],
+    elsewhere: Mapping[str, Dataset],
     asked: EvaluationRecord,
     folder: Path,
 ) -> None:
@@ -135,15 +146,18 @@ def _evaluate(
         first, primary = next(iter(kinds.items()))
         longer = opened.enter_context(opened_longer(config)) if "longer" in config.controls else None
         scorer = opened.enter_context(opened_scorer(config.concept_scorer)) if config.concept_scorer else None
-        material = load_material(config, real, synthetic, reconstructed, size=primary.image_size)
+        pixels = opened.enter_context(temporary_folder("images"))
+        material = load_material(
+            config, real, synthetic, reconstructed, size=primary.image_size, test_sets=elsewhere, folder=pixels
+        )
         if asked.chosen_by is not None:
             material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
         controls = prepared_controls(config, material, load_control_images(material, given))
         mixtures = curve_mixtures(config, material)
         trained = {}
         for name, kind in kinds.items():
-            with temporary_folder("images") as pixels:
-                sized = at_size(material, real, synthetic, kind.image_size, pixels, reconstructed=reconstructed)
+            with temporary_folder("images") as other_pixels:
+                sized = at_size(material, real, synthetic, kind.image_size, other_pixels, reconstructed=reconstructed)
                 trained[name] = train_conditions(config, sized, kind, name)
         trained[first] = replace(
             trained[first],

@@ -22,6 +22,7 @@ from lesiongen.records.scores import (
     WorstGroup,
 )
 from lesiongen.records.sweep import ChosenBy
+from lesiongen.records.test_sets import OutsideTestSet
 
 __all__ = [
     "MEASURED",
@@ -107,6 +108,7 @@ MEASURED = frozenset(
         "memorisation",
         "mixing_curve",
         "reconstruction",
+        "test_sets",
         "utility",
         "worst_group",
     }
@@ -144,6 +146,8 @@ class EvaluationRecord(Record):
     """None where none was asked for."""
     controls: dict[ControlName, Control] = added({})
     """Outside the declared family, and never the best condition."""
+    test_sets: dict[str, OutsideTestSet] = added({})
+    """Test sets from elsewhere, by name; not written where there are none."""
     fidelity: Fidelity = Fidelity()
     class_agreement: ClassAgreement = ClassAgreement()
     drift: Drift = Drift()
@@ -162,7 +166,10 @@ class EvaluationRecord(Record):
     def made_as(self, other: "EvaluationRecord") -> bool:
         """Tells whether two evaluations have the same name, settings, sources, sweep and release."""
         same = ("schema_version", "name", "lesiongen_version", "config", "sources", "chosen_by")
-        return all(getattr(self, name) == getattr(other, name) for name in same)
+        ours, theirs = (
+            {name: (each.uri, each.version) for name, each in record.test_sets.items()} for record in (self, other)
+        )
+        return ours == theirs and all(getattr(self, name) == getattr(other, name) for name in same)
 
     def text(self) -> str:
         """Returns the document as it is stored."""

@@ -44,6 +44,10 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
         ".protocol.both.synthetic_weight",
         ".controls",
         ".mixing_curve",
+        ".test_sets",
+        ".chosen_by",
+        ".counts.test_seen",
+        ".counts.validation_seen",
     }, "a writer left a field out"
     assert list(found.utility) == ["real", "synthetic", "both"]
     for scores in found.utility.values():

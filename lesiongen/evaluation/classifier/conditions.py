@@ -11,6 +11,7 @@ from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImage
 from lesiongen.evaluation.classifier.mixtures import Mixture, TrainingImages, protocol_mixture
 from lesiongen.evaluation.classifier.training import TrainedClassifier
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
 from lesiongen.progress import Progress, progress
 from lesiongen.records.controls import ControlName
@@ -37,12 +38,14 @@ class Predictions:
         validation_probabilities: [seeds, n, classes] on the validation images.
         validation: Balanced accuracy of each seed on the validation images.
         steps: The step at which each seed did best there.
+        elsewhere: [seeds, n, classes] on each test set from elsewhere, by its name.
     """
 
     probabilities: NDArray[np.float32]
     validation_probabilities: NDArray[np.float32]
     validation: list[float]
     steps: list[int]
+    elsewhere: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, kw_only=True)
 
     @property
     def predictions(self) -> NDArray[np.int64]:
@@ -147,14 +150,22 @@ def _mixtures(config: EvaluateConfig, material: Material) -> dict[Condition, Tra
 
 
 def outcome_of(runs: Sequence[TrainedClassifier], material: Material) -> Outcome:
-    """Lets the classifiers of one condition predict the validation and the test images."""
-    test, validation = (
-        np.stack([run.model.probabilities(part.images) for run in runs])
-        for part in (material.test, material.validation)
-    )
+    """Lets the classifiers of one condition predict the validation images and those of all test sets."""
+
+    def predicted(part: LabelledImages) -> NDArray[np.float32]:
+        return np.stack([run.model.probabilities(part.images) for run in runs])
+
     scores = [run.validation_balanced_accuracy for run in runs]
     best = max(range(len(runs)), key=lambda k: (scores[k], -runs[k].validation_loss))
-    return Outcome(test, validation, scores, [run.step for run in runs], runs[best], best)
+    return Outcome(
+        predicted(material.test),
+        predicted(material.validation),
+        scores,
+        [run.step for run in runs],
+        runs[best],
+        best,
+        elsewhere={name: predicted(each.images) for name, each in material.elsewhere.items()},
+    )
 
 
 def best_condition(outcomes: Mapping[Condition, Predictions]) -> Condition:

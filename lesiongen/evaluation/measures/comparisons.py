@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.scores import Comparison, Condition
 from lesiongen.seeds import derive_seed
 
-__all__ = ["compare_conditions", "holm", "paired_difference", "permutation_p_value"]
+__all__ = ["ComparedImages", "compare_conditions", "holm", "paired_difference", "permutation_p_value"]
 
 BLOCK = 1000
 Predictions = Mapping[Condition, NDArray[np.int64]]
@@ -29,6 +30,7 @@ def compare_conditions(
     permutations: int,
     significance_level: float,
     seed: int,
+    elsewhere: Mapping[str, "ComparedImages"] = MappingProxyType({}),
 ) -> tuple[Comparison, ...]:
     """Makes the comparisons of a family that was declared before the run: paired permutation tests, Holm's correction.
 
@@ -42,24 +44,47 @@ def compare_conditions(
         permutations: Permutations of each test.
         significance_level: Of the corrected p-value.
         seed: Seed of the permutations.
+        elsewhere: By name, the test sets that comparisons of the family are on; all of them are corrected together.
 
     Returns:
         One for each name of the family, in its order. One that cannot be computed has no numbers and says why.
     """
     names = [ComparisonName.read(name) for name in family]
+    tested = {"": ComparedImages(labels, predictions, resamples, worst), **elsewhere}
+    obstacles = {name: _obstacle(name, tested) for name in names}
     computed = {}
     for name in names:
-        if not _obstacle(name, predictions, worst):
-            part = _Part.of(labels, worst if name.worst_group else None, classes)
-            computed[name] = _compare(labels, predictions, name, part, resamples, permutations, seed)
+        if not obstacles[name]:
+            images = tested[name.test_set]
+            part = _Part.of(images.labels, images.worst if name.worst_group else None, classes)
+            computed[name] = _compare(images, name, part, permutations, seed)
     corrected = holm([1.0 if entry.p_value is None else entry.p_value for entry in computed.values()])
     p_holm = dict(zip(computed, corrected, strict=True))
     return tuple(
         computed[name].changed(p_holm=p_holm[name], significant=p_holm[name] < significance_level, family=len(computed))
         if name in computed
-        else _not_computed(name, _obstacle(name, predictions, worst), len(computed))
+        else _not_computed(name, obstacles[name], len(computed))
         for name in names
     )
+
+
+@dataclass(frozen=True)
+class ComparedImages:
+    """Test images, and what the classifiers of each condition predict for them.
+
+    Attributes:
+        labels: [n].
+        predictions: For each condition [seeds, n].
+        resamples: Resamples of their lesions.
+        worst: [n], which images are of the worst group; None where it is not compared on them.
+        why_no_worst_group: Why it is not.
+    """
+
+    labels: NDArray[np.int64]
+    predictions: Predictions
+    resamples: Resamples
+    worst: NDArray[np.bool_] | None
+    why_no_worst_group: str = "No worst group is claimed."
 
 
 @dataclass(frozen=True)
@@ -107,19 +132,11 @@ def paired_difference(
     return compared.changed(metric="balanced_accuracy", p_holm=None, significant=False, family=None)
 
 
-def _compare(
-    labels: NDArray[np.int64],
-    predictions: Predictions,
-    name: ComparisonName,
-    part: _Part,
-    resamples: Resamples,
-    permutations: int,
-    seed: int,
-) -> Comparison:
-    scope = ("worst group",) if name.worst_group else ()
-    pair = predictions[name.first], predictions[name.second]
+def _compare(images: ComparedImages, name: ComparisonName, part: _Part, permutations: int, seed: int) -> Comparison:
+    scope = [*(["worst group"] if name.worst_group else []), *(["on", name.test_set] if name.test_set else [])]
+    pair = images.predictions[name.first], images.predictions[name.second]
     own = derive_seed(seed, name.first, name.second, *scope)
-    compared = _paired(labels, pair, part, resamples, permutations, own)
+    compared = _paired(images.labels, pair, part, images.resamples, permutations, own)
     return compared.changed(name=str(name), metric=name.metric)
 
 
@@ -151,12 +168,14 @@ def _paired(
     )
 
 
-def _obstacle(name: ComparisonName, predictions: Predictions, worst: NDArray[np.bool_] | None) -> str:
+def _obstacle(name: ComparisonName, tested: Mapping[str, ComparedImages]) -> str:
     """Returns why a comparison cannot be computed; empty where it can."""
-    absent = [condition for condition in (name.first, name.second) if condition not in predictions]
+    if (images := tested.get(name.test_set)) is None:
+        return f"There is no test set {name.test_set}."
+    absent = [condition for condition in (name.first, name.second) if condition not in images.predictions]
     if absent:
         return f"The condition {' and '.join(absent)} was not evaluated."
-    return "No worst group is claimed." if name.worst_group and worst is None else ""
+    return images.why_no_worst_group if name.worst_group and images.worst is None else ""
 
 
 def _not_computed(name: ComparisonName, obstacle: str, family: int) -> Comparison:

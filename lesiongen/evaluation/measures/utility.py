@@ -1,6 +1,7 @@
 """What the images are worth to a classifier: scores of each condition on the real test images, and differences."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from lesiongen.dataset import diagnosis_phrase
 from lesiongen.evaluation.classifier.conditions import Predictions, best_condition
 from lesiongen.evaluation.evidence import Evidence, Results
-from lesiongen.evaluation.measures.comparisons import compare_conditions
+from lesiongen.evaluation.measures.comparisons import ComparedImages, compare_conditions
 from lesiongen.evaluation.measures.discrimination import macro_auroc
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import calibration, condition_scores
@@ -16,13 +17,23 @@ from lesiongen.evaluation.measures.subgroups import group_gaps, group_score, int
 from lesiongen.evaluation.measures.worst_group import Ranking, group_rows, named_worst_group, ranked_worst_group
 from lesiongen.evaluation.report.figures import confusion_figure, recall_figure
 from lesiongen.evaluation.report.text import bounds_of, with_interval
+from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.scores import Comparison, Condition, ConditionScores, SubgroupScore, WorstGroup
 from lesiongen.reporting import Block, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_GROUP_IMAGES
 from lesiongen.seeds import derive_seed
 
-__all__ = ["Utility", "compared", "condition_record", "named_group", "utility_entries"]
+__all__ = [
+    "Utility",
+    "compared",
+    "compared_images",
+    "comparisons_table",
+    "condition_record",
+    "groups_table",
+    "named_group",
+    "utility_entries",
+]
 
 
 class Utility(Measure):
@@ -128,6 +139,7 @@ def compared(
         parts: Make the seed of the permutations one of these classifiers' own.
     """
     config, material = results.config, results.material
+    named = {ComparisonName.read(name).test_set for name in config.family}
     return compare_conditions(
         material.test.labels,
         {name: outcome.predictions for name, outcome in outcomes.items()},
@@ -138,7 +150,31 @@ def compared(
         permutations=config.n_permutations,
         significance_level=config.significance_level,
         seed=derive_seed(config.seed, "permutations", *parts),
+        elsewhere={
+            name: compared_images(results.on(name, outcomes), worst) for name in named & material.elsewhere.keys()
+        },
     )
+
+
+def compared_images(results: Results, worst: WorstGroup) -> ComparedImages:
+    """Returns the images of a test set from elsewhere for comparisons.
+
+    Args:
+        results: What the classifiers make of it (`Results.on`).
+        worst: The worst group, named without it; it is compared where the set has enough images of it.
+    """
+    test, least = results.material.test, results.config.min_worst_group
+    rows = group_rows(test.table, worst)
+    compared = ComparedImages(
+        test.labels, {name: each.predictions for name, each in results.outcomes.items()}, results.resamples, rows
+    )
+    if rows is None or rows.sum() >= least:
+        return compared
+    why = (
+        f"The worst group has {rows.sum()} images in the test set {results.test_set}; {least} are needed "
+        "(min_worst_group)."
+    )
+    return replace(compared, worst=None, why_no_worst_group=why)
 
 
 def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
@@ -169,6 +205,19 @@ def _overall(evaluation: EvaluationRecord, figures: Figures) -> list[Block]:
 
 
 def _tested(evaluation: EvaluationRecord) -> list[Block]:
+    caption = "Differences, paired over test lesions: the family declared before the run"
+    return [
+        comparisons_table(evaluation.comparisons, caption),
+        *(
+            Text(f"Not computed: {entry.name}. {entry.not_computed}")
+            for entry in evaluation.comparisons
+            if entry.not_computed
+        ),
+    ]
+
+
+def comparisons_table(comparisons: Sequence[Comparison], caption: str) -> Table:
+    """Lays out comparisons, a row for each."""
     rows = [
         (
             entry.name,
@@ -181,30 +230,20 @@ def _tested(evaluation: EvaluationRecord) -> list[Block]:
             entry.p_holm,
             entry.significant,
         )
-        for entry in evaluation.comparisons
+        for entry in comparisons
     ]
-    return [
-        Table(
-            (
-                "comparison",
-                "of",
-                "test images",
-                "difference",
-                "interval",
-                "spread over seeds",
-                "p",
-                "p (Holm)",
-                "significant",
-            ),
-            rows,
-            "Differences, paired over test lesions: the family declared before the run",
-        ),
-        *(
-            Text(f"Not computed: {entry.name}. {entry.not_computed}")
-            for entry in evaluation.comparisons
-            if entry.not_computed
-        ),
-    ]
+    heads = (
+        "comparison",
+        "of",
+        "test images",
+        "difference",
+        "interval",
+        "spread over seeds",
+        "p",
+        "p (Holm)",
+        "significant",
+    )
+    return Table(heads, rows, caption)
 
 
 def _by_diagnosis(evaluation: EvaluationRecord) -> list[Block]:
@@ -240,16 +279,17 @@ def _by_group(evaluation: EvaluationRecord) -> list[Block]:
     blocks: list[Block] = [
         Text(evaluation.worst_group.explanation),
         Text(text),
-        _groups_table("Groups by one column", {name: scores.subgroups for name, scores in utility.items()}),
+        groups_table("Groups by one column", {name: scores.subgroups for name, scores in utility.items()}),
         Table(("by", *utility), gaps, "Difference in recall between the highest and the lowest group"),
     ]
     if real.intersections:
         both = {name: scores.intersections for name, scores in utility.items()}
-        blocks.append(_groups_table("Groups by two columns", both))
+        blocks.append(groups_table("Groups by two columns", both))
     return blocks
 
 
-def _groups_table(caption: str, found: Mapping[Condition, Sequence[SubgroupScore]]) -> Table:
+def groups_table(caption: str, found: Mapping[Condition, Sequence[SubgroupScore]]) -> Table:
+    """Lays out the recall of groups of patients by condition, in the order of the condition ``real``."""
     rows = []
     for entry in found["real"]:
         same = [group_score(entries, entry.column, entry.group) or SubgroupScore() for entries in found.values()]

@@ -13,7 +13,7 @@ from lesiongen.evaluation.images import LabelledImages, pil_images
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.neighbours import Neighbours
 from lesiongen.imaging import contact_sheet
-from lesiongen.records.scores import ClassRecall, Condition, ConditionScores
+from lesiongen.records.scores import ClassRecall, Condition, ConditionScores, Score
 from lesiongen.reporting import figure_image
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "reconstructions_figure",
     "samples_figure",
     "similarity_figure",
+    "test_sets_figure",
 ]
 
 COLOURS = {"real": "#4269d0", "synthetic": "#ff725c", "both": "#3ca951", "reconstruction": "#a463f2"}
@@ -38,23 +39,42 @@ TILE = 96
 
 def recall_figure(utility: Mapping[Condition, ConditionScores], classes: Sequence[str]) -> Image.Image:
     """Draws the balanced accuracy and each class's recall of every condition, with intervals."""
-    rows = ["balanced accuracy", *classes]
+    entries = {
+        condition: [_as_recall(scores.balanced_accuracy), *(scores.per_class[name] for name in classes)]
+        for condition, scores in utility.items()
+    }
+    return _rows_figure(["balanced accuracy", *classes], entries, "recall on real test images")
+
+
+def test_sets_figure(sets: Mapping[str, Mapping[Condition, ConditionScores]]) -> Image.Image:
+    """Draws the balanced accuracy of every condition on each test set, with intervals."""
+    conditions = next(iter(sets.values()))
+    entries = {
+        condition: [_as_recall(utility[condition].balanced_accuracy) for utility in sets.values()]
+        for condition in conditions
+    }
+    return _rows_figure(list(sets), entries, "balanced accuracy, over the diagnoses of each set")
+
+
+def _as_recall(score: Score) -> ClassRecall:
+    return ClassRecall(recall=score.mean, low=score.low, high=score.high)
+
+
+def _rows_figure(rows: Sequence[str], entries: Mapping[Condition, Sequence[ClassRecall]], label: str) -> Image.Image:
+    """Draws one row of points for each name, a point with its interval for each condition."""
     figure = Figure(figsize=(7.2, 0.55 * len(rows) + 1.0))
     axes = figure.subplots()
-    for number, (condition, scores) in enumerate(utility.items()):
-        mean = scores.balanced_accuracy
-        entries = [ClassRecall(recall=mean.mean, low=mean.low, high=mean.high)]
-        entries += [scores.per_class[name] for name in classes]
-        places = np.arange(len(rows)) + 0.22 * (number - (len(utility) - 1) / 2)
-        _intervals(axes, entries, places, COLOURS[condition], condition)
+    for number, (condition, of_condition) in enumerate(entries.items()):
+        places = np.arange(len(rows)) + 0.22 * (number - (len(entries) - 1) / 2)
+        _intervals(axes, of_condition, places, COLOURS[condition], condition)
     axes.set_yticks(range(len(rows)), _shown(rows), **AS_IT_STANDS)
     axes.invert_yaxis()
     axes.axhline(0.5, color="#bbbbbb", linewidth=0.8)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("recall on real test images")
+    axes.set_xlabel(label)
     axes.grid(axis="x", color="#e4e4e4")
     axes.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=len(utility), frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(entries), frameon=False)
     figure.set_layout_engine("constrained")
     return figure_image(figure)
 

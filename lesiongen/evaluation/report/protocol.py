@@ -1,5 +1,7 @@
 """What is done, in words: part of evaluation.json and of the report."""
 
+from collections.abc import Iterable
+
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.report.mixing import describe_mixing
 from lesiongen.records.evaluation import Protocol
@@ -14,13 +16,16 @@ RECONSTRUCTION = (
 )
 
 
-def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruction: bool = False) -> Protocol:
+def describe_protocol(
+    config: EvaluateConfig, kind: str = "small", *, reconstruction: bool = False, test_sets: Iterable[str] = ()
+) -> Protocol:
     """Describes how the classifiers are trained, picked, tested and compared.
 
     Args:
         config: The settings.
         kind: The kind of the primary classifier.
         reconstruction: Whether there is a condition ``reconstruction``.
+        test_sets: Names of the test sets from elsewhere.
 
     >>> describe_protocol(EvaluateConfig(steps=100)).training[:52]
     'Every condition takes 100 steps of 64 images, drawn '
@@ -29,7 +34,7 @@ def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruc
     return Protocol(
         training=training,
         selection=selection,
-        test="Only the real test split is tested on; its lesions and patients are in no other split.",
+        test=_tested_on(tuple(test_sets)),
         both=describe_mixing(config, kind),
         intervals=(
             f"Intervals are {config.confidence:.0%} percentile intervals over {config.n_bootstrap:,} resamples of the "
@@ -43,6 +48,16 @@ def describe_protocol(config: EvaluateConfig, kind: str = "small", *, reconstruc
             f"{config.significance_level:g} a difference counts as significant."
         ),
         reconstruction=RECONSTRUCTION if reconstruction else "",
+    )
+
+
+def _tested_on(test_sets: tuple[str, ...]) -> str:
+    if not test_sets:
+        return "Only the real test split is tested on; its lesions and patients are in no other split."
+    return (
+        "Tested on is the real test split, whose lesions and patients are in no other split, and, reported apart, each "
+        f"test set from elsewhere ({', '.join(test_sets)}), without the images that overlap with what is learnt from. "
+        "No test set decides anything."
     )
 
 

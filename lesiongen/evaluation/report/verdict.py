@@ -7,6 +7,7 @@ from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.image_measures import Bounded
 from lesiongen.records.scores import Comparison, Condition, ConditionScores
+from lesiongen.records.test_sets import OutsideTestSet
 from lesiongen.records.text import number
 
 __all__ = ["Finding", "comparison_findings", "parts_finding", "verdict"]
@@ -53,16 +54,13 @@ def _comparison(evaluation: EvaluationRecord, name: ComparisonName, entry: Compa
     first, second, difference = WORDS[name.first], WORDS[name.second], entry.difference
     if difference is None:
         reason = f": {entry.not_computed}" if entry.not_computed else "."
-        return Finding("warning", f"The difference between {first} and {second} is not known{reason}")
+        there = f" on the test set {name.test_set}" if name.test_set else ""
+        return Finding("warning", f"The difference between {first} and {second}{there} is not known{reason}")
     shown = f"{abs(difference):.3f}"
     change = "no difference" if shown == "0.000" else f"a {'gain' if difference > 0 else 'loss'} of {shown}"
     sure = "significant" if entry.significant else "not significant"
-    ours, theirs = (_level(evaluation.scores(condition), name) for condition in (name.first, name.second))
-    where = (
-        f"In the worst group ({entry.n} test images of {entry.lesions} lesions), trained"
-        if name.worst_group
-        else "Trained"
-    )
+    ours, theirs = (_level(_scores(evaluation, condition, name), name) for condition in (name.first, name.second))
+    where = _where(name, entry)
     what, p_value = name.metric.replace("_", " "), number(entry.p_holm, ".3g")
     text = (
         f"{where} on {first}, the classifier reaches a {what} of {number(ours)}, on {second} {number(theirs)}: "
@@ -71,6 +69,20 @@ def _comparison(evaluation: EvaluationRecord, name: ComparisonName, entry: Compa
     if not entry.significant:
         return Finding("info", text)
     return Finding("good" if difference > 0 else "warning", text)
+
+
+def _where(name: ComparisonName, entry: Comparison) -> str:
+    of_set = f" of the test set {name.test_set}" if name.test_set else ""
+    if name.worst_group:
+        return f"In the worst group{of_set} ({entry.n} test images of {entry.lesions} lesions), trained"
+    return f"On the test set {name.test_set}, trained" if name.test_set else "Trained"
+
+
+def _scores(evaluation: EvaluationRecord, condition: Condition, name: ComparisonName) -> ConditionScores:
+    if not name.test_set:
+        return evaluation.scores(condition)
+    found = evaluation.test_sets.get(name.test_set, OutsideTestSet())
+    return found.utility.get(condition, ConditionScores())
 
 
 def _level(scores: ConditionScores, name: ComparisonName) -> float | None:
