@@ -27,6 +27,7 @@ ADDED = (
     ".controls",
     ".mixing_curve",
     ".reconstruction",
+    ".test_sets",
     ".protocol.reconstruction",
     ".protocol.both.name",
     ".protocol.both.synthetic_weight",
