@@ -69,6 +69,14 @@ def evaluate_command(
     label_only_images: Annotated[
         str | None, typer.Option(metavar="DATASET", help="The synthetic images of --control label-only.")
     ] = None,
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Measure fidelity in the features of this transformers image model: its folder, s3:// address, or "
+            "hub:OWNER/NAME.",
+        ),
+    ] = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
@@ -104,6 +112,8 @@ def evaluate_command(
       lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set concept_scorer=path/to/clip
 
       lesiongen evaluate --real captioned --synthetic synthetic --output out --test pad=pad_ufes_20 --test isic=isic2017
+
+      lesiongen evaluate --real captioned --synthetic synthetic --output out --extractor hub:facebook/dinov2-base
     """
     from lesiongen.config import parse_config
     from lesiongen.evaluation import EvaluateConfig
@@ -114,6 +124,7 @@ def evaluate_command(
         "controls": control or None,
         "control_images": control_images,
         "label_only_images": label_only_images,
+        "fidelity_extractor": extractor,
         "n_seeds": n_seeds,
         "steps": steps,
         "seed": seed,

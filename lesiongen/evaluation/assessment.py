@@ -9,6 +9,7 @@ from lesiongen.evaluation.classifier.conditions import Trained
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Evidence
+from lesiongen.evaluation.extractor import Extracted
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.measure import Measure, all_measures
 from lesiongen.evaluation.measures.subgroups import absent_columns
@@ -25,6 +26,7 @@ def assess(
     asked: EvaluationRecord,
     folder: Path,
     concept_sources: ConceptSources | None = None,
+    extracted: Extracted | None = None,
 ) -> tuple[EvaluationRecord, dict[str, Image.Image]]:
     """Takes every measure of the folder ``measures`` of the trained classifiers and of the synthetic images.
 
@@ -35,11 +37,13 @@ def assess(
         asked: What the record says of how the evaluation was made.
         folder: Where measures write files of their own.
         concept_sources: What concept fidelity is measured on; None: it is not measured.
+        extracted: Features by the extractor that the configuration names.
 
     Returns:
         The whole of evaluation.json but its ``files``, and the figures by name.
     """
-    evidence, measures = Evidence.of(config, material, trained, folder, concept_sources), all_measures()
+    evidence = Evidence.of(config, material, trained, folder, concept_sources, extracted)
+    measures = all_measures()
     entries = _entries(measures, evidence)
     known = {name: entry for name, entry in entries.items() if name in MEASURED}
     evaluation = asked.changed(

@@ -83,6 +83,8 @@ class EvaluateConfig(StageConfig):
         n_permutations: Sign flips of a permutation test.
         confidence: Coverage of the intervals.
         significance_level: Significance level after Holm's correction.
+        fidelity_extractor: The network in whose features fidelity is measured: the folder, s3:// address or ``hub:``
+            name of a transformers image model; None: the classifier of real images.
         copy_percentile: Percentile of held-out real similarities that marks a synthetic image as a near copy.
         max_concept_images: Most synthetic images on which the concepts of their captions are measured; of more, so many
             are drawn.
@@ -130,6 +132,7 @@ class EvaluateConfig(StageConfig):
     n_permutations: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
     significance_level: float = Field(0.05, gt=0, lt=1)
+    fidelity_extractor: str | None = Field(None, min_length=1)
     copy_percentile: float = Field(99.0, gt=50, lt=100)
     max_concept_images: int = Field(2000, ge=MIN_CONCEPT_IMAGES)
     concept_scorer: str | None = Field(None, min_length=1)

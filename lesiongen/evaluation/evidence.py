@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lesiongen.evaluation.classifier.conditions import Outcome, Predictions, Trained
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.extractor import Extracted
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.metrics import Resamples
@@ -68,12 +69,14 @@ class Evidence(Results):
         folder: Where the files of the evaluation are put together; a measure may write its own.
         trained: What each kind of classifier says of every condition, the primary one, whose outcomes these are, first.
         concept_sources: What concept fidelity is measured on; None: it is not measured.
+        extracted: Features by the extractor that the configuration names; None where it names none.
     """
 
     outcomes: Mapping[Condition, Outcome]
     folder: Path
     trained: Mapping[str, Trained]
     concept_sources: ConceptSources | None = None
+    extracted: Extracted | None = None
 
     @classmethod
     def of(
@@ -83,9 +86,11 @@ class Evidence(Results):
         trained: Mapping[str, Trained],
         folder: Path,
         concept_sources: ConceptSources | None = None,
+        extracted: Extracted | None = None,
     ) -> "Evidence":
         """Returns the evidence of classifiers of one kind or several, the primary one first."""
-        return cls(config, material, next(iter(trained.values())).outcomes, folder, trained, concept_sources)
+        first = next(iter(trained.values()))
+        return cls(config, material, first.outcomes, folder, trained, concept_sources, extracted)
 
     @property
     def primary(self) -> Trained:

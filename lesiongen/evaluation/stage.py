@@ -17,12 +17,14 @@ from lesiongen.errors import DataError
 from lesiongen.evaluation.assessment import assess
 from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.controls import opened_longer, prepared_controls, train_controls
+from lesiongen.evaluation.classifier.kinds.pretrained import check_address
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures, train_curve
 from lesiongen.evaluation.concepts.scorer import opened_scorer
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.control_images import load_control_images
+from lesiongen.evaluation.extractor import extracted_features, opened_extractor
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
 from lesiongen.evaluation.predictions import write_predictions
@@ -96,6 +98,8 @@ def evaluate(
         check_classifier(name)
     if config.concept_scorer:
         check_model_name(config.concept_scorer)
+    if config.fidelity_extractor is not None:
+        check_address(config.fidelity_extractor, (), "extractor")
     check_test_sets(config, test_sets)
     storage = open_storage(output)
     real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
@@ -140,12 +144,15 @@ def _evaluate(
     asked: EvaluationRecord,
     folder: Path,
 ) -> None:
-    """Writes the whole evaluation to a folder."""
+    """Writes the whole evaluation to a folder; all that cannot be loaded is found before anything is trained."""
     with ExitStack() as opened:
         kinds = {name: opened.enter_context(opened_kind(name, config)) for name in config.classifiers}
         first, primary = next(iter(kinds.items()))
         longer = opened.enter_context(opened_longer(config)) if "longer" in config.controls else None
         scorer = opened.enter_context(opened_scorer(config.concept_scorer)) if config.concept_scorer else None
+        extractor = None
+        if config.fidelity_extractor is not None:
+            extractor = opened.enter_context(opened_extractor(config.fidelity_extractor))
         pixels = opened.enter_context(temporary_folder("images"))
         material = load_material(
             config, real, synthetic, reconstructed, size=primary.image_size, test_sets=elsewhere, folder=pixels
@@ -154,6 +161,7 @@ def _evaluate(
             material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
         controls = prepared_controls(config, material, load_control_images(material, given))
         mixtures = curve_mixtures(config, material)
+        extracted = None if extractor is None else extracted_features(extractor, material, real, synthetic)
         trained = {}
         for name, kind in kinds.items():
             with temporary_folder("images") as other_pixels:
@@ -168,7 +176,8 @@ def _evaluate(
         datasets: dict[Shown, Dataset] = {"synthetic": synthetic, "real": real}
         if reconstructed is not None:
             datasets["reconstruction"] = reconstructed
-        evaluation, figures = assess(config, material, trained, dated, folder, ConceptSources(datasets, scorer))
+        concepts = ConceptSources(datasets, scorer)
+        evaluation, figures = assess(config, material, trained, dated, folder, concepts, extracted)
         write_predictions(folder, material, trained)
         best = trained[first].outcomes[evaluation.best_condition]
         _write(folder, evaluation, figures)

@@ -1,6 +1,7 @@
 """What an evaluation says of the images: fidelity, agreement, drift, memorisation, reconstruction."""
 
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.extractor import ExtractorSource
 
 __all__ = [
     "Agreement",
@@ -44,6 +45,8 @@ class Fidelity(Record):
     """Distances of the synthetic and, for scale, of held-out real images to the real training images."""
 
     extractor: str = ""
+    source: ExtractorSource | None = added(None)
+    """The extractor that the configuration names; None: the classifier of real images."""
     neighbours: Count = None
     synthetic: FeatureDistances = FeatureDistances()
     held_out_real: FeatureDistances = FeatureDistances()

@@ -28,6 +28,7 @@ ADDED = (
     ".mixing_curve",
     ".reconstruction",
     ".test_sets",
+    ".fidelity.source",
     ".protocol.reconstruction",
     ".protocol.both.name",
     ".protocol.both.synthetic_weight",

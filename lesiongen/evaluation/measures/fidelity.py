@@ -30,23 +30,32 @@ MIN_ROWS = 2 * NEIGHBOURS
 
 
 class FeatureFidelity(Measure):
-    """How far the synthetic images are from the real ones in the features of the classifier of real images."""
+    """How far the synthetic images are from the real ones in the features of a network.
+
+    It is the classifier of real images, or the extractor that the configuration names.
+    """
 
     place = 40
 
     def measure(self, evidence: Evidence) -> Mapping[str, object]:
         """Returns ``fidelity``."""
-        material = evidence.material
+        material, extracted = evidence.material, evidence.extracted
+        if extracted is None:
+            train, synthetic = map(evidence.features, (material.train.images, material.synthetic.images))
+            held_out, name = evidence.features(evidence.held_out), f"penultimate features of {evidence.judge}"
+        else:
+            train, synthetic, held_out = extracted.train, extracted.synthetic, extracted.held_out
+            name = f"{extracted.source.features} of {extracted.source.source}"
         found = fidelity(
-            evidence.features(material.train.images),
-            evidence.features(material.synthetic.images),
-            evidence.features(evidence.held_out),
+            train,
+            synthetic,
+            held_out,
             (material.train.labels, material.synthetic.labels),
             material.classes,
-            extractor=f"penultimate features of {evidence.judge}",
+            extractor=name,
             seed=derive_seed(evidence.config.seed, "fidelity"),
         )
-        return {"fidelity": found}
+        return {"fidelity": found if extracted is None else found.changed(source=extracted.source)}
 
     def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
         """Returns the section on fidelity."""
@@ -72,6 +81,7 @@ class FeatureFidelity(Measure):
                 "the numbers of images and are not comparable with values in papers; the held-out "
                 "real images give the scale."
             ),
+            *_extractor(found),
             Table(DISTANCES, rows),
             Table(("class", "synthetic", "real", "KID"), per_class, "By diagnosis"),
         ]
@@ -81,6 +91,21 @@ class FeatureFidelity(Measure):
         """Returns KID, the Fréchet distance and coverage of the synthetic images."""
         found = evaluation.fidelity.synthetic
         return {"kid": found.kid, "frechet_distance": found.frechet_distance, "coverage": found.coverage}
+
+
+def _extractor(found: Fidelity) -> list[Block]:
+    source = found.source
+    if source is None:
+        return []
+
+    def side(size: Mapping[str, int | None]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in size.items())
+
+    resize = f"{source.resample} to {side(source.size)}" if source.resample else "none"
+    crop = f"; centre crop {side(source.crop_size)}" if source.crop_size else ""
+    features = f"{source.features}, {source.width} values"
+    row = (source.model, source.revision, source.licence or "not stated", features, f"{resize}{crop}")
+    return [Table(("model", "revision", "licence", "features", "resize"), [row], "The extractor")]
 
 
 def fidelity(

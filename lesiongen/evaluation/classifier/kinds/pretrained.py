@@ -26,7 +26,16 @@ from lesiongen.records.scores import ClassifierSource
 from lesiongen.seeds import derive_seed
 from lesiongen.storage import path_digest
 
-__all__ = ["PretrainedClassifier", "check_address", "opened_pretrained", "opened_resnet18"]
+__all__ = [
+    "LOCAL",
+    "PretrainedClassifier",
+    "check_address",
+    "files_of",
+    "licence_of",
+    "opened_pretrained",
+    "opened_resnet18",
+    "source_of",
+]
 
 RESNET18 = "hub:microsoft/resnet-18"
 RESNET18_LICENCE = "Apache-2.0"
@@ -40,44 +49,52 @@ HUB = "hub:"
 _COMMIT = re.compile("[0-9a-f]{40}")
 _TRIED = ("0", "1")
 """Classes of the head with which a network is tried before the diagnoses are known."""
-_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+"""What every call of the library's is given: nothing is fetched by it, and no code of a folder is run."""
 _WANTED = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
 
 
-def check_address(name: str, known: Iterable[str]) -> None:
-    """Refuses what cannot be a transformers classifier; nothing is fetched.
+def check_address(name: str, known: Iterable[str], what: str = "classifier") -> None:
+    """Refuses what cannot be a transformers model; nothing is fetched.
 
     Only a name that begins with ``hub:`` is looked up on the hub: a mistyped folder is an error.
 
     Args:
         name: A folder, an ``s3://`` prefix, or ``hub:OWNER/NAME``, with ``@COMMIT`` where a revision is meant.
-        known: The classifiers that have a name, for the hint.
+        known: The models that have a name, for the hint.
+        what: What the model is to be.
 
     Raises:
         UsageError: It is none of the three.
     """
     if name.startswith(HUB):
-        check_hub_id(_hub_name(name)[0], f"classifier {name!r}: write hub:OWNER/NAME or hub:OWNER/NAME@COMMIT")
+        check_hub_id(hub_name(name)[0], f"{what} {name!r}: write hub:OWNER/NAME or hub:OWNER/NAME@COMMIT")
     elif name.startswith("s3://"):
         check_model_name(name)
     elif not Path(name).is_dir():
-        near = get_close_matches(name, [*known], n=1)
+        near, named = get_close_matches(name, [*known], n=1), ", ".join(known)
         meant = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"classifier {name!r} is neither one of {', '.join(known)} nor a folder",
+            f"{what} {name!r} is {f'neither one of {named} nor' if named else 'not'} a folder",
             hint=f"{meant}A model on the hub is written hub:OWNER/NAME, one in S3 s3://BUCKET/PREFIX.",
         )
 
 
-def _hub_name(name: str) -> tuple[str, str | None]:
+def hub_name(name: str) -> tuple[str, str | None]:
     repository, _, revision = name.removeprefix(HUB).partition("@")
     return repository, revision or None
 
 
 @contextmanager
-def _files_of(name: str) -> Iterator[Path]:
+def files_of(name: str) -> Iterator[Path]:
+    """Gives the files of a model at an address that `check_address` takes; what is fetched from S3 is removed.
+
+    Raises:
+        UsageError: There is no such folder.
+        StorageError: It cannot be fetched.
+    """
     if name.startswith(HUB):
-        yield hub_snapshot(*_hub_name(name), _WANTED)
+        yield hub_snapshot(*hub_name(name), _WANTED)
     else:
         with model_files(name, None, _WANTED) as folder:
             yield folder
@@ -92,7 +109,7 @@ def opened_resnet18(config: EvaluateConfig) -> Iterator[ClassifierKind]:
         UsageError: It cannot be loaded.
         DataError: Its files are damaged.
     """
-    with _files_of(RESNET18) as folder:
+    with files_of(RESNET18) as folder:
         normalisation = (REFERENCE_NORMALISATION, REFERENCE_NORMALISATION)
         source = _source(RESNET18, folder, "resnet18", REFERENCE_SIZE, RESNET18_LICENCE)
         yield PretrainedKind(folder, source, normalisation, config)
@@ -111,27 +128,29 @@ def opened_pretrained(name: str, config: EvaluateConfig) -> Iterator[ClassifierK
         DataError: Its files are damaged.
         StorageError: It cannot be fetched.
     """
-    with _files_of(name) as folder:
+    with files_of(name) as folder:
         size, normalisation = _preprocessing(folder, name)
         yield PretrainedKind(
-            folder, _source(name, folder, "transformers", size, _licence(folder)), normalisation, config
+            folder, _source(name, folder, "transformers", size, licence_of(folder)), normalisation, config
         )
 
 
 def _source(name: str, folder: Path, kind: str, size: int, licence: str | None) -> ClassifierSource:
+    return ClassifierSource(kind=kind, licence=licence, image_size=size, **source_of(name, folder))
+
+
+def source_of(name: str, folder: Path) -> dict[str, Any]:
+    """Returns the ``source``, ``revision`` and ``files`` (SHA-256) of a model, for its record."""
     on_hub = name.startswith(HUB)
-    return ClassifierSource(
-        kind=kind,
-        source=_hub_name(name)[0] if on_hub else name if name.startswith("s3://") else str(folder.resolve()),
+    return {
+        "source": hub_name(name)[0] if on_hub else name if name.startswith("s3://") else str(folder.resolve()),
         # The hub's cache names a snapshot by its commit.
-        revision=folder.name if on_hub and _COMMIT.fullmatch(folder.name) else None,
-        licence=licence,
-        files={path.name: path_digest(path) for path in sorted(folder.glob("*.safetensors"))},
-        image_size=size,
-    )
+        "revision": folder.name if on_hub and _COMMIT.fullmatch(folder.name) else None,
+        "files": {path.name: path_digest(path) for path in sorted(folder.glob("*.safetensors"))},
+    }
 
 
-def _licence(folder: Path) -> str | None:
+def licence_of(folder: Path) -> str | None:
     """Returns the licence that the model card of a folder states."""
     card = folder / "README.md"
     found = re.search(r"^license:[ \t]*(\S+)", card.read_text("utf-8", "replace"), re.M) if card.is_file() else None
@@ -144,7 +163,7 @@ def _preprocessing(folder: Path, name: str) -> tuple[int, tuple[Sequence[float],
 
     try:
         with told_as_damage(folder):
-            processor = AutoImageProcessor.from_pretrained(folder, **_LOCAL)
+            processor = AutoImageProcessor.from_pretrained(folder, **LOCAL)
             size = _side(processor)
             if not getattr(processor, "do_normalize", True):
                 return size, ((0.0,) * 3, (1.0,) * 3)
@@ -304,7 +323,7 @@ def _load(folder: Path, name: str, classes: Sequence[str]) -> Any:
     names = {"id2label": dict(enumerate(classes)), "label2id": {label: place for place, label in enumerate(classes)}}
     with told_as_damage(folder):
         try:
-            check_declared_size(folder, lambda: kind.from_config(AutoConfig.from_pretrained(folder, **_LOCAL)))
+            check_declared_size(folder, lambda: kind.from_config(AutoConfig.from_pretrained(folder, **LOCAL)))
             network, info = kind.from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -312,7 +331,7 @@ def _load(folder: Path, name: str, classes: Sequence[str]) -> Any:
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
                 **names,
-                **_LOCAL,
+                **LOCAL,
             )
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise UsageError(
