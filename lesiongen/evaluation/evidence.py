@@ -16,6 +16,7 @@ from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.measures.metrics import Resamples
 from lesiongen.evaluation.neighbours import Neighbours, nearest_training_images
+from lesiongen.evaluation.pixel_files import joined
 from lesiongen.records.scores import Condition
 from lesiongen.seeds import derive_seed
 
@@ -100,7 +101,7 @@ class Evidence(Results):
     @cached_property
     def held_out(self) -> NDArray[np.uint8]:
         """Real images that no training has seen, [n, size, size, 3]: the validation images, then the test images."""
-        return np.concatenate([self.material.validation.images, self.material.test.images])
+        return joined(self.material.validation.images, self.material.test.images)
 
     @cached_property
     def neighbours(self) -> tuple[Neighbours, Neighbours]:

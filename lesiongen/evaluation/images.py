@@ -14,6 +14,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, Sample, groups
 from lesiongen.dataset.subgroups import SUBGROUP_COLUMNS, subgroups_of
 from lesiongen.errors import DataError
+from lesiongen.evaluation.pixel_files import HELD, each, release, room, selected
 from lesiongen.imaging import decode, square
 from lesiongen.progress import progress
 
@@ -57,11 +58,13 @@ class LabelledImages:
     @cached_property
     def keys(self) -> list[bytes]:
         """A digest of the pixels of each image, 16 bytes: equal for equal images."""
-        return [xxhash.xxh3_128_digest(np.ascontiguousarray(image).data) for image in self.images]
+        return [xxhash.xxh3_128_digest(np.ascontiguousarray(image).data) for image in each(self.images)]
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledImages":
         """Returns some of the images, chosen by a mask or by row numbers."""
-        return LabelledImages(self.images[rows], self.labels[rows], self.table.loc[rows].reset_index(drop=True))
+        return LabelledImages(
+            selected(self.images, rows), self.labels[rows], self.table.loc[rows].reset_index(drop=True)
+        )
 
     def count(self, classes: Sequence[str]) -> dict[str, int]:
         """Number of images of each class."""
@@ -103,7 +106,7 @@ def load_images(
     total = dataset.manifest.splits.get(split, 0) if split else len(dataset)
     place_of = None if image_ids is None else {image_id: place for place, image_id in enumerate(image_ids)}
     count = total if place_of is None else len(place_of)
-    images = _room((count, size, size, 3), file)
+    images = room((count, size, size, 3), file)
     rows: dict[int, dict[str, object]] = {}
     with progress(f"Loading {split or kind} images", total=total, unit="images") as bar:
         for number, sample in enumerate(dataset.samples(split)):
@@ -111,18 +114,13 @@ def load_images(
             if place is not None:
                 images[place] = small_image(sample, dataset.uri, size)
                 rows[place] = {name: getattr(sample, name) for name in COLUMNS}
+            if number % HELD == HELD - 1:
+                release(images)
             bar.advance()
     table = pd.DataFrame([rows[place] for place in range(count)], columns=list(COLUMNS))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in table["diagnosis"]], dtype=np.int64)
     return LabelledImages(images, labels, table.assign(**subgroups_of(table)))
-
-
-def _room(shape: tuple[int, ...], file: Path | None) -> NDArray[np.uint8]:
-    """Returns an array in memory or, where a file is named and the array is not empty, in the file."""
-    if file is None or 0 in shape:
-        return np.empty(shape, dtype=np.uint8)
-    return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def small_image(sample: Sample, uri: str, size: int) -> NDArray[np.uint8]:

@@ -29,6 +29,8 @@ __all__ = ["SPLIT_HINT", "Material", "at_size", "check_apart", "load_material", 
 
 SPLIT_HINT = "Ingest the images with split fractions that leave validation and test lesions."
 NAMED = 5
+FILES = ("train", "validation", "test", "synthetic", "reconstructed")
+"""The files of the pixels."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def load_material(
         reconstructed: The reconstructions of the training images, if there are any.
         size: Side of the images in pixels; None: that of the settings.
         test_sets: Test sets from elsewhere, by name.
-        folder: Where the pixels of these are kept; None: in memory.
+        folder: Where the pixels are kept, so that memory stays flat; None: in memory.
 
     Raises:
         DataError: A split is empty, no validation or too few test images are left, two splits share a lesion, a
@@ -105,8 +107,11 @@ def load_material(
         check_reconstructed(reconstructed, real)
     classes = class_names([real, synthetic], tuple(DIAGNOSES))
     size = size or config.image_size
-    train, validation, test = (load_images(real, split, classes, size) for split in ("train", "validation", "test"))
-    generated = load_images(synthetic, None, classes, size)
+    files: dict[str, Path | None] = {name: folder and folder / name for name in FILES}
+    train, validation, test = (
+        load_images(real, split, classes, size, file=files[split]) for split in ("train", "validation", "test")
+    )
+    generated = load_images(synthetic, None, classes, size, file=files["synthetic"])
     parts = {"train": train, "validation": validation, "test": test}
     for one, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
         check_apart(parts, one, other, real.uri)
@@ -129,7 +134,15 @@ def load_material(
         return Material(classes, train, unseen, fresh, generated, excluded, notes, None, seen, elsewhere)
     notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]
     image_ids = train.table["image_id"].tolist()
-    passed = load_images(reconstructed, None, classes, size, kind="reconstructed", image_ids=image_ids)
+    passed = load_images(
+        reconstructed,
+        None,
+        classes,
+        size,
+        kind="reconstructed",
+        file=files["reconstructed"],
+        image_ids=image_ids,
+    )
     return Material(classes, train, unseen, fresh, generated, excluded, notes, passed, seen, elsewhere)
 
 
@@ -207,7 +220,8 @@ def _check_worst_group(config: EvaluateConfig, test: LabelledImages, uri: str) -
 def without(images: LabelledImages, *others: LabelledImages) -> LabelledImages:
     """Leaves out the images whose pixels also occur in one of the others."""
     seen = {key for part in others for key in part.keys}
-    return images.take(np.array([key not in seen for key in images.keys], dtype=bool))
+    kept = np.array([key not in seen for key in images.keys], dtype=bool)
+    return images if kept.all() else images.take(kept)
 
 
 def _without_ids(images: LabelledImages, image_ids: Collection[str]) -> LabelledImages:

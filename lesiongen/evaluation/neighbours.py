@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesiongen.evaluation.pixel_files import each
 from lesiongen.imaging import nearest
 
 __all__ = ["METHOD", "Neighbours", "nearest_training_images"]
@@ -13,6 +14,8 @@ __all__ = ["METHOD", "Neighbours", "nearest_training_images"]
 THUMBNAIL = 16
 COMPONENTS = 64
 ROWS_PER_COMPONENT = 4
+CHUNK = 4096
+"""Images whose thumbnails are held at a time."""
 METHOD = (
     f"correlation of up to {COMPONENTS} whitened principal components of {THUMBNAIL}-pixel colour thumbnails, best of "
     "eight turns and mirrorings"
@@ -43,12 +46,16 @@ class _Descriptor:
         self.directions = directions[:kept].T / np.maximum(scale[:kept], 1e-6)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray((_thumbnails(images) - self.mean) @ self.directions, dtype=np.float32)
+        found = np.empty((len(images), self.directions.shape[1]), dtype=np.float32)
+        for start in range(0, len(images), CHUNK):
+            part = slice(start, start + CHUNK)
+            found[part] = (_thumbnails(images[part]) - self.mean) @ self.directions
+        return found
 
 
 def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     size = (THUMBNAIL, THUMBNAIL)
-    small = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images]
+    small = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in each(images)]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255.0
 
 

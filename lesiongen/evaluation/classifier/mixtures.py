@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from lesiongen.errors import DataError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages
+from lesiongen.evaluation.pixel_files import release
 
 __all__ = [
     "DiagnosisMixture",
@@ -102,6 +103,13 @@ class Mixture:
         return _even(self.main, total * (1 - share), classes), added
 
 
+def _pixels(pool: LabelledImages, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Returns the pixels of some rows, and gives back the pages of the file that held them."""
+    drawn = pool.images[rows]
+    release(pool.images)
+    return drawn
+
+
 def _even(images: LabelledImages, total: float, classes: int) -> Floats:
     totals = np.zeros(classes)
     present = np.unique(images.labels)
@@ -139,7 +147,7 @@ class DiagnosisMixture:
         drawn = present[rng.integers(0, len(present), count)]
         from_added = rng.random(count) < self.shares[drawn]
         main, added = _rows(self.main, drawn[~from_added], rng), _rows(self.added, drawn[from_added], rng)
-        images = np.concatenate([self.main.images[main], self.added.images[added]])
+        images = np.concatenate([_pixels(self.main, main), _pixels(self.added, added)])
         return Drawn(images, np.concatenate([self.main.labels[main], self.added.labels[added]]), len(added))
 
     def class_totals(self, total: float, classes: int) -> tuple[Floats, Floats]:
@@ -157,7 +165,7 @@ def balanced_draw(
     members = pool.members
     chosen = rng.integers(0, len(members), count)
     index = np.array([members[k][rng.integers(0, len(members[k]))] for k in chosen], dtype=np.int64)
-    return pool.images[index], pool.labels[index]
+    return _pixels(pool, index), pool.labels[index]
 
 
 def _rows(pool: LabelledImages, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lesiongen.evaluation.pixel_files import batches
+
 __all__ = ["NetworkClassifier", "to_tensor"]
 
 
@@ -51,14 +53,17 @@ class NetworkClassifier(nn.Module, ABC):
         self, images: NDArray[np.uint8], function: Callable[[Tensor], Tensor], width: int
     ) -> NDArray[np.float32]:
         self.eval()
-        parts = [function(batch).cpu().numpy() for batch in self._batches(images)]
-        return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, width), np.float32)
+        values = np.empty((len(images), width), np.float32)
+        for number, batch in enumerate(self._batches(images)):
+            start = number * self.prediction_batch
+            values[start : start + len(batch)] = function(batch).cpu().numpy()
+        return values
 
     def _batches(self, images: NDArray[np.uint8]) -> Iterator[Tensor]:
         """Yields one batch at a time as floats: only bytes are held of all images."""
         device = next(self.parameters()).device
-        for at in range(0, len(images), self.prediction_batch):
-            yield to_tensor(images[at : at + self.prediction_batch]).to(device)
+        for batch in batches(images, self.prediction_batch):
+            yield to_tensor(batch).to(device)
 
 
 def to_tensor(images: NDArray[np.uint8]) -> Tensor:

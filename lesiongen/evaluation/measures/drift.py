@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lesiongen.dataset.subgroups import SUBGROUPS
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.measures.measure import Figures, Measure
+from lesiongen.evaluation.pixel_files import each
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.image_measures import Drift, DriftedColumn
 from lesiongen.records.text import number
@@ -72,7 +73,7 @@ def properties(images: LabelledImages, probabilities: NDArray[np.float32], class
             "measured_tone": images.table["measured_tone"],
             "predicted_diagnosis": [classes[k] for k in probabilities.argmax(axis=1)],
             "classifier_confidence": probabilities.max(axis=1),
-            **pd.DataFrame([pixel_properties(image) for image in images.images]),
+            **pd.DataFrame([pixel_properties(image) for image in each(images.images)]),
         }
     )
 

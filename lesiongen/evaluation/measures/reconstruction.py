@@ -13,6 +13,7 @@ from lesiongen.evaluation.evidence import Evidence, Results
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.measures.metrics import Resamples, balanced_accuracy
 from lesiongen.evaluation.measures.subgroups import resampled_recall
+from lesiongen.evaluation.pixel_files import each
 from lesiongen.evaluation.report.figures import reconstructions_figure
 from lesiongen.evaluation.report.text import bounds_of
 from lesiongen.records.evaluation import EvaluationRecord
@@ -93,7 +94,7 @@ def peak_signal_to_noise(originals: NDArray[np.uint8], reconstructions: NDArray[
 
     It is infinite for an image that came back as it was; such images are left out. None where no other is left.
     """
-    pairs = zip(originals, reconstructions, strict=True)
+    pairs = zip(each(originals), each(reconstructions), strict=True)
     ratios = [peak_signal_noise_ratio(one, other, data_range=255) for one, other in pairs if (one != other).any()]
     return float(np.mean(ratios)) if ratios else None
 
@@ -109,7 +110,7 @@ def laplacian_variance_ratio(originals: NDArray[np.uint8], reconstructions: NDAr
 
 
 def _laplacian_variance(images: NDArray[np.uint8]) -> float:
-    return float(np.mean([laplace(rgb2gray(image)).var() for image in images]))
+    return float(np.mean([laplace(rgb2gray(image)).var() for image in each(images)]))
 
 
 def losses_of_parts(results: Results) -> dict[str, Bounded]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation.classifier.network import to_tensor
+from lesiongen.evaluation.pixel_files import each, release
 from lesiongen.storage import path_digest
 
 __all__ = [
@@ -148,12 +149,13 @@ class Lite0Features:
         """Returns features [n, views, 896] of images [n, size, size, 3]."""
         if not len(images):
             return np.zeros((0, VIEWS, FEATURES), np.float32)
-        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in each(images)]
         new = [place for key, place in {key: place for place, key in enumerate(keys)}.items() if key not in self.rows]
         with self.path.open("ab") as file:
             for start in range(0, len(new), BATCH):
                 places = new[start : start + BATCH]
                 file.write(self._computed(images[places]).tobytes())
+                release(images)
                 self.rows |= {keys[place]: len(self.rows) + number for number, place in enumerate(places)}
         kept = np.memmap(self.path, np.float32, "r", shape=(len(self.rows), VIEWS, FEATURES))
         return np.asarray(kept[[self.rows[key] for key in keys]])
