@@ -28,8 +28,8 @@ EVALUATE = f"""
 import resource, sys
 from lesiongen.evaluation import EvaluateConfig, evaluate
 real, synthetic, output, classifier, size, steps = sys.argv[1:]
-config = EvaluateConfig(classifiers=(classifier,), image_size=int(size), steps=int(steps), n_seeds=1, checks=1,
-                        n_bootstrap=100, n_permutations=100)
+few = dict(n_seeds=1, checks=1, n_bootstrap=100, n_permutations=100, planted_copies=5)
+config = EvaluateConfig(classifiers=(classifier,), image_size=int(size), steps=int(steps), **few)
 evaluate(config, real, synthetic, output)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * {1024 if sys.platform == "linux" else 1})
 """

@@ -63,7 +63,15 @@ def _miniature() -> Preset:
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 2},
         "drift": {"min_images": 20, "n_permutations": 100},
-        "evaluate": {"n_seeds": 1, "steps": 4, "checks": 1, "n_bootstrap": 100, "n_permutations": 100, "min_test": 5},
+        "evaluate": {
+            "n_seeds": 1,
+            "steps": 4,
+            "checks": 1,
+            "n_bootstrap": 100,
+            "n_permutations": 100,
+            "min_test": 5,
+            "planted_copies": 2,
+        },
     }
 
 

@@ -90,6 +90,8 @@ class EvaluateConfig(StageConfig):
             are drawn.
         concept_scorer: A CLIP model of the transformers library that also scores the concepts, as MONET does: its
             folder, s3:// address or hub name; None: none does.
+        planted_copies: Copies of training images of each kind that are made to see which of them the search for near
+            copies finds.
         allow_real_images: Whether real images may be shown in the report, the figures and MLflow.
     """
 
@@ -136,6 +138,7 @@ class EvaluateConfig(StageConfig):
     copy_percentile: float = Field(99.0, gt=50, lt=100)
     max_concept_images: int = Field(2000, ge=MIN_CONCEPT_IMAGES)
     concept_scorer: str | None = Field(None, min_length=1)
+    planted_copies: int = Field(200, ge=1)
     allow_real_images: bool = True
 
     @field_validator("intersections")

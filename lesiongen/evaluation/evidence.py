@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lesiongen.evaluation.classifier.conditions import Outcome, Predictions, Trained
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
+from lesiongen.evaluation.copies.search import Similarities, searched
 from lesiongen.evaluation.extractor import Extracted
 from lesiongen.evaluation.images import LabelledImages
 from lesiongen.evaluation.material import Material
@@ -109,6 +110,19 @@ class Evidence(Results):
         material = self.material
         synthetic, held_out = nearest_training_images(material.train.images, material.synthetic.images, self.held_out)
         return synthetic, held_out
+
+    @cached_property
+    def copies(self) -> Similarities:
+        """How near the synthetic, the held-out and copied training images come to a training image, by descriptor."""
+        material, config = self.material, self.config
+        return searched(
+            material.train.images,
+            material.synthetic.images,
+            self.held_out,
+            self.neighbours,
+            config.planted_copies,
+            config.seed,
+        )
 
     @property
     def judge(self) -> str:

@@ -1,15 +1,17 @@
 """The training image nearest to each of other images, in a descriptor of whole images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesiongen.evaluation.pixel_files import each
+from lesiongen.evaluation.pixel_files import batches, each
 from lesiongen.imaging import nearest
 
-__all__ = ["METHOD", "Neighbours", "nearest_training_images"]
+__all__ = ["METHOD", "Neighbours", "Whitening", "nearest_training_images", "nearest_turned", "thumbnails"]
 
 THUMBNAIL = 16
 COMPONENTS = 64
@@ -31,31 +33,28 @@ class Neighbours:
     similarity: NDArray[np.float32]
 
 
-class _Descriptor:
-    """Whitened principal components of 16-pixel colour thumbnails.
+class Whitening:
+    """Whitened principal components of the rows of a table.
 
     Plain correlation of thumbnails is high for any two lesions on pale skin and higher still when one is blurred;
     whitening weighs all directions of variation alike, so that only images that agree in detail come close.
     """
 
-    def __init__(self, train: NDArray[np.uint8]) -> None:
-        flat = _thumbnails(train)
-        self.mean = flat.mean(axis=0)
-        _, scale, directions = np.linalg.svd(flat - self.mean, full_matrices=False)
-        kept = max(2, min(COMPONENTS, len(train) // ROWS_PER_COMPONENT))
+    def __init__(self, rows: NDArray[np.float32], components: int = COMPONENTS) -> None:
+        self.mean = rows.mean(axis=0)
+        _, scale, directions = np.linalg.svd(rows - self.mean, full_matrices=False)
+        kept = max(2, min(components, len(rows) // ROWS_PER_COMPONENT))
         self.directions = directions[:kept].T / np.maximum(scale[:kept], 1e-6)
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = np.empty((len(images), self.directions.shape[1]), dtype=np.float32)
-        for start in range(0, len(images), CHUNK):
-            part = slice(start, start + CHUNK)
-            found[part] = (_thumbnails(images[part]) - self.mean) @ self.directions
-        return found
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the components [n, kept] of rows [n, d]."""
+        return np.asarray((rows - self.mean) @ self.directions, dtype=np.float32)
 
 
-def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    size = (THUMBNAIL, THUMBNAIL)
-    small = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in each(images)]
+def thumbnails(images: NDArray[np.uint8], box: tuple[float, float, float, float] | None = None) -> NDArray[np.float32]:
+    """Returns the images, or what lies in a box of each, as rows of 16 x 16 pixels in three colours, in [0, 1]."""
+    size, how = (THUMBNAIL, THUMBNAIL), Image.Resampling.BOX
+    small = [np.asarray(Image.fromarray(image).resize(size, how, box)) for image in each(images)]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255.0
 
 
@@ -66,14 +65,28 @@ def nearest_training_images(train: NDArray[np.uint8], *queries: NDArray[np.uint8
         train: [n, size, size, 3].
         queries: Sets of images [m, size, size, 3].
     """
-    describe = _Descriptor(train)
-    references = describe(train)
-    return [_nearest_turned(describe, references, images) for images in queries]
+    flat = thumbnails(train)
+    whiten = Whitening(flat)
+    references = whiten(flat)
+    return [nearest_turned(lambda view: whiten(thumbnails(view)), references, images) for images in queries]
 
 
-def _nearest_turned(describe: _Descriptor, references: NDArray[np.float32], images: NDArray[np.uint8]) -> Neighbours:
+def nearest_turned(
+    describe: Callable[[NDArray[Any]], NDArray[np.float32]], references: NDArray[np.float32], images: NDArray[Any]
+) -> Neighbours:
+    """Finds the reference nearest to each of the images [n, height, width, ...] in one of eight turns and mirrorings.
+
+    Args:
+        describe: Returns rows [n, d] of images.
+        references: [m, d].
+        images: May be in a file; `CHUNK` of them are described at a time.
+    """
     turned = [np.rot90(side, turn, axes=(1, 2)) for side in (images, images[:, :, ::-1]) for turn in range(4)]
-    found = [nearest(describe(view), references) for view in turned]
+    found = [nearest(_described(describe, view), references) for view in turned]
     rows, similarity = (np.stack(part) for part in zip(*found, strict=True))
-    best, each = similarity.argmax(axis=0), np.arange(len(images))
-    return Neighbours(rows[best, each], similarity[best, each])
+    best, every = similarity.argmax(axis=0), np.arange(len(images))
+    return Neighbours(rows[best, every], similarity[best, every])
+
+
+def _described(describe: Callable[[NDArray[Any]], NDArray[np.float32]], images: NDArray[Any]) -> NDArray[np.float32]:
+    return np.concatenate([describe(batch) for batch in batches(images, CHUNK)])

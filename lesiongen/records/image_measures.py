@@ -2,6 +2,7 @@
 
 from lesiongen.records.base import Count, Number, Record, added
 from lesiongen.records.extractor import ExtractorSource
+from lesiongen.records.memorisation import CopySearch
 
 __all__ = [
     "Agreement",
@@ -113,6 +114,8 @@ class Memorisation(Record):
     synthetic_quantiles: dict[str, Number] = {}
     held_out_quantiles: dict[str, Number] = {}
     nearest_pairs: tuple[NearestPair, ...] = ()
+    search: CopySearch = CopySearch()
+    """What further descriptors find, all of them together, and which copies they see."""
 
 
 class Contamination(Record):

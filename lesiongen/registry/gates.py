@@ -2,12 +2,13 @@
 
 The default limits ask that a classifier trained on real images has learnt to distinguish the classes, and that one
 trained on real and synthetic images together is not worse by more than a margin, neither on the whole nor for the
-worst group; that synthetic images show what their captions ask for more than chance would have it, and that few of them
-are near copies of a training image; that the generator was trained on no validation or test image and hardly any test
-image occurs in another split; and that the numbers rest on enough seeds, lesions and held-out images. A number that is
-missing holds the release.
+worst group; that synthetic images show what their captions ask for more than chance would have it, and that hardly
+more of them than of held-out real images are near copies of a training image; that the generator was trained on no
+validation or test image and hardly any test image occurs in another split; and that the numbers rest on enough seeds,
+lesions and held-out images. A number that is missing holds the release.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +21,7 @@ from lesiongen.records.comparison_names import BOTH_VS_REAL, WORST_GROUP_BOTH_VS
 from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.image_measures import Contamination
+from lesiongen.records.memorisation import CopySearch
 from lesiongen.records.scores import Comparison, SubgroupScore
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 
@@ -40,8 +42,8 @@ class Gates(StageConfig):
         min_concept_fidelity: What the low end of concept fidelity has to exceed: how far what is measured on synthetic
             images follows their captions, as a share of what real images of these captions reach. Above 0, captions
             have an effect beyond the diagnosis.
-        max_near_copies: Largest share of synthetic images that may be closer to a real training image than held-out
-            real images are (at the percentile that the evaluation states).
+        max_copies_above_chance: By how much the share of synthetic images that are near copies of a training image, by
+            any of the descriptors, may exceed that of held-out real images. The interval of the difference decides.
         min_held_out: Smallest number of held-out real images behind that percentile.
         max_leaked_images: Largest number of validation and test images that the generator may have been trained on.
         max_repeated: Largest share of the test images that occur elsewhere. The numbers leave them out; many of them
@@ -53,6 +55,7 @@ class Gates(StageConfig):
     renamed: ClassVar[Mapping[str, str]] = {
         "margin": "max_accuracy_drop",
         "max_contaminated": "max_leaked_images",
+        "max_near_copies": "max_copies_above_chance",
         "worst_group_margin": "max_worst_group_drop",
     }
 
@@ -60,7 +63,7 @@ class Gates(StageConfig):
     max_accuracy_drop: float | None = Field(0.02, ge=0, le=1)
     max_worst_group_drop: float | None = Field(0.05, ge=0, le=1)
     min_concept_fidelity: float | None = Field(0.0, ge=0, lt=1)
-    max_near_copies: float | None = Field(0.05, ge=0, le=1)
+    max_copies_above_chance: float | None = Field(0.03, ge=0, le=1)
     min_held_out: int | None = Field(MIN_HELD_OUT_IMAGES, ge=1)
     max_leaked_images: int | None = Field(0, ge=0)
     max_repeated: float | None = Field(0.02, ge=0, le=1)
@@ -204,21 +207,44 @@ def _concepts(evaluation: EvaluationRecord, contamination: Contamination | None,
 
 
 def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:
-    gate, limit, found = "memorisation", gates.max_near_copies, evaluation.memorisation
+    gate, limit, found = "memorisation", gates.max_copies_above_chance, evaluation.memorisation.search
     if limit is None:
         return _off(gate)
-    share, held_out = found.share_above, found.n_held_out
-    if share is None or found.threshold is None or held_out is None:
-        return _missing(gate, "memorisation: share_above, threshold and n_held_out")
-    numbers = (
-        f"{share:.1%} of the synthetic images are nearer to a real training image than {found.threshold:.3f}, the "
-        f"limit set by {held_out} held-out images; at most {limit:.1%} is allowed"
+    difference, low, high = found.above_chance, found.above_chance_low, found.above_chance_high
+    share, n_synthetic, chance, held_out = (
+        found.synthetic.share,
+        found.synthetic.n,
+        found.held_out.share,
+        found.held_out.n,
     )
-    if share > limit:
+    if difference is None or low is None or high is None or share is None or chance is None or held_out is None:
+        return _missing(gate, "memorisation: search, with shares and interval; run evaluate again")
+    numbers = (
+        f"{share:.1%} of {n_synthetic} synthetic and {chance:.1%} of {held_out} held-out real images are near copies "
+        f"of a training image, a difference of {difference:+.1%} (interval {low:+.1%} to {high:+.1%}); {limit:+.1%} is "
+        "allowed"
+    )
+    if low > limit:
         return _failed(gate, f"{numbers}: the generator repeats patients' images.")
+    if high > limit:
+        return _held(gate, f"{numbers}: not certain enough. {_more_images(found, limit)}")
     if gates.min_held_out is not None and held_out < gates.min_held_out:
         return _held(gate, f"{numbers}. {gates.min_held_out} held-out images are required.")
     return _passed(gate, f"{numbers}.")
+
+
+def _more_images(found: CopySearch, limit: float) -> str:
+    """Says how many images would decide, were the shares to stay: intervals narrow by the square root of the number."""
+    synthetic, held_out = found.synthetic, found.held_out
+    room = limit - (found.above_chance or 0.0)
+    chance_part = (held_out.share or 0.0) - (held_out.low or 0.0)
+    if room <= 0:
+        return "The share itself is above the limit."
+    if room <= chance_part:
+        return "More held-out images are needed: they say what chance is."
+    part = (synthetic.high or 0.0) - (synthetic.share or 0.0)
+    needed = (synthetic.n or 0) * part**2 / (room**2 - chance_part**2)
+    return f"About {math.ceil(needed / 100) * 100} synthetic images are needed, should the share stay as it is."
 
 
 def _contamination(evaluation: EvaluationRecord, contamination: Contamination | None, gates: Gates) -> Reason:

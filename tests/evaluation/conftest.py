@@ -88,4 +88,5 @@ def small_config() -> EvaluateConfig:
         n_permutations=500,
         min_group=10,
         min_worst_group=20,
+        planted_copies=5,
     )

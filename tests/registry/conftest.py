@@ -16,6 +16,16 @@ from tests.registry.models import manifest
 from tests.registry.proxy import running_proxy
 
 
+def copy_search(share):
+    return {
+        "synthetic": {"share": share, "n": 400, "high": share + 0.01},
+        "held_out": {"share": 0.01, "n": 120, "low": 0.005},
+        "above_chance": share - 0.01,
+        "above_chance_low": share - 0.02,
+        "above_chance_high": share + 0.005,
+    }
+
+
 def numbers(difference=0.01, share=0.0):
     worst = {"column": "sex", "group": "female", "n": 40, "recall": 0.5, "low": 0.4, "high": 0.6}
     condition = {
@@ -29,7 +39,7 @@ def numbers(difference=0.01, share=0.0):
         "utility": {"real": condition, "both": condition},
         "comparisons": [{**compared, "difference": difference, "low": low, "high": high}],
         "concept_fidelity": {"fidelity": {"value": 0.4, "low": 0.3, "high": 0.5}},
-        "memorisation": {"threshold": 0.9, "share_above": share, "n_held_out": 120},
+        "memorisation": {"search": copy_search(share)},
         "counts": {"test": {"n": 60}, "test_lesions": 50, "test_excluded": 0},
     }
 

@@ -22,7 +22,7 @@ def evaluation(
     worst_real=(0.50, 0.40, 0.60),
     worst_both=(0.52, 0.42, 0.62),
     concepts=(0.4, 0.3, 0.5),
-    share=0.01,
+    share=0.0,
     held_out=150,
     contaminated=(0, 0),
     excluded=0,
@@ -45,7 +45,15 @@ def evaluation(
         "utility": {"real": condition(worst_real), "both": condition(worst_both)},
         "comparisons": [{"name": "synthetic vs real", "metric": "balanced_accuracy", "low": -1.0}, compared],
         "concept_fidelity": {"fidelity": followed},
-        "memorisation": {"threshold": 0.95, "share_above": share, "n_held_out": held_out},
+        "memorisation": {
+            "search": {
+                "synthetic": {"share": 0.01 + share, "n": 700, "high": 0.02 + share},
+                "held_out": {"share": 0.01, "n": held_out, "low": 0.003},
+                "above_chance": share,
+                "above_chance_low": share - 0.01,
+                "above_chance_high": share + 0.012,
+            }
+        },
         "contamination": {"validation": contaminated[0], "test": contaminated[1]},
         "counts": {"test": {"n": 400}, "test_lesions": lesions, "test_excluded": excluded},
     }
@@ -90,7 +98,15 @@ def test_good_numbers_are_promoted_with_a_reason_for_every_gate():
         ({"worst_both": (0.40, 0.30, 0.50)}, "worst group", Outcome.HOLD, ["0.400", "0.500", "dark", "31"]),
         ({"worst_both": (0.20, 0.10, 0.30)}, "worst group", Outcome.REJECT, ["0.200", "0.500"]),
         ({"concepts": (0.05, 0.0, 0.1)}, "concepts", Outcome.HOLD, ["0.05", "0.00"]),
-        ({"share": 0.09}, "memorisation", Outcome.REJECT, ["9.0%", "5.0%", "0.950"]),
+        ({"share": 0.05}, "memorisation", Outcome.REJECT, ["6.0% of 700", "+5.0%", "+4.0% to +6.2%", "+3.0%"]),
+        (
+            {"share": 0.02},
+            "memorisation",
+            Outcome.HOLD,
+            ["+1.0% to +3.2%", "not certain", "About 1400 synthetic images"],
+        ),
+        ({"share": 0.035}, "memorisation", Outcome.HOLD, ["+3.5%", "above the limit"]),
+        ({"share": 0.025}, "memorisation", Outcome.HOLD, ["More held-out images"]),
         ({"held_out": 40}, "memorisation", Outcome.HOLD, ["40 held-out", "100 held-out"]),
         ({"contaminated": (0, 2)}, "contamination", Outcome.REJECT, ["0 validation", "2 test"]),
         ({"contaminated": (1, 0)}, "contamination", Outcome.REJECT, ["1 validation"]),
@@ -179,10 +195,14 @@ LEAVES = [
     ("utility", "both", "worst_group", "high"),
     ("utility", "both", "worst_group"),
     ("utility", "real", "balanced_accuracy", "per_seed"),
-    ("memorisation", "share_above"),
-    ("memorisation", "threshold"),
     ("memorisation",),
-    ("memorisation", "n_held_out"),
+    ("memorisation", "search"),
+    ("memorisation", "search", "synthetic", "share"),
+    ("memorisation", "search", "held_out", "share"),
+    ("memorisation", "search", "held_out", "n"),
+    ("memorisation", "search", "above_chance"),
+    ("memorisation", "search", "above_chance_low"),
+    ("memorisation", "search", "above_chance_high"),
     ("contamination",),
     ("contamination", "validation"),
     ("contamination", "test"),
@@ -278,13 +298,17 @@ def test_worse_numbers_never_give_a_better_outcome(numbers, data):
 def test_stricter_gates_never_give_a_better_outcome(numbers, margin, tighter):
     found = evaluation(**numbers)
     loose = Gates(
-        max_accuracy_drop=margin, max_worst_group_drop=margin, max_near_copies=margin, min_seeds=2, min_test_lesions=10
+        max_accuracy_drop=margin,
+        max_worst_group_drop=margin,
+        max_copies_above_chance=margin,
+        min_seeds=2,
+        min_test_lesions=10,
     )
     strict_margin = max(0.0, margin - tighter)
     strict = Gates(
         max_accuracy_drop=strict_margin,
         max_worst_group_drop=strict_margin,
-        max_near_copies=strict_margin,
+        max_copies_above_chance=strict_margin,
         min_seeds=4,
         min_test_lesions=50,
     )

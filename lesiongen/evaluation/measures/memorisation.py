@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesiongen.evaluation.copies.search import ANY, summarised
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.neighbours import METHOD, Neighbours
 from lesiongen.evaluation.report.figures import nearest_pairs_figure, similarity_figure
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.image_measures import Memorisation, NearestPair
+from lesiongen.records.memorisation import CopySearch, CopyShare
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Figure, Section, Table, Text
 from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
@@ -37,7 +39,8 @@ class NearCopies(Measure):
         found, pairs = find_copies(synthetic, held_out, ids, evidence.config.copy_percentile)
         listed = json.dumps([pair.model_dump() for pair in pairs], indent=1, ensure_ascii=False, allow_nan=False)
         (evidence.folder / NEAREST).write_text(listed + "\n", encoding="utf-8")
-        return {"memorisation": found}
+        search = summarised(evidence.copies, evidence.config.copy_percentile, evidence.config.confidence)
+        return {"memorisation": found.changed(search=search)}
 
     def figures(self, evidence: Evidence, evaluation: EvaluationRecord) -> Mapping[str, Image.Image]:
         """Draws the nearest pairs and the similarities."""
@@ -76,11 +79,54 @@ class NearCopies(Measure):
                 "The nearest pairs; nearest.json of the evaluation names that of every synthetic image",
             ),
         ]
-        return [Section("Near copies of training images", blocks)]
+        return [Section("Near copies of training images", [*blocks, *_search_blocks(found.search)])]
 
     def headline(self, evaluation: EvaluationRecord) -> Mapping[str, float | None]:
-        """Returns the share of near copies."""
-        return {"memorisation_share_above": evaluation.memorisation.share_above}
+        """Returns the share of near copies, and by how much those of all descriptors exceed chance."""
+        found = evaluation.memorisation
+        return {"memorisation_share_above": found.share_above, "memorisation_above_chance": found.search.above_chance}
+
+
+def _search_blocks(found: CopySearch) -> list[Block]:
+    """Says what further descriptors find, and which copies each of them sees; nothing of earlier evaluations."""
+    if found.above_chance is None:
+        return []
+    methods = "; ".join(f"{name}: {each.method}" for name, each in found.descriptors.items())
+    text = (
+        f"Further descriptors look for crops of training images and for their lesions on other skin ({methods}). "
+        "Together, an image counts where one of them is above its joint threshold, chosen so that as few held-out "
+        "images are as above one threshold alone. Copies were made of training images: the share that is found says "
+        "what the search can see. What it misses here, it misses among the synthetic images."
+    )
+    counted = {name: each.synthetic for name, each in found.descriptors.items()} | {ANY: found.synthetic}
+    rows = [(name, each.n_above, each.n, each.share, _interval(each)) for name, each in counted.items()]
+    rows.append(
+        (
+            "held-out real, any",
+            found.held_out.n_above,
+            found.held_out.n,
+            found.held_out.share,
+            _interval(found.held_out),
+        )
+    )
+    difference = (
+        f"The share of all descriptors exceeds chance by {number(found.above_chance, '+.1%')} "
+        f"({number(found.above_chance_low, '+.1%')} to {number(found.above_chance_high, '+.1%')})."
+    )
+    planted = [
+        (kind, each[ANY].n, *(each[name].share for name in counted), _interval(each[ANY]))
+        for kind, each in found.planted.items()
+    ]
+    return [
+        Text(text),
+        Table(("descriptor", "near copies", "images", "share", "interval"), rows, "Near copies among the images"),
+        Text(difference),
+        Table(("copy", "copies", *counted, f"interval of {ANY}"), planted, "Share of planted copies that is found"),
+    ]
+
+
+def _interval(found: CopyShare) -> str:
+    return f"{number(found.low)} to {number(found.high)}"
 
 
 def find_copies(

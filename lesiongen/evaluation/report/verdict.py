@@ -143,4 +143,7 @@ def _copies(evaluation: EvaluationRecord) -> Finding:
         return Finding("warning", f"How many images are near copies is not known: {text}")
     if found.share_above > MUCH * found.expected_share:
         return Finding("warning", f"{text} Look at the nearest pairs before releasing anything.")
+    low = found.search.above_chance_low
+    if low is not None and low > 0:
+        return Finding("warning", f"{text} All descriptors together find more than chance: at least {low:+.1%}.")
     return Finding("good", text)
