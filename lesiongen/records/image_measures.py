@@ -114,7 +114,7 @@ class Memorisation(Record):
     synthetic_quantiles: dict[str, Number] = {}
     held_out_quantiles: dict[str, Number] = {}
     nearest_pairs: tuple[NearestPair, ...] = ()
-    search: CopySearch = CopySearch()
+    search: CopySearch = added(CopySearch())
     """What further descriptors find, all of them together, and which copies they see."""
 
 

@@ -32,6 +32,7 @@ ADDED = (
     ".protocol.reconstruction",
     ".protocol.both.name",
     ".protocol.both.synthetic_weight",
+    ".memorisation.search",
     ".worst_group",
     ".utility.auroc",
     ".utility.intersections",

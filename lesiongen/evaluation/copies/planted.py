@@ -70,7 +70,8 @@ def _recoloured(image: Pixels, rng: np.random.Generator) -> Pixels:
     mean = pixels.mean(axis=(0, 1))
     gain = rng.uniform(1 - CONTRAST, 1 + CONTRAST)
     offset = 255 * (rng.uniform(-LIGHT, LIGHT) + rng.uniform(-TINT, TINT, 3))
-    return np.clip((pixels - mean) * gain + mean + offset, 0, 255).round().astype(np.uint8)
+    changed = np.clip((pixels - mean) * gain + mean + offset, 0, 255)
+    return np.asarray(changed.round(), dtype=np.uint8)
 
 
 def _encoded(image: Pixels, rng: np.random.Generator) -> Pixels:
