@@ -117,15 +117,8 @@ def load_material(
         check_apart(parts, one, other, real.uri)
     unseen, fresh = without(validation, train), without(test, train, validation, generated)
     excluded = {"validation": len(validation) - len(unseen), "test": len(test) - len(fresh)}
-    if not len(unseen):
-        raise DataError(f"{real.uri}: every validation image is also a training image", hint=SPLIT_HINT)
     seen = seen_by_base(real, synthetic)
-    unseen, fresh = _without_ids(unseen, seen.validation), _without_ids(fresh, seen.test)
-    if not len(unseen):
-        hint = "Train the generator from another base, or split anew."
-        raise DataError(f"{real.uri}: the generator's base model was trained on every validation image", hint=hint)
-    _require(len(fresh), config.min_test, f"{real.uri}: the test split has {len(fresh)} usable images")
-    _check_worst_group(config, fresh, real.uri)
+    unseen, fresh = _not_seen(config, real.uri, seen, unseen, fresh)
     notes = [*_missing_notes(classes, train, fresh, generated), *_excluded_notes(excluded), *generated_notes(real)]
     notes += seen.notes()
     elsewhere = load_test_sets(config.min_test, real, synthetic, test_sets, classes, size, folder)
@@ -133,17 +126,24 @@ def load_material(
     if reconstructed is None:
         return Material(classes, train, unseen, fresh, generated, excluded, notes, None, seen, elsewhere)
     notes += [*other_model_notes(reconstructed, synthetic), *enlarged_notes(reconstructed, size)]
-    image_ids = train.table["image_id"].tolist()
-    passed = load_images(
-        reconstructed,
-        None,
-        classes,
-        size,
-        kind="reconstructed",
-        file=files["reconstructed"],
-        image_ids=image_ids,
-    )
+    kept = {"file": files["reconstructed"], "image_ids": train.table["image_id"].tolist()}
+    passed = load_images(reconstructed, None, classes, size, kind="reconstructed", **kept)
     return Material(classes, train, unseen, fresh, generated, excluded, notes, passed, seen, elsewhere)
+
+
+def _not_seen(
+    config: EvaluateConfig, uri: str, seen: SeenByBase, validation: LabelledImages, test: LabelledImages
+) -> tuple[LabelledImages, LabelledImages]:
+    """Returns the validation and the test images that no model has learnt from, of which there have to be some."""
+    if not len(validation):
+        raise DataError(f"{uri}: every validation image is also a training image", hint=SPLIT_HINT)
+    validation, test = _without_ids(validation, seen.validation), _without_ids(test, seen.test)
+    if not len(validation):
+        hint = "Train the generator from another base, or split anew."
+        raise DataError(f"{uri}: the generator's base model was trained on every validation image", hint=hint)
+    _require(len(test), config.min_test, f"{uri}: the test split has {len(test)} usable images")
+    _check_worst_group(config, test, uri)
+    return validation, test
 
 
 def at_size(

@@ -24,6 +24,7 @@ from lesiongen.evaluation.concepts.scorer import opened_scorer
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.control_images import load_control_images
+from lesiongen.evaluation.datasets import EvaluatedDatasets, source_of
 from lesiongen.evaluation.extractor import extracted_features, opened_extractor
 from lesiongen.evaluation.material import at_size, load_material
 from lesiongen.evaluation.measures.measure import all_measures
@@ -34,8 +35,8 @@ from lesiongen.evaluation.test_sets import check_test_sets
 from lesiongen.model_files import check_model_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.concept_fidelity import Shown
-from lesiongen.records.controls import ControlName
-from lesiongen.records.evaluation import EvaluationRecord, Source, read_evaluation
+from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
+from lesiongen.records.sweep import ChosenBy
 from lesiongen.records.test_sets import OutsideTestSet
 from lesiongen.references import EvaluationReference
 from lesiongen.reporting import render
@@ -94,6 +95,25 @@ def evaluate(
         DataError: The data cannot carry an evaluation (`load_material` says when).
         StorageError: Something cannot be read or written.
     """
+    _check_names(config, test_sets)
+    storage = open_storage(output)
+    datasets = EvaluatedDatasets.opened(config, real_uri, synthetic_uri, reconstructed_uri, test_sets)
+    choice = None if sweep_uri is None else chosen_by(sweep_uri, config, datasets.real, datasets.synthetic)
+    asked = _asked(config, datasets, choice)
+    _refuse_another(storage, asked, unless_alike=True)
+    storage.require_writable()
+    with claimed(storage) as claim, stage_run("evaluate", _params(config, asked)) as run:
+        _refuse_another(storage, asked, unless_alike=claim.taken_over)
+        if not storage.exists(RESULT):
+            use_own_cores()
+            with temporary_folder("evaluation") as folder:
+                _evaluate(config, datasets, asked, folder)
+                _publish(storage, folder, claim)
+        return _report(run, storage)
+
+
+def _check_names(config: EvaluateConfig, test_sets: Mapping[str, str]) -> None:
+    """Refuses names of models and of test sets that cannot be right, before anything is opened."""
     for name in config.classifiers:
         check_classifier(name)
     if config.concept_scorer:
@@ -101,49 +121,31 @@ def evaluate(
     if config.fidelity_extractor is not None:
         check_address(config.fidelity_extractor, (), "extractor")
     check_test_sets(config, test_sets)
-    storage = open_storage(output)
-    real, synthetic = Dataset.open(real_uri), Dataset.open(synthetic_uri)
-    reconstructed = None if reconstructed_uri is None else Dataset.open(reconstructed_uri)
-    sources = {"real": _source(real), "synthetic": _source(synthetic)}
-    if reconstructed is not None:
-        sources["reconstructed"] = _source(reconstructed)
-    given = {name: Dataset.open(uri) for name, uri in config.control_datasets.items() if uri is not None}
-    sources |= {name.replace("-", "_"): _source(dataset) for name, dataset in given.items()}
-    elsewhere = {name: Dataset.open(uri) for name, uri in test_sets.items()}
-    asked = EvaluationRecord(
+
+
+def _asked(config: EvaluateConfig, datasets: EvaluatedDatasets, choice: ChosenBy | None) -> EvaluationRecord:
+    """Returns what the record says of how the evaluation is made."""
+    return EvaluationRecord(
         name=config.name,
         lesiongen_version=__version__,
         config=config.model_dump(mode="json"),
-        sources=sources,
-        chosen_by=None if sweep_uri is None else chosen_by(sweep_uri, config, real, synthetic),
-        test_sets={name: OutsideTestSet(**_source(each).model_dump()) for name, each in elsewhere.items()},
+        sources=datasets.sources,
+        chosen_by=choice,
+        test_sets={name: OutsideTestSet(**source_of(each).model_dump()) for name, each in datasets.test_sets.items()},
     )
-    _refuse_another(storage, asked, unless_alike=True)
-    storage.require_writable()
-    params = {**config.model_dump(), **{name: source.model_dump() for name, source in sources.items()}}
+
+
+def _params(config: EvaluateConfig, asked: EvaluationRecord) -> dict[str, Any]:
+    """Returns the parameters of the run: the settings, and what was read."""
+    sources = {str(name): source.model_dump() for name, source in asked.sources.items()}
+    params: dict[str, Any] = {**config.model_dump(), **sources}
     if asked.chosen_by is not None:
         params["sweep"] = asked.chosen_by.model_dump()
-    params |= {f"test_set_{name}": _source(each).model_dump() for name, each in elsewhere.items()}
-    with claimed(storage) as claim, stage_run("evaluate", params) as run:
-        _refuse_another(storage, asked, unless_alike=claim.taken_over)
-        if not storage.exists(RESULT):
-            use_own_cores()
-            with temporary_folder("evaluation") as folder:
-                _evaluate(config, real, synthetic, reconstructed, given, elsewhere, asked, folder)
-                _publish(storage, folder, claim)
-        return _report(run, storage)
+    sets = asked.test_sets.items()
+    return params | {f"test_set_{name}": {"uri": each.uri, "version": each.version} for name, each in sets}
 
 
-def _evaluate(
-    config: EvaluateConfig,
-    real: Dataset,
-    synthetic: Dataset,
-    reconstructed: Dataset | None,
-    given: Mapping[ControlName, Dataset],
-    elsewhere: Mapping[str, Dataset],
-    asked: EvaluationRecord,
-    folder: Path,
-) -> None:
+def _evaluate(config: EvaluateConfig, datasets: EvaluatedDatasets, asked: EvaluationRecord, folder: Path) -> None:
     """Writes the whole evaluation to a folder; all that cannot be loaded is found before anything is trained."""
     with ExitStack() as opened:
         kinds = {name: opened.enter_context(opened_kind(name, config)) for name in config.classifiers}
@@ -154,12 +156,12 @@ def _evaluate(
         if config.fidelity_extractor is not None:
             extractor = opened.enter_context(opened_extractor(config.fidelity_extractor))
         pixels = opened.enter_context(temporary_folder("images"))
-        material = load_material(
-            config, real, synthetic, reconstructed, size=primary.image_size, test_sets=elsewhere, folder=pixels
-        )
+        real, synthetic, reconstructed = datasets.real, datasets.synthetic, datasets.reconstructed
+        size, test_sets = primary.image_size, datasets.test_sets
+        material = load_material(config, real, synthetic, reconstructed, size=size, test_sets=test_sets, folder=pixels)
         if asked.chosen_by is not None:
             material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
-        controls = prepared_controls(config, material, load_control_images(material, given))
+        controls = prepared_controls(config, material, load_control_images(material, datasets.controls))
         mixtures = curve_mixtures(config, material)
         extracted = None if extractor is None else extracted_features(extractor, material, real, synthetic)
         trained = {}
@@ -173,10 +175,10 @@ def _evaluate(
             controls=train_controls(config, material, controls, primary, longer),
         )
         dated = asked.changed(created=datetime.now(UTC).isoformat(timespec="seconds"))
-        datasets: dict[Shown, Dataset] = {"synthetic": synthetic, "real": real}
+        shown: dict[Shown, Dataset] = {"synthetic": synthetic, "real": real}
         if reconstructed is not None:
-            datasets["reconstruction"] = reconstructed
-        concepts = ConceptSources(datasets, scorer)
+            shown["reconstruction"] = reconstructed
+        concepts = ConceptSources(shown, scorer)
         evaluation, figures = assess(config, material, trained, dated, folder, concepts, extracted)
         write_predictions(folder, material, trained)
         best = trained[first].outcomes[evaluation.best_condition]
@@ -184,10 +186,6 @@ def _evaluate(
         best.best.model.save(folder / "classifier", _about_classifier(evaluation, best.best_seed))
         whole = evaluation.changed(files=_digests(folder))
         (folder / RESULT).write_text(whole.text(), encoding="utf-8")
-
-
-def _source(dataset: Dataset) -> Source:
-    return Source(uri=dataset.uri, version=dataset.manifest.version)
 
 
 def _refuse_another(storage: Storage, asked: EvaluationRecord, *, unless_alike: bool) -> None:
