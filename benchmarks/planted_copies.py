@@ -22,12 +22,12 @@ PERCENTILE, CONFIDENCE = 99.0, 0.95
 TRAINING_SHARE = 0.7
 
 
-def read(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the images of a folder like HAM10000 as squares, and the number of the lesion of each."""
+def read(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """Returns the images of a folder like HAM10000 as squares, and the lesion of each."""
     rows = pd.read_csv(folder / "HAM10000_metadata.csv").sort_values("image_id")
     paths = [folder / "images" / f"{image_id}.jpg" for image_id in rows["image_id"]]
     images = [np.asarray(square(decode(path.read_bytes()), size), dtype=np.uint8) for path in paths]
-    return np.stack(images), np.asarray(pd.factorize(rows["lesion_id"])[0], dtype=np.int64)
+    return np.stack(images), rows["lesion_id"].to_numpy(str)
 
 
 def main() -> None:
@@ -40,8 +40,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     images, lesions = read(arguments.data, arguments.size)
-    mixed = np.random.default_rng(arguments.seed).permutation(lesions.max() + 1)
-    mine = np.array_split(mixed, 2)[arguments.half - 1]
+    mixed = np.unique(lesions)
+    np.random.default_rng(arguments.seed).shuffle(mixed)
+    middle = len(mixed) // 2
+    mine = mixed[:middle] if arguments.half == 1 else mixed[middle:]
     training = mine[: int(TRAINING_SHARE * len(mine))]
     train = images[np.isin(lesions, training)]
     held_out = images[np.isin(lesions, np.setdiff1d(mine, training))]
