@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lesiongen.cli import evaluate_options as options
 from lesiongen.cli.options import (
     ConfigFile,
     Json,
@@ -23,67 +24,22 @@ __all__ = ["evaluate_command"]
 
 
 def evaluate_command(
-    real: Annotated[str, typer.Option(help="Dataset of real images with its three splits.")],
-    output: Annotated[str, typer.Option(help="A new folder or s3:// prefix for the report and its numbers.")],
-    synthetic: Annotated[
-        str | None, typer.Option(help="Dataset of synthetic images; that of the sweep, where one is named.")
-    ] = None,
-    sweep: Annotated[
-        str | None, typer.Option(help="Output of lesiongen sweep: its settings are taken, and its choice written down.")
-    ] = None,
-    reconstructed: Annotated[
-        str | None, typer.Option(help="What lesiongen reconstruct made of the real images: which part loses what.")
-    ] = None,
-    test: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=DATASET",
-            help="A test set from elsewhere: all of its images are tested on as well, and reported apart. Repeatable.",
-        ),
-    ] = None,
-    classifier: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="small, resnet18, lite0, or a transformers image classifier: its folder, s3:// address, or "
-            "hub:OWNER/NAME. Repeatable; verdict and tests rest on the first.",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How synthetic images are mixed in: curriculum, concat, pretrain, separate-norm or minority.",
-        ),
-    ] = None,
-    control: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="What synthetic images have to beat: permuted-labels, longer, further-images, label-only. Repeatable.",
-        ),
-    ] = None,
-    control_images: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="The other real images of --control further-images.")
-    ] = None,
-    label_only_images: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="The synthetic images of --control label-only.")
-    ] = None,
-    extractor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Measure fidelity in the features of this transformers image model: its folder, s3:// address, or "
-            "hub:OWNER/NAME.",
-        ),
-    ] = None,
+    real: options.Real,
+    output: options.Output,
+    synthetic: options.Synthetic = None,
+    sweep: options.Sweep = None,
+    reconstructed: options.Reconstructed = None,
+    test: options.TestSets = None,
+    classifier: options.Classifiers = None,
+    protocol: options.Protocol = None,
+    control: options.Controls = None,
+    control_images: options.ControlImages = None,
+    label_only_images: options.LabelOnlyImages = None,
+    extractor: options.Extractor = None,
     n_seeds: Annotated[int | None, typer.Option(help="Classifiers trained per condition.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each classifier.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same numbers.")] = None,
-    real_images: Annotated[
-        bool | None,
-        typer.Option("--real-images/--no-real-images", help="Show real images in the report, or leave them out."),
-    ] = None,
+    real_images: options.RealImages = None,
     values: Values = None,
     config_file: ConfigFile = None,
     as_json: Json = False,
