@@ -11,6 +11,7 @@ from lesiongen.errors import DataError
 from lesiongen.evaluation.images import LabelledImages, load_images
 from lesiongen.evaluation.material import Material
 from lesiongen.evaluation.reconstructed import check_all_real, check_synthetic
+from lesiongen.evaluation.seen import seen_by_base
 from lesiongen.records.controls import ControlName
 
 __all__ = ["ControlImages", "load_control_images"]
@@ -27,7 +28,7 @@ class ControlImages:
 
 
 def load_control_images(
-    material: Material, datasets: Mapping[ControlName, Dataset]
+    material: Material, real: Dataset, datasets: Mapping[ControlName, Dataset]
 ) -> dict[ControlName, ControlImages]:
     """Loads the datasets of controls at the size of the material.
 
@@ -37,22 +38,25 @@ def load_control_images(
 
     Args:
         material: The images of the evaluation.
+        real: The dataset of real images that they are of.
         datasets: By the name of the control.
 
     Raises:
         DataError: No image is left; a further image is not real; an image in the place of one of label-only captions is
-            a reconstruction, or a diagnosis does not have one caption.
+            a reconstruction, a diagnosis does not have one caption, or the base of their generator has seen a
+            held-out image that is not left out.
     """
-    return {name: _loaded(material, name, dataset) for name, dataset in datasets.items()}
+    return {name: _loaded(material, real, name, dataset) for name, dataset in datasets.items()}
 
 
-def _loaded(material: Material, name: ControlName, dataset: Dataset) -> ControlImages:
+def _loaded(material: Material, real: Dataset, name: ControlName, dataset: Dataset) -> ControlImages:
     split = "train" if name == "further-images" else None
     if name == "further-images":
         check_all_real(dataset, "train")
     else:
         check_synthetic(dataset)
         _check_label_only(dataset)
+        _check_unseen(material, real, dataset)
     table = dataset.metadata(["image_id", "diagnosis"], split)
     image_ids = table.loc[table["diagnosis"].isin(material.classes), "image_id"].tolist()
     size = material.train.size
@@ -76,6 +80,17 @@ def _is_apart(images: LabelledImages, material: Material) -> NDArray[np.bool_]:
         known = {str(value) for part in held_out for value in part.table[column].dropna()}
         apart &= ~images.table[column].map(lambda value, known=known: str(value) in known).to_numpy(dtype=bool)
     return apart
+
+
+def _check_unseen(material: Material, real: Dataset, dataset: Dataset) -> None:
+    """The material leaves out what the base behind the synthetic images has seen; that of a control may be another."""
+    seen = seen_by_base(real, dataset)
+    held_out = {image_id for part in (material.validation, material.test) for image_id in part.table["image_id"]}
+    if found := held_out & {*seen.validation, *seen.test}:
+        raise DataError(
+            f"{dataset.uri}: the base model of its generator was trained on {len(found)} validation or test images",
+            hint="Draw the images of label-only captions with a generator of the same base.",
+        )
 
 
 def _check_label_only(dataset: Dataset) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lesiongen.cli.evaluate import evaluate_command
 from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
-from lesiongen.evaluation import EvaluateConfig, evaluate, stage
+from lesiongen.evaluation import EvaluateConfig, control_images, evaluate, stage
 from lesiongen.evaluation.classifier.conditions import train_conditions
 from lesiongen.evaluation.classifier.controls import permuted_labels, prepared_controls
 from lesiongen.evaluation.classifier.kinds.small import SmallKind
@@ -22,6 +22,7 @@ from lesiongen.evaluation.control_images import load_control_images
 from lesiongen.evaluation.material import Material, load_material
 from lesiongen.evaluation.measures.comparisons import paired_difference
 from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.seen import SeenByBase
 from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
 from tests.evaluation.conftest import COLOURS, sample
 
@@ -74,7 +75,7 @@ def test_further_images_are_no_held_out_or_training_images(material: Material, r
     uri = publish(
         [*further_samples(), *copies, *same_lesions, *same_id, *same_training_lesion, *other, *held_out_there]
     )
-    found = load_control_images(material, {"further-images": Dataset.open(uri)})["further-images"]
+    found = load_control_images(material, Dataset.open(real), {"further-images": Dataset.open(uri)})["further-images"]
     ids = set(found.images.table["image_id"])
     assert ids == {each.image_id for each in (*further_samples(), *same_training_lesion)}
     assert found.n_left_out == len([*copies, *same_lesions, *same_id, *other])
@@ -83,23 +84,35 @@ def test_further_images_are_no_held_out_or_training_images(material: Material, r
 def test_further_images_that_cannot_be_used_are_refused(material: Material, real: str, publish: Publish) -> None:
     training = [replace(each, image_id=f"again{each.image_id}") for each in Dataset.open(real).samples("train")]
     with pytest.raises(DataError, match="none of the 90 images can be used by the control further-images"):
-        load_control_images(material, {"further-images": Dataset.open(publish(training))})
+        load_control_images(material, Dataset.open(real), {"further-images": Dataset.open(publish(training))})
     drawn = [replace(each, provenance=json.dumps({"image_manipulation": "synthetic"})) for each in further_samples(3)]
     with pytest.raises(DataError, match="3 train images are synthetic or reconstructions, not real"):
-        load_control_images(material, {"further-images": Dataset.open(publish(drawn))})
+        load_control_images(material, Dataset.open(real), {"further-images": Dataset.open(publish(drawn))})
 
 
 def test_images_of_label_only_captions_have_one_caption_for_each_diagnosis(
     material: Material, publish: Publish
 ) -> None:
     one = Dataset.open(publish(label_only_samples(lambda diagnosis, k: f"a high quality image of {diagnosis}")))
-    assert len(load_control_images(material, {"label-only": one})["label-only"].images) == 9
+    assert len(load_control_images(material, Dataset.open(real), {"label-only": one})["label-only"].images) == 9
     several = Dataset.open(publish(label_only_samples(lambda diagnosis, k: f"{diagnosis} {k if k % 3 else ''}")))
     with pytest.raises(DataError, match="the images of mel, nv do not have one caption"):
-        load_control_images(material, {"label-only": several})
+        load_control_images(material, Dataset.open(real), {"label-only": several})
     none = Dataset.open(publish(label_only_samples(lambda diagnosis, k: None)))
     with pytest.raises(DataError, match="the images of bcc, mel, nv do not have one caption"):
-        load_control_images(material, {"label-only": none})
+        load_control_images(material, Dataset.open(real), {"label-only": none})
+
+
+def test_a_base_that_has_seen_a_test_image_is_refused(
+    material: Material, real: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(publish(label_only_samples(lambda diagnosis, k: diagnosis)))
+    seen = SeenByBase(validation=("left out",), test=(material.test.table["image_id"][0],))
+    monkeypatch.setattr(
+        control_images, "seen_by_base", lambda real, of: seen if of is dataset else pytest.fail("other")
+    )
+    with pytest.raises(DataError, match="its generator was trained on 1 validation or test images"):
+        load_control_images(material, Dataset.open(real), {"label-only": dataset})
 
 
 @pytest.mark.parametrize(
