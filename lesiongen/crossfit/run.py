@@ -18,6 +18,7 @@ from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig, evaluate
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier
 from lesiongen.evaluation.measures.worst_group import named_worst_group
+from lesiongen.evaluation.test_sets import check_test_sets
 from lesiongen.names import captioned_name
 from lesiongen.storage import as_json, open_storage
 
@@ -72,15 +73,8 @@ def crossfit(
     storage = open_storage(output)
     if wrong := [fold for fold in only if not 1 <= fold <= config.folds]:
         raise UsageError(f"fold = {wrong[0]}: must be from 1 to {config.folds}")
-    if stages.evaluate.worst_group is not None:
-        hint = "Set crossfit.worst_group: it is for all folds together."
-        raise UsageError("evaluate.worst_group is for one test split", hint=hint)
+    _check_evaluation(stages.evaluate)
     _warn_of_a_small_group(config, stages.evaluate.min_worst_group, check_dataset(config, dataset))
-    for name in stages.evaluate.classifiers:
-        check_classifier(name)
-    if stages.evaluate.label_only_images is not None:
-        hint = "Compare label-only captions on one split, with lesiongen evaluate."
-        raise UsageError("evaluate.label_only_images is for one test split: its generator saw the others", hint=hint)
     _keep_settings(output, config, stages, dataset)
     everything = range(1, config.folds + 1)
     for fold in only or everything:
@@ -91,6 +85,19 @@ def crossfit(
     if missing:
         return missing
     return pool_folds(config, dataset.uri, evaluations, f"{storage.uri}/pooled")
+
+
+def _check_evaluation(config: EvaluateConfig) -> None:
+    """Refuses, before anything is trained, what every fold would refuse, and what is for one test split alone."""
+    if config.worst_group is not None:
+        hint = "Set crossfit.worst_group: it is for all folds together."
+        raise UsageError("evaluate.worst_group is for one test split", hint=hint)
+    if config.label_only_images is not None:
+        hint = "Compare label-only captions on one split, with lesiongen evaluate."
+        raise UsageError("evaluate.label_only_images is for one test split: its generator saw the others", hint=hint)
+    check_test_sets(config, {})
+    for name in config.classifiers:
+        check_classifier(name)
 
 
 def _warn_of_a_small_group(config: CrossfitConfig, least: int, table: pd.DataFrame) -> None:

@@ -91,7 +91,7 @@ def test_further_images_that_cannot_be_used_are_refused(material: Material, real
 
 
 def test_images_of_label_only_captions_have_one_caption_for_each_diagnosis(
-    material: Material, publish: Publish
+    material: Material, real: str, publish: Publish
 ) -> None:
     one = Dataset.open(publish(label_only_samples(lambda diagnosis, k: f"a high quality image of {diagnosis}")))
     assert len(load_control_images(material, Dataset.open(real), {"label-only": one})["label-only"].images) == 9
