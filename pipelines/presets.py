@@ -91,7 +91,7 @@ def preset(name: str) -> Preset:
     """Returns a bundle by its name: values for every stage that has a configuration, none where its defaults stay.
 
     Raises:
-        UsageError: There is no such preset.
+        UsageError: The preset is unknown.
     """
     if name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")

@@ -160,7 +160,7 @@ class RunFolder:
         """Finds the folder of an earlier run by its id; ``latest`` is the last one started.
 
         Raises:
-            UsageError: There is no such run.
+            UsageError: The run is unknown.
         """
         runs = local_path(home).resolve() / "runs"
         known = sorted(path.parent.name for path in runs.glob("*/request.json"))

@@ -84,7 +84,7 @@ def take_fold(config: CrossfitConfig, dataset_uri: str, output: str, *, fold: in
         fold: Which fold is tested on, from 1.
 
     Raises:
-        UsageError: There is no such fold, or the output holds another dataset.
+        UsageError: The fold is out of range, or the output holds another dataset.
         DataError: The dataset holds images that are not real, an image cannot be decoded, there are too few groups,
             or no image is of the worst group that the configuration names.
     """

@@ -131,7 +131,7 @@ class Dataset:
         """Returns a few samples by their ids, in the order of the ids; shards without any are not read.
 
         Raises:
-            UsageError: There is no such image.
+            UsageError: The image is unknown.
             DataError: A shard is not the one that was published.
         """
         wanted = set(image_ids)

@@ -144,7 +144,7 @@ def preset(name: str, /, **overrides: Any) -> FinetuneConfig:
     """Returns a preset with some of its fields changed, each named without its part.
 
     Raises:
-        UsageError: There is no such preset or field, or a value is refused.
+        UsageError: The preset or a field is unknown, or a value is refused.
     """
     if name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}", hint=f"Presets: {', '.join(PRESETS)}.")

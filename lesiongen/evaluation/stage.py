@@ -89,7 +89,7 @@ def evaluate(
         test_sets: Datasets of real images from elsewhere by name, each tested on as well and reported apart.
 
     Raises:
-        UsageError: `output` holds another evaluation, another process writes there, there is no such classifier, it
+        UsageError: `output` holds another evaluation, another process writes there, a classifier is unknown, it
             cannot carry the protocol or a control, the sweep was made for other images or chose other settings, or the
             name of a test set is not usable.
         DataError: The data cannot carry an evaluation (`load_material` says when).

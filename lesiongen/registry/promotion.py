@@ -77,7 +77,7 @@ def promote(
         who: Who decides; user and host where not given.
 
     Raises:
-        UsageError: There is no such model or version, or its registration did not end.
+        UsageError: The model or the version is unknown, or its registration did not end.
         DataError: The evaluation is not the one that was registered, or a record in the registry is invalid.
         ServiceError: The MLflow server does not answer, or another command is at work.
     """

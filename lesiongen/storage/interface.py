@@ -79,7 +79,7 @@ class Storage(ABC):
         """Returns the whole object.
 
         Raises:
-            StorageError: There is no such object, or it cannot be read.
+            StorageError: The object is missing, or it cannot be read.
         """
 
     @abstractmethod

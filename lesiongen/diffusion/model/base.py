@@ -43,7 +43,7 @@ def prepared_base(config: FinetuneConfig, dataset_uri: str, place: Storage) -> I
         place: Where a built base is kept, so that a restarted run finds it.
 
     Raises:
-        UsageError: There is no such base, or it is an adapter.
+        UsageError: The base is missing, or it is an adapter.
     """
     uri, revision, tiny = config.base_model.base, config.base_model.base_revision, config.base_model.tiny
     if tiny is not None:

@@ -59,7 +59,7 @@ def select(config: SelectConfig, synthetic_uri: str, real_uri: str, output: str)
             had published it, nothing is trained.
 
     Raises:
-        UsageError: The output holds another dataset, another process writes there, or there is no such classifier.
+        UsageError: The output holds another dataset, another process writes there, or the classifier is unknown.
         DataError: A split is empty, the splits share a lesion, or an image cannot be decoded.
         StorageError: Something cannot be read or written.
     """

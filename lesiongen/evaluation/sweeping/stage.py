@@ -68,7 +68,7 @@ def sweep(config: SweepConfig, synthetic_uris: Mapping[str, str], real_uri: str,
         output: Folder or ``s3://`` prefix: a new one, or that of a call with the same settings.
 
     Raises:
-        UsageError: The output has other settings, another process writes there, there is no such classifier, or it
+        UsageError: The output has other settings, another process writes there, the classifier is unknown, or it
             cannot be trained by one of the protocols.
         DataError: A split is empty, the splits share a lesion, or an image cannot be decoded.
         StorageError: Something cannot be read or written.

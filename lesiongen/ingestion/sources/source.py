@@ -227,7 +227,7 @@ def open_source(source: str) -> Iterator[Source]:
         source: Folder, ``s3://`` prefix, or an archive in one of them (`ARCHIVES`).
 
     Raises:
-        UsageError: There is no such place, or it is a file of another kind.
+        UsageError: The place does not exist, or it is a file of another kind.
         StorageError: It may not be read.
         DataError: The archive is damaged, or holds what has no place in a collection.
     """

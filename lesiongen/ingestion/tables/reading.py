@@ -139,7 +139,7 @@ def table_header(storage: Storage, key: str, known: Sequence[str] = ()) -> list[
     Two columns may match one known name, which `read_table` refuses: nobody may mean to read this table.
 
     Raises:
-        StorageError: There is no such table.
+        StorageError: The table is missing.
     """
     with storage.fetch(key) as path, path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         try:

@@ -46,7 +46,7 @@ def sheet_rows(path: Path, key: str, columns: Columns) -> Iterator[list[str]]:
     Programs other than Excel may save formulas alone; read as blank, the ids of all patients would be missing.
 
     Raises:
-        DataError: There is no such sheet, or it is beyond a limit.
+        DataError: The sheet is missing, or it is beyond a limit.
     """
     import openpyxl
 

@@ -24,7 +24,7 @@ def check_classifier(name: str) -> None:
     """Checks what can be checked of a classifier before anything is fetched.
 
     Raises:
-        UsageError: There is no such classifier, or an extra that it needs is not installed.
+        UsageError: The classifier is unknown, or an extra that it needs is not installed.
     """
     if name == "lite0":
         check_lite0()
