@@ -57,6 +57,7 @@ def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused
         (("--folds", "2", "--set", "crossfit.folds=3"), "crossfit.folds is given twice"),
         (("--set", "evaluate.worst_group=sex=female"), "evaluate.worst_group is for one test split"),
         (("--set", "evaluate.classifiers=[smal]"), "smal"),
+        (("--set", "evaluate.family=[both vs real on pad]"), "is on the test set 'pad', which is not given"),
         (
             ("--set", "evaluate.controls=[label-only]", "--set", "evaluate.label_only_images=drawn"),
             "evaluate.label_only_images is for one test split",
