@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesiongen.dataset import Dataset
+from lesiongen.dataset import SPLITS, Dataset
 from lesiongen.dataset.examined import examined_images
 from lesiongen.errors import StorageError, UsageError
 from lesiongen.imaging import LOOK_ALIKE, Fingerprint, near_duplicates
@@ -15,7 +15,7 @@ from lesiongen.model_ancestry import Ancestor, UnknownAncestorError, ancestors, 
 from lesiongen.records.origin import MergeOrigin, OtherOrigin, SampleOrigin, SelectOrigin
 from lesiongen.records.seen import is_archive_id
 
-__all__ = ["SeenByBase", "seen_by_base"]
+__all__ = ["SeenByBase", "seen_by_base", "seen_of_test_set"]
 
 NAMED = 5
 _IDS = ["image_id", "lesion_id", "patient_id"]
@@ -61,21 +61,41 @@ def seen_by_base(real: Dataset, synthetic: Dataset) -> SeenByBase:
     Raises:
         DataError: The list of a base is not the one that was published.
     """
+    found, unknown = _found(real, synthetic, ("validation", "test"))
+    return SeenByBase(_of_split(found, "validation"), _of_split(found, "test"), unknown)
+
+
+def seen_of_test_set(dataset: Dataset, synthetic: Dataset) -> frozenset[str]:
+    """Returns the ids of the images of a test set, of all its splits, that a base model was trained on.
+
+    None is found where what the models have seen is not known: `SeenByBase.notes` says so.
+
+    Args:
+        dataset: A test set from elsewhere.
+        synthetic: The synthetic images, as in `seen_by_base`.
+
+    Raises:
+        DataError: The list of a base is not the one that was published.
+    """
+    return frozenset(_found(dataset, synthetic, SPLITS)[0]["image_id"])
+
+
+def _found(dataset: Dataset, synthetic: Dataset, splits: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Returns the images of some splits that a base has seen, and why that is not known; blank where it is."""
+    table = dataset.metadata([*_IDS, "split"])
     try:
         listed = [(each.seen(), each) for each in _behind(synthetic)]
     except (StorageError, UsageError, UnknownAncestorError) as error:
-        return SeenByBase(unknown=str(error))
+        return table[:0], str(error)
     shipped = [(seen, ancestor) for seen, ancestor in listed if seen is not None]
     if not shipped:
-        return SeenByBase()
+        return table[:0], ""
     known_ids = {each for seen, _ in shipped for image in seen.images for each in image.archive_ids}
-    table = real.metadata([*_IDS, "split"])
-    held_out = table["split"].isin(["validation", "test"]).to_numpy()
+    held_out = table["split"].isin(splits).to_numpy()
     alike = np.zeros(len(table), dtype=bool)
-    alike[held_out] = _looks_alike(real, held_out, [ancestor for _, ancestor in shipped])
+    alike[held_out] = _looks_alike(dataset, held_out, [ancestor for _, ancestor in shipped])
     by_id = table[_IDS].map(lambda value: is_archive_id(value) and value in known_ids).any(axis=1).to_numpy()
-    found = table[held_out & (by_id | alike)]
-    return SeenByBase(_of_split(found, "validation"), _of_split(found, "test"))
+    return table[held_out & (by_id | alike)], ""
 
 
 def _of_split(found: pd.DataFrame, split: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Test sets from elsewhere: what is left out of them so that nothing is tested on that was learnt from."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from lesiongen.dataset.near_duplicates import datasets_near_duplicates
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.images import LabelledImages, load_images
+from lesiongen.evaluation.seen import seen_of_test_set
 from lesiongen.imaging import duplicate_groups
 from lesiongen.records.comparison_names import ComparisonName
 from lesiongen.records.provenance import is_generated
@@ -33,6 +34,7 @@ _WORDS: Mapping[LeftOutReason, str] = {
     "patient_id": "have the patient of an image that is learnt from",
     "case_id": "have the case of an image that is learnt from",
     "picture": "show, or may show, the photograph of an image that is learnt from",
+    "base": "were seen by the base model of the generator: their id, lesion, patient or picture",
     "related": "have the lesion, patient or case of an image that was left out for one of these reasons",
     "diagnosis": "have a diagnosis that the classifiers do not know",
 }
@@ -128,7 +130,7 @@ def load_test_sets(
     found = {}
     for name, dataset in test_sets.items():
         table = tables[name]
-        reasons = _reasons(table, learnt, classes)
+        reasons = _reasons(table, learnt, seen_of_test_set(dataset, synthetic), classes)
         kept = table[reasons.isna()]
         left_out = {reason: _named(table[reasons == reason]) for reason in _WORDS if (reasons == reason).any()}
         _require(name, dataset, len(kept), min_test, left_out)
@@ -179,9 +181,10 @@ def _pictures(datasets: Sequence[Dataset], rows: Sequence[pd.DataFrame]) -> np.n
     return duplicate_groups(pairs, len(seen))
 
 
-def _reasons(own: pd.DataFrame, learnt: pd.DataFrame, classes: Sequence[str]) -> pd.Series:
+def _reasons(own: pd.DataFrame, learnt: pd.DataFrame, seen: Collection[str], classes: Sequence[str]) -> pd.Series:
     """Returns why each image of a set is left out; None where it is not."""
     reasons = _overlaps(own, learnt)
+    reasons = reasons.mask(reasons.isna() & own["image_id"].isin(seen), "base")
     bound = groups(own, _BOUND)
     related = np.isin(bound, bound[reasons.notna()])
     reasons = reasons.mask(reasons.isna() & related, "related")

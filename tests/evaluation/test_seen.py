@@ -109,6 +109,24 @@ def test_what_was_seen_is_left_out_and_said(real, synthetic, small_config):
     ]
 
 
+def test_what_was_seen_of_a_test_set_from_elsewhere_is_left_out(real, synthetic, small_config, tmp_path):
+    images = [
+        ("by id", "HAM_0000001", picture(70), "train"),
+        ("by picture", "lesion x", picture(2, side=70), "test"),
+        ("same lesion", "lesion x", picture(71), "train"),
+        *((f"free {k}", f"lesion f{k}", picture(72 + k), "validation") for k in range(3)),
+    ]
+    sets = {"pad": write(tmp_path / "outside", images)}
+    found = load_material(small_config.changed(min_test=2, image_size=32), real, synthetic, test_sets=sets)
+    # The lesion of "by id" is also that of a validation image, which the base has seen: left out all the same.
+    assert {reason: each.examples for reason, each in found.elsewhere["pad"].left_out.items()} == {
+        "lesion_id": ("by id",),
+        "base": ("by picture",),
+        "related": ("same lesion",),
+    }
+    assert len(found.elsewhere["pad"].images) == 3
+
+
 def test_the_release_counts_what_was_not_left_out(synthetic, tmp_path):
     """Pixels that the base has seen count, unless the evaluation has left the image out."""
     images = [("train", None, picture(60), "train"), ("twin", None, picture(1), "test")]
