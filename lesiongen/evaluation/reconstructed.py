@@ -100,8 +100,8 @@ def _check_none_is_real(synthetic: Dataset, made: pd.DataFrame) -> None:
     if found:
         raise DataError(
             f"{synthetic.uri}: {len(found)} of {len(made)} images are real, not synthetic: {_some(found)}",
-            hint="Give what lesiongen sample has written. Images of another generator are ingested with a column "
-            "image_manipulation that says synthetic.",
+            hint="Give what lesiongen sample has written. A table of another generator's images says so in a column "
+            "image_manipulation: synthetic.",
         )
 
 

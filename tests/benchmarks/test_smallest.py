@@ -36,6 +36,7 @@ def printed(name, arguments, folder):
         ("agreement", "--phantoms 3 --sizes 64", "tone class: accuracy"),
         ("captions", "--images 4 --size 64 --pairs 1", "processor"),
         ("memory", "--small 60 --large 120 --stages ingest", "| ingest |"),
+        ("evaluation_memory", "--small 20 --large 40 --size 32 --steps 2", "Ratio of the peaks: "),
         ("training", f"{LEAST} --images 2 --rank 2 --steps 3 --warm 1 --pairs 1", "| floor |"),
         ("sampling", f"{LEAST} --steps 2 --count 1 --pairs 1 --stages 1", "MiB for 4:"),
         ("checkpoints", f"{LEAST} --rank 2 --steps 4 --warm 1 --pairs 1 --methods lora", "| lora |"),
@@ -54,6 +55,20 @@ def test_the_image_checks_are_compared_with_bare_decoding(tmp_path):
     text = printed("validation", f"--data {tmp_path} --images 4 --pairs 1", tmp_path)
     assert text.count("| 600 x 450, like HAM10000 |") == 2
     assert "Starting the processes: " in text
+
+
+@pytest.mark.slow
+def test_planted_copies_are_looked_for(tmp_path):
+    (tmp_path / "images").mkdir()
+    rows = []
+    for number in range(60):
+        coarse = np.random.default_rng(number).integers(30, 230, (8, 8, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+        image.save(tmp_path / "images" / f"i{number:02}.jpg")
+        rows.append(f"l{number},i{number:02}")
+    (tmp_path / "HAM10000_metadata.csv").write_text("\n".join(["lesion_id,image_id", *rows]))
+    text = printed("planted_copies", f"--data {tmp_path} --size 32 --copies 3", tmp_path)
+    assert re.search(r"\| exact +\| 1\.000", text), text
 
 
 @pytest.mark.slow

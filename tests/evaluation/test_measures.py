@@ -22,8 +22,8 @@ MEASURE = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8")
 def test_the_sections_are_in_one_order() -> None:
     assert [type(each).__name__ for each in all_measures()] == [
         "RecognisedDiagnoses", "Utility", "MalignantDiagnoses", "Controls", "MixingShares",
-        "ReconstructionCeiling", "FurtherClassifiers", "NearCopies", "ConceptsShown", "FeatureFidelity",
-        "StatedConfidence", "PropertyDrift",
+        "OutsideTestSets", "ReconstructionCeiling", "FurtherClassifiers", "NearCopies", "ConceptsShown",
+        "FeatureFidelity", "StatedConfidence", "PropertyDrift",
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.ingestion.readers.image_folder import ImageFolderReader
 from lesiongen.ingestion.rows import Rejection, Row
+from lesiongen.records.provenance import is_synthetic
 
 from . import miniatures
 from .cases import rows_of
@@ -157,6 +158,12 @@ def test_the_scale_of_a_whole_table_can_be_stated(make_folder, tmp_path):
     samples = samples_of(source, tmp_path / "out", **options)
     tones = {(sample.skin_tone, sample.skin_tone_scale) for sample in samples.values()}
     assert tones == {("4", "fitzpatrick"), (None, None)}
+
+
+def test_images_that_a_generator_drew_say_so_and_go_to_train(make_folder, tmp_path):
+    table = "file_name,diagnosis,image_manipulation\nimages/a.png,nv,Synthetic\nimages/b.png,mel,synthetic\n"
+    samples = samples_of(make_folder(table, NAMES[:2]), tmp_path / "out").values()
+    assert [(is_synthetic(sample.provenance), sample.split) for sample in samples] == [(True, "train")] * 2
 
 
 def test_a_missing_column_of_images_is_told_with_its_remedy(make_folder, tmp_path):

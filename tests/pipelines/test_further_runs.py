@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from kfp import components, local
 
@@ -76,6 +77,8 @@ def captioned(images: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_two_datasets_that_exist_are_evaluated(captioned: str, tmp_path: Path) -> None:
     write_phantoms(PhantomConfig(n=10, size=32, seed=1), tmp_path / "others")
+    table = tmp_path / "others" / "metadata.csv"
+    pd.read_csv(table).assign(image_manipulation="synthetic").to_csv(table, index=False)
     config = IngestConfig(format="image_folder")
     others = ingest(config, str(tmp_path / "others"), str(tmp_path / "synthetic")).dataset.uri
     request = EvaluateRequest(

@@ -7,8 +7,9 @@ from lesiongen.concepts import read_report
 from lesiongen.dataset import SPLITS
 from lesiongen.errors import DataError
 from lesiongen.ingestion.rows import Field, FieldError
+from lesiongen.records.provenance import IngestedProvenance
 
-__all__ = ["age", "image_type", "known", "mark", "official_split", "report", "sex", "skin_tone"]
+__all__ = ["age", "image_type", "known", "mark", "official_split", "provenance", "report", "sex", "skin_tone"]
 
 _BLANK = {"", "unknown", "unk", "n/a", "na", "nan", "none", "null", "-1", "-1.0"}
 _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
@@ -111,3 +112,9 @@ def _choice(field: Field, choices: dict[str, str], reason: str) -> str | None:
     if chosen is None:
         raise FieldError(field, reason)
     return chosen
+
+
+def provenance(field: Field) -> str | None:
+    """Keeps the table's own word for images that are altered, or of nobody (``synthetic``)."""
+    manipulation = known(field)
+    return IngestedProvenance(image_manipulation=manipulation.lower()).text() if manipulation else None

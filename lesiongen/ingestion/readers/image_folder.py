@@ -43,6 +43,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "concepts": ("concepts",),
     "licence": ("licence", "license"),
     "attribution": ("attribution",),
+    "image_manipulation": ("image_manipulation",),
 }
 
 
@@ -204,6 +205,7 @@ class ImageFolderReader(Reader):
             "image_type": fields.image_type(self._field(row, "image_type")),
             "official_split": self._split(row) or _split_of_folder(folder),
             "concepts": fields.report(self._field(row, "concepts")),
+            "provenance": fields.provenance(self._field(row, "image_manipulation")),
             "licence": fields.known(self._field(row, "licence")) or self.licence,
             "attribution": fields.known(self._field(row, "attribution")) or self.attribution,
         }

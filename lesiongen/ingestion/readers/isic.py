@@ -9,7 +9,7 @@ from lesiongen.dataset import FIRST_LEVELS, MALIGNANCY, resolve_diagnosis
 from lesiongen.ingestion.config import IngestConfig
 from lesiongen.ingestion.readers import fields
 from lesiongen.ingestion.readers.isic_tables import COLUMNS, EDITIONS, Edition, JoinedRow, Tables, find_tables
-from lesiongen.ingestion.readers.isic_values import image_type, licence, marked_class, provenance
+from lesiongen.ingestion.readers.isic_values import image_type, licence, marked_class
 from lesiongen.ingestion.rows import NO_TABLE_DIAGNOSES, NOT_DIAGNOSED, Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingestion.sources.images import ImageIndex
 from lesiongen.ingestion.sources.source import Source
@@ -138,7 +138,7 @@ def _values(row: JoinedRow, edition: Edition) -> dict[str, str | float | None]:
         "image_type": image_type(row.field("image_type")) if edition.licence is None else "dermoscopic",
         "official_split": fields.official_split(split if split.text else Field("file", row.published_split or "")),
         "concepts": _concepts(row.label),
-        "provenance": provenance(row.field("image_manipulation")),
+        "provenance": fields.provenance(row.field("image_manipulation")),
         "source": f"isic_{edition.name}" if edition.licence is None else f"isic{edition.name}",
         "licence": edition.licence or licence(row.label.field("copyright_license")),
         "attribution": edition.attribution or fields.known(row.label.field("attribution")),

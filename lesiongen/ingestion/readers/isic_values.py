@@ -1,13 +1,12 @@
-"""What the ISIC's tables write in words of their own: licences, types of images, altered images, marked classes."""
+"""What the ISIC's tables write in words of their own: licences, types of images, marked classes."""
 
 from collections.abc import Sequence
 
 from lesiongen.ingestion.readers import fields
 from lesiongen.ingestion.rows import Field, FieldError
 from lesiongen.ingestion.tables.reading import TableRow
-from lesiongen.records.provenance import IngestedProvenance
 
-__all__ = ["image_type", "licence", "marked_class", "provenance"]
+__all__ = ["image_type", "licence", "marked_class"]
 
 _LICENCES = {"cc-0": "CC0-1.0", "cc-by": "CC BY 4.0", "cc-by-nc": "CC BY-NC 4.0"}
 _IMAGE_TYPES = {
@@ -26,12 +25,6 @@ def image_type(field: Field) -> str | None:
 def licence(field: Field) -> str | None:
     """Returns an image's own licence."""
     return _LICENCES.get(field.text.lower()) or fields.known(field)
-
-
-def provenance(field: Field) -> str | None:
-    """Keeps the archive's own word for images that are altered, or of nobody (``synthetic``)."""
-    manipulation = fields.known(field)
-    return IngestedProvenance(image_manipulation=manipulation.lower()).text() if manipulation else None
 
 
 def marked_class(row: TableRow, classes: Sequence[str]) -> Field:

@@ -8,7 +8,7 @@ from lesiongen.dataset import resolve_diagnosis
 from lesiongen.ingestion.config import IngestConfig
 from lesiongen.ingestion.readers import fields
 from lesiongen.ingestion.readers.isic_tables import JoinedRow
-from lesiongen.ingestion.readers.isic_values import image_type, licence, marked_class, provenance
+from lesiongen.ingestion.readers.isic_values import image_type, licence, marked_class
 from lesiongen.ingestion.rows import NO_TABLE_DIAGNOSES, Field, FieldError, Reader, Rejection, Row
 from lesiongen.ingestion.sources.images import ImageIndex
 from lesiongen.ingestion.sources.source import Source
@@ -159,7 +159,7 @@ def _values(row: TableRow) -> dict[str, str | float | None]:
         "skin_tone_scale": "milk10k" if tone else None,
         "skin_tone_source": "metadata" if tone else None,
         "image_type": kind,
-        "provenance": provenance(row.field("image_manipulation")),
+        "provenance": fields.provenance(row.field("image_manipulation")),
     }
     own = {
         "licence": licence(row.field("copyright_license")),
