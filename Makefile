@@ -47,7 +47,7 @@ demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on gener
 test: lint ## lint, types, layers and all tests but those in containers and of faults
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m 'not containers and not faults'
 
-test-fast: $(INSTALLED) ## the tests that start no server and take no longer than seconds (under two minutes on 2 cores)
+test-fast: $(INSTALLED) ## the tests that start no server and take no longer than seconds each
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m 'not server and not slow and not containers and not faults'
 
 lint: $(INSTALLED) ## lint, formatting, types and layers
