@@ -10,6 +10,7 @@ from lesiongen.records.origin import (
     CaptionOrigin,
     FoldOrigin,
     IngestOrigin,
+    LeaveOutOrigin,
     MergeOrigin,
     ReconstructOrigin,
     SampleOrigin,
@@ -81,7 +82,7 @@ def check_synthetic(synthetic: Dataset) -> None:
         DataError: There is one among the images.
     """
     made = synthetic.metadata(["image_id", "provenance"])
-    if isinstance(synthetic.manifest.origin, IngestOrigin | CaptionOrigin | FoldOrigin | MergeOrigin):
+    if isinstance(synthetic.manifest.origin, IngestOrigin | CaptionOrigin | FoldOrigin | LeaveOutOrigin | MergeOrigin):
         _check_none_is_real(synthetic, made)
     found = [
         image_id

@@ -7,12 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesiongen.dataset import SPLITS, Dataset
+from lesiongen.dataset import SPLITS, Dataset, groups
 from lesiongen.dataset.examined import examined_images
 from lesiongen.errors import StorageError, UsageError
-from lesiongen.imaging import LOOK_ALIKE, Fingerprint, near_duplicates
+from lesiongen.imaging import LOOK_ALIKE, Fingerprint, duplicate_groups, near_duplicates
 from lesiongen.model_ancestry import Ancestor, UnknownAncestorError, ancestors, model_at
-from lesiongen.records.origin import MergeOrigin, OtherOrigin, SampleOrigin, SelectOrigin
+from lesiongen.records.origin import (
+    CaptionOrigin,
+    FoldOrigin,
+    LeaveOutOrigin,
+    MergeOrigin,
+    OtherOrigin,
+    SampleOrigin,
+    SelectOrigin,
+)
 from lesiongen.records.seen import is_archive_id
 
 __all__ = ["SeenByBase", "seen_by_base", "seen_of_test_set"]
@@ -52,7 +60,8 @@ def seen_by_base(real: Dataset, synthetic: Dataset) -> SeenByBase:
     """Finds the validation and test images that a base model behind the synthetic images was trained on.
 
     Base models list what they have seen (`lesiongen.records.seen`). An image is found there by an id of the ISIC
-    archive (of the image, its lesion or its patient), or by its picture: one that looks alike is enough.
+    archive (of the image, its lesion or its patient), or by its picture: one that looks alike is enough. With it goes
+    every other image of its lesion, its patient or its case.
 
     Args:
         real: The real images with their splits.
@@ -82,7 +91,7 @@ def seen_of_test_set(dataset: Dataset, synthetic: Dataset) -> frozenset[str]:
 
 def _found(dataset: Dataset, synthetic: Dataset, splits: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """Returns the images of some splits that a base has seen, and why that is not known; blank where it is."""
-    table = dataset.metadata([*_IDS, "split"])
+    table = dataset.metadata([*_IDS, "case_id", "split"])
     try:
         listed = [(each.seen(), each) for each in _behind(synthetic)]
     except (StorageError, UsageError, UnknownAncestorError) as error:
@@ -95,7 +104,8 @@ def _found(dataset: Dataset, synthetic: Dataset, splits: Sequence[str]) -> tuple
     alike = np.zeros(len(table), dtype=bool)
     alike[held_out] = _looks_alike(dataset, held_out, [ancestor for _, ancestor in shipped])
     by_id = table[_IDS].map(lambda value: is_archive_id(value) and value in known_ids).any(axis=1).to_numpy()
-    return table[held_out & (by_id | alike)], ""
+    bound = groups(table)  # another photograph of a lesion that was seen is no new lesion
+    return table[held_out & np.isin(bound, bound[held_out & (by_id | alike)])], ""
 
 
 def _of_split(found: pd.DataFrame, split: str) -> tuple[str, ...]:
@@ -107,13 +117,27 @@ def _behind(synthetic: Dataset) -> Iterator[Ancestor]:
     origin = synthetic.manifest.origin
     if isinstance(origin, MergeOrigin | SelectOrigin):
         for part in origin.datasets:
-            yield from _behind(Dataset.open(part.uri))
-    elif isinstance(origin, SampleOrigin) and origin.model_version:
+            yield from _behind(_as_it_was(part.uri, part.version))
+    elif isinstance(origin, SampleOrigin):
+        if not origin.model_version:
+            raise UnknownAncestorError(f"{synthetic.uri} does not name the version of its generator")
         generator = model_at(origin.model, origin.model_version)
         yield generator
         yield from ancestors(generator.manifest)
-    elif isinstance(origin, OtherOrigin) and origin.dataset:
-        yield from _behind(Dataset.open(origin.dataset))
+    elif isinstance(origin, CaptionOrigin | FoldOrigin | LeaveOutOrigin | OtherOrigin) and origin.dataset:
+        yield from _behind(_as_it_was(origin.dataset, origin.dataset_version))
+
+
+def _as_it_was(uri: str, version: str) -> Dataset:
+    """Opens a dataset that another one was made of.
+
+    Raises:
+        UnknownAncestorError: It is another version.
+    """
+    dataset = Dataset.open(uri)
+    if dataset.manifest.version != version:
+        raise UnknownAncestorError(f"{uri} is no longer the version {version[:12]}")
+    return dataset
 
 
 def _looks_alike(real: Dataset, rows: NDArray[np.bool_], bases: Sequence[Ancestor]) -> list[bool]:
@@ -125,5 +149,8 @@ def _looks_alike(real: Dataset, rows: NDArray[np.bool_], bases: Sequence[Ancesto
     marks = [*(Fingerprint(mark.tobytes()) for mark in seen), *(prints[place] for place in wanted)]
     parts = [0] * len(seen) + [1] * len(wanted)
     found = near_duplicates(marks, least=LOOK_ALIKE, parts=parts, known=[0, 1])
-    alike = {usable[wanted[pair.second - len(seen)]] for pair in found if pair.first < len(seen) <= pair.second}
+    # Of equal images only the first is paired with others: what counts is the group, not the pair.
+    looks = duplicate_groups(found, len(marks))
+    hit = np.isin(looks[len(seen) :], looks[: len(seen)])
+    alike = {usable[place] for place, is_seen in zip(wanted, hit, strict=True) if is_seen}
     return [row in alike for row in np.flatnonzero(rows)]

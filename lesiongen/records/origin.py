@@ -118,8 +118,8 @@ class LeaveOutOrigin(_Origin):
     stage: Literal["leave-out"]
     others: tuple[MergedDataset, ...] = ()
     """The datasets that it was compared with."""
-    left_out: dict[str, Literal["id", "picture"]] = {}
-    """By image id what it shares with an image of theirs."""
+    left_out: dict[str, Literal["id", "picture", "related"]] = {}
+    """By image id what it shares with an image of theirs; ``related``: it is of the lesion of such an image."""
     dataset: str = ""
     """Address of the dataset that was compared."""
     dataset_version: str = ""

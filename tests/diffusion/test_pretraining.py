@@ -39,7 +39,7 @@ def picture(number: int) -> Image.Image:
     return Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC)
 
 
-def write(path, name, images, licence="CC0-1.0"):
+def write(path, name, images, licence="CC0-1.0", lesions=None):
     with DatasetWriter(str(path), name=name, licence=licence, attribution="Nobody") as writer:
         for image_id, (image, split) in images.items():
             writer.add(
@@ -48,7 +48,7 @@ def write(path, name, images, licence="CC0-1.0"):
                     image_id=image_id,
                     diagnosis="nv",
                     split=split,
-                    lesion_id=f"lesion {image_id}",
+                    lesion_id=(lesions or {}).get(image_id, f"lesion {image_id}"),
                     caption="a melanocytic nevus",
                 )
             )
@@ -58,7 +58,9 @@ def write(path, name, images, licence="CC0-1.0"):
 @pytest.fixture(scope="module")
 def free(tmp_path_factory):
     images = {f"ISIC_000000{k}": (picture(k), "validation" if k == 7 else "train") for k in range(8)}
-    return write(tmp_path_factory.mktemp("free") / "ds", "free", images)
+    images["copy"] = (picture(5), "train")
+    images["same lesion"] = (picture(40), "train")
+    return write(tmp_path_factory.mktemp("free") / "ds", "free", images, lesions={"same lesion": "lesion copy"})
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,12 @@ def test_a_base_lists_what_it_has_seen_and_not_what_it_will_be_tested_on(built):
     assert seen[3]["pixels_sha256"] == content_digest(picture(4))
     assert load_file(built / "seen.safetensors")["fingerprints"].shape == (5, 4384)
     moved = Dataset.open(f"{built}-parts/dataset")
-    assert moved.manifest.origin.left_out == {"ISIC_0000002": "id", "ISIC_0000005": "picture"}
+    assert moved.manifest.origin.left_out == {
+        "ISIC_0000002": "id",
+        "ISIC_0000005": "picture",
+        "copy": "picture",
+        "same lesion": "related",
+    }
 
 
 def test_its_files_are_whole_and_in_half_precision_and_its_card_names_licences(built):
@@ -99,7 +106,7 @@ def test_its_files_are_whole_and_in_half_precision_and_its_card_names_licences(b
     card = (built / "README.md").read_text()
     assert "# own-base" in card
     assert "| free | CC0-1.0 | 5 |" in card
-    assert "as they are in tested, too: 2 images" in card
+    assert "as they are in tested, too: 4 images" in card
 
 
 def test_each_part_begins_from_the_one_before(built):

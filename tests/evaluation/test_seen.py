@@ -15,7 +15,7 @@ from lesiongen.imaging import encode_png
 from lesiongen.records.evaluation import Counts, EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
 from lesiongen.records.model import BaseReference, Training
-from lesiongen.records.origin import IngestOrigin, SampleOrigin
+from lesiongen.records.origin import CaptionOrigin, IngestOrigin, LeaveOutOrigin, SampleOrigin
 from lesiongen.registry.lineage import contamination
 
 
@@ -98,6 +98,28 @@ def test_an_image_is_known_by_an_id_of_the_archive_and_by_its_picture_and_not_by
     assert seen_by_base(real, synthetic) == SEEN
 
 
+def test_every_copy_of_a_seen_picture_is_found_and_other_pictures_of_its_lesion(synthetic, tmp_path):
+    small = picture(2, side=70)
+    images = [
+        ("copy 1", None, small, "test"),
+        ("copy 2", "lesion c", small, "test"),
+        ("same lesion", "lesion c", picture(80), "test"),
+        ("free", "lesion d", picture(81), "test"),
+        ("train", None, picture(82), "train"),
+    ]
+    assert seen_by_base(write(tmp_path / "copies", images), synthetic).test == ("copy 1", "copy 2", "same lesion")
+
+
+def test_captions_of_synthetic_images_do_not_hide_their_generator(real, synthetic, tmp_path):
+    made_of = {"dataset": synthetic.uri, "dataset_version": synthetic.manifest.version}
+    again = [("s0", None, picture(50), "train")]
+    assert seen_by_base(real, write(tmp_path / "captioned", again, CaptionOrigin(stage="caption", **made_of))) == SEEN
+    changed = CaptionOrigin(stage="caption", **made_of | {"dataset_version": "0" * 64})
+    assert "no longer the version" in seen_by_base(real, write(tmp_path / "changed", again, changed)).unknown
+    unnamed = SampleOrigin(stage="sample", model=str(tmp_path / "generator"))
+    assert "does not name the version" in seen_by_base(real, write(tmp_path / "unnamed", again, unnamed)).unknown
+
+
 def test_what_was_seen_is_left_out_and_said(real, synthetic, small_config):
     material = load_material(small_config.changed(min_test=2, image_size=32), real, synthetic)
     assert material.test.table["image_id"].tolist() == ["own 2", "ISIC_0000003"]
@@ -121,8 +143,7 @@ def test_what_was_seen_of_a_test_set_from_elsewhere_is_left_out(real, synthetic,
     # The lesion of "by id" is also that of a validation image, which the base has seen: left out all the same.
     assert {reason: each.examples for reason, each in found.elsewhere["pad"].left_out.items()} == {
         "lesion_id": ("by id",),
-        "base": ("by picture",),
-        "related": ("same lesion",),
+        "base": ("same lesion", "by picture"),
     }
     assert len(found.elsewhere["pad"].images) == 3
 
@@ -160,6 +181,9 @@ def test_real_images_are_not_taken_for_synthetic_ones(tmp_path, real):
     ingested = write(tmp_path / "ingested", [("a", None, picture(70), "train")], IngestOrigin(stage="ingest"))
     with pytest.raises(DataError, match="1 of 1 images are real, not synthetic: a"):
         check_synthetic(ingested)
+    left_out = write(tmp_path / "left out", [("b", None, picture(71), "train")], LeaveOutOrigin(stage="leave-out"))
+    with pytest.raises(DataError, match="1 of 1 images are real, not synthetic: b"):
+        check_synthetic(left_out)
     check_synthetic(real)  # of an origin that is not known
 
 

@@ -18,7 +18,7 @@ __all__ = ["write_seen"]
 def write_seen(folder: Path, dataset: Dataset) -> SeenImages:
     """Writes what a model has seen of a dataset: its ``train`` split, with ids, licences, digests and fingerprints.
 
-    An image of the list can be recognised by them, and not be drawn again: a fingerprint is 64 pixels of grey.
+    A fingerprint is a thumbnail of 64 pixels, grey with coarse colour: it can be looked at.
 
     Args:
         folder: The folder of the model.
