@@ -3,7 +3,7 @@
     python benchmarks/planted_copies.py --data ../shared/data/ham10000_subset --size 64
 
 The lesions are divided into two halves: the descriptors were chosen on the first, and are judged on the second. Of a
-half, seven in ten lesions are training images; the others set the thresholds.
+half, seven in ten lesions are training images; half of the other images set the thresholds.
 """
 
 import argparse
@@ -49,7 +49,8 @@ def main() -> None:
     held_out = images[np.isin(lesions, np.setdiff1d(mine, training))]
     # Held-out images take the place of synthetic ones: what is looked for are the copies.
     [known] = nearest_training_images(train, held_out)
-    found = searched(train, held_out, held_out, (known, known), arguments.copies, arguments.seed)
+    counts = {"n_calibration": len(held_out) // 2, "n_planted": arguments.copies}
+    found = searched(train, held_out, held_out, (known, known), **counts, seed=arguments.seed)
     summary = summarised(found, PERCENTILE, CONFIDENCE)
     print(f"{machine()}; {versions('lesiongen', 'numpy', 'scipy', 'scikit-image')}")
     print(f"\n{len(train)} training and {len(held_out)} held-out images of {arguments.size} pixels\n")

@@ -120,8 +120,9 @@ class Evidence(Results):
             material.synthetic.images,
             self.held_out,
             self.neighbours,
-            config.planted_copies,
-            config.seed,
+            n_calibration=len(material.validation),
+            n_planted=config.planted_copies,
+            seed=config.seed,
         )
 
     @property

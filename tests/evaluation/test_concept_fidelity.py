@@ -26,7 +26,7 @@ from lesiongen.records.concept_fidelity import ConceptFidelity
 from lesiongen.records.evaluation import EvaluationRecord
 
 SIDE, SKIN = 32, (215, 175, 150)
-COUNT = 40
+COUNT = 80  # real ones are drawn with replacement: of each grade's 40 about 25 are seen
 RADII = {"small": 4.5, "medium": 8.0, "large": 11.0}  # shares of the image: 0.06, 0.20, 0.37
 CONFIG = EvaluateConfig(n_bootstrap=200)
 SIZE = next(concept for concept in GRADED if concept.name == "size")
@@ -99,7 +99,7 @@ def test_images_that_show_the_size_that_was_asked_for_reach_what_real_images_do(
     assert found.averaged == ("size",)
     size = next(each for each in found.graded if each.concept == "size")
     synthetic = size.scores["synthetic"]
-    assert [(level.asked, level.n) for level in synthetic.levels] == [("small", 20), ("large", 20)]
+    assert [(level.asked, level.n) for level in synthetic.levels] == [("small", 40), ("large", 40)]
     assert synthetic.levels[0].median == pytest.approx(np.pi * 4.5**2 / SIDE**2, abs=0.02)
     assert synthetic.levels[1].median == pytest.approx(np.pi * 11**2 / SIDE**2, abs=0.03)
     assert min(synthetic.correlation.value, size.scores["real"].correlation.value) > 0.85
@@ -119,10 +119,10 @@ def test_images_drawn_whatever_was_asked_have_a_fidelity_near_none(publish: Publ
 
 
 def test_images_without_a_lesion_are_counted_and_not_taken_for_small_ones(publish: Publish, real: Dataset) -> None:
-    found = measured_on(publish, real, lambda number: None if number < 8 else words(number))
+    found = measured_on(publish, real, lambda number: None if number < 48 else words(number))
     lesions = found.lesions
     synthetic = lesions["synthetic"]
-    assert (synthetic.n, synthetic.n_without, synthetic.share_without) == (40, 8, 0.2)
+    assert (synthetic.n, synthetic.n_without, synthetic.share_without) == (80, 48, 0.6)
     assert lesions["real"].n_without == 0
     assert next(each for each in found.graded if each.concept == "size").not_computed.startswith("Too few images")
 
@@ -245,7 +245,7 @@ def test_the_section_says_what_was_measured_and_why_something_was_not(obeyed: Co
     assert min(figures["concepts"].size) > 200
     [section] = measure.sections(evaluation, figures)
     text = repr(section.blocks)
-    assert "40 of 40 synthetic images" in text
+    assert "80 of 80 synthetic images" in text
     assert "number of colours" in text
     assert measure.headline(evaluation)["concept_fidelity"] == found.fidelity.value
     assert measure.headline(evaluation)["no_lesion_share_real"] == 0
@@ -294,8 +294,8 @@ def test_a_clip_model_scores_the_words_of_captions(publish: Publish, clip: Path)
         images = [lesion(words(k), k) for k in range(COUNT)]
         scores = scorer.scores(images, ["red colour"])[:, 0]
     assert [(each.concept, each.n_present, each.n_absent) for each in found] == [
-        ("red colour", 20, 20),
-        ("black colour", 20, 20),
+        ("red colour", 40, 40),
+        ("black colour", 40, 40),
     ]
     assert scores.std() > 0
     assert found[0].auroc["synthetic"].value == pytest.approx(roc_auc_score([k % 2 == 0 for k in range(COUNT)], scores))

@@ -18,6 +18,7 @@ def test_the_correlation_is_scipys_on_every_resample():
     ]  # fmt: skip
     np.testing.assert_allclose(spearman(asked, values, weights), expected, rtol=1e-12)
     assert np.isnan(spearman(np.zeros(60), values, weights)).all()
+    assert (spearman(asked, np.ones(60), weights) == 0).all(), "images that are all alike follow nothing"
 
 
 def test_the_interval_is_that_of_scipys_percentile_bootstrap():

@@ -36,7 +36,7 @@ def images():
 def found(images):
     train, held_out = images[:100], images[100:]
     [known] = nearest_training_images(train, held_out)
-    return searched(train, held_out, held_out, (known, known), 12, 0)
+    return searched(train, held_out, held_out, (known, known), n_calibration=40, n_planted=12, seed=0)
 
 
 def test_copies_are_of_the_images_and_the_same_for_a_seed(images):
@@ -76,14 +76,18 @@ def test_a_lesion_is_the_same_wherever_it_lies_and_a_crop_that_of_its_image(imag
 
 def test_the_thresholds_are_those_of_held_out_images_alone(found):
     other = Similarities(
-        found.synthetic * 0 + 1, found.held_out, {kind: rows * 0 for kind, rows in found.planted.items()}
+        found.synthetic * 0 + 1,
+        found.calibration,
+        found.held_out,
+        {kind: rows * 0 for kind, rows in found.planted.items()},
     )
     one, two = summarised(found, 95.0, 0.95), summarised(other, 95.0, 0.95)
     assert one.joint_thresholds == two.joint_thresholds
     assert one.held_out == two.held_out
     assert two.synthetic.share == 1.0
     assert two.above_chance == 1 - two.held_out.share
-    for name, row in zip(DESCRIPTORS, found.held_out, strict=True):
+    assert (one.held_out.n, found.calibration.shape[1]) == (20, 40)
+    for name, row in zip(DESCRIPTORS, found.calibration, strict=True):
         assert one.descriptors[name].threshold == pytest.approx(np.percentile(row, 95))
 
 

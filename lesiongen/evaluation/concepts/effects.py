@@ -100,8 +100,9 @@ def _means(
     }
     if "real" not in means:
         return {**found, "not_computed": NO_REAL}
-    if not means["real"][0] > 0:
-        return {**found, "not_computed": "On real images the measurements do not follow the captions either."}
+    ceiling = effect_of(means["real"], resamples)
+    if ceiling.low is None or ceiling.low <= 0:  # a ratio to what may be nothing says nothing
+        return {**found, "not_computed": "On real images the measurements do not surely follow the captions either."}
     ratio = np.divide(
         means["synthetic"], means["real"], out=np.full_like(means["real"], np.nan), where=means["real"] > 0
     )
@@ -124,7 +125,7 @@ def _all_graded(drawn: Drawn) -> tuple[tuple[GradedConcept, ...], dict[Shown, di
         pairs = {shown: _pairs(concept, drawn.examined, shown) for shown in within}
         scores: dict[Shown, GradedScores] = {}
         for shown, (rows, asked, values) in pairs.items():
-            if _enough(asked, drawn.examined):
+            if _enough(asked, _image_ids(drawn.examined, shown)[rows], drawn.examined):
                 weights = drawn.weights(rows)
                 own = spearman_within(asked, values, drawn.diagnoses[rows], weights)
                 scores[shown] = GradedScores(
@@ -152,9 +153,14 @@ def _pairs(concept: Graded, examined: Examined, shown: Shown) -> tuple[NDArray[n
     return rows, table[rows, 0], table[rows, 1]
 
 
-def _enough(asked: Floats, examined: Examined) -> bool:
-    """Tells whether two grades have enough images, of enough captions."""
-    counts = np.sort(np.unique(asked, return_counts=True)[1])
+def _image_ids(examined: Examined, shown: Shown) -> NDArray[np.str_]:
+    """Returns the image [n] of each request; one real image may stand beside several."""
+    return np.array([each.image_id if shown == "synthetic" else str(each.real_id) for each in examined.requests])
+
+
+def _enough(asked: Floats, image_ids: NDArray[np.str_], examined: Examined) -> bool:
+    """Tells whether two grades have enough images, each counted once, of enough captions."""
+    counts = np.sort([len(np.unique(image_ids[asked == grade])) for grade in np.unique(asked)])
     enough = len(counts) > 1 and counts[-2] >= MIN_CONCEPT_IMAGES
     return bool(enough and examined.captions.max() + 1 >= MIN_CAPTIONS)
 
@@ -215,7 +221,7 @@ def _shares(concept: YesNo, asked: Sequence[bool | None], drawn: Drawn, shown: S
 
 def _lesions(examined: Examined, shown: Shown) -> LesionsFound:
     """Counts each image once, however many requests it stands beside."""
-    ids = [each.image_id if shown == "synthetic" else each.real_id for each in examined.requests]
+    ids = _image_ids(examined, shown).tolist()
     lesions = {name: each.lesion for name, each in zip(ids, examined.found[shown], strict=True) if each is not None}
     without = sum(not lesion for lesion in lesions.values())
     return LesionsFound(n=len(lesions), n_without=without, share_without=without / len(lesions) if lesions else None)

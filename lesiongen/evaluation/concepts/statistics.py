@@ -24,28 +24,33 @@ LEAST = 5
 """Images of a diagnosis below which it has no correlation of its own."""
 
 
-def spearman(first: Floats, second: Floats, weights: Weights) -> Floats:
-    """Returns Spearman's rank correlation, ties at their mean rank; NaN where one side does not vary.
+def spearman(asked: Floats, measured: Floats, weights: Weights) -> Floats:
+    """Returns Spearman's rank correlation, ties at their mean rank.
+
+    Where what was asked does not vary it is NaN: nothing can follow it. Where that varies and what is measured does
+    not, it is 0: the images have followed nothing, and leaving them out would flatter them.
 
     Args:
-        first: [n].
-        second: [n].
+        asked: [n].
+        measured: [n].
         weights: [weightings, n].
 
     >>> spearman(np.array([0.0, 1.0, 2.0]), np.array([5.0, 7.0, 6.0]), np.ones((1, 3))).round(6).tolist()
     [0.5]
     """
     blocks = (weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK))
-    return np.concatenate([_correlations(first, second, block.astype(np.float64)) for block in blocks])
+    return np.concatenate([_correlations(asked, measured, block.astype(np.float64)) for block in blocks])
 
 
-def _correlations(first: Floats, second: Floats, drawn: Floats) -> Floats:
+def _correlations(asked: Floats, measured: Floats, drawn: Floats) -> Floats:
     total = drawn.sum(axis=1, keepdims=True)
-    ranks = [_ranks(values, drawn) for values in (first, second)]
+    ranks = [_ranks(values, drawn) for values in (asked, measured)]
     with np.errstate(invalid="ignore", divide="ignore"):
         one, other = (each - (drawn * each).sum(axis=1, keepdims=True) / total for each in ranks)
-        spread = np.sqrt((drawn * one**2).sum(axis=1) * (drawn * other**2).sum(axis=1))
-        return np.asarray(np.where(spread > 0, (drawn * one * other).sum(axis=1) / spread, np.nan))
+        varies = (drawn * one**2).sum(axis=1)
+        spread = np.sqrt(varies * (drawn * other**2).sum(axis=1))
+        followed = np.where(spread > 0, (drawn * one * other).sum(axis=1) / spread, 0.0)
+        return np.asarray(np.where(varies > 0, followed, np.nan))
 
 
 def _ranks(values: Floats, weights: Floats) -> Floats:
@@ -56,22 +61,22 @@ def _ranks(values: Floats, weights: Floats) -> Floats:
     return np.asarray((np.cumsum(groups, axis=1) - groups / 2)[:, level])
 
 
-def spearman_within(first: Floats, second: Floats, diagnoses: NDArray[np.int64], weights: Weights) -> Floats:
+def spearman_within(asked: Floats, measured: Floats, diagnoses: NDArray[np.int64], weights: Weights) -> Floats:
     """Returns the mean of the diagnoses' own rank correlations, weighted by their images.
 
     Diagnoses differ in size, colour and border: an image that is merely of the right diagnosis makes the correlation
-    over all images positive, but not this one. Left out is a diagnosis with fewer than `LEAST` images, or in which one
-    side does not vary.
+    over all images positive, but not this one. Left out is a diagnosis with fewer than `LEAST` images, or of which one
+    grade alone was asked.
 
     Args:
-        first: [n].
-        second: [n].
+        asked: [n].
+        measured: [n].
         diagnoses: [n], their numbers.
         weights: [weightings, n].
     """
 
     def own(rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        return spearman(first[rows], second[rows], weights[:, rows]), weights[:, rows].sum(axis=1)
+        return spearman(asked[rows], measured[rows], weights[:, rows]), weights[:, rows].sum(axis=1)
 
     return _mean_within(own, diagnoses, LEAST)
 

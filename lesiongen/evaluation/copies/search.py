@@ -28,17 +28,26 @@ class Similarities:
 
     Attributes:
         synthetic: [descriptors, n].
-        held_out: Of held-out real images.
+        calibration: Of held-out real images that set the thresholds: the validation images.
+        held_out: Of other held-out real images, which tell what chance is: the test images.
         planted: Of copies of training images, by kind.
     """
 
     synthetic: NDArray[np.float32]
+    calibration: NDArray[np.float32]
     held_out: NDArray[np.float32]
     planted: Mapping[str, NDArray[np.float32]]
 
 
 def searched(
-    train: Pixels, synthetic: Pixels, held_out: Pixels, known: tuple[Neighbours, Neighbours], n_planted: int, seed: int
+    train: Pixels,
+    synthetic: Pixels,
+    held_out: Pixels,
+    known: tuple[Neighbours, Neighbours],
+    *,
+    n_calibration: int,
+    n_planted: int,
+    seed: int,
 ) -> Similarities:
     """Searches the training images for those nearest to other images, and to copies that are made of them.
 
@@ -47,6 +56,7 @@ def searched(
         synthetic: Likewise.
         held_out: Real images that share no lesion with the training images.
         known: What the descriptor ``thumbnail`` has found for the synthetic and the held-out images.
+        n_calibration: How many of the held-out images, the first, set the thresholds; the others tell what chance is.
         n_planted: Copies of each kind at most.
         seed: Seed of the choice of copies and of what is done to them.
     """
@@ -58,17 +68,23 @@ def searched(
     for search in (LesionSearch(train), WindowSearch(train)):
         found.append([search(images) for images in sets])
     similarities = [np.stack([by[number].similarity for by in found]) for number in range(len(sets))]
-    return Similarities(similarities[0], similarities[1], dict(zip(KINDS, similarities[2:], strict=True)))
+    return Similarities(
+        similarities[0],
+        similarities[1][:, :n_calibration],
+        similarities[1][:, n_calibration:],
+        dict(zip(KINDS, similarities[2:], strict=True)),
+    )
 
 
 def summarised(found: Similarities, percentile: float, confidence: float) -> CopySearch:
     """Counts the near copies among the synthetic images and among the copies that were made.
 
-    Each descriptor by itself has the percentile of the held-out similarities as its threshold; together they have
-    thresholds that as few held-out images exceed in any of them.
+    Each descriptor by itself has the percentile of the calibration images' similarities as its threshold; together they
+    have thresholds that as few of these images exceed in any of them. Chance is the share of other held-out images that
+    do: of the images that set a threshold fewer exceed it than of others.
     """
-    alone = np.percentile(found.held_out, percentile, axis=1)
-    joint = joint_thresholds(found.held_out, percentile)
+    alone = np.percentile(found.calibration, percentile, axis=1)
+    joint = joint_thresholds(found.calibration, percentile)
 
     def share(above: NDArray[np.bool_]) -> CopyShare:
         return copy_share(int(above.sum()), len(above), confidence)

@@ -14,8 +14,7 @@ __all__ = ["above_chance", "copy_share", "joint_thresholds"]
 def copy_share(n_above: int, n: int, confidence: float) -> CopyShare:
     """Returns a share with its exact interval (Clopper and Pearson 1934), by scipy; no numbers of no images.
 
-    For the held-out images that have set a threshold it also holds the share of other real images that exceed it: of
-    an order statistic that is a beta distribution, whose quantiles these bounds are.
+    Images count as independent: where several are of one lesion or one caption, the interval is somewhat too narrow.
 
     >>> found = copy_share(0, 100, 0.95)
     >>> found.low, round(found.high, 4)
