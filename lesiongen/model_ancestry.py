@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesiongen.errors import DataError
+from lesiongen.packaged_models import packaged_model
 from lesiongen.records.model import MODEL_NAME, BaseReference, ModelManifest, read_model
 from lesiongen.records.seen import FINGERPRINTS_NAME, SEEN_NAME, SeenImages, read_seen
 from lesiongen.storage import Storage, open_storage, path_digest
@@ -72,7 +73,7 @@ def model_at(uri: str, version: str) -> Ancestor:
         UnknownAncestorError: It is not there, or is another one.
         StorageError: It cannot be reached.
     """
-    storage = open_storage(uri)
+    storage = open_storage(packaged_model(uri) or uri)
     if not storage.exists(MODEL_NAME):
         raise UnknownAncestorError(f"the model {uri} is no longer there")
     content = storage.read_bytes(MODEL_NAME)
@@ -105,10 +106,10 @@ def ancestors(model: ModelManifest) -> Iterator[Ancestor]:
 
 
 def _is_address(base: BaseReference) -> bool:
-    """Tells an address from a hub id: folders are written down with their whole path."""
-    return "://" in base.uri or Path(base.uri).is_absolute()
+    """Tells an address from a hub id: folders are written down with their whole path, models of the package by name."""
+    return "://" in base.uri or Path(base.uri).is_absolute() or packaged_model(base.uri) is not None
 
 
 def _is_foreign(base: BaseReference) -> bool:
-    storage = open_storage(base.uri)
+    storage = open_storage(packaged_model(base.uri) or base.uri)
     return not storage.exists(MODEL_NAME) and storage.exists(_PIPELINE_FILE)

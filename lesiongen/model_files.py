@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lesiongen.errors import StorageError, UsageError
+from lesiongen.packaged_models import packaged_model
 from lesiongen.redaction import register_secret
 from lesiongen.storage import normal_address, open_storage
 from lesiongen.temporary import temporary_folder
@@ -23,17 +24,17 @@ _FURTHER = frozenset({".jinja"})
 
 
 def check_model_name(name: str) -> None:
-    """Refuses what is neither a folder of this machine, nor an ``s3://`` prefix, nor a possible hub id.
+    """Refuses what is no model of the package, no folder of this machine, no ``s3://`` prefix and no possible hub id.
 
     Nothing is fetched: whether the prefix or the hub has the model is not known yet.
 
     Raises:
-        UsageError: It is none of the three.
+        UsageError: It is none of them.
     """
     name = normal_address(name)
     if name.startswith("s3://"):
         open_storage(name)
-    elif not Path(name).is_dir():
+    elif packaged_model(name) is None and not Path(name).is_dir():
         check_hub_id(name, f"{name} is neither a folder, nor an s3:// prefix, nor a hub id")
 
 
@@ -57,25 +58,26 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
     """Gives a model as a local folder; what is fetched from S3 is removed at the end, the hub's cache is kept.
 
     Args:
-        name: A folder, an ``s3://`` prefix, or a hub id (``owner/name``).
+        name: A folder, an ``s3://`` prefix, a model of the package, or a hub id (``owner/name``).
         revision: Commit of the hub repository.
         wanted: Patterns of the files that are fetched from the hub; of S3 those of their endings are.
 
     Raises:
-        UsageError: It is none of the three, or has no revisions.
+        UsageError: It is none of them, or has no revisions.
         StorageError: It cannot be fetched.
     """
     suffixes, name = _suffixes(wanted), normal_address(name)
     check_model_name(name)
-    remote, here = name.startswith("s3://"), Path(name).is_dir()
-    if revision is not None and (remote or here):
+    remote = name.startswith("s3://")
+    here = packaged_model(name) or (Path(name) if Path(name).is_dir() else None)
+    if revision is not None and (remote or here is not None):
         raise UsageError(f"{name} is not on the hub, and has no revision {revision!r}", hint="Leave the revision out.")
     if remote:
         with temporary_folder("model") as folder:
             open_storage(name).download_folder(folder, description="Fetching the model", suffixes=suffixes)
             yield folder
     else:
-        yield Path(name) if here else hub_snapshot(name, revision, wanted)
+        yield here or hub_snapshot(name, revision, wanted)
 
 
 def _suffixes(wanted: Sequence[str]) -> frozenset[str]:

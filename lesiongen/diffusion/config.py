@@ -10,6 +10,7 @@ from lesiongen.dataset.subgroups import Subgroup
 from lesiongen.diffusion.config_parts import ConfigPart, in_parts, with_changes
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.names import Name
+from lesiongen.packaged_models import LESIONGEN_TINY
 
 __all__ = [
     "TINY_BASE",
@@ -32,7 +33,8 @@ class BaseModelConfig(ConfigPart):
     decided_by: ClassVar[str] = "base"
 
     base: str = "CompVis/stable-diffusion-v1-4"
-    """A folder, an ``s3://`` prefix, a hub id, or ``tiny``: a small model built from the run's own images."""
+    """A folder, an ``s3://`` prefix, a hub id, ``lesiongen-tiny``: a small model that comes with the package, or
+    ``tiny``: one of its kind, built from the run's own images."""
     base_revision: str | None = None
     """Commit of the hub repository, where ``base`` is a hub id."""
     tiny_base: TinyBaseConfig | None = None
@@ -43,7 +45,7 @@ class BaseModelConfig(ConfigPart):
         if self.tiny_base is not None and self.base != TINY_BASE:
             raise ValueError(f"tiny_base has no effect with base = {self.base!r}: leave it out")
         if self.base_revision is not None and (
-            self.base == TINY_BASE or "://" in self.base or self.base.startswith(("/", ".", "~"))
+            self.base in (TINY_BASE, LESIONGEN_TINY) or "://" in self.base or self.base.startswith(("/", ".", "~"))
         ):
             raise ValueError(
                 f"base_revision = {self.base_revision!r} has no effect with base = {self.base!r}, which is not on the "

@@ -12,6 +12,7 @@ from lesiongen.diffusion.config import TINY_BASE, FinetuneConfig
 from lesiongen.diffusion.model.folder import local_model, model_version, publish, read_manifest
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.errors import UsageError
+from lesiongen.packaged_models import packaged_model
 from lesiongen.records.model import MODEL_NAME, BaseReference
 from lesiongen.storage import Storage, open_storage
 from lesiongen.temporary import temporary_folder
@@ -96,7 +97,7 @@ def _build(config: TinyBaseConfig, dataset_uri: str, place: Storage) -> None:
 
 def _reference(config: FinetuneConfig, folder: Path) -> BaseReference:
     uri, revision = config.base_model.base, config.base_model.base_revision
-    if uri != TINY_BASE and not uri.startswith("s3://"):
+    if uri != TINY_BASE and packaged_model(uri) is None and not uri.startswith("s3://"):
         if Path(uri).is_dir():
             uri = str(Path(uri).resolve())
         elif re.fullmatch("[0-9a-f]{40}", folder.name):
