@@ -89,7 +89,7 @@ def test_only_diagnoses_below_the_median_of_real_images_get_added_ones() -> None
 
 @pytest.mark.parametrize(("real", "added"), [((10, 10), (5, 5)), ((5, 20), (0, 5))])
 def test_no_minority_is_refused(real: tuple[int, ...], added: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="minority: no image is to be mixed in"):
+    with pytest.raises(DataError, match="minority: no image can be mixed in"):
         protocol("minority", real, added)
 
 

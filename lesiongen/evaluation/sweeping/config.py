@@ -1,11 +1,12 @@
 """Settings of a sweep."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesiongen.config import StageConfig
-from lesiongen.evaluation.config import EvaluateConfig, MixingProtocol
+from lesiongen.evaluation.config import READ_BY, EvaluateConfig, MixingProtocol
 from lesiongen.names import Name
 
 __all__ = ["Filter", "Mixing", "SweepConfig"]
@@ -28,7 +29,9 @@ class Filter(_Setting):
 
 
 class Mixing(_Setting):
-    """How synthetic images are mixed in, by fields of `EvaluateConfig`; those that are None keep their default.
+    """How synthetic images are mixed in, by fields of `EvaluateConfig`.
+
+    A number that the protocol reads has the default of `EvaluateConfig` where it is not given; others are None.
 
     Attributes:
         protocol: The protocol.
@@ -43,8 +46,22 @@ class Mixing(_Setting):
     synthetic_weight: float | None = Field(None, gt=0)
 
     def fields(self) -> dict[str, Any]:
-        """Returns the fields of `EvaluateConfig` that are set."""
+        """Returns the fields of `EvaluateConfig` that the protocol reads, and the protocol."""
         return self.model_dump(exclude_none=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_are_filled_in(cls, values: Any) -> Any:
+        """Makes equal what is equal: a number that is left out, and the same number written out."""
+        if not isinstance(values, Mapping):
+            return values
+        protocol = values.get("protocol", cls.model_fields["protocol"].default)
+        defaults = {
+            name: EvaluateConfig.model_fields[name].default
+            for name, protocols in READ_BY.items()
+            if protocol in protocols and values.get(name) is None
+        }
+        return {**values, **defaults}
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
