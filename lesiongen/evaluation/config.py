@@ -189,10 +189,12 @@ class EvaluateConfig(StageConfig):
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
-        """Refuses a number that the protocol does not read: whoever sets it expects that it does."""
+        """Refuses a number that nothing reads: whoever sets it expects that it has an effect."""
         for name, protocols in READ_BY.items():
             if self.protocol not in protocols and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect with the protocol {self.protocol}; leave it at its default")
+        if "longer" not in self.controls and self.longer_factor != type(self).model_fields["longer_factor"].default:
+            raise ValueError("longer_factor has no effect without the control longer; leave it at its default")
         if self.protocol == "pretrain" and self.synthetic_until == 1:
             raise ValueError("synthetic_until must be less than 1 with the protocol pretrain: real images end it")
         return self

@@ -17,6 +17,7 @@ __all__ = [
     "Drawn",
     "Mixture",
     "balanced_draw",
+    "batch_obstacle",
     "check_mixable",
     "mixture_at",
     "TrainingImages",
@@ -198,6 +199,22 @@ def protocol_mixture(
     if config.protocol == "pretrain":
         return Mixture(real, added, 1.0, until)
     return Mixture(real, added, share, until, separate_norm=config.protocol == "separate-norm")
+
+
+def batch_obstacle(config: EvaluateConfig) -> str:
+    """Returns why a share of a configuration mixes nothing into batches of images; empty where each mixes in some.
+
+    >>> batch_obstacle(EvaluateConfig(synthetic_fraction=0.005))
+    'synthetic_fraction = 0.005 of a batch of 64 images rounds to no image'
+    """
+    if config.protocol not in ("curriculum", "separate-norm"):
+        return ""
+    shares = [("synthetic_fraction", config.synthetic_fraction)]
+    shares += [("mixing_curve", share) for share in config.mixing_curve if share > 0]
+    for name, share in shares:
+        if not round(share * config.batch_size):
+            return f"{name} = {share:g} of a batch of {config.batch_size} images rounds to no image"
+    return ""
 
 
 def check_mixable(config: EvaluateConfig, real: NDArray[np.int64], added: NDArray[np.int64], classes: int) -> None:
