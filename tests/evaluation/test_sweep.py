@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner
 
+from lesiongen.cli.sweep import sweep_command
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter
 from lesiongen.errors import DataError, StorageError, UsageError
@@ -181,6 +184,19 @@ def test_finished_candidates_are_found_again(swept: dict[str, str], monkeypatch:
     assert record_of(swept).changed(created="") == before.changed(created="")
     sweep(CONFIG, sets, swept["real"], str(output))
     assert len(trained) == 1
+
+
+def test_the_command_shows_the_choice_and_what_limits_it(swept: dict[str, str]) -> None:
+    app = typer.Typer()
+    app.command()(sweep_command)
+    words = ["--real", swept["real"], "--output", swept["output"], "--classifier", "small", "--n-seeds", "2"]
+    words += [word for name in ("good", "flawed") for word in ("--synthetic", f"{name}={swept[name]}")]
+    filters = "filters=[{keep: 1}, {keep: 0.5, drop_near_copies: true}]"
+    values = ("steps=16", f"image_size={SIZE}", "mixings=[{}]", filters, "recogniser_seeds=1", "n_bootstrap=200")
+    result = CliRunner().invoke(app, [*words, *(word for value in values for word in ("--set", value))])
+    assert result.exit_code == 0, result.output
+    assert f"chosen: {record_of(swept).choice}: balanced accuracy" in result.output
+    assert "warning: The classifier small both selects the images" in result.output
 
 
 def unfinished(swept: dict[str, str], path: Path) -> Path:
