@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from lesiongen.cli.sweep import sweep_command
 from lesiongen.config import parse_config
-from lesiongen.dataset import Dataset, DatasetWriter
+from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.evaluation import EvaluateConfig, SweepConfig, evaluate, sweep
 from lesiongen.evaluation.classifier.training import Budget
@@ -28,11 +28,11 @@ from lesiongen.evaluation.sweeping.config import Filter, Mixing
 from lesiongen.evaluation.sweeping.grid import REAL_ALONE, Setting, grid
 from lesiongen.evaluation.sweeping.rule import one_standard_error, score_candidates
 from lesiongen.records.evaluation import read_evaluation
-from lesiongen.records.origin import SampleOrigin, SelectOrigin
+from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.sweep import SweepRecord
 from lesiongen.storage import Claim
 from tests.evaluation.conftest import SIZE, real_samples, synthetic_samples, write
-from tests.evaluation.test_selection import with_flaws, without_test_images
+from tests.evaluation.test_selection import copies_of_training_images, with_flaws, without_test_images
 
 HALF = Mixing(synthetic_fraction=0.5)
 CONFIG = SweepConfig(
@@ -251,14 +251,6 @@ def test_a_sweep_that_lost_its_claim_publishes_no_choice(
     assert not {"sweep.json", "sweep.html"} & {path.name for path in output.iterdir()}
 
 
-def copies_of_training_images(path: Path) -> str:
-    origin = SampleOrigin(stage="sample", model="m", model_version="7" * 64)
-    with DatasetWriter(str(path), name="copies", origin=origin) as writer:
-        for row, one in enumerate(real_samples()[:12]):
-            writer.add(replace(one, image_id=f"copy{row}", split="train"))
-    return str(path)
-
-
 def test_candidates_without_images_are_left_out_and_the_record_and_the_page_say_why(
     swept: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +270,10 @@ def test_candidates_without_images_are_left_out_and_the_record_and_the_page_say_
     assert set(record.left_out) == {*names} - {one.name for one in record.candidates}
     assert record.left_out[names[1]] == "the filter keeps no image: all are near copies of training images"
     minority = [reason for name, reason in record.left_out.items() if "good, minority" in name]
-    assert [reason.split(":")[0] for reason in minority] == ["protocol minority"]
+    assert minority == [
+        "protocol minority: no image can be mixed in: none is of a diagnosis with fewer real training images than the "
+        "median diagnosis"
+    ]
     assert "all are near copies of training images" in (tmp_path / "out" / "sweep.html").read_text()
     assert [type(part.images) for parts in mixed for part in parts] == [np.memmap] * 4
     assert record.notes == ("24 validation images are too few for a firm threshold of near copies.",)

@@ -78,7 +78,7 @@ class Trainings:
         try:
             check_mixable(config, self.material.train.labels, labels, len(self.material.classes))
         except DataError as error:
-            return str(error)
+            return str(error.args[0])
         return ""
 
     def predictions(self, setting: Setting, on_step: Callable[[int], None]) -> CandidatePredictions:
