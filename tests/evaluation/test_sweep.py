@@ -21,7 +21,7 @@ from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.evaluation import EvaluateConfig, SweepConfig, evaluate, sweep
 from lesiongen.evaluation.classifier.training import Budget
 from lesiongen.evaluation.measures.metrics import Resamples
-from lesiongen.evaluation.sweeping import candidates, stage
+from lesiongen.evaluation.sweeping import candidates, page, stage
 from lesiongen.evaluation.sweeping.candidates import Trainings
 from lesiongen.evaluation.sweeping.choice import chosen_by, with_choice
 from lesiongen.evaluation.sweeping.config import Filter, Mixing
@@ -29,7 +29,7 @@ from lesiongen.evaluation.sweeping.grid import REAL_ALONE, Setting, grid
 from lesiongen.evaluation.sweeping.rule import one_standard_error, score_candidates
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.origin import SelectOrigin
-from lesiongen.records.sweep import SweepRecord
+from lesiongen.records.sweep import Candidate, SweepRecord
 from lesiongen.storage import Claim
 from tests.evaluation.conftest import SIZE, real_samples, synthetic_samples, write
 from tests.evaluation.test_selection import copies_of_training_images, with_flaws, without_test_images
@@ -107,7 +107,29 @@ def test_a_number_that_is_left_out_is_the_default_in_name_order_and_equality() -
     quarter = Mixing(synthetic_fraction=0.25)
     settings = grid(SweepConfig(mixings=(Mixing(), HALF, quarter), filters=(Filter(),)), ["g1"])
     assert [one.mixing for one in settings] == [None, quarter, HALF]
-    assert settings[2].name == "g1, curriculum, synthetic_fraction 0.5, synthetic_until 0.5"
+    assert settings[2].name == "g1, curriculum, synthetic_fraction 0.5"
+    longer = Setting(("g1",), Mixing(synthetic_until=0.75))
+    assert longer.name == "g1, curriculum, synthetic_fraction 0.5, synthetic_until 0.75"
+    assert Setting(("g1",), Mixing(protocol="pretrain")).name == "g1, pretrain, synthetic_until 0.5"
+
+
+def test_a_curve_holds_the_candidates_that_differ_in_their_share_alone() -> None:
+    mixings = (
+        *(Mixing(synthetic_fraction=share) for share in (0.75, 0.25)),
+        *(Mixing(synthetic_fraction=share, synthetic_until=1) for share in (0.25, 0.5)),
+        *(Mixing(protocol="concat", synthetic_weight=weight) for weight in (2, 1)),
+        Mixing(protocol="pretrain"),
+    )
+    listed = [
+        Candidate(name=one.name, sets=one.sets, mixing=one.mixing.fields() if one.mixing else {}, keep=one.filter.keep)
+        for one in grid(SweepConfig(mixings=mixings, filters=(Filter(), Filter(keep=0.5))), ["g1"])
+    ]
+    curves = page._curves(SweepRecord(candidates=tuple(listed)))
+    assert {name: [share for share, _ in points] for name, points in curves.items()} == {
+        "g1, concat": [1, 2],
+        "g1, curriculum": [0.25, 0.75],
+        "g1, curriculum, synthetic_until 1": [0.25, 0.5],
+    }
 
 
 def test_candidates_that_differ_in_a_late_digit_have_names_of_their_own() -> None:

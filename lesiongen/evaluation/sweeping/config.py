@@ -9,7 +9,10 @@ from lesiongen.config import StageConfig
 from lesiongen.evaluation.config import READ_BY, EvaluateConfig, MixingProtocol
 from lesiongen.names import Name
 
-__all__ = ["Filter", "Mixing", "SweepConfig"]
+__all__ = ["Filter", "Mixing", "SweepConfig", "share_field", "shown_numbers"]
+
+_SHARES = {"concat": "synthetic_weight", "pretrain": "synthetic_until"}
+"""The field that says how much is synthetic; under the other protocols it is ``synthetic_fraction``."""
 
 
 class _Setting(BaseModel):
@@ -67,6 +70,30 @@ class Mixing(_Setting):
     def _has_an_effect(self) -> Self:
         EvaluateConfig(**self.fields())
         return self
+
+
+def share_field(protocol: str) -> str:
+    """Returns the field that says how much is synthetic under a protocol."""
+    return _SHARES.get(protocol, "synthetic_fraction")
+
+
+def shown_numbers(mixing: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the numbers in the name of a mixing: how much is synthetic, and what is not at its default.
+
+    Args:
+        mixing: `Mixing.fields`.
+
+    >>> shown_numbers(Mixing(synthetic_fraction=0.5).fields())
+    {'synthetic_fraction': 0.5}
+    >>> shown_numbers(Mixing(synthetic_until=0.25).fields())
+    {'synthetic_fraction': 0.5, 'synthetic_until': 0.25}
+    """
+    share = share_field(mixing["protocol"])
+    return {
+        name: mixing[name]
+        for name in READ_BY
+        if name in mixing and (name == share or mixing[name] != EvaluateConfig.model_fields[name].default)
+    }
 
 
 class SweepConfig(StageConfig):

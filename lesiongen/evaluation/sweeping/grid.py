@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lesiongen.evaluation.sweeping.config import Filter, Mixing, SweepConfig
+from lesiongen.evaluation.sweeping.config import Filter, Mixing, SweepConfig, shown_numbers
 
 __all__ = ["REAL_ALONE", "Setting", "grid"]
 
@@ -34,12 +34,12 @@ class Setting:
         """The settings in words.
 
         >>> Setting(("g1", "g2"), Mixing(synthetic_fraction=0.25), Filter(keep=0.7)).name
-        'g1 + g2, curriculum, synthetic_fraction 0.25, synthetic_until 0.5, keep 0.7'
+        'g1 + g2, curriculum, synthetic_fraction 0.25, keep 0.7'
         """
         if self.mixing is None:
             return REAL_ALONE
         words = [" + ".join(self.sets), self.mixing.protocol]
-        words += [f"{name} {value:.15g}" for name, value in self.mixing.fields().items() if name != "protocol"]
+        words += [f"{name} {value:.15g}" for name, value in shown_numbers(self.mixing.fields()).items()]
         words += [f"keep {self.filter.keep:.15g}"] if self.filter.keep < 1 else []
         words += ["near copies dropped"] if self.filter.drop_near_copies else []
         return ", ".join(words)

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
+from lesiongen.evaluation.sweeping.config import share_field, shown_numbers
 from lesiongen.evaluation.sweeping.grid import REAL_ALONE
 from lesiongen.records.sweep import Candidate, SweepRecord
 from lesiongen.records.text import number
@@ -16,8 +17,6 @@ __all__ = ["build_sweep_page", "sweep_figures"]
 DRAWN = 40
 """Candidates in the figure, the best ones; the table has all."""
 CHOSEN, OTHER, REAL = "#3ca951", "#9aa5b1", "#4269d0"
-SHARES = {"concat": "synthetic_weight", "pretrain": "synthetic_until"}
-"""The number that is the share of synthetic images; of other protocols ``synthetic_fraction``."""
 
 
 def sweep_figures(record: SweepRecord) -> dict[str, Image.Image]:
@@ -135,12 +134,12 @@ def _curves(record: SweepRecord) -> dict[str, list[tuple[float, Candidate]]]:
     """Returns the candidates without a filter by their share, where several differ in nothing else."""
     curves: dict[str, list[tuple[float, Candidate]]] = {}
     for one in record.candidates:
-        others = dict(one.mixing)
-        protocol = str(others.pop("protocol", ""))
-        share = others.pop(SHARES.get(protocol, "synthetic_fraction"), None)
-        if isinstance(share, float) and one.keep == 1 and not one.drop_near_copies:
-            words = [" + ".join(one.sets), protocol, *(f"{name} {value}" for name, value in others.items())]
-            curves.setdefault(", ".join(words), []).append((share, one))
+        if one.name == REAL_ALONE or one.keep < 1 or one.drop_near_copies:
+            continue
+        protocol, numbers = str(one.mixing["protocol"]), shown_numbers(one.mixing)
+        share = numbers.pop(share_field(protocol))
+        words = [" + ".join(one.sets), protocol, *(f"{name} {value:.15g}" for name, value in numbers.items())]
+        curves.setdefault(", ".join(words), []).append((share, one))
     return {name: sorted(points, key=lambda point: point[0]) for name, points in curves.items() if len(points) > 1}
 
 
