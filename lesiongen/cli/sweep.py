@@ -10,10 +10,10 @@ from lesiongen.cli.options import (
     Values,
     chosen_fields,
     console,
+    named_datasets,
     print_json,
     require_datasets,
 )
-from lesiongen.errors import UsageError
 
 if TYPE_CHECKING:
     from lesiongen.evaluation import SweepResult
@@ -56,7 +56,7 @@ def sweep_command(
     from lesiongen.evaluation import SweepConfig
 
     config = parse_config(SweepConfig, chosen_fields(values, {"classifier": classifier, "n_seeds": n_seeds}))
-    sets = _named(synthetic)
+    sets = named_datasets(synthetic)
     require_datasets(real, *sets.values())
     from lesiongen.evaluation import sweep
 
@@ -68,21 +68,6 @@ def sweep_command(
         _show(result)
 
 
-def _named(pairs: list[str]) -> dict[str, str]:
-    """Reads ``NAME=DATASET``; an address is written as anywhere else."""
-    from lesiongen.storage import normal_address
-
-    sets: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, uri = pair.partition("=")
-        if not equals or not name or not uri:
-            raise UsageError(f"--synthetic {pair}: write NAME=DATASET, such as g1=data/synthetic")
-        if name in sets:
-            raise UsageError(f"--synthetic {pair}: the name {name} is used twice")
-        sets[name] = normal_address(uri)
-    return sets
-
-
 def _show(result: "SweepResult") -> None:
     from lesiongen.records.text import number
 
@@ -92,6 +77,10 @@ def _show(result: "SweepResult") -> None:
         error = f"standard error {number(one.standard_error)}"
         console.print(f"{title}: {name}: balanced accuracy {number(one.mean)} ({error})", markup=False)
     if record.tested != record.choice:
-        console.print(f"best with synthetic images by the same rule: {record.tested}", markup=False)
+        console.print(f"chosen among those with synthetic images: {record.tested}", markup=False)
+    for note in record.notes:
+        console.print(f"warning: {note}", markup=False)
+    for name, reason in record.left_out.items():
+        console.print(f"left out: {name}: {reason}", markup=False)
     console.print(f"SHA-256 of the choice: {result.digest}", markup=False)
     console.print(f"Report: {result.report}", markup=False)

@@ -52,7 +52,7 @@ def load_choosing(real: Dataset, synthetic: Mapping[str, Dataset], size: int, fo
         real: The real images.
         synthetic: Sets of synthetic images by name.
         size: Side in pixels.
-        folder: Where the synthetic squares are kept: memory stays flat.
+        folder: Where the squares are kept: memory stays flat.
 
     Raises:
         DataError: As `check_choosing`; or the splits share a lesion, a patient or a case, an image cannot be decoded,
@@ -60,7 +60,7 @@ def load_choosing(real: Dataset, synthetic: Mapping[str, Dataset], size: int, fo
     """
     check_choosing(real, synthetic)
     classes = class_names([real, *synthetic.values()], tuple(DIAGNOSES))
-    parts = {split: load_images(real, split, classes, size) for split in ("train", "validation")}
+    parts = {split: load_images(real, split, classes, size, file=folder / split) for split in ("train", "validation")}
     check_apart(parts, "validation", "train", real.uri)
     validation = without(parts["validation"], parts["train"])
     if not len(validation):

@@ -12,7 +12,7 @@ from lesiongen.records.comparison_names import FAMILY, ComparisonName
 from lesiongen.records.controls import ControlName
 from lesiongen.sample_sizes import MIN_CONCEPT_IMAGES, MIN_GROUP_IMAGES, MIN_TEST_IMAGES, MIN_WORST_GROUP_IMAGES
 
-__all__ = ["EvaluateConfig", "GroupOfPatients", "MixingProtocol"]
+__all__ = ["READ_BY", "EvaluateConfig", "GroupOfPatients", "MixingProtocol"]
 
 
 def _column_and_group(value: str) -> str:
@@ -29,7 +29,7 @@ GroupOfPatients = Annotated[str, AfterValidator(_column_and_group)]
 MixingProtocol = Literal["curriculum", "concat", "pretrain", "separate-norm", "minority"]
 """How synthetic images are mixed into the training of the condition ``both``."""
 
-_READ_BY: Mapping[str, tuple[MixingProtocol, ...]] = {
+READ_BY: Mapping[str, tuple[MixingProtocol, ...]] = {
     "synthetic_fraction": ("curriculum", "separate-norm", "minority"),
     "synthetic_until": ("curriculum", "pretrain", "separate-norm", "minority"),
     "synthetic_weight": ("concat",),
@@ -189,10 +189,12 @@ class EvaluateConfig(StageConfig):
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
-        """Refuses a number that the protocol does not read: whoever sets it expects that it does."""
-        for name, protocols in _READ_BY.items():
+        """Refuses a number that nothing reads: whoever sets it expects that it has an effect."""
+        for name, protocols in READ_BY.items():
             if self.protocol not in protocols and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect with the protocol {self.protocol}; leave it at its default")
+        if "longer" not in self.controls and self.longer_factor != type(self).model_fields["longer_factor"].default:
+            raise ValueError("longer_factor has no effect without the control longer; leave it at its default")
         if self.protocol == "pretrain" and self.synthetic_until == 1:
             raise ValueError("synthetic_until must be less than 1 with the protocol pretrain: real images end it")
         return self

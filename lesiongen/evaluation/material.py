@@ -139,7 +139,7 @@ def _not_seen(
         raise DataError(f"{uri}: every validation image is also a training image", hint=SPLIT_HINT)
     validation, test = _without_ids(validation, seen.validation), _without_ids(test, seen.test)
     if not len(validation):
-        hint = "Train the generator from another base, or split anew."
+        hint = "Train the generator from another base, or ingest the images with another split."
         raise DataError(f"{uri}: the generator's base model was trained on every validation image", hint=hint)
     _require(len(test), config.min_test, f"{uri}: the test split has {len(test)} usable images")
     _check_worst_group(config, test, uri)

@@ -57,11 +57,12 @@ def selected(images: Pixels, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Pix
     return taken
 
 
-def joined(first: Pixels, second: Pixels) -> Pixels:
-    """Returns all images of two arrays, where the first one is: in memory or in a file."""
-    whole = _room_like(first, len(first) + len(second))
+def joined(first: Pixels, *others: Pixels) -> Pixels:
+    """Returns all images of some arrays, where the first one is: in memory or in a file."""
+    parts = (first, *others)
+    whole = _room_like(first, sum(map(len, parts)))
     at = 0
-    for part in (first, second):
+    for part in parts:
         for batch in batches(part, HELD):
             whole[at : at + len(batch)] = batch
             at += len(batch)

@@ -161,7 +161,10 @@ def _evaluate(config: EvaluateConfig, datasets: EvaluatedDatasets, asked: Evalua
         material = load_material(config, real, synthetic, reconstructed, size=size, test_sets=test_sets, folder=pixels)
         if asked.chosen_by is not None:
             material = replace(material, notes=[*material.notes, chosen_note(asked.chosen_by)])
-        controls = prepared_controls(config, material, load_control_images(material, real, datasets.controls))
+        control_images = load_control_images(material, real, datasets.controls, pixels)
+        notes = [note for each in control_images.values() for note in each.notes]
+        material = replace(material, notes=[*material.notes, *notes])
+        controls = prepared_controls(config, material, control_images)
         mixtures = curve_mixtures(config, material)
         extracted = None if extractor is None else extracted_features(extractor, material, real, synthetic)
         trained = {}

@@ -1,15 +1,14 @@
 """The content of ``evaluation.json``: what an evaluation measured, on what, and how."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
-from lesiongen.errors import DataError
 from lesiongen.records.base import Count, Number, Record, added
 from lesiongen.records.concept_fidelity import ConceptFidelity
 from lesiongen.records.controls import Control, ControlName
+from lesiongen.records.documents import parsed_document
 from lesiongen.records.image_measures import ClassAgreement, Drift, Fidelity, Memorisation, Reconstruction
 from lesiongen.records.mixing_curve import MixingCurve
 from lesiongen.records.scores import (
@@ -187,13 +186,4 @@ def read_evaluation(data: bytes, name: str) -> EvaluationRecord:
     Raises:
         DataError: It is not JSON, not an evaluation, or was written by a later release.
     """
-    try:
-        content: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON: {error}", hint="Run evaluate again.") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{name} is not an evaluation.", hint="Run evaluate again.")
-    version = content.get("schema_version", 1)
-    if version != 1:
-        raise DataError(f"{name} has schema version {version!r}; this release reads 1", hint="Use a later release.")
-    return EvaluationRecord.read(content)
+    return EvaluationRecord.read(parsed_document(data, name, what="an evaluation", hint="Run evaluate again."))

@@ -15,7 +15,11 @@ class MixingPoint(Record):
 
 
 class MixingCurve(Record):
-    """Classifiers of the primary kind at several shares; the first and the last are real and synthetic images alone."""
+    """Classifiers of the primary kind at several shares.
+
+    Where they are among the shares, 0 is the condition ``real`` and 1 the condition ``synthetic``. The protocol mixes
+    nothing at 1: that is another training than those at the shares between.
+    """
 
     protocol: str = ""
     n: Count = None

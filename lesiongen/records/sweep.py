@@ -1,16 +1,23 @@
 """The documents of a sweep: ``sweep.json``, and what each finished candidate predicted."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
-from lesiongen.errors import DataError
 from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.documents import parsed_document
 from lesiongen.records.scores import ClassifierSource
 
-__all__ = ["Candidate", "CandidatePredictions", "ChosenBy", "SweepRecord", "SweptSource", "read_sweep"]
+__all__ = [
+    "Candidate",
+    "CandidatePredictions",
+    "ChosenBy",
+    "ImageScores",
+    "SweepRecord",
+    "SweptSource",
+    "read_sweep",
+]
 
 
 class SweptSource(Record):
@@ -62,8 +69,17 @@ class CandidatePredictions(Record):
     classifier: ClassifierSource = ClassifierSource()
 
 
+class ImageScores(Record):
+    """What the images are filtered by, kept so that an attempt that resumes the sweep keeps the same images."""
+
+    synthetic: dict[str, tuple[float, ...]] = {}
+    """By set, the probability of the diagnosis or the similarity to the nearest training image, of each image."""
+    validation: tuple[float, ...] = ()
+    """The similarities of the validation images; none beside probabilities."""
+
+
 class SweepRecord(Record):
-    """Content of ``sweep.json``: the choice stands in it before any test image is read."""
+    """Content of ``sweep.json``, which is written without opening the test split."""
 
     schema_version: Literal[1] = 1
     name: str = ""
@@ -83,6 +99,10 @@ class SweepRecord(Record):
     rule: str = ""
     """How the choice was made, in words."""
     candidates: tuple[Candidate, ...] = ()
+    left_out: dict[str, str] = {}
+    """Candidates that could not be trained, by name, and why."""
+    notes: tuple[str, ...] = ()
+    """What limits how far the choice can be trusted, in sentences."""
     best: str = ""
     """Name of the candidate with the highest mean."""
     choice: str = ""
@@ -109,7 +129,7 @@ class SweepRecord(Record):
 
 
 class ChosenBy(Record):
-    """The sweep that chose the settings of an evaluation, before anything of the test split was read."""
+    """The sweep that chose the settings of an evaluation, before this evaluation opened the test split."""
 
     uri: str = ""
     digest: str = ""
@@ -131,13 +151,4 @@ def read_sweep(data: bytes, name: str) -> SweepRecord:
     Raises:
         DataError: It is not JSON, not a sweep, or was written by a later release.
     """
-    try:
-        content: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON: {error}", hint="Run the sweep again.") from error
-    if not isinstance(content, Mapping) or "candidates" not in content:
-        raise DataError(f"{name} is not a sweep.", hint="Run the sweep again.")
-    version = content.get("schema_version", 1)
-    if version != 1:
-        raise DataError(f"{name} has schema version {version!r}; this release reads 1", hint="Use a later release.")
-    return SweepRecord.read(content)
+    return SweepRecord.read(parsed_document(data, name, what="a sweep", hint="Run the sweep again.", key="candidates"))

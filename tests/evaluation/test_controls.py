@@ -15,9 +15,15 @@ from lesiongen.dataset import Dataset, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, control_images, evaluate, stage
 from lesiongen.evaluation.classifier.conditions import train_conditions
-from lesiongen.evaluation.classifier.controls import permuted_labels, prepared_controls
+from lesiongen.evaluation.classifier.controls import (
+    PreparedControl,
+    permuted_labels,
+    prepared_controls,
+    train_controls,
+)
 from lesiongen.evaluation.classifier.kinds.small import SmallKind
 from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures
+from lesiongen.evaluation.classifier.mixtures import Mixture
 from lesiongen.evaluation.control_images import load_control_images
 from lesiongen.evaluation.material import Material, load_material
 from lesiongen.evaluation.measures.comparisons import paired_difference
@@ -115,6 +121,47 @@ def test_a_base_that_has_seen_a_test_image_is_refused(
         load_control_images(material, Dataset.open(real), {"label-only": dataset})
 
 
+def test_a_base_that_is_not_known_is_said(
+    material: Material, real: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(publish(label_only_samples(lambda diagnosis, k: diagnosis)))
+    unknown = SeenByBase(unknown="the generator is gone")
+    monkeypatch.setattr(control_images, "seen_by_base", lambda real, of: unknown)
+    found = load_control_images(material, Dataset.open(real), {"label-only": dataset})["label-only"]
+    assert found.notes == (
+        "Control label-only: whether the base model of its generator has seen validation or test images is not known: "
+        "the generator is gone.",
+    )
+
+
+def test_further_images_need_a_train_split(material: Material, real: str, publish: Publish) -> None:
+    uri = publish([replace(each, split="test") for each in further_samples(3)])
+    with pytest.raises(DataError, match="has no train images; the control further-images takes no others"):
+        load_control_images(material, Dataset.open(real), {"further-images": Dataset.open(uri)})
+
+
+def test_the_pixels_of_a_control_are_kept_in_a_file(
+    material: Material, real: str, publish: Publish, tmp_path: Path
+) -> None:
+    further = {
+        "further-images": Dataset.open(publish([*further_samples(), *further_samples(1, 6400, lesion_id="test3")]))
+    }
+    (folder := tmp_path / "pixels").mkdir()
+    found = load_control_images(material, Dataset.open(real), further, folder)["further-images"].images
+    assert (type(found.images), len(found)) == (np.memmap, 12)
+    in_memory = load_control_images(material, Dataset.open(real), further)["further-images"].images
+    assert np.array_equal(found.images, in_memory.images)
+
+
+def test_controls_predict_no_test_set_from_elsewhere(material: Material, small_config: EvaluateConfig) -> None:
+    config = small_config.changed(n_seeds=1, steps=2, checks=1)
+    unread = replace(material, elsewhere={"pad": object()})
+    prepared = {"longer": PreparedControl(Mixture(material.train))}
+    found = train_controls(config, unread, prepared, SmallKind(config), None)["longer"].predictions
+    assert found.elsewhere == {}
+    assert found.probabilities.shape == (1, 60, 3)
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
@@ -163,7 +210,13 @@ def test_a_paired_difference_is_that_of_the_balanced_accuracies() -> None:
 
 @pytest.mark.slow
 def test_controls_and_the_curve_are_reported_and_change_nothing_else(
-    material: Material, real: str, synthetic: str, publish: Publish, small_config: EvaluateConfig, tmp_path: Path
+    material: Material,
+    real: str,
+    synthetic: str,
+    publish: Publish,
+    small_config: EvaluateConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     further = publish([*further_samples(), replace(further_samples(1, 5900)[0], lesion_id="test0")])
     label_only = publish(label_only_samples(lambda diagnosis, k: diagnosis))
@@ -178,6 +231,8 @@ def test_controls_and_the_curve_are_reported_and_change_nothing_else(
         longer_factor=1.5,
         mixing_curve=(0, 0.25, 0.5, 1),
     )
+    unknown = SeenByBase(unknown="the generator is gone")
+    monkeypatch.setattr(control_images, "seen_by_base", lambda real, of: unknown)
     alone = train_conditions(config, material, SmallKind(config), "small").outcomes
     result = evaluate(config, real, synthetic, str(tmp_path / "out"))
     found = result.evaluation
@@ -207,7 +262,9 @@ def test_controls_and_the_curve_are_reported_and_change_nothing_else(
         if name:
             assert point.balanced_accuracy.per_seed == found.utility[name].validation_balanced_accuracy
     page = Path(result.report).read_text()
-    for title in ("Controls", "Mixing curve", "both vs permuted-labels", "1.5 times the steps"):
+    unknown_base = "whether the base model of its generator has seen validation or test images is not known"
+    assert any(unknown_base in note for note in found.notes)
+    for title in (unknown_base, "Controls", "Mixing curve", "both vs permuted-labels", "1.5 times the steps"):
         assert title in page
     assert (tmp_path / "out" / "pictures" / "mixing_curve.png").is_file()
     assert result.reference.metrics["difference_both_vs_control_permuted_labels"] == pytest.approx(

@@ -261,3 +261,20 @@ def test_it_can_be_the_primary_classifier(
     assert "64 pixels" in found.class_agreement.classifier
     with load_lite0(tmp_path / "out" / "classifier") as model:
         assert model.image_size == 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"synthetic_until": 0.25}, True),
+        ({"synthetic_until": 0.25, "protocol": "minority"}, True),
+        ({"synthetic_until": 0.5}, False),
+        ({"synthetic_until": 0.25, "classifiers": ("lite0", "small")}, False),
+    ],
+)
+def test_a_share_of_steps_is_refused_where_no_classifier_takes_steps(
+    kind: ClassifierKind, settings: dict[str, Any], refused: bool
+) -> None:
+    config = EvaluateConfig(**{"classifiers": ("lite0",), **settings})
+    expected = "synthetic_until has no effect on it: its heads are fitted without steps; leave it at 0.5"
+    assert kind.obstacle(config) == (expected if refused else "")

@@ -10,6 +10,7 @@ from torch import nn
 
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import EvaluateConfig, LesionClassifier
+from lesiongen.evaluation.classifier.kinds.small import SmallKind
 from lesiongen.evaluation.classifier.mixtures import TrainingImages, mixture_at, protocol_mixture
 from lesiongen.evaluation.classifier.separate_norms import SeparateNorms, has_batch_norms
 from lesiongen.evaluation.classifier.training import Budget, train_classifier
@@ -89,7 +90,7 @@ def test_only_diagnoses_below_the_median_of_real_images_get_added_ones() -> None
 
 @pytest.mark.parametrize(("real", "added"), [((10, 10), (5, 5)), ((5, 20), (0, 5))])
 def test_no_minority_is_refused(real: tuple[int, ...], added: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="minority: no image is to be mixed in"):
+    with pytest.raises(DataError, match="minority: no image can be mixed in"):
         protocol("minority", real, added)
 
 
@@ -121,12 +122,30 @@ def test_a_pool_of_different_diagnoses_has_no_share() -> None:
         ),
         ({"protocol": "concat", "synthetic_until": 1}, "synthetic_until has no effect with the protocol concat"),
         ({"protocol": "pretrain", "synthetic_until": 1}, "synthetic_until must be less than 1"),
+        ({"longer_factor": 3}, "longer_factor has no effect without the control longer; leave it at its default"),
         ({"protocol": "mixup"}, "protocol"),
     ],
 )
 def test_a_number_that_the_protocol_does_not_read_is_refused(settings: dict[str, object], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         EvaluateConfig().changed(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"synthetic_fraction": 0.007}, "synthetic_fraction = 0.007 of a batch of 64 images rounds to no image"),
+        ({"synthetic_fraction": 0.008}, ""),  # 0.512 of an image
+        ({"protocol": "separate-norm", "synthetic_fraction": 0.1, "batch_size": 4}, "synthetic_fraction = 0.1 of a"),
+        ({"mixing_curve": (0, 0.001, 1)}, "mixing_curve = 0.001 of a batch of 64 images rounds to no image"),
+        ({"protocol": "minority", "synthetic_fraction": 0.001}, ""),  # each image is drawn by chance
+        ({"protocol": "pretrain", "mixing_curve": (0.001,)}, ""),  # a share of the steps
+    ],
+)
+def test_a_share_that_rounds_to_no_image_of_a_batch_is_refused(settings: dict[str, object], problem: str) -> None:
+    config = EvaluateConfig().changed(**settings)
+    assert SmallKind(config).obstacle(config).startswith(problem)
+    assert bool(SmallKind(config).obstacle(config)) == bool(problem)
 
 
 class _OneNorm(nn.Module):

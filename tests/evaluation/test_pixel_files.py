@@ -32,11 +32,11 @@ def test_what_was_released_is_read_again_from_the_file(images, filed):
 def test_some_and_joined_images_are_where_the_others_are(images, filed):
     rows = np.arange(len(images)) % 3 == 0
     for held, kind in ((images, np.ndarray), (filed, np.memmap)):
-        found = selected(held, rows), selected(held, np.flatnonzero(rows)), joined(held, held[:7])
+        found = selected(held, rows), selected(held, np.flatnonzero(rows)), joined(held, held[:7], held[1:3])
         assert [type(each) for each in found] == [kind] * 3
         assert np.array_equal(found[0], images[rows])
         assert np.array_equal(found[1], images[rows])
-        assert np.array_equal(found[2], np.concatenate([images, images[:7]]))
+        assert np.array_equal(found[2], np.concatenate([images, images[:7], images[1:3]]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -11,6 +11,7 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset, DatasetWriter
 from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation import SelectConfig, select
+from lesiongen.evaluation.selection import stage
 from lesiongen.evaluation.selection.publishing import KeptImages, write_kept
 from lesiongen.evaluation.selection.rules import best_scored, copy_threshold, select_images
 from lesiongen.records.origin import SampleOrigin, SelectOrigin
@@ -83,6 +84,15 @@ def with_flaws(path: Path) -> str:
     return str(path)
 
 
+def copies_of_training_images(path: Path) -> str:
+    """Synthetic images that are each a copy of a training image."""
+    origin = SampleOrigin(stage="sample", model="m", model_version="7" * 64)
+    with DatasetWriter(str(path), name="copies", origin=origin) as writer:
+        for row, one in enumerate(real_samples()[:12]):
+            writer.add(replace(one, image_id=f"copy{row}", split="train"))
+    return str(path)
+
+
 @pytest.fixture(scope="module")
 def selected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("selection")
@@ -139,6 +149,16 @@ def test_near_copies_alone_need_no_classifier(selected: dict[str, str], tmp_path
     assert report.classifier is None
     assert all(one.unrecognised == 0 for one in report.classes)
     assert result.dataset.rows == 63 - sum(one.near_copies or 0 for one in report.classes)
+
+
+def test_copies_alone_are_refused_before_a_classifier_is_trained(
+    selected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "recognise", lambda *_: pytest.fail("nothing is left to recognise"))
+    copies = copies_of_training_images(tmp_path / "copies")
+    with pytest.raises(DataError, match="no image is left: all 12 are near copies of training images"):
+        select(CONFIG, copies, selected["real"], str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_a_real_dataset_without_validation_images_is_refused(selected: dict[str, str], tmp_path: Path) -> None:

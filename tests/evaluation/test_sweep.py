@@ -2,26 +2,37 @@
 
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner
 
+from lesiongen.cli.sweep import sweep_command
 from lesiongen.config import parse_config
 from lesiongen.dataset import Dataset
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.evaluation import EvaluateConfig, SweepConfig, evaluate, sweep
+from lesiongen.evaluation.classifier.training import Budget
 from lesiongen.evaluation.measures.metrics import Resamples
+from lesiongen.evaluation.sweeping import candidates, page, stage
+from lesiongen.evaluation.sweeping.candidates import Trainings
 from lesiongen.evaluation.sweeping.choice import chosen_by, with_choice
 from lesiongen.evaluation.sweeping.config import Filter, Mixing
 from lesiongen.evaluation.sweeping.grid import REAL_ALONE, Setting, grid
 from lesiongen.evaluation.sweeping.rule import one_standard_error, score_candidates
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.origin import SelectOrigin
-from lesiongen.records.sweep import SweepRecord
+from lesiongen.records.sweep import Candidate, SweepRecord
+from lesiongen.storage import Claim
 from tests.evaluation.conftest import SIZE, real_samples, synthetic_samples, write
-from tests.evaluation.test_selection import with_flaws, without_test_images
+from tests.evaluation.test_selection import copies_of_training_images, with_flaws, without_test_images
 
 HALF = Mixing(synthetic_fraction=0.5)
 CONFIG = SweepConfig(
@@ -89,6 +100,44 @@ def test_one_set_is_no_pool_and_equal_candidates_are_one() -> None:
     assert len(grid(SweepConfig(mixings=(HALF, HALF), filters=(Filter(),)), ["g1"])) == 2
 
 
+def test_a_number_that_is_left_out_is_the_default_in_name_order_and_equality() -> None:
+    assert Mixing() == Mixing(synthetic_fraction=0.5, synthetic_until=0.5) == HALF
+    assert Mixing(protocol="concat").fields() == {"protocol": "concat", "synthetic_weight": 1.0}
+    assert Mixing(protocol="pretrain").fields() == {"protocol": "pretrain", "synthetic_until": 0.5}
+    quarter = Mixing(synthetic_fraction=0.25)
+    settings = grid(SweepConfig(mixings=(Mixing(), HALF, quarter), filters=(Filter(),)), ["g1"])
+    assert [one.mixing for one in settings] == [None, quarter, HALF]
+    assert settings[2].name == "g1, curriculum, synthetic_fraction 0.5"
+    longer = Setting(("g1",), Mixing(synthetic_until=0.75))
+    assert longer.name == "g1, curriculum, synthetic_fraction 0.5, synthetic_until 0.75"
+    assert Setting(("g1",), Mixing(protocol="pretrain")).name == "g1, pretrain, synthetic_until 0.5"
+
+
+def test_a_curve_holds_the_candidates_that_differ_in_their_share_alone() -> None:
+    mixings = (
+        *(Mixing(synthetic_fraction=share) for share in (0.75, 0.25)),
+        *(Mixing(synthetic_fraction=share, synthetic_until=1) for share in (0.25, 0.5)),
+        *(Mixing(protocol="concat", synthetic_weight=weight) for weight in (2, 1)),
+        Mixing(protocol="pretrain"),
+    )
+    listed = [
+        Candidate(name=one.name, sets=one.sets, mixing=one.mixing.fields() if one.mixing else {}, keep=one.filter.keep)
+        for one in grid(SweepConfig(mixings=mixings, filters=(Filter(), Filter(keep=0.5))), ["g1"])
+    ]
+    curves = page._curves(SweepRecord(candidates=tuple(listed)))
+    assert {name: [share for share, _ in points] for name, points in curves.items()} == {
+        "g1, concat": [1, 2],
+        "g1, curriculum": [0.25, 0.75],
+        "g1, curriculum, synthetic_until 1": [0.25, 0.5],
+    }
+
+
+def test_candidates_that_differ_in_a_late_digit_have_names_of_their_own() -> None:
+    close = (Mixing(synthetic_fraction=0.12345671), Mixing(synthetic_fraction=0.12345672))
+    settings = grid(SweepConfig(mixings=close, filters=(Filter(),)), ["g1"])
+    assert len({one.name for one in settings}) == len({one.file for one in settings}) == 3
+
+
 def test_a_number_that_a_protocol_does_not_read_is_refused() -> None:
     with pytest.raises(UsageError, match="synthetic_weight has no effect with the protocol curriculum"):
         parse_config(SweepConfig, {"mixings": [{"synthetic_weight": 2.0}]})
@@ -123,6 +172,9 @@ def test_without_the_test_split_a_sweep_judges_every_candidate_on_validation_ima
     assert record.tested != REAL_ALONE
     page = (Path(swept["output"]) / "sweep.html").read_text()
     assert "The test split was not opened" in page
+    assert [note.split()[0] for note in record.notes] == ["The", "24"]
+    assert "The classifier small both selects the images (recogniser) and judges the candidates" in page
+    assert "24 validation images are too few for a firm threshold of near copies." in page
 
 
 def test_the_tested_images_are_a_dataset_of_their_own(swept: dict[str, str]) -> None:
@@ -143,8 +195,8 @@ def test_finished_candidates_are_found_again(swept: dict[str, str], monkeypatch:
     (output / "sweep.json").unlink()
     missing.unlink()
     trained = []
-    from lesiongen.evaluation.sweeping.candidates import Trainings
-
+    monkeypatch.setattr(candidates, "recognise", lambda *_: pytest.fail("the probabilities are kept"))
+    monkeypatch.setattr(candidates, "similarities", lambda *_: pytest.fail("the similarities are kept"))
     once = Trainings.predictions
     monkeypatch.setattr(Trainings, "predictions", lambda self, one, step: trained.append(one) or once(self, one, step))
     sets = {name: swept[name] for name in ("good", "flawed")}
@@ -154,6 +206,112 @@ def test_finished_candidates_are_found_again(swept: dict[str, str], monkeypatch:
     assert record_of(swept).changed(created="") == before.changed(created="")
     sweep(CONFIG, sets, swept["real"], str(output))
     assert len(trained) == 1
+
+
+def test_the_command_shows_the_choice_and_what_limits_it(swept: dict[str, str]) -> None:
+    app = typer.Typer()
+    app.command()(sweep_command)
+    words = ["--real", swept["real"], "--output", swept["output"], "--classifier", "small", "--n-seeds", "2"]
+    words += [word for name in ("good", "flawed") for word in ("--synthetic", f"{name}={swept[name]}")]
+    filters = "filters=[{keep: 1}, {keep: 0.5, drop_near_copies: true}]"
+    values = ("steps=16", f"image_size={SIZE}", "mixings=[{}]", filters, "recogniser_seeds=1", "n_bootstrap=200")
+    result = CliRunner().invoke(app, [*words, *(word for value in values for word in ("--set", value))])
+    assert result.exit_code == 0, result.output
+    assert f"chosen: {record_of(swept).choice}: balanced accuracy" in result.output
+    assert "warning: The classifier small both selects the images" in result.output
+
+
+def unfinished(swept: dict[str, str], path: Path) -> Path:
+    """A copy of the sweep as a call leaves it that was stopped before its last candidate."""
+    shutil.copytree(swept["output"], path)
+    for name in ("sweep.json", "sweep.html", Setting(("good",), HALF).file):
+        (path / name).unlink()
+    return path
+
+
+def test_scores_of_other_images_are_refused(swept: dict[str, str], tmp_path: Path) -> None:
+    output = unfinished(swept, tmp_path / "out")
+    (output / "scores" / "probabilities.json").write_text('{"synthetic": {"good": [0.5]}}')
+    with pytest.raises(UsageError, match=r"probabilities\.json does not have a score for each image"):
+        sweep(CONFIG, {name: swept[name] for name in ("good", "flawed")}, swept["real"], str(output))
+
+
+def test_the_choice_of_another_process_is_not_replaced(
+    swept: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = unfinished(swept, tmp_path / "out")
+    once = Trainings.predictions
+
+    def overtaken(self: Trainings, setting: Setting, on_step: object) -> object:
+        (output / "sweep.json").write_text("another's")
+        return once(self, setting, on_step)
+
+    monkeypatch.setattr(Trainings, "predictions", overtaken)
+    with pytest.raises(UsageError, match="already holds a sweep"):
+        sweep(CONFIG, {name: swept[name] for name in ("good", "flawed")}, swept["real"], str(output))
+    assert (output / "sweep.json").read_text() == "another's"
+    assert not (output / "sweep.html").exists()
+
+
+def test_a_sweep_that_lost_its_claim_publishes_no_choice(
+    swept: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = unfinished(swept, tmp_path / "out")
+
+    class Lost(Claim):
+        def check(self, *, ask: bool = False) -> None:
+            if ask:
+                raise StorageError("no longer claimed")
+
+    @contextmanager
+    def claimed(_: object) -> Iterator[Claim]:
+        yield Lost()
+
+    monkeypatch.setattr(stage, "claimed", claimed)
+    with pytest.raises(StorageError, match="no longer claimed"):
+        sweep(CONFIG, {name: swept[name] for name in ("good", "flawed")}, swept["real"], str(output))
+    assert not {"sweep.json", "sweep.html"} & {path.name for path in output.iterdir()}
+
+
+def test_candidates_without_images_are_left_out_and_the_record_and_the_page_say_why(
+    swept: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The diagnoses have equal numbers of real images: none is a minority."""
+    config = CONFIG.changed(
+        mixings=(HALF, Mixing(protocol="minority")), filters=(Filter(drop_near_copies=True),), steps=4
+    )
+    sets = {"good": swept["good"], "copies": copies_of_training_images(tmp_path / "copies")}
+    mixed = []
+    once = candidates.protocol_mixture
+    monkeypatch.setattr(candidates, "protocol_mixture", lambda *parts: mixed.append(parts[1:3]) or once(*parts))
+    record = sweep(config, sets, swept["real"], str(tmp_path / "out")).record
+    names = [one.name for one in grid(config, list(sets))]
+    assert [one.name for one in record.candidates] == [names[0], names[2], names[5]]
+    assert record.candidates[1].sets == ("good",)
+    assert record.candidates[1].n_synthetic == record.candidates[2].n_synthetic > 0
+    assert set(record.left_out) == {*names} - {one.name for one in record.candidates}
+    assert record.left_out[names[1]] == "the filter keeps no image: all are near copies of training images"
+    minority = [reason for name, reason in record.left_out.items() if "good, minority" in name]
+    assert minority == [
+        "protocol minority: no image can be mixed in: none is of a diagnosis with fewer real training images than the "
+        "median diagnosis"
+    ]
+    assert "all are near copies of training images" in (tmp_path / "out" / "sweep.html").read_text()
+    assert [type(part.images) for parts in mixed for part in parts] == [np.memmap] * 4
+    assert record.notes == ("24 validation images are too few for a firm threshold of near copies.",)
+    (tmp_path / "out" / "sweep.json").unlink()
+    again = sweep(config, sets, swept["real"], str(tmp_path / "out")).record
+    assert again.changed(created="") == record.changed(created="")
+
+
+def test_a_sweep_without_a_candidate_with_images_is_refused_before_training(
+    swept: dict[str, str], tmp_path: Path
+) -> None:
+    config = CONFIG.changed(filters=(Filter(drop_near_copies=True),))
+    sets = {"copies": copies_of_training_images(tmp_path / "copies")}
+    with pytest.raises(DataError, match="no candidate has synthetic images that can be mixed in: copies, curriculum"):
+        sweep(config, sets, swept["real"], str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "candidates").exists()
 
 
 def test_another_grid_needs_another_output(swept: dict[str, str]) -> None:
@@ -172,7 +330,7 @@ def test_an_evaluation_writes_down_the_digest_of_the_choice(swept: dict[str, str
     assert record.chosen_by.digest == hashlib.sha256(data).hexdigest()
     assert record.chosen_by.tested == record_of(swept).tested
     assert record.chosen_by.created <= record.created
-    assert any("before the test split was opened" in note for note in record.notes)
+    assert any("before this evaluation opened the test split" in note for note in record.notes)
 
 
 def test_a_choice_for_other_images_or_settings_is_refused(swept: dict[str, str], tmp_path: Path) -> None:
@@ -193,6 +351,26 @@ def test_a_choice_for_other_images_or_settings_is_refused(swept: dict[str, str],
     assert fields["classifiers"] == ["small", "resnet18"]
     with pytest.raises(UsageError, match="classifiers = .'resnet18'. contradicts"):
         with_choice(swept["output"], {"classifiers": ["resnet18", "small"]})
+
+
+def test_whatever_trains_a_classifier_is_part_of_the_choice(swept: dict[str, str]) -> None:
+    assert {field.name for field in fields(Budget)} < set(record_of(swept).evaluate)
+    with pytest.raises(UsageError, match=r"learning_rate = 0.1 contradicts the choice of the sweep .*: 0.003"):
+        with_choice(swept["output"], {"learning_rate": 0.1})
+
+
+@pytest.mark.parametrize("value", [None, "small"])
+def test_classifiers_that_are_no_list_are_refused(swept: dict[str, str], value: str | None) -> None:
+    chosen, _ = with_choice(swept["output"], {"classifiers": value})
+    with pytest.raises(UsageError, match=f"classifiers = {value!r}: Input should be a valid tuple"):
+        parse_config(EvaluateConfig, chosen)
+
+
+def test_a_sweep_is_found_from_its_own_folder(swept: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = with_choice(swept["output"], {})
+    monkeypatch.chdir(swept["output"])
+    for address in ("sweep.json", "./sweep.json", ".", f"{swept['output']}/sweep.json"):
+        assert with_choice(address, {}) == expected
 
 
 def test_an_unfinished_or_damaged_sweep_is_refused(tmp_path: Path) -> None:

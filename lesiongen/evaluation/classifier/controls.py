@@ -82,6 +82,8 @@ def train_controls(
 ) -> dict[ControlName, TrainedControl]:
     """Trains the classifiers of the controls with the settings of every condition.
 
+    They predict the validation images and the run's own test images alone: controls are not tested elsewhere.
+
     Args:
         config: Number of classifiers.
         material: The images, at the size of the kind.
@@ -94,9 +96,10 @@ def train_controls(
     real = RealImages(material.train, material.validation, material.classes)
     trainers = {name: (longer if name == "longer" and longer else kind).trainer(real) for name in prepared}
     total = config.n_seeds * sum(trainer.steps for trainer in trainers.values())
+    own = replace(material, elsewhere={})
     found = {}
     with progress("Training controls", total=total, unit="steps") as bar:
         for name, each in prepared.items():
-            outcome = outcome_of(train_seeds(trainers[name], each.mixture, config.n_seeds, bar, name), material)
+            outcome = outcome_of(train_seeds(trainers[name], each.mixture, config.n_seeds, bar, name), own)
             found[name] = TrainedControl(outcome, each.n_images, each.n_left_out)
     return found

@@ -17,6 +17,8 @@ __all__ = [
     "Drawn",
     "Mixture",
     "balanced_draw",
+    "batch_obstacle",
+    "check_mixable",
     "mixture_at",
     "TrainingImages",
     "protocol_mixture",
@@ -186,8 +188,9 @@ def protocol_mixture(
         classes: Number of diagnoses.
 
     Raises:
-        DataError: The protocol is ``minority``, and there is no image that it would mix in.
+        DataError: As `check_mixable` raises it.
     """
+    check_mixable(config, real.labels, added.labels, classes)
     share, until = config.synthetic_fraction, config.synthetic_until
     if config.protocol == "concat":
         return DiagnosisMixture(real, added, _pooled_shares(real, added, config.synthetic_weight, classes))
@@ -196,6 +199,45 @@ def protocol_mixture(
     if config.protocol == "pretrain":
         return Mixture(real, added, 1.0, until)
     return Mixture(real, added, share, until, separate_norm=config.protocol == "separate-norm")
+
+
+def batch_obstacle(config: EvaluateConfig) -> str:
+    """Returns why a share of a configuration mixes nothing into batches of images; empty where each mixes in some.
+
+    >>> batch_obstacle(EvaluateConfig(synthetic_fraction=0.005))
+    'synthetic_fraction = 0.005 of a batch of 64 images rounds to no image'
+    """
+    if config.protocol not in ("curriculum", "separate-norm"):
+        return ""
+    shares = [("synthetic_fraction", config.synthetic_fraction)]
+    shares += [("mixing_curve", share) for share in config.mixing_curve if share > 0]
+    for name, share in shares:
+        if not round(share * config.batch_size):
+            return f"{name} = {share:g} of a batch of {config.batch_size} images rounds to no image"
+    return ""
+
+
+def check_mixable(config: EvaluateConfig, real: NDArray[np.int64], added: NDArray[np.int64], classes: int) -> None:
+    """Checks that the protocol of a configuration mixes in an image.
+
+    Args:
+        config: The protocol.
+        real: Labels [n] of the real training images.
+        added: Labels [m] of the images that are to be mixed in.
+        classes: Number of diagnoses.
+
+    Raises:
+        DataError: There are no images to mix in; or the protocol is ``minority``, and none of them is of a diagnosis
+            with few real training images.
+    """
+    if not len(added):
+        raise DataError("there are no images to mix in", hint="Give synthetic images, or keep more of them.")
+    if config.protocol == "minority" and not _is_minority(real, classes)[added].any():
+        raise DataError(
+            "protocol minority: no image can be mixed in: none is of a diagnosis with fewer real training images than "
+            "the median diagnosis",
+            hint="Where the diagnoses have equal numbers of real images, use another protocol.",
+        )
 
 
 def mixture_at(
@@ -247,19 +289,18 @@ def _weight_of(real: LabelledImages, added: LabelledImages, share: float, classe
 def _minority_mixture(
     real: LabelledImages, added: LabelledImages, share: float, until: float, classes: int
 ) -> DiagnosisMixture:
-    """Mixes in images of the diagnoses with fewer real training images than the median diagnosis.
-
-    The median is over the diagnoses that have real training images.
-    """
+    """Mixes in images of the diagnoses with few real training images."""
     of_real = np.bincount(real.labels, minlength=classes)
-    few = of_real < np.median(of_real[of_real > 0])
-    kept = added.take(few[added.labels])
-    if not len(kept):
-        raise DataError(
-            "protocol minority: no image is to be mixed in, of no diagnosis with fewer real training images than the "
-            "median diagnosis",
-            hint="Where the diagnoses have equal numbers of real images, use another protocol.",
-        )
+    kept = added.take(_is_minority(real.labels, classes)[added.labels])
     of_added = np.bincount(kept.labels, minlength=classes)
     shares = np.where(of_added == 0, 0.0, np.where(of_real == 0, 1.0, share))
     return DiagnosisMixture(real, kept, shares, until)
+
+
+def _is_minority(real: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Returns, for each diagnosis, whether it has fewer real training images than the median diagnosis [classes].
+
+    The median is over the diagnoses that have real training images.
+    """
+    counts = np.bincount(real, minlength=classes)
+    return np.asarray(counts < np.median(counts[counts > 0]))

@@ -66,10 +66,10 @@ def _blocks(curve: MixingCurve, figures: Figures) -> list[Block]:
     ]
     text = (
         f"Classifiers at each share of synthetic images, mixed in by the protocol {curve.protocol}: 0 is the condition "
-        f"real, 1 the condition synthetic. They are scored on the {curve.n} validation images of {curve.lesions} "
-        "lesions, which also picked the state or the strength of regularisation of each classifier, so the numbers are "
-        "higher than on images that decided nothing. The curve is for looking: no setting was chosen by it, and the "
-        "test images have no part in it."
+        "real, 1 the condition synthetic, another training, which is not joined to the curve. They are scored on the "
+        f"{curve.n} validation images of {curve.lesions} lesions, which also picked the state or the strength of "
+        "regularisation of each classifier, so the numbers are higher than on images that decided nothing. The curve "
+        "is for looking: no setting was chosen by it, and the test images have no part in it."
     )
     return [
         Text(text),

@@ -60,7 +60,8 @@ def select(config: SelectConfig, synthetic_uri: str, real_uri: str, output: str)
 
     Raises:
         UsageError: The output holds another dataset, another process writes there, or the classifier is unknown.
-        DataError: A split is empty, the splits share a lesion, or an image cannot be decoded.
+        DataError: A split is empty, the splits share a lesion, an image cannot be decoded, or all synthetic images are
+            near copies.
         StorageError: Something cannot be read or written.
     """
     check_classifier(config.classifier)
@@ -92,8 +93,13 @@ def _select(config: SelectConfig, real: Dataset, synthetic: Dataset, asked: Sele
     with opened_kind(config.classifier, settings) as kind, temporary_folder("images") as folder:
         material = load_choosing(real, {SET: synthetic}, kind.image_size, folder)
         near = similarities(material.train, material.validation, material.synthetic)
-        recognition = recognise(material, kind, config.n_seeds) if config.keep < 1 else None
         threshold = copy_threshold(near.validation, config.copy_percentile) if config.drop_near_copies else None
+        if threshold is not None and (near.synthetic[SET] > threshold).all():
+            raise DataError(
+                f"{synthetic.uri}: no image is left: all {len(synthetic)} are near copies of training images",
+                hint="Draw other images, or keep near copies with --keep-near-copies.",
+            )
+        recognition = recognise(material, kind, config.n_seeds) if config.keep < 1 else None
         chances = recognition.chances[SET] if recognition else None
         images = material.synthetic[SET]
         kept = select_images(images.labels, chances, near.synthetic[SET], keep=config.keep, threshold=threshold)

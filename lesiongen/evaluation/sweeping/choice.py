@@ -27,7 +27,8 @@ def opened_sweep(uri: str) -> tuple[SweepRecord, ChosenBy]:
         UsageError: There is no finished sweep.
         DataError: Its ``sweep.json`` is damaged.
     """
-    storage = open_storage(str(uri).removesuffix(f"/{RESULT}") if PurePosixPath(uri).name == RESULT else uri)
+    is_file = PurePosixPath(uri).name == RESULT
+    storage = open_storage(uri.removesuffix(RESULT) or "." if is_file else uri)
     if not storage.exists(RESULT):
         raise UsageError(
             f"{storage.uri} contains no {RESULT}",
@@ -84,8 +85,11 @@ def _check_fields(record: SweepRecord, uri: str, fields: Mapping[str, Any]) -> N
     for name, chosen in record.evaluate.items():
         if name not in fields:
             continue
-        # Further classifiers may be reported beside the one that judged.
-        given = list(fields[name])[:1] if name == "classifiers" else fields[name]
+        given = fields[name]
+        if name == "classifiers":
+            if not isinstance(given, list | tuple):
+                continue  # it is no list of classifiers, as EvaluateConfig says
+            given = list(given)[:1]  # further ones may be reported beside the one that judged
         if given != chosen:
             raise UsageError(
                 f"{name} = {given} contradicts the choice of the sweep {uri}: {chosen}",
@@ -97,8 +101,10 @@ def chosen_note(chosen: ChosenBy) -> str:
     """Returns what a reader of the report has to know of how the settings were chosen."""
     note = (
         f"The settings were chosen on validation images by the sweep {chosen.uri} of {chosen.created} (SHA-256 "
-        f"{chosen.digest[:12]}…), before the test split was opened: {chosen.tested}."
+        f"{chosen.digest[:12]}…), before this evaluation opened the test split: {chosen.tested}."
     )
     if chosen.choice == REAL_ALONE:
-        note += " The sweep itself chose real images alone; this is the best of the other candidates by the same rule."
+        note += (
+            " The sweep chose real images alone. The same rule chose this candidate among those with synthetic images."
+        )
     return note

@@ -1,14 +1,18 @@
 """Settings of a sweep."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesiongen.config import StageConfig
-from lesiongen.evaluation.config import EvaluateConfig, MixingProtocol
+from lesiongen.evaluation.config import READ_BY, EvaluateConfig, MixingProtocol
 from lesiongen.names import Name
 
-__all__ = ["Filter", "Mixing", "SweepConfig"]
+__all__ = ["Filter", "Mixing", "SweepConfig", "share_field", "shown_numbers"]
+
+_SHARES = {"concat": "synthetic_weight", "pretrain": "synthetic_until"}
+"""The field that says how much is synthetic; under the other protocols it is ``synthetic_fraction``."""
 
 
 class _Setting(BaseModel):
@@ -28,7 +32,9 @@ class Filter(_Setting):
 
 
 class Mixing(_Setting):
-    """How synthetic images are mixed in, by fields of `EvaluateConfig`; those that are None keep their default.
+    """How synthetic images are mixed in, by fields of `EvaluateConfig`.
+
+    A number that the protocol reads has the default of `EvaluateConfig` where it is not given; others are None.
 
     Attributes:
         protocol: The protocol.
@@ -43,13 +49,51 @@ class Mixing(_Setting):
     synthetic_weight: float | None = Field(None, gt=0)
 
     def fields(self) -> dict[str, Any]:
-        """Returns the fields of `EvaluateConfig` that are set."""
+        """Returns the fields of `EvaluateConfig` that the protocol reads, and the protocol."""
         return self.model_dump(exclude_none=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_are_filled_in(cls, values: Any) -> Any:
+        """Makes equal what is equal: a number that is left out, and the same number written out."""
+        if not isinstance(values, Mapping):
+            return values
+        protocol = values.get("protocol", cls.model_fields["protocol"].default)
+        defaults = {
+            name: EvaluateConfig.model_fields[name].default
+            for name, protocols in READ_BY.items()
+            if protocol in protocols and values.get(name) is None
+        }
+        return {**values, **defaults}
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
         EvaluateConfig(**self.fields())
         return self
+
+
+def share_field(protocol: str) -> str:
+    """Returns the field that says how much is synthetic under a protocol."""
+    return _SHARES.get(protocol, "synthetic_fraction")
+
+
+def shown_numbers(mixing: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the numbers in the name of a mixing: how much is synthetic, and what is not at its default.
+
+    Args:
+        mixing: `Mixing.fields`.
+
+    >>> shown_numbers(Mixing(synthetic_fraction=0.5).fields())
+    {'synthetic_fraction': 0.5}
+    >>> shown_numbers(Mixing(synthetic_until=0.25).fields())
+    {'synthetic_fraction': 0.5, 'synthetic_until': 0.25}
+    """
+    share = share_field(mixing["protocol"])
+    return {
+        name: mixing[name]
+        for name in READ_BY
+        if name in mixing and (name == share or mixing[name] != EvaluateConfig.model_fields[name].default)
+    }
 
 
 class SweepConfig(StageConfig):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lesiongen.evaluation.sweeping.config import Filter, Mixing, SweepConfig
+from lesiongen.evaluation.sweeping.config import Filter, Mixing, SweepConfig, shown_numbers
 
 __all__ = ["REAL_ALONE", "Setting", "grid"]
 
@@ -39,8 +39,8 @@ class Setting:
         if self.mixing is None:
             return REAL_ALONE
         words = [" + ".join(self.sets), self.mixing.protocol]
-        words += [f"{name} {value:g}" for name, value in self.mixing.fields().items() if name != "protocol"]
-        words += [f"keep {self.filter.keep:g}"] if self.filter.keep < 1 else []
+        words += [f"{name} {value:.15g}" for name, value in shown_numbers(self.mixing.fields()).items()]
+        words += [f"keep {self.filter.keep:.15g}"] if self.filter.keep < 1 else []
         words += ["near copies dropped"] if self.filter.drop_near_copies else []
         return ", ".join(words)
 
@@ -59,8 +59,7 @@ class Setting:
         if self.mixing is None:
             return (0,)
         filters = 2 * (self.filter.keep < 1) + self.filter.drop_near_copies
-        fields = self.mixing.fields()
-        numbers = tuple(fields.get(f"synthetic_{name}", 0.0) for name in ("fraction", "until", "weight"))
+        numbers = tuple(value for name, value in self.mixing.fields().items() if name != "protocol")
         protocol = _PROTOCOLS.index(self.mixing.protocol)
         return (1, filters, len(self.sets), protocol, numbers, -self.filter.keep, json.dumps(self.sets))
 

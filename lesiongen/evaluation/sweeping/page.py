@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
+from lesiongen.evaluation.sweeping.config import share_field, shown_numbers
 from lesiongen.evaluation.sweeping.grid import REAL_ALONE
 from lesiongen.records.sweep import Candidate, SweepRecord
 from lesiongen.records.text import number
@@ -16,7 +17,6 @@ __all__ = ["build_sweep_page", "sweep_figures"]
 DRAWN = 40
 """Candidates in the figure, the best ones; the table has all."""
 CHOSEN, OTHER, REAL = "#3ca951", "#9aa5b1", "#4269d0"
-NUMBERS = ("synthetic_fraction", "synthetic_weight", "synthetic_until")
 
 
 def sweep_figures(record: SweepRecord) -> dict[str, Image.Image]:
@@ -50,8 +50,11 @@ def _choice(record: SweepRecord) -> list[Block]:
         Text(record.rule),
     ]
     if choice.name == REAL_ALONE:
-        text = "No synthetic images earned their place: real images alone are within one standard error of the best."
-        blocks.append(Callout("warning", f"{text} An evaluation takes the best of the others: {record.tested}."))
+        text = (
+            "No synthetic images earned their place: real images alone are within one standard error of the best. An "
+            f"evaluation tests the candidate that the rule chooses among those with synthetic images: {record.tested}."
+        )
+        blocks.append(Callout("warning", text))
     else:
         blocks.append(Callout("good", f"{choice.name}: {_from_real(choice)}."))
     if best.name != choice.name:
@@ -63,7 +66,7 @@ def _choice(record: SweepRecord) -> list[Block]:
         f"The highest of {len(record.candidates)} means is too high by chance alone, as is its difference from real "
         "images. Only the evaluation on the test split says what the choice is worth."
     )
-    return [*blocks, Callout("info", text)]
+    return [*blocks, Callout("info", text), *(Callout("warning", note) for note in record.notes)]
 
 
 def _real(record: SweepRecord) -> Candidate:
@@ -88,7 +91,10 @@ def _candidates(record: SweepRecord, figures: Mapping[str, Image.Image]) -> list
         "Intervals are over validation lesions and seeds. Behind is how far the mean is below the highest, with the "
         "standard error of that difference."
     )
-    return [Text(text), Figure(figures["candidates"], "Candidates with intervals"), Table(heads, rows)]
+    blocks: list[Block] = [Text(text), Figure(figures["candidates"], "Candidates with intervals"), Table(heads, rows)]
+    if record.left_out:
+        blocks.append(Table(("candidate", "why it was not trained"), [*record.left_out.items()], "Left out"))
+    return blocks
 
 
 def _by_mean(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -125,12 +131,15 @@ def _candidates_figure(record: SweepRecord) -> Image.Image:
 
 
 def _curves(record: SweepRecord) -> dict[str, list[tuple[float, Candidate]]]:
-    """Returns, by set and protocol, the candidates without a filter by their share, where there are several."""
+    """Returns the candidates without a filter by their share, where several differ in nothing else."""
     curves: dict[str, list[tuple[float, Candidate]]] = {}
     for one in record.candidates:
-        values = [one.mixing[name] for name in NUMBERS if name in one.mixing]
-        if len(values) == 1 and isinstance(values[0], float) and one.keep == 1 and not one.drop_near_copies:
-            curves.setdefault(f"{' + '.join(one.sets)}, {one.mixing['protocol']}", []).append((values[0], one))
+        if one.name == REAL_ALONE or one.keep < 1 or one.drop_near_copies:
+            continue
+        protocol, numbers = str(one.mixing["protocol"]), shown_numbers(one.mixing)
+        share = numbers.pop(share_field(protocol))
+        words = [" + ".join(one.sets), protocol, *(f"{name} {value:.15g}" for name, value in numbers.items())]
+        curves.setdefault(", ".join(words), []).append((share, one))
     return {name: sorted(points, key=lambda point: point[0]) for name, points in curves.items() if len(points) > 1}
 
 

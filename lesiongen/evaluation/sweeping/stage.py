@@ -13,7 +13,7 @@ import numpy as np
 from lesiongen import __version__
 from lesiongen.dataset import Dataset
 from lesiongen.dataset.writer import is_published
-from lesiongen.errors import UsageError
+from lesiongen.errors import DataError, UsageError
 from lesiongen.evaluation.choosing import ChoosingMaterial, check_choosing
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier
 from lesiongen.evaluation.measures.metrics import Resamples
@@ -30,15 +30,16 @@ from lesiongen.progress import progress
 from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.sweep import Candidate, CandidatePredictions, SweepRecord, SweptSource, read_sweep
 from lesiongen.reporting import render
+from lesiongen.sample_sizes import MIN_HELD_OUT_IMAGES
 from lesiongen.seeds import derive_seed
-from lesiongen.storage import Storage, as_json, claimed, open_storage
+from lesiongen.storage import Claim, Creation, Storage, already_holds, as_json, claimed, open_storage
 from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["RESULT", "SweepResult", "sweep"]
 
 RESULT, PAGE, SETTINGS, IMAGES = "sweep.json", "sweep.html", "settings.json", "synthetic"
 CHOSEN_FIELDS = (
-    *("classifiers", "image_size", "steps"),
+    *("classifiers", "image_size", "steps", "batch_size", "learning_rate", "weight_decay", "checks"),
     *("protocol", "synthetic_fraction", "synthetic_until", "synthetic_weight"),
 )
 """Fields of `EvaluateConfig` that an evaluation of the choice has to have."""
@@ -70,7 +71,8 @@ def sweep(config: SweepConfig, synthetic_uris: Mapping[str, str], real_uri: str,
     Raises:
         UsageError: The output has other settings, another process writes there, the classifier is unknown, or it
             cannot be trained by one of the protocols.
-        DataError: A split is empty, the splits share a lesion, or an image cannot be decoded.
+        DataError: A split is empty, the splits share a lesion, an image cannot be decoded, or no candidate has
+            synthetic images that can be mixed in.
         StorageError: Something cannot be read or written.
     """
     if not synthetic_uris:
@@ -84,13 +86,13 @@ def sweep(config: SweepConfig, synthetic_uris: Mapping[str, str], real_uri: str,
     storage = open_storage(output)
     storage.require_writable()
     params = {**config.model_dump(mode="json"), "real": real.uri, "synthetic": dict(synthetic_uris)}
-    with claimed(storage), stage_run("sweep", params) as run:
+    with claimed(storage) as claim, stage_run("sweep", params) as run:
         asked = _asked(config, judge, real, synthetic)
         _keep_settings(storage, asked)
         if not storage.exists(RESULT):
             use_own_cores()
-            with opened_trainings(config, judge, real, synthetic) as trainings:
-                _sweep(asked, trainings, storage)
+            with opened_trainings(config, judge, real, synthetic, storage) as trainings:
+                _sweep(asked, trainings, storage, claim)
         return _report(run, storage)
 
 
@@ -124,12 +126,13 @@ def _keep_settings(storage: Storage, asked: SweepRecord) -> None:
         )
 
 
-def _sweep(asked: SweepRecord, trainings: Trainings, storage: Storage) -> None:
+def _sweep(asked: SweepRecord, trainings: Trainings, storage: Storage, claim: Claim) -> None:
     """Trains what is missing, chooses, and publishes the choice; sweep.json comes last."""
-    settings = grid(trainings.config, list(trainings.synthetic))
-    found = _trained(settings, trainings, storage)
-    record = _judged(asked, settings, found, trainings)
+    settings, left_out = _usable(grid(trainings.config, list(trainings.synthetic)), trainings)
+    found = _trained(settings, trainings, storage, claim)
+    record = _judged(asked, settings, found, trainings).changed(left_out=left_out, notes=_notes(trainings))
     tested = settings[[one.name for one in record.candidates].index(record.tested)]
+    claim.check(ask=True)
     images = _publish_images(tested, trainings, storage)
     judged_with = trainings.config.evaluate_config(trainings.judge, tested.mixing).model_dump(mode="json")
     whole = record.changed(
@@ -138,13 +141,47 @@ def _sweep(asked: SweepRecord, trainings: Trainings, storage: Storage) -> None:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     figures = sweep_figures(whole)
+    claim.check(ask=True)
+    if storage.exists(RESULT):
+        raise already_holds(storage.uri, "a sweep")
     for name, figure in figures.items():
         storage.write_bytes(f"{name}.png", encode_png(figure))
     storage.write_text(PAGE, render(build_sweep_page(whole, figures)))
-    storage.create_bytes(RESULT, whole.text().encode())
+    if storage.create_bytes(RESULT, whole.text().encode()) is Creation.TAKEN:
+        raise already_holds(storage.uri, "a sweep")
 
 
-def _trained(settings: Sequence[Setting], trainings: Trainings, storage: Storage) -> list[CandidatePredictions]:
+def _usable(settings: Sequence[Setting], trainings: Trainings) -> tuple[list[Setting], dict[str, str]]:
+    """Returns the candidates that can be trained, and why the others cannot, by name."""
+    obstacles = {setting: trainings.obstacle(setting) for setting in settings}
+    left_out = {setting.name: obstacle for setting, obstacle in obstacles.items() if obstacle}
+    usable = [setting for setting, obstacle in obstacles.items() if not obstacle]
+    if all(setting.mixing is None for setting in usable):
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise DataError(
+            f"no candidate has synthetic images that can be mixed in: {reasons}",
+            hint="Add another filter or another protocol, in another output.",
+        )
+    return usable, left_out
+
+
+def _notes(trainings: Trainings) -> tuple[str, ...]:
+    """Returns what limits how far the choice can be trusted."""
+    config, n_validation = trainings.config, len(trainings.material.validation)
+    notes: list[str] = []
+    if trainings.judge == config.recogniser and any(one.keep < 1 for one in config.filters):
+        notes.append(
+            f"The classifier {trainings.judge} both selects the images (recogniser) and judges the candidates "
+            "(classifier): it favours the images that it has selected. Choose another one for either."
+        )
+    if n_validation < MIN_HELD_OUT_IMAGES and any(one.drop_near_copies for one in config.filters):
+        notes.append(f"{n_validation} validation images are too few for a firm threshold of near copies.")
+    return tuple(notes)
+
+
+def _trained(
+    settings: Sequence[Setting], trainings: Trainings, storage: Storage, claim: Claim
+) -> list[CandidatePredictions]:
     """Returns what the classifiers of every candidate predict; what is kept already is not trained again."""
     each = trainings.config.n_seeds * trainings.trainer.steps
     found = {setting: _kept(storage, setting) for setting in settings if storage.exists(setting.file)}
@@ -155,6 +192,7 @@ def _trained(settings: Sequence[Setting], trainings: Trainings, storage: Storage
                 continue
             note = f"candidate {number} of {len(settings)}: {setting.name}"
             predicted = trainings.predictions(setting, partial(bar.advance, note=note))
+            claim.check()
             storage.write_bytes(setting.file, json.dumps(predicted.model_dump(mode="json")).encode())
             found[setting] = predicted
     return [found[setting] for setting in settings]

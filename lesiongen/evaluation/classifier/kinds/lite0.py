@@ -87,11 +87,15 @@ class Lite0Kind(ClassifierKind):
         return _Lite0Trainer(self.features, self.image_size, real)
 
     def obstacle(self, config: EvaluateConfig) -> str:
-        """Heads are fitted to convergence: neither where they begin nor more steps would change them."""
+        """Heads are fitted to convergence: neither where they begin nor the number of steps would change them."""
         if config.protocol == "pretrain":
             return "the protocol pretrain has no effect on it: its heads are fitted to convergence, wherever they begin"
         if "longer" in config.controls and config.classifiers[0] == "lite0":
             return "the control longer has no effect on it: its heads are fitted to convergence"
+        # Beside another classifier the number has its effect on that one.
+        default = type(config).model_fields["synthetic_until"].default
+        if set(config.classifiers) == {"lite0"} and config.synthetic_until != default:
+            return f"synthetic_until has no effect on it: its heads are fitted without steps; leave it at {default:g}"
         return ""
 
 

@@ -16,7 +16,7 @@ from lesiongen.damage import first_line, told_as_damage
 from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.errors import UsageError
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages, Trainer
-from lesiongen.evaluation.classifier.mixtures import TrainingImages
+from lesiongen.evaluation.classifier.mixtures import TrainingImages, batch_obstacle
 from lesiongen.evaluation.classifier.network import NetworkClassifier
 from lesiongen.evaluation.classifier.separate_norms import has_batch_norms
 from lesiongen.evaluation.classifier.training import Budget, Recipe, TrainedClassifier, optimise
@@ -213,10 +213,10 @@ class PretrainedKind(ClassifierKind):
         self.has_batch_norms = has_batch_norms(_load(folder, source.source, _TRIED))
 
     def obstacle(self, config: EvaluateConfig) -> str:
-        """A network without batch normalisation has no statistics of its training images."""
+        """A share of a batch may round to no image; without batch normalisation there are no statistics to part."""
         if config.protocol == "separate-norm" and not self.has_batch_norms:
             return "the protocol separate-norm has no effect on it: it has no batch normalisation"
-        return ""
+        return batch_obstacle(config)
 
     def trainer(self, real: RealImages) -> Trainer:
         """Loads the network; its hyperparameters are the reference method's."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lesiongen.evaluation.classifier.kinds.kind import ClassifierKind, RealImages, Trainer
-from lesiongen.evaluation.classifier.mixtures import TrainingImages
+from lesiongen.evaluation.classifier.mixtures import TrainingImages, batch_obstacle
 from lesiongen.evaluation.classifier.training import (
     LABEL_SMOOTHING,
     Budget,
@@ -23,6 +23,10 @@ class SmallKind(ClassifierKind):
     def __init__(self, config: EvaluateConfig) -> None:
         self.image_size = config.image_size
         self.budget = Budget(config.steps, config.batch_size, config.learning_rate, config.weight_decay, config.checks)
+
+    def obstacle(self, config: EvaluateConfig) -> str:
+        """A share of a batch that rounds to no image has no effect."""
+        return batch_obstacle(config)
 
     def trainer(self, real: RealImages) -> Trainer:
         """Returns the trainer: its hyperparameters are those of the configuration."""
