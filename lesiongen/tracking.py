@@ -81,6 +81,9 @@ class StageRun:
     def log_file(self, path: Path | str, folder: str | None = None) -> None:
         """Logs a file, within a folder of the run."""
 
+    def log_folder(self, path: Path | str, folder: str) -> None:
+        """Logs all files of a folder, within a folder of the run."""
+
     def log_text(self, text: str, name: str) -> None:
         """Logs a text, such as a page, as a file."""
 
@@ -128,6 +131,10 @@ class _TrackedRun(StageRun):
     def log_file(self, path: Path | str, folder: str | None = None) -> None:
         with service_errors():
             self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_folder(self, path: Path | str, folder: str) -> None:
+        with service_errors():
+            self.client.log_artifacts(self.run_id, str(path), folder)
 
     def log_text(self, text: str, name: str) -> None:
         with service_errors():

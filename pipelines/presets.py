@@ -37,7 +37,13 @@ def _demo() -> Preset:
         "caption": {"tokenizer": "tiny"},
         "sample": {"per_class": 40},
         # Its test split of about 120 images has no group of 100.
-        "evaluate": {"n_seeds": 3, "steps": 200, "min_worst_group": MIN_GROUP_IMAGES},
+        "evaluate": {
+            "n_seeds": 3,
+            "steps": 200,
+            "batch_size": 32,
+            "planted_copies": 40,
+            "min_worst_group": MIN_GROUP_IMAGES,
+        },
         "gates": {"min_seeds": 3, "min_test_lesions": 50},
     }
 

@@ -16,6 +16,7 @@ from lesiongen.diffusion.config import (
 )
 from lesiongen.diffusion.tiny.config import TinyBaseConfig
 from lesiongen.errors import UsageError
+from lesiongen.packaged_models import LESIONGEN_TINY
 
 __all__ = ["PRESETS", "demo", "improved_lora", "miniature", "preset", "reference_full", "reference_lora", "tiny"]
 
@@ -112,9 +113,11 @@ def tiny() -> FinetuneConfig:
 
 
 def demo() -> FinetuneConfig:
-    """As ``tiny``, in the few minutes that a demonstration may take."""
-    base = TinyBaseConfig(vae_steps=200)
-    return tiny().changed(preset="demo", max_train_steps=500, ema_decay=0.99, checkpoint_every=250, tiny_base=base)
+    """As ``tiny``, from the package's base model, in the few minutes that a demonstration may take."""
+    base = LESIONGEN_TINY
+    return tiny().changed(
+        preset="demo", base=base, max_train_steps=160, ema_decay=0.97, checkpoint_every=40, validation_every=40
+    )
 
 
 def miniature() -> FinetuneConfig:

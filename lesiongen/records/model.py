@@ -13,6 +13,7 @@ from lesiongen.storage import json_digest
 __all__ = [
     "MODEL_DIGEST",
     "MODEL_NAME",
+    "REFERENCE_NAME",
     "BaseReference",
     "FileDigest",
     "ModelManifest",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 MODEL_NAME = "_model.json"
+REFERENCE_NAME = "reference.json"
+"""In MLflow: address and version of a registered model."""
 MODEL_DIGEST = "manifest_sha256"
 
 

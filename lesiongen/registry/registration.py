@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from lesiongen.errors import UsageError
 from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
-from lesiongen.records.model import MODEL_NAME, read_model
+from lesiongen.records.model import MODEL_NAME, REFERENCE_NAME, read_model
 from lesiongen.registry.champion import (
     BEGUN,
     COMPLETE,
@@ -28,6 +28,7 @@ from lesiongen.registry.champion import (
 from lesiongen.registry.classifiers import model_for_classifiers
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
+from lesiongen.registry.mlflow_model import write_generator
 from lesiongen.registry.tags import (
     CHALLENGER,
     CLASSIFIER_NAME_TAG,
@@ -44,6 +45,7 @@ from lesiongen.registry.tags import (
     write_event,
 )
 from lesiongen.storage import open_storage
+from lesiongen.temporary import temporary_folder
 from lesiongen.tracking import StageRun, stage_run
 
 __all__ = ["RegisteredVersion", "register"]
@@ -152,7 +154,8 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
     client, name = held.client, held.name
     held.confirm()
     held.changed = True
-    created = _one_version(held, run, name, tags[MODEL_TAG], _key(tags), {**tags, REGISTRATION_TAG: BEGUN})
+    source = partial(_source_of_generator, run, name, tags)
+    created = _one_version(held, run, name, source, _key(tags), {**tags, REGISTRATION_TAG: BEGUN})
     version = str(created.version)
     event = _register_event(held, version, events)
     write_event(client, name, event.changed(state=STARTED))
@@ -167,14 +170,15 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
 
 
 def _one_version(
-    held: Lease, run: StageRun, name: str, uri: str, key: Mapping[str, str], tags: Mapping[str, str]
+    held: Lease, run: StageRun, name: str, source: Callable[[], str], key: Mapping[str, str], tags: Mapping[str, str]
 ) -> Any:
     """Returns the one version that carries a key, creating it where there is none."""
     client = held.client
     if not (versions := _versions(client, name, key)):
-        source = uri if "://" in uri else _source_of_folder(run, name, uri)
+        address = source()
+        held.confirm()
         with service_errors():
-            client.create_model_version(name, source, run.run_id, tags=dict(tags), await_creation_for=0)
+            client.create_model_version(name, address, run.run_id, tags=dict(tags), await_creation_for=0)
         # MLflow's client repeats a request whose answer was lost: there may be two now.
         versions = _versions(client, name, key)
     kept, *others = sorted(versions, key=lambda version: not is_complete(version.tags))
@@ -206,7 +210,8 @@ def _register_classifier(held: Lease, run: StageRun, version: str, name: str, ta
         EVALUATION_VERSION_TAG: tags[EVALUATION_VERSION_TAG],
         "lesiongen.generator": f"{held.name} version {version}",
     }
-    created = _one_version(held, run, name, uri, key, {**key, EVALUATION_TAG: tags[EVALUATION_TAG]})
+    source = partial(_source_of_classifier, run, name, uri)
+    created = _one_version(held, run, name, source, key, {**key, EVALUATION_TAG: tags[EVALUATION_TAG]})
     return str(created.version)
 
 
@@ -231,7 +236,19 @@ def _ensure_model(client: Any, name: str) -> None:
                 raise
 
 
-def _source_of_folder(run: StageRun, name: str, folder: str) -> str:
+def _source_of_generator(run: StageRun, name: str, tags: Mapping[str, str]) -> str:
+    """Logs the generator as an MLflow model, and returns where in the run it is."""
+    uri = tags[MODEL_TAG]
+    manifest = read_model(open_storage(uri).read_bytes(MODEL_NAME), f"{uri}/{MODEL_NAME}")
+    with temporary_folder("registered") as folder:
+        write_generator(folder / "model", uri, tags[MODEL_VERSION_TAG], manifest)
+        run.log_folder(folder / "model", name)
+    return f"runs:/{run.run_id}/{name}"
+
+
+def _source_of_classifier(run: StageRun, name: str, uri: str) -> str:
+    if "://" in uri:
+        return uri
     # The server takes no local path as a source, rightly: it may be another machine. The run keeps the address.
-    run.log_json({"uri": folder}, f"{name}/reference.json")
+    run.log_json({"uri": uri}, f"{name}/{REFERENCE_NAME}")
     return f"runs:/{run.run_id}/{name}"

@@ -76,14 +76,15 @@ def test_what_a_change_leaves_without_effect_is_back_at_its_default():
     ours = preset("improved_lora", ema=False, class_balance_power=0.0, method="full")
     assert (ours.optimisation.ema_decay, ours.data.balance_by, ours.adaptation) == (0.9999, (), Full())
     assert preset("reference_full", method="lora").adaptation == Lora()
-    elsewhere = preset("demo", base="owner/name")
+    elsewhere = preset("miniature", base="owner/name")
     assert elsewhere.base_model.tiny_base is None
     assert preset("tiny", held_out_images=0, num_validation_images=0).validation.validation_every == 500
 
 
 def test_fields_of_the_tiny_base_are_changed_one_by_one():
-    changed = preset("demo", tiny_base={"text_steps": 7}).base_model.tiny_base
-    assert changed == TinyBaseConfig(vae_steps=200, text_steps=7)
+    before = preset("miniature").base_model.tiny_base
+    changed = preset("miniature", tiny_base={"text_steps": 7}).base_model.tiny_base
+    assert changed == before.changed(text_steps=7) != before
     assert preset("tiny", tiny_base={"text_steps": 7}).base_model.tiny_base == TinyBaseConfig(text_steps=7)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from pathlib import Path
 
 import pytest
 import typer
@@ -19,7 +20,9 @@ from tests.registry.conftest import COPYING, GOOD, UNSURE, publish
 def test_a_registered_generator_says_what_it_is_and_where_it_came_from(submit, client, name, real):
     registered = submit(GOOD)
     version = client.get_model_version(name, registered.version)
-    assert version.source == registered.model_uri
+    assert version.source == f"runs:/{version.run_id}/{name}"
+    held = {Path(each.path).name for each in client.list_artifacts(version.run_id, name)}
+    assert {"MLmodel", "requirements.txt", "input_example.json", "data"} <= held
     assert aliases(client, name) == {"challenger": 1}
     manifest = open_storage(registered.model_uri).read_bytes("_model.json")
     evaluation = open_storage(registered.evaluation_uri).read_bytes("evaluation.json")
@@ -47,13 +50,13 @@ def test_registering_again_after_a_restart_makes_no_second_version(submit, clien
     assert len(client.search_model_versions(f"name='{name}'")) == 1
 
 
-def test_a_generator_in_a_folder_is_registered_by_reference(submit, client, name, tmp_path):
+def test_a_generator_in_a_folder_is_copied_into_the_run(submit, client, name, tmp_path):
     registered = submit(GOOD, root=str(tmp_path))
     version = client.get_model_version(name, registered.version)
     assert version.source.startswith(f"runs:/{version.run_id}/")
-    kept = client.download_artifacts(version.run_id, f"{name}/reference.json", str(tmp_path))
-    with open(kept) as file:
-        assert json.load(file) == {"uri": registered.model_uri}
+    kept = Path(client.download_artifacts(version.run_id, f"{name}/data/generator", str(tmp_path)))
+    digest = hashlib.sha256((kept / "model" / "_model.json").read_bytes()).hexdigest()
+    assert json.loads((kept / "reference.json").read_text()) == {"uri": registered.model_uri, "version": digest}
     assert promote(name, gates=LAX).champion == registered.version
 
 

@@ -1,0 +1,1 @@
+"""Registered models as MLflow loads and serves them."""
