@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from lesiongen.errors import UsageError
 from lesiongen.mlflow_server import mlflow_client, service_errors
+from lesiongen.model_ancestry import Ancestor
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
 from lesiongen.records.model import MODEL_NAME, read_model
@@ -102,13 +103,14 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
-    manifest = open_storage(model_uri).read_bytes(MODEL_NAME)
+    storage = open_storage(model_uri)
+    manifest = storage.read_bytes(MODEL_NAME)
     document = open_storage(evaluation_uri).read_bytes(EVALUATION_FILE)
     model = read_model(manifest, f"{model_uri}/{MODEL_NAME}")
     evaluation = read_evaluation(document, f"{evaluation_uri}/{EVALUATION_FILE}")
     model_version, evaluation_version = (hashlib.sha256(content).hexdigest() for content in (manifest, document))
     check_same_model(evaluation, model_version)
-    seen = contamination(evaluation, model)
+    seen = contamination(evaluation, Ancestor(model, storage))
     return {
         MODEL_TAG: model_uri,
         MODEL_VERSION_TAG: model_version,
