@@ -3,6 +3,7 @@
 from typing import Literal
 
 from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.extractor import ModelSource
 
 __all__ = [
     "ConceptEffect",
@@ -142,6 +143,9 @@ class ConceptFidelity(Record):
     """``correlation`` of the synthetic images over that of the real ones."""
     lesions: dict[Shown, LesionsFound] = {}
     scorer: str = ""
+    """The ``concept_scorer``: a folder, an address or a hub id."""
+    scorer_source: ModelSource | None = added(None)
+    """Its revision, licence and files."""
     scored: tuple[ScoredConcept, ...] = ()
     not_computed: str = ""
     """Why ``fidelity`` is not known; blank where it is."""

@@ -1,5 +1,8 @@
 """Concept fidelity: images that show what their captions ask for, and images that do not."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig
+from lesiongen.evaluation.classifier.kinds import pretrained
 from lesiongen.evaluation.concepts.asked import GRADED, YES_NO, Measured, YesNo, measured
 from lesiongen.evaluation.concepts.effects import Drawn, concept_effects
 from lesiongen.evaluation.concepts.examined import Examined, Request, examine, requests
@@ -24,6 +28,7 @@ from lesiongen.evaluation.measures.concept_fidelity import ConceptsShown, concep
 from lesiongen.imaging import encode_png
 from lesiongen.records.concept_fidelity import ConceptFidelity, ScoredCounts
 from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.extractor import ModelSource
 from lesiongen.reporting import Table
 
 SIDE, SKIN = 32, (215, 175, 150)
@@ -341,6 +346,37 @@ def test_scores_of_real_images_are_counted_as_real_images(publish: Publish, clip
     [section] = ConceptsShown().sections(evaluation, {})
     rows = [row[:4] for block in section.blocks if isinstance(block, Table) for row in block.rows]
     assert rows == [("red colour", "synthetic", 40, 40), ("red colour", "real", 25, 25)]
+
+
+def test_the_record_names_the_files_of_the_scorer(publish: Publish, real: Dataset, clip: Path) -> None:
+    with opened_scorer(str(clip)) as scorer:
+        found = concept_fidelity(ConceptSources({"synthetic": drawn(publish, words, 2), "real": real}, scorer), CONFIG)
+    digest = hashlib.sha256((clip / "model.safetensors").read_bytes()).hexdigest()
+    assert found.scorer == str(clip.resolve())
+    assert found.scorer_source == ModelSource(
+        model="clip", source=str(clip.resolve()), files={"model.safetensors": digest}
+    )
+
+
+def test_a_scorer_on_the_hub_is_named_by_its_commit(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, asked = tmp_path / ("c" * 40), []
+    shutil.copytree(clip, snapshot)
+    monkeypatch.setattr(pretrained, "hub_snapshot", lambda *given: asked.append(given[:2]) or snapshot)
+    for name in ("owner/clip", "hub:owner/clip", f"hub:owner/clip@{'c' * 40}"):
+        with opened_scorer(name) as scorer:
+            assert (scorer.source.source, scorer.source.revision) == ("owner/clip", "c" * 40)
+    assert asked == [("owner/clip", None), ("owner/clip", None), ("owner/clip", "c" * 40)]
+
+
+def test_a_scorer_that_cannot_score_an_image_is_refused_before_anything_is_measured(clip: Path, tmp_path: Path) -> None:
+    shutil.copytree(clip, tmp_path / "clip")
+    processor = tmp_path / "clip" / "preprocessor_config.json"
+    wrong = {"size": {"shortest_edge": 40}, "crop_size": {"height": 40, "width": 40}}
+    processor.write_text(json.dumps(json.loads(processor.read_text()) | wrong))
+    with pytest.raises(UsageError, match="gives no score of an image"), opened_scorer(str(tmp_path / "clip")):
+        pass
 
 
 def test_a_scorer_that_is_none_is_refused(clip: Path, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def concept_fidelity(sources: ConceptSources, config: EvaluateConfig) -> Concept
     found = concept_effects(drawn).changed(n_synthetic=n_synthetic)
     if sources.scorer is None:
         return found
-    return found.changed(scorer=sources.scorer.name, scored=scored_concepts(drawn, datasets, sources.scorer))
+    source = sources.scorer.source
+    scored = scored_concepts(drawn, datasets, sources.scorer)
+    return found.changed(scorer=source.source, scorer_source=source, scored=scored)
 
 
 def _facts(found: ConceptFidelity) -> dict[str, str | float | None]:

@@ -27,6 +27,7 @@ from lesiongen.seeds import derive_seed
 from lesiongen.storage import path_digest
 
 __all__ = [
+    "HUB",
     "LOCAL",
     "PretrainedClassifier",
     "check_address",
@@ -86,17 +87,21 @@ def hub_name(name: str) -> tuple[str, str | None]:
 
 
 @contextmanager
-def files_of(name: str) -> Iterator[Path]:
+def files_of(name: str, wanted: Sequence[str] = _WANTED) -> Iterator[Path]:
     """Gives the files of a model at an address that `check_address` takes; what is fetched from S3 is removed.
 
+    Args:
+        name: The address.
+        wanted: Patterns of the files that are fetched.
+
     Raises:
-        UsageError: There is no such folder.
+        UsageError: The folder does not exist.
         StorageError: It cannot be fetched.
     """
     if name.startswith(HUB):
-        yield hub_snapshot(*hub_name(name), _WANTED)
+        yield hub_snapshot(*hub_name(name), wanted)
     else:
-        with model_files(name, None, _WANTED) as folder:
+        with model_files(name, None, wanted) as folder:
             yield folder
 
 
