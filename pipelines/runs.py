@@ -113,7 +113,8 @@ def changed_configs(pipeline: Pipeline, chosen: Preset, changes: Mapping[str, Ma
     if unknown := set(changes) - set(sections):
         now = "; it is now called gates" if "policy" in unknown else ""
         raise UsageError(
-            f"The configuration names {', '.join(sorted(unknown))}{now}.", hint=f"Stages: {', '.join(sections)}."
+            f"The pipeline {pipeline.name} has no stage {', '.join(sorted(unknown))}{now}.",
+            hint=f"Its stages: {', '.join(sections)}.",
         )
     configs = {
         spec.section: with_changes(spec.config_class, chosen[spec.section], changes.get(spec.section, {}))
