@@ -218,6 +218,6 @@ class RunFolder:
         return parse_config(find_pipeline(content.get("pipeline", "release")).request, content)
 
     def artifact(self, stage: str, output: str) -> Path | None:
-        """Returns the newest file that a step wrote as one of its outputs, None where there is none."""
+        """Returns the newest file that a step wrote as one of its outputs, None if it wrote none."""
         written = sorted(self.artifacts.glob(f"*/{stage}/{output}"))
         return written[-1] if written else None

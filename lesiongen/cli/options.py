@@ -195,7 +195,7 @@ def named_datasets(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or []:
         name, _, address = (part.strip() for part in pair.partition("="))
         if not name or not address:
-            raise UsageError(f"{pair!r} is no name with a dataset", hint="Write NAME=DATASET, such as pad=data/pad.")
+            raise UsageError(f"{pair!r} is not NAME=DATASET", hint="For example: pad=data/pad.")
         if name in found:
             raise UsageError(f"{pair!r}: the name {name} is given twice")
         found[name] = normal_address(address)

@@ -18,7 +18,7 @@ def distance(reference: NDArray[np.float64], current: NDArray[np.float64], *, ca
     """Returns the distance that evidently calls ``wasserstein`` or ``jensenshannon``; NaN where a side has no value.
 
     Args:
-        reference: Values [n], or the numbers of categories; NaN where there is none.
+        reference: Values [n], or the numbers of categories; NaN where one is missing.
         current: Likewise [m].
         categorical: Whether they are numbers of categories.
 

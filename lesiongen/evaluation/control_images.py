@@ -72,7 +72,7 @@ def _loaded(material: Material, real: Dataset, name: ControlName, dataset: Datas
 
 
 def _is_apart(images: LabelledImages, material: Material) -> NDArray[np.bool_]:
-    """Tells of each image [n] that it is no held-out image, of no held-out lesion, and no training image."""
+    """Tells which images [n] are neither held-out images, nor of held-out lesions, nor training images."""
     held_out = (material.validation, material.test)
     seen = {key for part in (*held_out, material.train) for key in part.keys}
     apart = np.array([key not in seen for key in images.keys], dtype=bool)

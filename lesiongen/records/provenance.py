@@ -90,7 +90,7 @@ def is_synthetic(provenance: object) -> bool:
 def is_generated(provenance: object) -> bool:
     """Tells whether a provenance says that a model has made the image: it is synthetic, or a reconstruction.
 
-    Such an image is no test image. A reconstruction shows a patient all the same: whether an image may be shown or
+    Such an image cannot be tested on. A reconstruction shows a patient all the same: whether an image may be shown or
     handed on is for `is_synthetic` to say.
 
     Args:

@@ -141,7 +141,7 @@ def _key(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _complete_version(held: Lease, tags: Mapping[str, str]) -> Registered | None:
-    """Returns the version of the same model and evaluation whose registration has ended, None where there is none."""
+    """Returns the version of the same model and evaluation whose registration has ended, None if there is none."""
     for version in _versions(held.client, held.name, _key(tags)):
         if is_complete(version.tags):
             with suppress(UsageError):  # its classifier was deleted: it is to be registered again
@@ -171,7 +171,7 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
 def _one_version(
     held: Lease, run: StageRun, name: str, uri: str, key: Mapping[str, str], tags: Mapping[str, str]
 ) -> Any:
-    """Returns the one version that carries a key, creating it where there is none."""
+    """Returns the one version that carries a key, created if it does not exist."""
     client = held.client
     if not (versions := _versions(client, name, key)):
         source = uri if "://" in uri else _source_of_folder(run, name, uri)

@@ -46,7 +46,7 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
         The findings; errors are a result, not an exception (`verdict_of` and `require_passed` make them one).
 
     Raises:
-        UsageError: There is no dataset.
+        UsageError: The address holds no dataset.
         DataError: The dataset was changed after it was published.
     """
     dataset = Dataset.open(dataset_uri)

@@ -155,7 +155,7 @@ class Trainer:
         """
         cache = self.held_out
         if cache is None:
-            raise ValueError("there are no held-out images")
+            raise ValueError("no held-out images were given")
         total, size = 0.0, self.config.optimisation.batch_size
         with torch.inference_mode(), self.learner.averaged() as denoiser, self.accelerator.autocast():
             for start in range(0, len(cache), size):

@@ -74,7 +74,7 @@ def _enough(wanted: NDArray[np.float64]) -> bool:
 def _scores(
     drawn: Drawn, dataset: Dataset, shown: Shown, scorer: ConceptScorer, terms: list[str]
 ) -> NDArray[np.float64]:
-    """Returns the scores [n, terms] of the image beside each request; NaN where there is none."""
+    """Returns the scores [n, terms] of the image beside each request; NaN for a request without one."""
     examined = drawn.examined
     wanted = [each.image_id if shown == "synthetic" else each.real_id for each in examined.requests]
     seen: list[str] = []

@@ -76,8 +76,8 @@ def ranked_worst_group(
         ranking: The images that rank the groups, none of them a test image.
         test: A row for each test image.
         columns: Columns whose groups are candidates.
-        least_test: Test images of a group below which it is no candidate.
-        least_ranked: Ranking images of a group below which it is no candidate.
+        least_test: Test images of a group below which it is not a candidate.
+        least_ranked: Ranking images of a group below which it is not a candidate.
         where: What the ranking images are called.
     """
     large = [(column, group, count) for column, group, count in _groups(test, columns) if count >= least_test]

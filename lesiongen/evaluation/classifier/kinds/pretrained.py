@@ -66,7 +66,7 @@ def check_address(name: str, known: Iterable[str], what: str = "classifier") -> 
         what: What the model is to be.
 
     Raises:
-        UsageError: It is none of the three.
+        UsageError: It is not one of the three.
     """
     if name.startswith(HUB):
         check_hub_id(hub_name(name)[0], f"{what} {name!r}: write hub:OWNER/NAME or hub:OWNER/NAME@COMMIT")
