@@ -136,6 +136,7 @@ def seven_point_report(values: Mapping[str, str]) -> Report:
 
 
 def _structure(column: str, value: str) -> dict[str, bool]:
+    """Returns the term of a structure of derm7pt and whether it is present."""
     name, words = SEVEN_POINT_VALUES[column]
     if value == "absent":
         return {name: False}
@@ -145,6 +146,7 @@ def _structure(column: str, value: str) -> dict[str, bool]:
 
 
 def _elevation(value: str) -> dict[str, bool]:
+    """Returns the elevation that derm7pt states as present; empty where it states none."""
     if value and value not in ("flat", "palpable", "nodular"):
         raise ValueError(f"elevation = {value!r} is not one of flat, palpable, nodular")
     return {value: True} if value else {}

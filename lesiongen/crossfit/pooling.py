@@ -333,6 +333,7 @@ def detectable_differences(evaluation: EvaluationRecord) -> dict[str, float | No
 
 
 def _detectable(entry: Comparison, significance_level: float, covered: float) -> float | None:
+    """Returns the smallest true difference that a comparison would have found with the power `POWER`."""
     if entry.low is None or entry.high is None:
         return None
     error = (entry.high - entry.low) / (2 * covered)

@@ -98,6 +98,7 @@ def _divisions(
 
 
 def _numbers(column: pd.Series, categorical: bool) -> NDArray[np.float64]:
+    """Returns the values [n] of a column, of categories their numbers; NaN where one is missing."""
     if not categorical:
         return np.asarray(column, dtype=np.float64)
     codes = np.asarray(pd.factorize(column)[0], dtype=np.float64)

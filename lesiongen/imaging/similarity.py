@@ -46,6 +46,7 @@ def nearest(
 
 
 def _standardise(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns rows with mean 0 and length 1; a constant row is 0."""
     centred = rows.astype(np.float32) - rows.mean(axis=1, keepdims=True, dtype=np.float32)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     # A row of equal values leaves rounding noise of about 1e-6 of its level after centring.

@@ -123,6 +123,7 @@ def _manipulation(provenance: object) -> object:
 
 
 def _content(provenance: object) -> dict[str, Any]:
+    """Returns what a provenance states; empty where it is not a JSON object."""
     if not isinstance(provenance, str):
         return {}
     try:

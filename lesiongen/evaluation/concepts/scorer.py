@@ -78,6 +78,7 @@ class ConceptScorer:
 
 
 def _unit(found: Any) -> NDArray[np.float64]:
+    """Returns the pooled embeddings [n, d] scaled to length 1."""
     embedding: Tensor = found.pooler_output
     return np.asarray(normalize(embedding.double(), dim=-1).numpy())
 

@@ -105,6 +105,7 @@ def _rows(table: pd.DataFrame, column: str, group: str) -> NDArray[np.bool_]:
 
 
 def _groups(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Returns column, group and number of images of each group; rows that state nothing are in none."""
     found = []
     for column in columns:
         counts = table[column].dropna().astype(str).value_counts() if column in table else pd.Series(dtype=int)

@@ -82,6 +82,7 @@ def check_address(name: str, known: Iterable[str], what: str = "classifier") -> 
 
 
 def hub_name(name: str) -> tuple[str, str | None]:
+    """Returns repository and revision of an address ``hub:OWNER/NAME@COMMIT``."""
     repository, _, revision = name.removeprefix(HUB).partition("@")
     return repository, revision or None
 
@@ -181,6 +182,7 @@ def _preprocessing(folder: Path, name: str) -> tuple[int, tuple[Sequence[float],
 
 
 def _side(processor: Any) -> int:
+    """Returns the side in pixels of the images that an image processor makes."""
     cropped = getattr(processor, "do_center_crop", False) and getattr(processor, "crop_size", None)
     sizes = dict(cropped or processor.size)
     side = next((sizes[key] for key in ("height", "shortest_edge", "longest_edge") if sizes.get(key)), 0)
