@@ -93,7 +93,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
     try:
         values = yaml.safe_load(text)
-    # ValueError: a date or a number that is none; RecursionError: brackets within brackets.
+    # ValueError: an invalid date or number; RecursionError: brackets within brackets.
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         problem = getattr(error, "problem", None) or str(error)
         mark = getattr(error, "problem_mark", None)

@@ -336,7 +336,7 @@ def load_lite0(folder: Path) -> Iterator[Lite0Classifier]:
     """Gives back what `Lite0Classifier.save` wrote, with a temporary folder for the features that it computes.
 
     Raises:
-        DataError: The folder holds no such classifier.
+        DataError: The folder does not hold such a classifier.
         UsageError: The extra ``lite0`` is not installed.
     """
     try:
