@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -93,7 +93,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
     try:
         values = yaml.safe_load(text)
-    # ValueError: a date or a number that is none; RecursionError: brackets within brackets.
+    # ValueError: an invalid date or number; RecursionError: brackets within brackets.
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         problem = getattr(error, "problem", None) or str(error)
         mark = getattr(error, "problem_mark", None)
@@ -190,9 +190,11 @@ def _walk(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[list[st
     """
     path: list[str] = []
     models: list[type[BaseModel]] = [kind]
+    is_key = False
     for part in location:
-        if isinstance(part, int):  # the number of an item
+        if is_key or isinstance(part, int):  # the key of a mapping, the number of an item
             path.append(str(part))
+            is_key = False
             continue
         tagged = [model for model in models if part in (field.default for field in model.model_fields.values())]
         if len(models) > 1 and tagged:
@@ -201,7 +203,13 @@ def _walk(kind: type[BaseModel], location: Sequence[int | str]) -> tuple[list[st
         path.append(part)
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         models = models_of(fields[0].annotation) if fields else []
+        is_key = bool(fields) and _is_mapping(fields[0].annotation)
     return path, models[0] if models else None
+
+
+def _is_mapping(annotation: Any) -> bool:
+    origins = (get_origin(each) for each in (annotation, *get_args(annotation)))
+    return any(isinstance(origin, type) and issubclass(origin, Mapping) for origin in origins)
 
 
 def models_of(annotation: Any) -> list[type[BaseModel]]:

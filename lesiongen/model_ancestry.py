@@ -25,7 +25,7 @@ class UnknownAncestorError(Exception):
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A LesionGen model that another one was trained from.
+    """A LesionGen model at its address: a generator, or a model that it was trained from.
 
     Attributes:
         manifest: What it is.

@@ -29,7 +29,7 @@ def check_model_name(name: str) -> None:
     Nothing is fetched: whether the prefix or the hub has the model is not known yet.
 
     Raises:
-        UsageError: It is none of them.
+        UsageError: It is not one of these.
     """
     name = normal_address(name)
     if name.startswith("s3://"):
@@ -63,7 +63,7 @@ def model_files(name: str, revision: str | None, wanted: Sequence[str]) -> Itera
         wanted: Patterns of the files that are fetched from the hub; of S3 those of their endings are.
 
     Raises:
-        UsageError: It is none of them, or has no revisions.
+        UsageError: It is not one of these, or has no revisions.
         StorageError: It cannot be fetched.
     """
     suffixes, name = _suffixes(wanted), normal_address(name)

@@ -25,7 +25,7 @@ OWNER_TAG = "lesiongen.owner"
 
 
 def parent_run(client: Any, experiment: str, pipeline_run: str, tags: Mapping[str, str]) -> str:
-    """Returns the id of the run of a pipeline run, opened again, or created where there is none yet.
+    """Returns the id of the run of a pipeline run, opened again, or created if it does not exist yet.
 
     Stages that begin at the same moment may each create one: `united` is called after a stage's own run was created.
     """

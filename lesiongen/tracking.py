@@ -247,7 +247,7 @@ def finish_pipeline_run(pipeline_run: str, state: str, *, last: str) -> None:
 
 
 def _given_run(client: Any, stage: str) -> _GivenRun | None:
-    """Returns the run that this process was given; None where there is none, or another stage has it."""
+    """Returns the run that this process was given; None if it was given none, or another stage has it."""
     run_id = os.environ.get(GIVEN_RUN)
     if not run_id:
         return None

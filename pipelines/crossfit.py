@@ -141,6 +141,7 @@ PIPELINE = Pipeline(
     _crossfit,
     CrossfitRequest,
     _summarise,
+    beside=("open_dataset", "complete", "finish"),
     shared=(),
 )
 """From a dataset to an evaluation on all its images."""

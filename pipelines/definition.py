@@ -38,6 +38,7 @@ class Pipeline:
         build: Builds it for the compiler, from what the compile decides and the default configurations.
         request: What a run of it is asked for with.
         summarise: Gathers what a finished run has to show; the second argument is the home of the runs.
+        beside: The steps beside the stages: they open, check, join and close.
         shared: The stages that can be shared out to several steps.
     """
 
@@ -46,7 +47,13 @@ class Pipeline:
     build: Callable[[CompileSettings, Preset], Any]
     request: "type[RunRequest]"
     summarise: "Callable[[RunFolder, str | Path], Summary]"
+    beside: tuple[str, ...]
     shared: tuple[str, ...] = ("caption", "sample")
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of all its steps, in the order of the table of steps."""
+        return tuple(name for name in STEPS if name in {*self.stages, *self.beside})
 
     @property
     def configured(self) -> tuple[StageSpec, ...]:
@@ -62,7 +69,7 @@ class Pipeline:
 
         Raises:
             UsageError: A stage that the pipeline lacks or does not share out is to be shared, one that it lacks is to
-                be run on nodes, or no step uses an accelerator.
+                be run on nodes or cached, resources are given to a step that it lacks, or no step uses an accelerator.
         """
         for stage, parts in settings.parts.items():
             if parts > 1 and stage not in self.stages:
@@ -73,6 +80,14 @@ class Pipeline:
                 )
         if settings.finetune_nodes and "finetune" not in self.stages:
             raise UsageError(f"The pipeline {self.name} has no stage finetune.", hint="Omit --finetune-nodes.")
+        if settings.cache_ingest and "ingest" not in self.stages:
+            raise UsageError(f"The pipeline {self.name} has no stage ingest.", hint="Omit --cache-ingest.")
+        own = {name for name, asked in settings.resources.items() if asked != STEPS[name].resources}
+        if others := sorted(own - set(self.steps)):
+            raise UsageError(
+                f"resources: the pipeline {self.name} has no step {', '.join(others)}.",
+                hint=f"Its steps: {', '.join(self.steps)}.",
+            )
         if settings.accelerator and not any(settings.resources[stage].accelerated for stage in self.stages):
             raise UsageError(f"No step of the pipeline {self.name} uses an accelerator.", hint="Omit --accelerator.")
 

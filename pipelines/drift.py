@@ -126,5 +126,12 @@ def _summarise(folder: RunFolder, home: str | Path) -> DriftSummary:
     return DriftSummary(folder.id, str(folder.path), str(report), dataset, reference)
 
 
-PIPELINE = Pipeline("drift", ("ingest", "validate", "drift"), _drift, DriftRequest, _summarise)
+PIPELINE = Pipeline(
+    "drift",
+    ("ingest", "validate", "drift"),
+    _drift,
+    DriftRequest,
+    _summarise,
+    ("open_dataset", "require_passed", "finish"),
+)
 """From new images to the decision whether they have drifted."""

@@ -116,5 +116,7 @@ def _summarise(folder: RunFolder, home: str | Path) -> EvaluateSummary:
     )
 
 
-PIPELINE = Pipeline("evaluate", ("evaluate",), _evaluate, EvaluateRequest, _summarise)
+PIPELINE = Pipeline(
+    "evaluate", ("evaluate",), _evaluate, EvaluateRequest, _summarise, ("open_dataset", "complete", "finish")
+)
 """From two datasets to an evaluation."""

@@ -97,7 +97,7 @@ def _check_servers(root: str) -> None:
 def _run_variables(run_id: str) -> dict[str, str]:
     return {
         "LESIONGEN_PIPELINE_RUN": run_id,
-        GIVEN_RUN: "",  # a run that this process was given is none of a step
+        GIVEN_RUN: "",  # a run that this process was given is not one of a step
         PIPELINE_OWNER: json.dumps(this_process().plain()),
         # The runner reads the output of a step in the encoding of the locale, whatever that of the screen is.
         "PYTHONIOENCODING": locale.getpreferredencoding(False),

@@ -143,5 +143,7 @@ def _summarise(folder: RunFolder, home: str | Path) -> MergeSummary:
     return MergeSummary(folder.id, str(folder.path), str(page), merged.uri, merged.manifest.rows, counts)
 
 
-PIPELINE = Pipeline("merge", ("ingest", "validate", "merge"), _merge, MergeRequest, _summarise)
+PIPELINE = Pipeline(
+    "merge", ("ingest", "validate", "merge"), _merge, MergeRequest, _summarise, ("require_passed", "finish")
+)
 """From several collections to one dataset."""

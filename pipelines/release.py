@@ -118,5 +118,6 @@ PIPELINE = Pipeline(
     _release,
     ReleaseRequest,
     summarise,
+    beside=("require_passed", "join_captions", "join_samples", "finish"),
 )
 """From images and a table to a decided release."""

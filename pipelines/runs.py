@@ -113,7 +113,8 @@ def changed_configs(pipeline: Pipeline, chosen: Preset, changes: Mapping[str, Ma
     if unknown := set(changes) - set(sections):
         now = "; it is now called gates" if "policy" in unknown else ""
         raise UsageError(
-            f"The configuration names {', '.join(sorted(unknown))}{now}.", hint=f"Stages: {', '.join(sections)}."
+            f"The pipeline {pipeline.name} has no stage {', '.join(sorted(unknown))}{now}.",
+            hint=f"Its stages: {', '.join(sections)}.",
         )
     configs = {
         spec.section: with_changes(spec.config_class, chosen[spec.section], changes.get(spec.section, {}))
@@ -217,6 +218,6 @@ class RunFolder:
         return parse_config(find_pipeline(content.get("pipeline", "release")).request, content)
 
     def artifact(self, stage: str, output: str) -> Path | None:
-        """Returns the newest file that a step wrote as one of its outputs, None where there is none."""
+        """Returns the newest file that a step wrote as one of its outputs, None if it wrote none."""
         written = sorted(self.artifacts.glob(f"*/{stage}/{output}"))
         return written[-1] if written else None

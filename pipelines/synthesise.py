@@ -118,5 +118,12 @@ def _summarise(folder: RunFolder, home: str | Path) -> SynthesiseSummary:
     return SynthesiseSummary(folder.id, str(folder.path), str(sheet), drawn.uri, manifest.rows, manifest.classes)
 
 
-PIPELINE = Pipeline("synthesise", ("sample",), _synthesise, SynthesiseRequest, _summarise)
+PIPELINE = Pipeline(
+    "synthesise",
+    ("sample",),
+    _synthesise,
+    SynthesiseRequest,
+    _summarise,
+    ("open_dataset", "open_model", "join_samples", "complete", "finish"),
+)
 """From a model and captions to synthetic images."""

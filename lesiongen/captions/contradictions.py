@@ -183,6 +183,7 @@ def _apart(left: str, right: str) -> float:
 
 
 def _places(word: str) -> tuple[int, ...]:
+    """Returns the places of a word on its scale of tones; a pair of types has two."""
     if word in TONES:
         return (TONES.index(word),)
     if word in FITZPATRICK_TYPES:
@@ -209,6 +210,7 @@ def across_entries(report: Report) -> Iterator[tuple[str, str, str]]:
 
 
 def _clashes(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yields two entries that exclude each other, and why."""
     if reason := _colours_miscounted(report.colour, report.colour_variability):
         yield "colour_variability", "colour", reason
     if _has(report.shape, {"irregular"}) and _has(report.shape_variability, {"symmetric"}):

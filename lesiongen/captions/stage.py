@@ -115,8 +115,8 @@ def join_captions(parts: Sequence[str], output: str) -> CaptionResult:
         output: New folder or prefix.
 
     Raises:
-        UsageError: A part is missing or given twice, the parts are not of one job, or there is no dataset at one of
-            the addresses.
+        UsageError: A part is missing or given twice, the parts are not of one job, or one of the addresses holds no
+            dataset.
     """
     datasets = [Dataset.open(part) for part in parts]
     target = open_storage(output)

@@ -70,7 +70,7 @@ def build_command(
 
     config = parse_config(PretrainConfig, chosen_fields(values, {"parts": parts, "seed": seed}))
     if config.parts and dataset is None:
-        raise UsageError("--parts trains a model, and there is no dataset", hint="Name a captioned one with --dataset.")
+        raise UsageError("--parts needs a dataset to train on", hint="Name a captioned dataset with --dataset.")
     if leave_out and not config.parts:
         raise UsageError("--leave-out has no effect without --parts", hint="Set --parts to 1 or more.")
     require_datasets(dataset, *(leave_out or []))

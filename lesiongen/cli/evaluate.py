@@ -55,9 +55,7 @@ def evaluate_command(
 
       lesiongen evaluate --real captioned --synthetic synthetic --reconstructed reconstructed --output evaluation
 
-      lesiongen evaluate --real s3://bucket/real --synthetic s3://bucket/synthetic --output evaluation --n-seeds 3
-
-      lesiongen evaluate --real captioned --synthetic synthetic --output evaluation --set worst_group=sex=female
+      lesiongen evaluate --real s3://data/real --synthetic s3://data/made --output out --set worst_group=sex=female
 
       lesiongen evaluate --real captioned --synthetic synthetic --output out --classifier small --classifier lite0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,10 +33,14 @@ from lesiongen.cli.kubeflow_options import (
 )
 from lesiongen.cli.kubeflow_schedules import SCHEDULE_COMMANDS
 from lesiongen.cli.options import ConfigFile, Json, print_json, print_table
+from lesiongen.errors import UsageError
 from lesiongen.redaction import shown
 
 if TYPE_CHECKING:
+    from pipelines.kubeflow.package import Package
     from pipelines.kubeflow.runs import Run, StepStatus
+    from pipelines.kubeflow.server import Server
+    from pipelines.kubeflow.submission import UploadedVersion
 
 __all__ = ["COMMANDS"]
 
@@ -86,27 +90,34 @@ def submit_command(
 
       lesiongen pipeline submit --package release.yaml --set source=s3://data/ham --set format=ham10000 --wait
     """
-    from lesiongen.errors import UsageError
-    from pipelines.kubeflow.submission import submit
     from pipelines.kubeflow.watching import raise_for_outcome
     from pipelines.kubeflow.watching import wait as wait_for
 
     if timeout is not None and not wait:
         raise UsageError("--timeout has no effect without --wait.", hint="Add --wait, or omit --timeout.")
     with checked_package(context, name) as (chosen, values), connected_server(profile, experiment) as server:
-        run, version = submit(server, chosen, values, run_name)
-        answer = {"pipeline_version": version.name, "reused_version": version.reused}
         say = _printer(quiet=as_json)
-        say(f"{version.name} is {'on the server already' if version.reused else 'uploaded'}.")
-        say(f"Run {run.name}: {run.id}\n{run.url}")
+        run, version = _submitted(server, chosen, values, run_name, say)
         if wait:
             say("Waiting; Ctrl-C ends the waiting, not the run.")
             run = wait_for(server, run, timeout=timeout, say=say)
         if as_json:
-            print_json({**run.as_dict(), **answer})
+            print_json({**run.as_dict(), "pipeline_version": version.name, "reused_version": version.reused})
         if wait:
             raise_for_outcome(server, run)
             say(f"The run {run.name} succeeded.")
+
+
+def _submitted(
+    server: "Server", package: "Package", values: Mapping[str, Any], run_name: str | None, say: Callable[[str], None]
+) -> "tuple[Run, UploadedVersion]":
+    """Creates the run of a package, and says which it is."""
+    from pipelines.kubeflow.submission import submit
+
+    run, version = submit(server, package, values, run_name)
+    say(f"{version.name} is {'on the server already' if version.reused else 'uploaded'}.")
+    say(f"Run {run.name}: {run.id}\n{run.url}")
+    return run, version
 
 
 def status_command(

@@ -36,7 +36,7 @@ Output = Annotated[str, typer.Option(help="A new folder or s3:// prefix for the 
 CaptionedDataset = Annotated[
     str | None, typer.Option(help="The captioned dataset; captions come from its train split alone.")
 ]
-PerClass = Annotated[int | None, typer.Option(help="Images of each diagnosis, where there is no plan.")]
+PerClass = Annotated[int | None, typer.Option(help="Images of each diagnosis, without a plan.")]
 Plan = Annotated[
     str | None,
     typer.Option(help="YAML file: a count for each diagnosis, or a list of entries; or 'balance' to fill gaps."),
@@ -49,7 +49,8 @@ PromptSource = Annotated[
     typer.Option(help="The dataset's captions, or the reference method's prompts, which know no subgroups."),
 ]
 Guidance = Annotated[
-    list[float] | None, typer.Option(help="Guidance scale; 1 is none. Given several times, each image draws one.")
+    list[float] | None,
+    typer.Option(help="Guidance scale; 1 means no guidance. Given several times, each image draws one."),
 ]
 Steps = Annotated[list[int] | None, typer.Option(help="Denoising steps. Given several times, each image draws one.")]
 LoraScale = Annotated[float | None, typer.Option(help="How strongly an adapter changes its base.")]

@@ -20,8 +20,8 @@ _ASKED = {**MEANINGS, "skin_tone": "Tone of the healthy skin around the lesion."
 def answer_schema(entries: Sequence[str] = VISUAL_ENTRIES) -> dict[str, Any]:
     """Returns the JSON Schema that a vision-language model's answer must follow.
 
-    Every entry is a list of its vocabulary's words, empty where the image does not show it. There is no place for a
-    source, for evidence, for a diagnosis or for free text. Every entry is required and nothing else allowed, as strict
+    Every entry is a list of its vocabulary's words, empty where the image does not show it. A source,
+    evidence, a diagnosis and free text cannot be stated. Every entry is required and nothing else allowed, as strict
     structured output asks.
 
     Args:

@@ -61,6 +61,7 @@ def without_lines(lab: Plane) -> tuple[Plane, Mask]:
 
 
 def _inpainted(lab: Plane, hidden: Mask) -> Plane:
+    """Returns L*a*b* [height, width, 3] with the hidden pixels filled from those around them."""
     known = np.dstack([lab, np.ones(hidden.shape, dtype=np.float32)])
     known[hidden] = 0
     filled = lab.copy()
@@ -120,6 +121,7 @@ def _aside(mask: Mask) -> Mask:
 
 
 def _at_the_edge(mask: Mask) -> Mask:
+    """Returns the connected parts of a mask that touch the edge of the image."""
     labels, _ = ndimage.label(mask)
     touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     kept: Mask = np.isin(labels, touching[touching > 0])

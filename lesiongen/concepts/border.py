@@ -153,6 +153,7 @@ def _passages(lab: Plane) -> tuple[Values, NDArray[np.bool_]]:
 
 
 def _sampled(image: NDArray[Any], places: Values) -> Plane:
+    """Returns the three planes of an image at places [2, ...] (row, column), interpolated linearly."""
     planes = [
         ndimage.map_coordinates(image[..., plane], places, order=1, mode="nearest", output=np.float32)
         for plane in range(3)

@@ -125,6 +125,7 @@ def _patches(lab: Lab, skin: NDArray[np.bool_]) -> Iterator[Lab]:
 
 
 def _chances(ita: float, uncertainty: float) -> dict[str, float]:
+    """Returns the chance of each tone under a normal error of the angle, in degrees; below 0.05 it is left out."""
     above = [1.0, *(0.5 * erfc((limit - ita) / (uncertainty * 2**0.5)) for limit in reversed(ITA_LIMITS)), 0.0]
     shares = -np.diff(above)[::-1]
     kept = {name: float(share) for name, share in zip(TONES, shares, strict=True) if share >= 0.05}

@@ -120,7 +120,7 @@ def seven_point_report(values: Mapping[str, str]) -> Report:
             not annotated and says nothing, ``absent`` is recorded as 0.
 
     Raises:
-        ValueError: A column or a value is none of derm7pt's; the message names it.
+        ValueError: A column or a value is not one of derm7pt's; the message names it.
     """
     marks: dict[str, bool] = {}
     elevation: dict[str, bool] = {}
@@ -136,6 +136,7 @@ def seven_point_report(values: Mapping[str, str]) -> Report:
 
 
 def _structure(column: str, value: str) -> dict[str, bool]:
+    """Returns the term of a structure of derm7pt and whether it is present."""
     name, words = SEVEN_POINT_VALUES[column]
     if value == "absent":
         return {name: False}
@@ -145,6 +146,7 @@ def _structure(column: str, value: str) -> dict[str, bool]:
 
 
 def _elevation(value: str) -> dict[str, bool]:
+    """Returns the elevation that derm7pt states as present; empty where it states none."""
     if value and value not in ("flat", "palpable", "nodular"):
         raise ValueError(f"elevation = {value!r} is not one of flat, palpable, nodular")
     return {value: True} if value else {}
@@ -154,7 +156,7 @@ def skincon_report(present: Mapping[str, bool]) -> Report:
     """States SkinCon's concepts, each in the entry where it belongs; a concept that is absent is recorded as 0.
 
     Raises:
-        ValueError: A name is none of SkinCon's 48 columns.
+        ValueError: A name is not one of SkinCon's 48 columns.
     """
     entries: dict[str, dict[str, bool]] = {}
     for concept, mark in present.items():
@@ -169,7 +171,7 @@ def dermoscopic_report(marks: Mapping[str, bool]) -> Report:
     """States ISIC 2017's dermoscopic features; one that is absent is recorded as 0.
 
     Raises:
-        ValueError: A name is none of the five features.
+        ValueError: A name is not one of the five features.
     """
     if unknown := [name for name in marks if name not in DERMOSCOPIC_FEATURES]:
         raise ValueError(f"unknown dermoscopic feature {unknown[0]!r}; known: {', '.join(DERMOSCOPIC_FEATURES)}")

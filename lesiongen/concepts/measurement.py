@@ -137,6 +137,7 @@ def _outline(found: Segmentation, centre: Image.Image, reasons: dict[str, str]) 
 
 
 def _colours(found: Segmentation, skin: Plane) -> dict[str, float]:
+    """Returns the share of each substantial colour inside the lesion, the largest first; the rim does not count."""
     fine = fine_width(WORKING_SIDE)
     box = bounding_box(found.lesion, fine)
     lesion, smooth = found.lesion[box], without_fine_structure(found.lab[box], fine)

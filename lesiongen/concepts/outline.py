@@ -14,6 +14,7 @@ FOLDED = 2000
 
 
 def _centred(lesion: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the pixels [n, 2] of a lesion as (x, y) from their mean, and the mean [2]."""
     rows, columns = np.nonzero(lesion)
     points = np.stack([columns, rows], axis=1).astype(np.float32)
     middle = points.mean(axis=0)

@@ -108,6 +108,7 @@ def without_fine_structure(lab: Plane, width: int) -> Plane:
 
 
 def _wider(lesion: Mask) -> Mask:
+    """Returns the lesion with a margin of a twentieth of the shorter side around it."""
     wider: Mask = (
         ndimage.binary_dilation(lesion, iterations=max(min(lesion.shape) // 20, 1)) if lesion.any() else lesion
     )
@@ -116,6 +117,7 @@ def _wider(lesion: Mask) -> Mask:
 
 @lru_cache(maxsize=8)
 def _centre_prior(height: int, width: int) -> Plane:
+    """Returns a weight [height, width] that falls from 1 at the centre towards the corners."""
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     prior: Plane = np.exp(-(down**2 + across**2) / np.float32(2 * 0.75**2))
@@ -152,6 +154,7 @@ def _skin_surface(lab: Plane, skin: Mask) -> Plane:
 
 
 def _start(samples: Plane) -> Plane:
+    """Returns 1 for the 70% of samples [n] that are nearest to the median colour, 0 for the others."""
     spread = np.abs(samples - median_colour(samples)).sum(axis=1)
     near: Plane = (spread <= np.quantile(spread, 0.7)).astype(np.float32)
     return near
@@ -175,6 +178,7 @@ def _distance(residual: Plane, lighter: float = LIGHTER) -> Plane:
 
 
 def _threshold(distance: Plane, seen: Mask, margin: Mask, centre: Plane) -> Mask:
+    """Returns the lesion where the distance to skin, weighted towards the centre, exceeds a threshold of Otsu."""
     if seen.sum() < 0.2 * seen.size:
         return np.zeros_like(seen)
     weighted = distance * (0.35 + 0.65 * centre)
@@ -246,6 +250,7 @@ def _log_odds(codes: NDArray[np.int32], inside: Mask, counts: NDArray[np.int64])
 
 
 def _contrast(distance: Plane, lesion: Mask, seen: Mask) -> float:
+    """Returns the mean distance within the lesion less that of the skin around it; 0 without a lesion or skin."""
     skin = seen & ~lesion
     if not lesion.any() or not skin.any():
         return 0.0

@@ -88,7 +88,7 @@ def open_folds(config: CrossfitConfig, dataset: Dataset, uris: Sequence[str]) ->
         UsageError: One is not of a fold of this dataset, divided in this way; a fold is missing or given twice; or the
             evaluations differ in their settings, conditions, classes, release, or in how their images were drawn.
         DataError: A file is damaged.
-        StorageError: There is no evaluation at an address.
+        StorageError: One of the addresses holds no evaluation.
     """
     folds = sorted((_open_fold(config, dataset, uri) for uri in uris), key=lambda fold: fold.number)
     if [fold.number for fold in folds] != list(range(1, config.folds + 1)):
@@ -266,7 +266,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _worst_group(settings: EvaluateConfig, test: LabelledImages) -> WorstGroup:
-    """Names the worst group by the configuration alone: there is no image that is not a test image."""
+    """Names the worst group by the configuration alone: every image is a test image."""
     if settings.worst_group is not None:
         return named_worst_group(settings.worst_group, test.table, settings.min_worst_group)
     return WorstGroup(
@@ -333,6 +333,7 @@ def detectable_differences(evaluation: EvaluationRecord) -> dict[str, float | No
 
 
 def _detectable(entry: Comparison, significance_level: float, covered: float) -> float | None:
+    """Returns the smallest true difference that a comparison would have found with the power `POWER`."""
     if entry.low is None or entry.high is None:
         return None
     error = (entry.high - entry.low) / (2 * covered)

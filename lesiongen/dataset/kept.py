@@ -39,7 +39,7 @@ class KeptDocument:
 
     @contextmanager
     def opened(self, dataset: "Dataset") -> Iterator[Path | None]:
-        """Gives a local path of the document that is kept with a dataset, None where there is none.
+        """Gives a local path of the document that is kept with a dataset, None if there is none.
 
         Raises:
             DataError: It is not the one that was published.

@@ -80,7 +80,7 @@ def read_manifest(storage: Storage) -> DatasetManifest:
     """Reads the manifest of a dataset.
 
     Raises:
-        UsageError: There is no manifest: nothing was published there, or it is not finished.
+        UsageError: The manifest is missing: nothing was published there, or the dataset is not finished.
         StorageError: The storage cannot be reached.
         DataError: The manifest is damaged, or of a later schema version.
     """

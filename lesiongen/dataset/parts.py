@@ -23,7 +23,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise UsageError(f"Part {self}: there is no such part", hint=f"Parts of {self.count} begin with 1.")
+            raise UsageError(f"part {self} is out of range", hint=f"Parts of {self.count} begin with 1.")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"

@@ -28,7 +28,7 @@ def pixel_hashes(seen: pd.DataFrame, datasets: Sequence[Dataset]) -> NDArray[np.
         datasets: Where they are.
 
     Returns:
-        A hash for each row, None where there is no ``file_hash``.
+        A hash for each row, None for a row without ``file_hash``.
     """
     seen = seen.reset_index(drop=True)
     hashes: NDArray[np.object_] = seen["file_hash"].to_numpy(dtype=object, copy=True)

@@ -40,7 +40,7 @@ class Dataset:
         """Opens the dataset of a folder or an ``s3://`` prefix.
 
         Raises:
-            UsageError: There is no dataset.
+            UsageError: The address holds no dataset.
             StorageError: It cannot be reached.
             DataError: Its manifest is damaged or of a later schema version.
         """

@@ -118,6 +118,7 @@ class _Balance:
         return max(self.ties, key=lambda split: self._lack(split, rows))
 
     def _lack(self, split: str, rows: np.ndarray) -> float:
+        """Returns how much a split lacks the diagnoses of some rows: a sum of shares, the larger the more."""
         cells = [(split, diagnosis) for diagnosis in self.diagnoses[rows]]
         if any(self.targets[cell] == 0 for cell in cells):
             return -np.inf

@@ -265,7 +265,7 @@ def _job(
     if count := min(config.validation.held_out_images, available):
         chosen = chosen[:count]
     elif not available:
-        logger.warning("%s: no held-out loss, there are no validation images", dataset.uri)
+        logger.warning("%s has no validation images: the held-out loss is not measured", dataset.uri)
     encoding = EncodingJob(
         dataset=dataset.uri,
         base=str(base.folder),

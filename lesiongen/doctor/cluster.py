@@ -33,7 +33,7 @@ _WITHOUT = {
     "secret": "The pods ask S3 with their service account, and MLflow without a login.",
     "config_map": "Without it, S3 is AWS and nothing is tracked in MLflow.",
 }
-_NO_CLUSTER = "no cluster is configured: KUBECONFIG is not set, and there is no ~/.kube/config"
+_NO_CLUSTER = "no cluster is configured: KUBECONFIG is not set, and ~/.kube/config does not exist"
 _ROLES = "the Role lesiongen-trainjobs (infra/kubernetes) or the role kubeflow-edit"
 _NO_SDK = "trainings on several nodes need the extra cluster: pip install '.[cluster]' in a checkout of LesionGen"
 

@@ -18,7 +18,7 @@ def distance(reference: NDArray[np.float64], current: NDArray[np.float64], *, ca
     """Returns the distance that evidently calls ``wasserstein`` or ``jensenshannon``; NaN where a side has no value.
 
     Args:
-        reference: Values [n], or the numbers of categories; NaN where there is none.
+        reference: Values [n], or the numbers of categories; NaN where one is missing.
         current: Likewise [m].
         categorical: Whether they are numbers of categories.
 
@@ -98,6 +98,7 @@ def _divisions(
 
 
 def _numbers(column: pd.Series, categorical: bool) -> NDArray[np.float64]:
+    """Returns the values [n] of a column, of categories their numbers; NaN where one is missing."""
     if not categorical:
         return np.asarray(column, dtype=np.float64)
     codes = np.asarray(pd.factorize(column)[0], dtype=np.float64)

@@ -89,7 +89,7 @@ class EvaluateConfig(StageConfig):
         max_concept_images: Most synthetic images on which the concepts of their captions are measured; of more, so many
             are drawn.
         concept_scorer: A CLIP model of the transformers library that also scores the concepts, as MONET does: its
-            folder, s3:// address or hub name; None: none does.
+            folder, s3:// address or hub name (OWNER/NAME or hub:OWNER/NAME@COMMIT); None: none does.
         planted_copies: Copies of training images of each kind that are made to see which of them the search for near
             copies finds.
         allow_real_images: Whether real images may be shown in the report, the figures and MLflow.

@@ -107,6 +107,7 @@ class FeatureExtractor:
         return np.concatenate([self._of(part.to(self._device)).float().cpu().numpy() for part in parts])
 
     def _of(self, pixels: Tensor) -> Tensor:
+        """Returns the features [n, width] of images that are preprocessed."""
         found = self._model(pixel_values=pixels)
         features: Tensor = found.last_hidden_state[:, 0] if self._features == FIRST_STATE else found.pooler_output
         return features.flatten(1)

@@ -89,7 +89,7 @@ def read_predictions(uri: str, evaluation: EvaluationRecord, split: Part) -> dic
         By the name of the classifier, the primary one first.
 
     Raises:
-        DataError: There are none, as in an evaluation of an earlier release, or the file was changed.
+        DataError: The evaluation has kept none, like those of earlier releases, or the file was changed.
         StorageError: They cannot be reached.
     """
     if PREDICTIONS not in evaluation.files:

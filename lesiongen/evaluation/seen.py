@@ -104,7 +104,7 @@ def _found(dataset: Dataset, synthetic: Dataset, splits: Sequence[str]) -> tuple
     alike = np.zeros(len(table), dtype=bool)
     alike[held_out] = _looks_alike(dataset, held_out, [ancestor for _, ancestor in shipped])
     by_id = table[_IDS].map(lambda value: is_archive_id(value) and value in known_ids).any(axis=1).to_numpy()
-    bound = groups(table)  # another photograph of a lesion that was seen is no new lesion
+    bound = groups(table)  # another photograph of a lesion that was seen is not a new lesion
     return table[held_out & np.isin(bound, bound[held_out & (by_id | alike)])], ""
 
 

@@ -20,7 +20,7 @@ from lesiongen.evaluation.classifier.controls import opened_longer, prepared_con
 from lesiongen.evaluation.classifier.kinds.pretrained import check_address
 from lesiongen.evaluation.classifier.kinds.registry import check_classifier, opened_kind
 from lesiongen.evaluation.classifier.mixing_curve import curve_mixtures, train_curve
-from lesiongen.evaluation.concepts.scorer import opened_scorer
+from lesiongen.evaluation.concepts.scorer import check_scorer, opened_scorer
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.control_images import load_control_images
@@ -32,7 +32,6 @@ from lesiongen.evaluation.predictions import write_predictions
 from lesiongen.evaluation.report.page import build_page
 from lesiongen.evaluation.sweeping.choice import chosen_by, chosen_note
 from lesiongen.evaluation.test_sets import check_test_sets
-from lesiongen.model_files import check_model_name
 from lesiongen.parallel import use_own_cores
 from lesiongen.records.concept_fidelity import Shown
 from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
@@ -117,7 +116,7 @@ def _check_names(config: EvaluateConfig, test_sets: Mapping[str, str]) -> None:
     for name in config.classifiers:
         check_classifier(name)
     if config.concept_scorer:
-        check_model_name(config.concept_scorer)
+        check_scorer(config.concept_scorer)
     if config.fidelity_extractor is not None:
         check_address(config.fidelity_extractor, (), "extractor")
     check_test_sets(config, test_sets)

@@ -111,6 +111,7 @@ def _inner(images: Images) -> Images:
 
 
 def _standardised(rows: Images) -> tuple[Images, Images]:
+    """Returns rows [n, pixels] with mean 0 and deviation 1, and the deviations [n, 1]."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     spread = np.sqrt(np.einsum("np,np->n", centred, centred) / rows.shape[1])[:, None] + _DAMPING
     centred /= spread

@@ -59,5 +59,6 @@ def png_profile(body: bytes) -> bytes | None:
 
 
 def _place(tag: bytes) -> tuple[int, int]:
+    """Returns offset and length in bytes of the data of a tag."""
     offset, length = struct.unpack(">II", tag[4:])
     return offset, length

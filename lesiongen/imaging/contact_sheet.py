@@ -32,7 +32,7 @@ def contact_sheet(
         tile: Side of a tile in pixels.
 
     Raises:
-        ValueError: There are no images, or the captions are not as many as the images.
+        ValueError: No images were given, or the captions are not as many as the images.
     """
     if not images:
         raise ValueError("a contact sheet needs at least one image")

@@ -59,7 +59,7 @@ class Decoded:
         image: The image, upright, fully in memory.
         file_format: ``JPEG``, ``PNG``, ...
         mode: Colour mode as stored.
-        orientation: EXIF orientation as stored, 1 where there is none.
+        orientation: EXIF orientation as stored, 1 if none is.
         width: Pixels of the whole image, upright.
         height: Pixels of the whole image, upright.
     """

@@ -48,6 +48,7 @@ def best_orientations(first: _Floats, second: _Floats) -> NDArray[np.int32]:
 
 
 def _transform(images: _Floats, frequencies: int) -> _Floats:
+    """Returns the lowest cosine frequencies [..., frequencies, frequencies] of windowed images [..., side, side]."""
     window, basis = _window(images.shape[-1]), _basis(images.shape[-1], frequencies)
     means = (images * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
     return np.asarray(basis @ ((images - means) * window) @ basis.T, dtype=np.float32)
@@ -55,6 +56,7 @@ def _transform(images: _Floats, frequencies: int) -> _Floats:
 
 @functools.cache
 def _window(side: int) -> _Floats:
+    """Returns weights [side, side] that fall to 0 towards the edges."""
     places = (np.arange(side) + 0.5) / side
     slope = np.sin(np.minimum(1, np.minimum(places, 1 - places) / _TAPERED) * np.pi / 2) ** 2
     return np.outer(slope, slope).astype(np.float32)
@@ -62,6 +64,7 @@ def _window(side: int) -> _Floats:
 
 @functools.cache
 def _basis(side: int, frequencies: int) -> _Floats:
+    """Returns the orthonormal cosines [frequencies, side] (DCT-II)."""
     angles = np.arange(frequencies)[:, None] * (np.arange(side) + 0.5) * np.pi / side
     basis = np.cos(angles) * np.sqrt(2 / side)
     basis[0] = np.sqrt(1 / side)

@@ -149,6 +149,7 @@ def _confirmed(
     known: Collection[int],
     least: float,
 ) -> Iterator[tuple[_Places, float]]:
+    """Yields each pair [2] of places whose images agree by at least `least`, and how far they agree."""
     if len(numbers) < 2 or len(known) == members.shape[1] == 1:
         return
     with temporary_folder("search") as folder:
@@ -250,6 +251,7 @@ def _inside(images: _Floats) -> _Floats:
 
 
 def _turned(images: _Floats, orientations: NDArray[np.int32]) -> _Floats:
+    """Returns images [n, side, side], each in its own orientation."""
     result = np.empty_like(images)
     for orientation in ORIENTATIONS:
         chosen = orientations == orientation

@@ -51,6 +51,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
+    """Returns an image of `SIDE` pixels square, without regard to its proportions."""
     if image.width % SIDE == 0 == image.height % SIDE:
         return image.reduce((image.width // SIDE, image.height // SIDE))  # but for rounding the same, twice as fast
     return reduced(image, 2 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX)

@@ -24,12 +24,12 @@ def nearest(
         length n. A constant row correlates with nothing: 0.
 
     Raises:
-        ValueError: The widths differ, or there are no references.
+        ValueError: The widths differ, or no references were given.
     """
     if queries.ndim != 2 or references.ndim != 2 or queries.shape[1] != references.shape[1]:
         raise ValueError(f"queries {queries.shape} and references {references.shape} must be n x d and m x d")
     if len(references) == 0:
-        raise ValueError("there are no references")
+        raise ValueError("no references were given")
     indices = np.zeros(len(queries), dtype=np.int64)
     similarity = np.full(len(queries), -np.inf, dtype=np.float32)
     for start in range(0, len(references), BLOCK_ROWS):
@@ -46,6 +46,7 @@ def nearest(
 
 
 def _standardise(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns rows with mean 0 and length 1; a constant row is 0."""
     centred = rows.astype(np.float32) - rows.mean(axis=1, keepdims=True, dtype=np.float32)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     # A row of equal values leaves rounding noise of about 1e-6 of its level after centring.

@@ -102,6 +102,7 @@ def _gif_blocks(data: bytes) -> Iterator[int]:
 
 
 def _palette_bytes(data: bytes, at: int) -> int:
+    """Returns the length in bytes of the palette of a GIF whose flags are at a place; 0 without one."""
     flags = data[at] if at < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 128 else 0
 

@@ -152,7 +152,7 @@ def _aside_prefix(source: str) -> str:
 
 
 def left_out_tables(left_out: Sequence[Rejection]) -> dict[str, str | None]:
-    """Returns the tables of the rows that stay out, by the names of `LEFT_OUT_NAMES`; None where there is no row."""
+    """Returns the tables of the rows that stay out, by the names of `LEFT_OUT_NAMES`; None if no row does."""
     by_kind = {name: [item for item in left_out if item.kind == kind] for kind, name in LEFT_OUT_NAMES.items()}
     return {name: _table(rows) if rows else None for name, rows in by_kind.items()}
 

@@ -47,7 +47,7 @@ class Rejection:
 
     Attributes:
         file: The table, or the image where no table names it.
-        row: Line of the file (the header is line 1); None where there is no row.
+        row: Line of the file (the header is line 1); None without a row.
         column: Column, or None for the row as a whole.
         value: The value there, cut to a readable length.
         reason: What is wrong with it.
@@ -91,7 +91,7 @@ class Row:
 
     Attributes:
         table: Key of the table.
-        line: Line of the table; None where there is no table, and ``table`` is the image.
+        line: Line of the table; None without a table, and then ``table`` is the image.
         image_field: The column that names the image.
         image_key: Key of the image in the source.
         image_id: Name of the image in the dataset.
@@ -145,7 +145,9 @@ class Reader(ABC):
     def __init__(self, config: IngestConfig) -> None:
         if unknown := sorted(config.options.keys() - self.options.keys()):
             known = ", ".join(self.options) or "none"
-            raise UsageError(f"option {unknown[0]!r}: the format {config.format} has no such option; it has: {known}")
+            raise UsageError(
+                f"option {unknown[0]!r}: the format {config.format} does not have it; its options: {known}"
+            )
         self.config = config
         self.notes: list[str] = []
 
@@ -153,7 +155,7 @@ class Reader(ABC):
         """Returns the value given for an option, the first of the choices where none is given.
 
         Raises:
-            UsageError: It is none of the choices.
+            UsageError: The value is not one of the choices.
         """
         value = self.config.options.get(option, choices[0])
         if value not in choices:

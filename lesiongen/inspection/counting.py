@@ -96,7 +96,7 @@ def inspect_dataset(uri: str) -> Inspection:
     """Counts what a dataset holds; reads its metadata and no pixels.
 
     Raises:
-        UsageError: There is no dataset.
+        UsageError: The address holds no dataset.
     """
     dataset = Dataset.open(uri)
     table = dataset.metadata()

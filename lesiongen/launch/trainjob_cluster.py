@@ -75,7 +75,7 @@ class Cluster:
         """Returns a TrainingRuntime of the namespace, or the ClusterTrainingRuntime of this name.
 
         Raises:
-            UsageError: There is none, or it cannot be used.
+            UsageError: The runtime does not exist, or cannot be used.
         """
         try:
             return self._backend.get_runtime(name)
@@ -111,7 +111,7 @@ class Cluster:
             )
 
     def job(self, name: str) -> dict[str, Any] | None:
-        """Returns a TrainJob as the server holds it; None where there is none."""
+        """Returns a TrainJob as the server holds it; None if it does not exist."""
         try:
             with _named(f"TrainJob {name} cannot be read"):
                 found: dict[str, Any] = self._jobs.get_namespaced_custom_object(

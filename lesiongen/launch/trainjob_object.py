@@ -90,7 +90,7 @@ def trainjob(job: Job, layout: JobLayout, place: str, *, deadline: int, pipeline
 
 
 def run_of(job: Mapping[str, Any] | None) -> Run | None:
-    """Returns the run that a TrainJob of the cluster belongs to; None where it is none of ours."""
+    """Returns the run that a TrainJob of the cluster belongs to; None if no run of ours owns it."""
     if job is None:
         return None
     found = addresses(job)

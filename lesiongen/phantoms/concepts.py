@@ -131,12 +131,14 @@ def _is_copy(config: PhantomConfig, index: int) -> bool:
 
 
 def _source(config: PhantomConfig, index: int) -> int:
+    """Returns the index of the phantom that a copy shows; of no copy, its own."""
     while _is_copy(config, index):
         index = derive_seed(config.seed, "phantom", "copied", index) % index
     return index
 
 
 def _first_of_lesion(config: PhantomConfig, index: int) -> int:
+    """Returns the index of the first image of the same lesion."""
     repeat = 1.0 - 1.0 / config.images_per_lesion
     while index > 0 and not _is_copy(config, index) and not _is_copy(config, index - 1):
         if _chance(config, "repeat", index) >= repeat:
@@ -146,6 +148,7 @@ def _first_of_lesion(config: PhantomConfig, index: int) -> int:
 
 
 def _first_of_patient(config: PhantomConfig, index: int) -> int:
+    """Returns the index of the first image of the same patient."""
     index = _first_of_lesion(config, index)
     while index > 0 and not _is_copy(config, index) and not _is_copy(config, index - 1):
         if _chance(config, "patient", index) >= SAME_PATIENT:

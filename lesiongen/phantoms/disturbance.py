@@ -74,6 +74,7 @@ def disturb(image: Image.Image, conditions: Disturbance) -> Image.Image:
 
 
 def _light(conditions: Disturbance, side: int) -> Field:
+    """Returns the factors [side, side, 3] of uneven and coloured light."""
     ticks = np.linspace(-1, 1, side, dtype=np.float32)
     slant = conditions.gradient[0] * ticks[None, :] + conditions.gradient[1] * ticks[:, None]
     corners = 1 - conditions.falloff * (ticks[None, :] ** 2 + ticks[:, None] ** 2) / 2

@@ -46,6 +46,7 @@ def _stream(concepts: PhantomConcepts, of: str, purpose: str) -> np.random.Gener
 
 
 def _skin(concepts: PhantomConcepts, side: int) -> Field:
+    """Returns skin in L*a*b* [side, side, 3]."""
     rng = _stream(concepts, "view", "skin")
     angle = np.deg2rad(concepts.ita)
     yellow = float(np.interp(concepts.ita, [-60, -20, 15, 45, 70], [10.0, 18.0, 19.0, 15.5, 11.0]))
@@ -90,6 +91,7 @@ def _painted(name: str, skin_light: float) -> tuple[float, float, float]:
 
 
 def _lesion(concepts: PhantomConcepts, frame: LesionFrame, skin_light: float) -> Field:
+    """Returns the colours of a lesion in L*a*b* [side, side, 3], also beyond its border."""
     rng = _stream(concepts, "lesion", "colours")
     lab = _regions(concepts, frame, rng, skin_light)
     mottle = 1.7 * smooth_noise(rng, frame.depth.shape[0], 4) + 1.7 * smooth_noise(rng, frame.depth.shape[0], 11)
@@ -150,6 +152,7 @@ def _blood(concepts: PhantomConcepts, frame: LesionFrame, lab: Field, skin_light
 
 
 def _on_skin(concepts: PhantomConcepts, frame: LesionFrame, skin: Field, lesion: Field) -> Field:
+    """Returns the lesion blended into the skin at its border, in L*a*b* [side, side, 3]; `skin` is changed."""
     rng = _stream(concepts, "lesion", "border")
     cover = smoothstep(frame.depth, -concepts.softness, concepts.softness)[..., None]
     skin[..., 1] += 2.5 * smoothstep(frame.depth, -0.5, 0.1)
@@ -194,6 +197,7 @@ def draw_hairs(rng: np.random.Generator, side: int, count: int) -> Field:
 
 
 def _ruler(rng: np.random.Generator, side: int) -> Field:
+    """Returns how much of each pixel [side, side] the marks of a ruler cover."""
     image = Image.new("L", (side, side), 0)
     pen = ImageDraw.Draw(image)
     spacing = side * rng.uniform(0.07, 0.1)

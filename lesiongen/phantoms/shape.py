@@ -40,6 +40,7 @@ def outline(concepts: PhantomConcepts) -> NDArray[np.float64]:
 
 
 def _lopsided(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Returns the change of the radius, in radii, at each of `ANGLES` for an asymmetric outline."""
     off_axis = rng.integers(4) * np.pi / 2 + np.pi / 4 + rng.uniform(-0.1, 0.1)
     bulge = np.exp(3.0 * (np.cos(ANGLES - off_axis) - 1))
     notch = np.exp(5.0 * (np.cos(ANGLES - off_axis + rng.choice([-1, 1])) - 1))
@@ -48,6 +49,7 @@ def _lopsided(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _ragged(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Returns the change of the radius, in radii, at each of `ANGLES` for an irregular border."""
     waves = np.arange(6, 17)
     phases = rng.uniform(0, 2 * np.pi, len(waves))
     heights = rng.uniform(0.5, 1.0, len(waves)) / np.sqrt(waves)

@@ -45,6 +45,7 @@ def network(concepts: PhantomConcepts, frame: LesionFrame, rng: np.random.Genera
 
 
 def _places(rng: np.random.Generator, frame: LesionFrame, count: int, low: float, high: float) -> Points:
+    """Returns random points [count, 2] in [-1, 1] whose depth is between two limits; empty if no pixel's is."""
     rows, columns = np.nonzero((frame.depth > low) & (frame.depth < high))
     if len(rows) == 0:
         return np.zeros((0, 2))

@@ -9,7 +9,7 @@ __all__ = ["BOTH_VS_REAL", "FAMILY", "WORST_GROUP_BOTH_VS_REAL", "ComparisonName
 _WORST_GROUP = ", worst group"
 _ON = " on "
 _COMPARED: tuple[Condition, ...] = ("real", "synthetic", "both")
-"""Reconstructions are no part of a test."""
+"""No test is made with reconstructions."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.extractor import ModelSource
 
 __all__ = [
     "ConceptEffect",
@@ -10,6 +11,7 @@ __all__ = [
     "ConceptLevel",
     "GradedConcept",
     "LesionsFound",
+    "ScoredCounts",
     "Shown",
     "YesNoConcept",
 ]
@@ -40,7 +42,7 @@ class GradedScores(Record):
     """How far a measurement follows what the captions ask for."""
 
     n: Count = None
-    """Images whose caption asks for a grade and on which it can be measured."""
+    """Images whose caption asks for a grade and on which it can be measured, with or without a real image beside."""
     correlation: ConceptEffect = ConceptEffect()
     """Spearman's rank correlation."""
     within_diagnoses: ConceptEffect = ConceptEffect()
@@ -85,13 +87,24 @@ class YesNoConcept(Record):
     not_computed: str = ""
 
 
+class ScoredCounts(Record):
+    """How many images were scored: one real image may stand beside several requests, and counts for each."""
+
+    n_present: Count = None
+    n_absent: Count = None
+
+
 class ScoredConcept(Record):
     """How well a vision-language model's score tells the images that are asked to show a concept from the others."""
 
     concept: str = ""
     n_present: Count = None
+    """Synthetic images that are asked to show it."""
     n_absent: Count = None
+    """Synthetic images that are asked for other words of the same entry."""
     auroc: dict[Shown, ConceptEffect] = {}
+    n: dict[Shown, ScoredCounts] = added({})
+    """How many images each area is of."""
 
 
 class LesionsFound(Record):
@@ -121,11 +134,18 @@ class ConceptFidelity(Record):
     averaged: tuple[str, ...] = ()
     """The graded concepts that ``correlation`` is the mean of."""
     correlation: dict[Shown, ConceptEffect] = {}
-    """Mean over ``averaged`` of the correlation within diagnoses."""
+    """Mean over ``averaged`` of the correlation within diagnoses.
+
+    Each concept's is of the requests whose synthetic and real image could both be measured; where there are too few
+    real images, of all synthetic ones.
+    """
     fidelity: ConceptEffect = ConceptEffect()
     """``correlation`` of the synthetic images over that of the real ones."""
     lesions: dict[Shown, LesionsFound] = {}
     scorer: str = ""
+    """The ``concept_scorer``: a folder, an address or a hub id."""
+    scorer_source: ModelSource | None = added(None)
+    """Its revision, licence and files."""
     scored: tuple[ScoredConcept, ...] = ()
     not_computed: str = ""
     """Why ``fidelity`` is not known; blank where it is."""

@@ -66,7 +66,7 @@ class Protocol(Record):
     intervals: str = ""
     tests: str = ""
     reconstruction: str = added("")
-    """Blank where there is no such condition."""
+    """Blank if this condition was not trained."""
 
 
 class PartCounts(Record):

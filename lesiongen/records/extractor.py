@@ -1,12 +1,12 @@
-"""The network in whose features fidelity is measured, where a user has named one."""
+"""The networks that a user has named, by which images are measured."""
 
 from lesiongen.records.base import Count, Record
 
-__all__ = ["ExtractorSource"]
+__all__ = ["ExtractorSource", "ModelSource"]
 
 
-class ExtractorSource(Record):
-    """An image model, where it comes from, and how it is shown an image."""
+class ModelSource(Record):
+    """A model of the transformers library, and where it comes from."""
 
     model: str = ""
     """Its type in the transformers library, such as ``dinov2``."""
@@ -18,6 +18,11 @@ class ExtractorSource(Record):
     """Licence of the weights as the folder states it; None where it does not."""
     files: dict[str, str] = {}
     """SHA-256 of the files with the weights."""
+
+
+class ExtractorSource(ModelSource):
+    """An image model, where it comes from, and how it is shown an image."""
+
     features: str = ""
     """``pooler_output``, or ``last_hidden_state[:, 0]``: the first token, where it has no trained pooling."""
     width: Count = None

@@ -90,7 +90,7 @@ def is_synthetic(provenance: object) -> bool:
 def is_generated(provenance: object) -> bool:
     """Tells whether a provenance says that a model has made the image: it is synthetic, or a reconstruction.
 
-    Such an image is no test image. A reconstruction shows a patient all the same: whether an image may be shown or
+    Such an image cannot be tested on. A reconstruction shows a patient all the same: whether an image may be shown or
     handed on is for `is_synthetic` to say.
 
     Args:
@@ -123,6 +123,7 @@ def _manipulation(provenance: object) -> object:
 
 
 def _content(provenance: object) -> dict[str, Any]:
+    """Returns what a provenance states; empty where it is not a JSON object."""
     if not isinstance(provenance, str):
         return {}
     try:

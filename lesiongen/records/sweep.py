@@ -119,7 +119,7 @@ class SweepRecord(Record):
         """Returns the candidate of a name.
 
         Raises:
-            KeyError: There is none.
+            KeyError: No candidate has this name.
         """
         return {one.name: one for one in self.candidates}[name]
 

@@ -11,9 +11,9 @@ __all__ = ["LeftOutReason", "NamedImages", "OutsideTestSet", "Shift"]
 LeftOutReason = Literal["diagnosis", "image_id", "lesion_id", "patient_id", "case_id", "picture", "base", "related"]
 """Why an image is not tested on.
 
-``diagnosis``: it is none of the classes. ``picture``: it shows, or may show, the photograph of an image that was learnt
-from. ``base``: the generator's base model has seen it. ``related``: it is of the lesion, patient or case of an image
-that overlaps. Others: the value that it shares."""
+``diagnosis``: it is not one of the classes. ``picture``: it shows, or may show, the photograph of an image that was
+learnt from. ``base``: the generator's base model has seen it. ``related``: it is of the lesion, patient or case of an
+image that overlaps. Others: the value that it shares."""
 
 
 class NamedImages(Record):

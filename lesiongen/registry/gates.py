@@ -252,7 +252,7 @@ def _contamination(evaluation: EvaluationRecord, contamination: Contamination | 
     if limit is None:
         return _off(gate)
     if contamination is None or contamination.validation is None or contamination.test is None:
-        return _missing(gate, "what the generator was trained on")
+        return _held(gate, "It is not known whether the generator was trained on validation or test images.")
     validation, test = contamination.validation, contamination.test
     message = (
         f"{validation} validation and {test} test images are among those that the generator was trained on; "

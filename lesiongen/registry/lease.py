@@ -211,6 +211,7 @@ def _model(client: Any, name: str) -> Any:
 
 
 def _last_ended(tags: dict[str, str]) -> int:
+    """Returns the highest number of a lease that the tags know; 0 without any."""
     # An event carries the number of its lease: the numbers continue where the tags of the leases were removed.
     numbers = (tag_number(key, prefix) for key in tags for prefix in (LEASE_TAG, EVENT_TAG))
     return max((number for number in numbers if number is not None), default=0)
@@ -246,6 +247,7 @@ def _unless_done(change: Callable[[], object], done: Callable[[], bool]) -> None
 
 
 def _left_behind(client: Any, name: str, number: int) -> tuple[int, ...]:
+    """Returns the numbers of earlier leases that still exist."""
     prefix = f"{name}{LOCK_SUFFIX}."
     with service_errors():
         leases = client.search_registered_models(f"name LIKE '{prefix}%'", max_results=SEARCH_LIMIT)
@@ -283,5 +285,6 @@ def _process_is_gone(owner: dict[str, Any]) -> bool:
 
 
 def _awake() -> float:
+    """Returns the seconds since boot, suspension included."""
     # A machine that was suspended must notice: the plain monotonic clock of Linux stops meanwhile.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -8,11 +8,10 @@ from typing import Literal
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, StorageError, UsageError
 from lesiongen.imaging import ImageError, content_digest, decode
-from lesiongen.model_ancestry import UnknownAncestorError, ancestors
+from lesiongen.model_ancestry import Ancestor, UnknownAncestorError, ancestors
 from lesiongen.progress import progress
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
-from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import OtherOrigin, SampleOrigin, SelectOrigin
 
 __all__ = ["check_same_model", "contamination"]
@@ -38,12 +37,12 @@ def check_same_model(evaluation: EvaluationRecord, model_version: str) -> None:
         )
 
 
-def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contamination | None:
+def contamination(evaluation: EvaluationRecord, model: Ancestor) -> Contamination | None:
     """Counts the images of the evaluation's validation and test splits that the generator was trained on.
 
-    What the LesionGen models that the generator began from were trained on counts too: as they list it, or else as
-    their dataset holds it. Other bases (a hub id, a diffusers pipeline without ``_model.json``) do not say what they
-    saw, and count as not having seen these images.
+    What the LesionGen models that the generator began from were trained on counts too. The images of each model are
+    those of its ``seen.json``; where it ships none, those of its training dataset. Other bases (a hub id, a diffusers
+    pipeline without ``_model.json``) do not say what they saw, and count as not having seen these images.
 
     Training on the evaluation's own version of the dataset is not contamination: its splits share no lesion, which the
     evaluation has checked. Else the decoded pixels are compared. Images that the evaluation left out because the
@@ -54,7 +53,11 @@ def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contami
         model: The generator.
 
     Returns:
-        Counts by split; None where the images that the generator or its base was trained on are no longer known.
+        Counts by split; None where the images that the generator or its base was trained on, or those of the
+        evaluation, are no longer known: missing, damaged, or of another version.
+
+    Raises:
+        DataError: The evaluation does not name its real images.
     """
     tested = _source(evaluation, "real")
     try:
@@ -64,21 +67,21 @@ def contamination(evaluation: EvaluationRecord, model: ModelManifest) -> Contami
         validation = len(seen & set(_digests(tested, "validation", counts.validation_seen)))
         test = len(seen & set(_digests(tested, "test", counts.test_seen)))
         return Contamination(validation=validation, test=test)
-    except (StorageError, UsageError, UnknownAncestorError) as error:
-        logger.warning("What the generator was trained on is not known: %s", error)
+    except (DataError, StorageError, UsageError, UnknownAncestorError) as error:
+        logger.warning("Whether the generator was trained on the evaluated images is not known: %s", error)
         return None
 
 
-def _digests_seen(model: ModelManifest, tested: Source) -> Iterator[str]:
+def _digests_seen(model: Ancestor, tested: Source) -> Iterator[str]:
     """Yields the digests of what a model and its ancestors were trained on, the tested dataset itself left out."""
     opened: set[str] = set()
-    for manifest, shipped in [(model, None), *((each.manifest, each.seen()) for each in ancestors(model))]:
-        if shipped is not None:
+    for each in [model, *ancestors(model.manifest)]:
+        if (shipped := each.seen()) is not None:
             yield from (image.pixels_sha256 for image in shipped.images)
             continue
-        source = manifest.training.dataset
+        source = each.manifest.training.dataset
         if source is None or not (source.uri and source.version):
-            if manifest.method != "base":  # a base model may be built without images
+            if each.manifest.method != "base":  # a base model may be built without images
                 raise UnknownAncestorError("a manifest names no training dataset")
         elif source.version not in {tested.version, *opened}:
             opened.add(source.version)

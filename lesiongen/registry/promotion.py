@@ -81,7 +81,7 @@ def promote(
         DataError: The evaluation is not the one that was registered, or a record in the registry is invalid.
         ServiceError: The MLflow server does not answer, or another command is at work.
     """
-    history(name)  # says so where there is no such model
+    history(name)  # refuses an unknown model
     gates, client = gates or Gates(), mlflow_client()
     params = {"name": name, "version": version or CHALLENGER, "gates": gates.model_dump()}
     with stage_run("promote", params) as run:
@@ -103,11 +103,11 @@ def rollback(name: str, *, who: str | None = None, why: str = "") -> RollbackRes
     A rollback that did not end is finished first. Whoever repeats it goes back once; the log says so.
 
     Raises:
-        UsageError: There is no champion, or none before it, or that one was deleted.
+        UsageError: The model has no champion, or none before it, or that one was deleted.
         DataError: A record of the history is not what LesionGen writes.
         ServiceError: The MLflow server does not answer, or another command is at work.
     """
-    history(name)  # says so where there is no such model
+    history(name)  # refuses an unknown model
     client = mlflow_client()
     with lease(client, name, "rollback") as held:
         events = settle(held)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from lesiongen.errors import UsageError
 from lesiongen.mlflow_server import mlflow_client, service_errors
+from lesiongen.model_ancestry import Ancestor
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
 from lesiongen.records.model import MODEL_NAME, REFERENCE_NAME, read_model
@@ -104,13 +105,14 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:
-    manifest = open_storage(model_uri).read_bytes(MODEL_NAME)
+    storage = open_storage(model_uri)
+    manifest = storage.read_bytes(MODEL_NAME)
     document = open_storage(evaluation_uri).read_bytes(EVALUATION_FILE)
     model = read_model(manifest, f"{model_uri}/{MODEL_NAME}")
     evaluation = read_evaluation(document, f"{evaluation_uri}/{EVALUATION_FILE}")
     model_version, evaluation_version = (hashlib.sha256(content).hexdigest() for content in (manifest, document))
     check_same_model(evaluation, model_version)
-    seen = contamination(evaluation, model)
+    seen = contamination(evaluation, Ancestor(model, storage))
     return {
         MODEL_TAG: model_uri,
         MODEL_VERSION_TAG: model_version,
@@ -141,7 +143,7 @@ def _key(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _complete_version(held: Lease, tags: Mapping[str, str]) -> Registered | None:
-    """Returns the version of the same model and evaluation whose registration has ended, None where there is none."""
+    """Returns the version of the same model and evaluation whose registration has ended, None if there is none."""
     for version in _versions(held.client, held.name, _key(tags)):
         if is_complete(version.tags):
             with suppress(UsageError):  # its classifier was deleted: it is to be registered again
@@ -172,7 +174,7 @@ def _register(held: Lease, run: StageRun, tags: dict[str, str], events: Sequence
 def _one_version(
     held: Lease, run: StageRun, name: str, source: Callable[[], str], key: Mapping[str, str], tags: Mapping[str, str]
 ) -> Any:
-    """Returns the one version that carries a key, creating it where there is none."""
+    """Returns the one version that carries a key, created if it does not exist."""
     client = held.client
     if not (versions := _versions(client, name, key)):
         address = source()

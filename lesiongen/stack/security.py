@@ -60,6 +60,7 @@ def secure_mlflow(home: Home, keys: Credentials) -> dict[str, str]:
 
 
 def _certificate() -> tuple[str, str]:
+    """Returns a certificate and its private key, both as PEM."""
     # One certificate for all parts, signed by itself: whoever can show it can read the home.
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lesiongen")])

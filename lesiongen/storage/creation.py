@@ -44,7 +44,7 @@ class Target:
         """Writes the object unless it is there.
 
         Raises:
-            StorageError: The server refuses to write the object, yet there is none.
+            StorageError: The server refuses to write the object, although it does not exist.
         """
         there = self.stored()  # on a server that ignores the condition, nothing else keeps an older object
         for _ in range(_ATTEMPTS):

@@ -78,6 +78,7 @@ def _make_parents(path: Path) -> list[Path]:
 
 
 def _locked(path: Path, folder: str) -> int:
+    """Returns the descriptor of a file, locked for this process."""
     for _ in range(_ATTEMPTS):
         with suppress(FileNotFoundError):  # another writer has just removed the folder that it made for its lock
             path.parent.mkdir(parents=True, exist_ok=True)

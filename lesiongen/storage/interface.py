@@ -118,7 +118,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Deletes an object; one that is not there is no error."""
+        """Deletes an object; does nothing if it does not exist."""
 
     @abstractmethod
     def open(self, key: str) -> BinaryIO:
@@ -163,7 +163,7 @@ class Storage(ABC):
         return type(self)("/".join([self.uri, *parts]))
 
     def read_if_there(self, key: str) -> bytes | None:
-        """Returns the whole object, None where there is none; another process may delete it at any moment."""
+        """Returns the whole object, None if it does not exist; another process may delete it at any moment."""
         if not self.exists(key):
             return None
         try:

@@ -126,7 +126,7 @@ class S3Storage(Storage):
             _checked.add(place)
 
     def create_bytes(self, key: str, data: bytes) -> Creation:
-        """Writes an object on the condition that there is none, and reads it back: an answer may have been lost."""
+        """Writes an object on the condition that it does not exist, and reads it back: an answer may have been lost."""
         with self._errors(key) as client:
             stored = functools.partial(self.read_if_there, key)
             return Target(client, self.bucket, self._name(key), stored).create(data)

@@ -45,7 +45,7 @@ def explained(error: Exception, storage: str, key: str, bucket_exists: Callable[
         return _unreachable(error, uri)
     if isinstance(error, NoCredentialsError):
         hint = f"Set {' and '.join(key_variables())}, or start the local servers: lesiongen up."
-        return StorageError(f"{uri}: there are no S3 credentials", hint=hint)
+        return StorageError(f"{uri}: no S3 credentials are set", hint=hint)
     what = "credentials" if isinstance(error, ProfileNotFound | PartialCredentialsError) else "settings"
     hint = "Check AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the other AWS_… variables."
     return StorageError(f"{uri}: the S3 {what} cannot be used ({error})", hint=hint)

@@ -17,7 +17,7 @@ from lesiongen.dataset.diagnosis_names import NAMES
 __all__ = ["ID_COLUMNS", "OLDEST_AGE", "with_identifiers"]
 
 OLDEST_AGE = 120
-"""In years; a greater age is none."""
+"""In years; a greater number is not an age."""
 
 ID_COLUMNS = ("image_id", "lesion_id", "patient_id", "case_id")
 

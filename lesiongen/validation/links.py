@@ -65,7 +65,7 @@ def _partners(table: pd.DataFrame, keys: Sequence[str], differs: str, *, apart: 
     Args:
         table: All rows.
         keys: Columns in which rows must agree; blank values agree with nothing.
-        differs: Column in which they must not; a row that is blank there has no partners and is none.
+        differs: Column in which they must not; a row that is blank there is left out.
         apart: Columns in which partners must not agree either; blank values agree with nothing.
     """
     result = np.full(len(table), None, dtype=object)

@@ -46,7 +46,7 @@ def validate(config: ValidateConfig, dataset_uri: str, report: str | None = None
         The findings; errors are a result, not an exception (`verdict_of` and `require_passed` make them one).
 
     Raises:
-        UsageError: There is no dataset.
+        UsageError: The address holds no dataset.
         DataError: The dataset was changed after it was published.
     """
     dataset = Dataset.open(dataset_uri)
@@ -82,6 +82,7 @@ def _suites(config: ValidateConfig, table: pd.DataFrame) -> list[Suite]:
 
 
 def _made(config: ValidateConfig, suites: list[Suite]) -> list[tuple[str, str]]:
+    """Returns name and column of every check that is made."""
     sizes = [(check.name, check.about) for check in SIZE_CHECKS]
     others = [made for made in (*sizes, (REMOVED, "manifest")) if config.severities.get(made[0]) != "off"]
     rows = [(check.name, check.column) for suite in suites for check in suite.checks]
@@ -107,6 +108,7 @@ def _write(report: str, page: str, documents: dict[str, Any]) -> str:
 
 
 def _place(report: str) -> tuple[Storage, str]:
+    """Returns the storage and the name of the report; a folder has it under `REPORT_NAME`."""
     if not report.endswith(".html"):
         return open_storage(report), REPORT_NAME
     folder, _, name = report.rpartition("/")

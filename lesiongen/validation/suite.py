@@ -91,7 +91,7 @@ def _without_collection() -> Iterator[None]:
 def _validate(gx: Any, source: Any, suite: Suite) -> Any:
     used = list(dict.fromkeys(check.column for check in suite.checks))
     if missing := [check for check in suite.checks if check.column not in suite.table]:
-        raise DataError(f"The check {missing[0].name} cannot be run: there is no column {missing[0].column}")
+        raise DataError(f"The check {missing[0].name} cannot be run: missing column {missing[0].column}")
     # In front: great_expectations looks for it among the columns once for each row that fails.
     frame = suite.table[used].copy()
     frame.insert(0, _ROW, range(len(frame)))

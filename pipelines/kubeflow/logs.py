@@ -18,7 +18,7 @@ _STORED = "executor-logs"
 
 
 def read_log(server: Server, run: Run, status: StepStatus) -> str | None:
-    """Returns the log of a step's newest attempt; None where there is none any more, or none yet.
+    """Returns the log of a step's newest attempt; None if it was deleted, or is not written yet.
 
     Raises:
         Unavailable: The server does not answer.

@@ -107,7 +107,7 @@ class Run:
         """Returns the steps of a name: one, or those that a loop has made of it.
 
         Raises:
-            UsageError: There is none.
+            UsageError: The run has no step of this name.
         """
         found = tuple(each for each in self.steps if name in (each.name, each.step.name))
         if not found:

@@ -137,7 +137,7 @@ def delete_schedule(server: Server, name: str) -> list[Schedule]:
     """Deletes the schedules of a name, and returns them; runs that they have started continue.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No schedule has this name.
         ServiceError: The server does not answer as it should.
     """
     known = list(schedules(server))

@@ -46,7 +46,7 @@ class ServerFault(Unavailable):
 
 
 class NotSent(Unavailable):
-    """There is no connection to the server: it has not got the request."""
+    """The server cannot be reached: it has not received the request."""
 
 
 class Server:
@@ -84,8 +84,8 @@ class Server:
             **arguments: Its arguments.
 
         Raises:
-            Unavailable: The server does not answer, or not in time, or with an error of its own; `NotSent` where there
-                is no connection to it.
+            Unavailable: The server does not answer, or not in time, or with an error of its own; `NotSent` if it
+                cannot be reached.
             NotFound: It knows no such object.
             Refused: It refuses the request.
             Unauthorized: It rejects the credentials, or shows a login page after it has accepted them.
@@ -105,7 +105,7 @@ class Server:
             **query: Parameters of the query.
 
         Raises:
-            NotFound: There is none, or a page of HTML in its place.
+            NotFound: The text does not exist, or the server answers with a page of HTML.
             ServiceError: As `ask`.
         """
         response = self._send(
@@ -141,7 +141,7 @@ class Server:
         return {"namespace": self.namespace} if self.namespace else {}
 
     def experiment_id(self, *, create: bool = False) -> str | None:
-        """Returns the id of the profile's experiment; None where there is none yet.
+        """Returns the id of the profile's experiment; None if it does not exist yet.
 
         Args:
             create: Whether to create it then.

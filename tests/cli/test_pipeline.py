@@ -80,13 +80,13 @@ def test_set_changes_fields_of_stages(ask, changes, config):
     [
         ("steps=3", "--set steps: write stage.field=value"),
         ("finetune=3", "--set finetune: write stage.field=value"),
-        ("train.steps=3", "names train"),
+        ("train.steps=3", "The pipeline release has no stage train.\nIts stages: ingest, validate, caption"),
         ("ingest.limits=3", "IngestConfig: unknown field limits"),
         ("sample.per_class=-1", "SampleConfig: per_class = -1"),
         ("finetune.max_train_steps=many", "FinetuneConfig: optimisation.max_train_steps = 'many'"),
         ("finetune.steps=3", "FinetuneConfig: unknown field steps; it is now called max_train_steps"),
         ("gates.max_accuracy_drop=null", "gates.max_accuracy_drop is null"),
-        ("policy.margin=0.1", "names policy; it is now called gates"),
+        ("policy.margin=0.1", "has no stage policy; it is now called gates"),
     ],
 )
 def test_a_wrong_change_is_refused_by_its_name(ask, change, message):
@@ -174,6 +174,11 @@ def test_a_wrong_collection_is_refused(asked_to_merge, collections, message):
         ("image: x\n", r"image has a flag\nUse --image"),
         ("allow_real_images: false\n", r"allow_real_images has a flag\nUse --no-real-images"),
         ("nodes: {}\n", "unknown field nodes"),
+        (
+            "resources: {evaluate: {x: 1}}\n",
+            r"resources\.evaluate\.x\nKnown fields: accelerated, cpu_limit, cpu_request, ",
+        ),
+        ("resources: {drift: {retries: 1}}\n", "release has no step drift.\nIts steps: ingest, validate, "),
         ("parallelism: 0\n", "parallelism"),
         ("[1]\n", "contains no mapping"),
     ],

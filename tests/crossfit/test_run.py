@@ -52,7 +52,7 @@ def test_a_stage_that_is_not_configured_and_a_fold_that_there_is_not_are_refused
     write_phantoms(PhantomConfig(n=10, size=32, seed=0), tmp_path / "images")
     data = ingest(IngestConfig(format="image_folder"), str(tmp_path / "images"), str(tmp_path / "data")).dataset.uri
     for options, words in (
-        (("--set", "gates.min_seeds=3"), "The configuration names gates"),
+        (("--set", "gates.min_seeds=3"), "The pipeline crossfit has no stage gates"),
         (("--fold", "3", "--folds", "2"), "fold = 3: must be from 1 to 2"),
         (("--folds", "2", "--set", "crossfit.folds=3"), "crossfit.folds is given twice"),
         (("--set", "evaluate.worst_group=sex=female"), "evaluate.worst_group is for one test split"),

@@ -1,5 +1,8 @@
 """Concept fidelity: images that show what their captions ask for, and images that do not."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from lesiongen.concepts.tokenizer import build_tokenizer
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import UsageError
 from lesiongen.evaluation import EvaluateConfig
+from lesiongen.evaluation.classifier.kinds import pretrained
 from lesiongen.evaluation.concepts.asked import GRADED, YES_NO, Measured, YesNo, measured
 from lesiongen.evaluation.concepts.effects import Drawn, concept_effects
 from lesiongen.evaluation.concepts.examined import Examined, Request, examine, requests
@@ -22,8 +26,10 @@ from lesiongen.evaluation.concepts.scorer import SHARPNESS, monet_scores, opened
 from lesiongen.evaluation.concepts.sources import ConceptSources
 from lesiongen.evaluation.measures.concept_fidelity import ConceptsShown, concept_fidelity
 from lesiongen.imaging import encode_png
-from lesiongen.records.concept_fidelity import ConceptFidelity
+from lesiongen.records.concept_fidelity import ConceptFidelity, ScoredCounts
 from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.extractor import ModelSource
+from lesiongen.reporting import Table
 
 SIDE, SKIN = 32, (215, 175, 150)
 COUNT = 80  # real ones are drawn with replacement: of each grade's 40 about 25 are seen
@@ -204,6 +210,26 @@ def test_without_real_images_the_correlation_is_known_and_the_fidelity_is_not() 
     assert found.not_computed.startswith("The real images have no captions")
 
 
+def test_the_ratio_is_of_the_requests_that_have_a_real_image() -> None:
+    """The 60 with a real image follow their captions as that does; the 60 others do not, and have no say."""
+    asked = [
+        Request(f"s{k}", "nv", f"nevus {k}", {"size": (words(k),)}, f"r{k}" if k < 60 else None) for k in range(120)
+    ]
+    followed = [Measured(lesion=True, values={"size": k % 2 + k / 1000}, words={}) for k in range(60)]
+    whatever = [Measured(lesion=True, values={"size": k / 1000}, words={}) for k in range(60)]
+    seen = {"synthetic": [*followed, *whatever], "real": [*followed, *[None] * 60]}
+    found = concept_effects(Drawn.of(Examined(asked, seen, SIDE), 100, 0.95, 0))
+    assert (found.n_examined, found.n_matched) == (120, 60)
+    assert (found.fidelity.value, found.fidelity.low) == (1, 1)
+    size = next(each for each in found.graded if each.concept == "size")
+    assert size.scores["synthetic"].n == 120
+    assert size.scores["synthetic"].within_diagnoses.value < found.correlation["synthetic"].value - 0.2
+    lost = [None if k < 50 else each for k, each in enumerate(followed)]  # no lesion is found on most of them
+    few = concept_effects(Drawn.of(Examined(asked, seen | {"synthetic": [*lost, *whatever]}, SIDE), 100, 0.95, 0))
+    assert (few.fidelity.value, list(few.correlation)) == (None, ["synthetic"])
+    assert few.not_computed.startswith("The real images have no captions, or too few")
+
+
 def test_images_of_one_caption_are_resampled_together() -> None:
     def width(copies: int) -> float:
         rng = np.random.default_rng(0)
@@ -300,6 +326,57 @@ def test_a_clip_model_scores_the_words_of_captions(publish: Publish, clip: Path)
     assert scores.std() > 0
     assert found[0].auroc["synthetic"].value == pytest.approx(roc_auc_score([k % 2 == 0 for k in range(COUNT)], scores))
     assert set(found[0].auroc) == {"synthetic"}
+    assert found[0].n == {"synthetic": ScoredCounts(n_present=40, n_absent=40)}
+
+
+def test_scores_of_real_images_are_counted_as_real_images(publish: Publish, clip: Path) -> None:
+    """Of 80 synthetic images 50 have a real image of the same caption beside them."""
+    texts = [f"nevus, {('red', 'black')[k % 2]}, {('small', 'medium')[k >= 50]} size" for k in range(COUNT)]
+    synthetic = Dataset.open(publish([sample("made", k, words(k), text) for k, text in enumerate(texts)]))
+    real = Dataset.open(publish([sample("real", k, words(k), text) for k, text in enumerate(texts[:50])]))
+    datasets = {"synthetic": synthetic, "real": real}
+    drawn = Drawn.of(examine(requests(real, synthetic, most=100, seed=0), datasets), 100, 0.95, 0)
+    with opened_scorer(str(clip)) as scorer:
+        red = scored_concepts(drawn, datasets, scorer)[0]
+    assert red.n == {
+        "synthetic": ScoredCounts(n_present=40, n_absent=40),
+        "real": ScoredCounts(n_present=25, n_absent=25),
+    }
+    evaluation = EvaluationRecord(concept_fidelity=ConceptFidelity(scored=(red,)))
+    [section] = ConceptsShown().sections(evaluation, {})
+    rows = [row[:4] for block in section.blocks if isinstance(block, Table) for row in block.rows]
+    assert rows == [("red colour", "synthetic", 40, 40), ("red colour", "real", 25, 25)]
+
+
+def test_the_record_names_the_files_of_the_scorer(publish: Publish, real: Dataset, clip: Path) -> None:
+    with opened_scorer(str(clip)) as scorer:
+        found = concept_fidelity(ConceptSources({"synthetic": drawn(publish, words, 2), "real": real}, scorer), CONFIG)
+    digest = hashlib.sha256((clip / "model.safetensors").read_bytes()).hexdigest()
+    assert found.scorer == str(clip.resolve())
+    assert found.scorer_source == ModelSource(
+        model="clip", source=str(clip.resolve()), files={"model.safetensors": digest}
+    )
+
+
+def test_a_scorer_on_the_hub_is_named_by_its_commit(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, asked = tmp_path / ("c" * 40), []
+    shutil.copytree(clip, snapshot)
+    monkeypatch.setattr(pretrained, "hub_snapshot", lambda *given: asked.append(given[:2]) or snapshot)
+    for name in ("owner/clip", "hub:owner/clip", f"hub:owner/clip@{'c' * 40}"):
+        with opened_scorer(name) as scorer:
+            assert (scorer.source.source, scorer.source.revision) == ("owner/clip", "c" * 40)
+    assert asked == [("owner/clip", None), ("owner/clip", None), ("owner/clip", "c" * 40)]
+
+
+def test_a_scorer_that_cannot_score_an_image_is_refused_before_anything_is_measured(clip: Path, tmp_path: Path) -> None:
+    shutil.copytree(clip, tmp_path / "clip")
+    processor = tmp_path / "clip" / "preprocessor_config.json"
+    wrong = {"size": {"shortest_edge": 40}, "crop_size": {"height": 40, "width": 40}}
+    processor.write_text(json.dumps(json.loads(processor.read_text()) | wrong))
+    with pytest.raises(UsageError, match="gives no score of an image"), opened_scorer(str(tmp_path / "clip")):
+        pass
 
 
 def test_a_scorer_that_is_none_is_refused(clip: Path, tmp_path: Path) -> None:

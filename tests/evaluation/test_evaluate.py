@@ -49,6 +49,7 @@ def test_every_condition_is_scored_on_the_real_test_split(finished: EvaluationRe
         ".counts.test_seen",
         ".counts.validation_seen",
         ".fidelity.source",
+        ".concept_fidelity.scorer_source",
     }, "a writer left a field out"
     assert list(found.utility) == ["real", "synthetic", "both"]
     for scores in found.utility.values():

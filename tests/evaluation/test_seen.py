@@ -5,18 +5,20 @@ import pytest
 from PIL import Image
 
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
-from lesiongen.diffusion.model.folder import model_version, read_manifest, write_manifest
+from lesiongen.diffusion.model.folder import model_version, write_manifest
 from lesiongen.diffusion.pretraining.seen import write_seen
 from lesiongen.errors import DataError
 from lesiongen.evaluation.material import load_material
 from lesiongen.evaluation.reconstructed import check_synthetic
 from lesiongen.evaluation.seen import SeenByBase, seen_by_base
 from lesiongen.imaging import encode_png
+from lesiongen.model_ancestry import model_at
 from lesiongen.records.evaluation import Counts, EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
 from lesiongen.records.model import BaseReference, Training
 from lesiongen.records.origin import CaptionOrigin, IngestOrigin, LeaveOutOrigin, SampleOrigin
 from lesiongen.registry.lineage import contamination
+from lesiongen.storage import open_storage
 
 
 def picture(number, side=96):
@@ -152,13 +154,32 @@ def test_the_release_counts_what_was_not_left_out(synthetic, tmp_path):
     """Pixels that the base has seen count, unless the evaluation has left the image out."""
     images = [("train", None, picture(60), "train"), ("twin", None, picture(1), "test")]
     real = write(tmp_path / "with twin", images)
-    generator = read_manifest(tmp_path / "generator")
+    generator = model_at(str(tmp_path / "generator"), model_version(tmp_path / "generator"))
     evaluation = EvaluationRecord(sources={"real": Source(uri=real.uri, version=real.manifest.version)})
     assert contamination(evaluation, generator) == Contamination(validation=0, test=1)
     left_out = seen_by_base(real, synthetic).test
     assert left_out == ("twin",)
     evaluation = evaluation.changed(counts=Counts(test_seen=left_out))
     assert contamination(evaluation, generator) == Contamination(validation=0, test=0)
+
+
+def test_images_drawn_by_the_base_itself_are_held_against_its_own_list(real, base, trained_on, tmp_path):
+    """Nothing was fine-tuned: the base is the generator, and its dataset need not be there any more."""
+    open_storage(trained_on.uri).delete_all()
+    origin = SampleOrigin(stage="sample", model=str(base), model_version=model_version(base))
+    drawn = write(tmp_path / "drawn", [("s0", None, picture(50), "train")], origin)
+    assert seen_by_base(real, drawn) == SEEN
+    twin = write(tmp_path / "with twin", [("t", None, picture(60), "train"), ("twin", None, picture(1), "test")])
+    evaluation = EvaluationRecord(sources={"real": Source(uri=twin.uri, version=twin.manifest.version)})
+    generator = model_at(str(base), model_version(base))
+    assert contamination(evaluation, generator) == Contamination(validation=0, test=1)
+
+
+def test_a_changed_list_leaves_the_contamination_unknown(real, base, caplog):
+    (base / "seen.json").write_text('{"images": []}')
+    evaluation = EvaluationRecord(sources={"real": Source(uri=real.uri, version=real.manifest.version)})
+    assert contamination(evaluation, model_at(str(base), model_version(base))) is None
+    assert "seen.json differs" in caplog.text
 
 
 def test_a_base_that_is_gone_or_changed_is_said_to_be_unknown(real, synthetic, base):

@@ -70,7 +70,7 @@ def test_skincons_marks_are_kept_and_its_verdict_is_followed(tmp_path):
             {"DDI_file": "000001.png"},
             "row 3, DDI_file = '000001.png': duplicate image_id '000001', first used in row 2",
         ),
-        ({"DDI_file": "000002.jpg"}, "row 3, DDI_file = '000002.jpg': there is no such image"),
+        ({"DDI_file": "000002.jpg"}, "row 3, DDI_file = '000002.jpg': image not found"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path, changes, message):

@@ -87,7 +87,7 @@ def test_the_own_labels_can_be_taken(tmp_path):
         ({"case_num": ""}, "row 4, case_num = '': is blank"),
         ({"case_num": "1"}, "row 4, clinic = .*duplicate image_id .*, first used in row 2"),
         ({"derm": "../../secret.jpg"}, "row 4, derm = .*leaves the folder"),
-        ({"derm": ""}, "row 4, derm = '': there is no such image"),
+        ({"derm": ""}, "row 4, derm = '': image not found"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path, changes, message):
@@ -143,5 +143,5 @@ def test_an_option_it_has_not_is_refused(tmp_path, options):
 def test_a_missing_photograph_is_not_taken_for_one_whose_name_differs_in_case(tmp_path):
     source = miniatures.derm7pt(tmp_path / "d", changes={3: {"derm": "NEL/Nel005.JPG"}})
     (source / "images" / "NEL" / "Nel005.JPG").unlink()
-    with pytest.raises(DataError, match=r"row 5, derm = 'NEL/Nel005.JPG': there is no such image"):
+    with pytest.raises(DataError, match=r"row 5, derm = 'NEL/Nel005.JPG': image not found"):
         samples_of(source, tmp_path / "out")

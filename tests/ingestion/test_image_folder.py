@@ -123,7 +123,7 @@ def test_lesions_counted_anew_for_each_patient_are_told_apart(make_folder, tmp_p
 def test_a_file_name_cannot_leave_its_folder(make_folder, tmp_path, name):
     source = make_folder(f"file_name,diagnosis\nimages/a.png,nv\n{name},nv\n", NAMES[:1])
     (tmp_path / "secret.png").write_bytes((source / "images/a.png").read_bytes())
-    with pytest.raises(DataError, match="leaves the folder of its table|is an absolute path|no such image") as caught:
+    with pytest.raises(DataError, match="leaves the folder of its table|is an absolute path|image not found") as caught:
         samples_of(source, tmp_path / "out")
     assert "metadata.csv, row 3, file_name" in str(caught.value)
 
@@ -286,7 +286,7 @@ def test_a_table_of_any_name_whose_images_are_found_by_name(make_folder, tmp_pat
         samples_of(source, tmp_path / "o", columns=columns, options={"table": "labels.csv"})
     with pytest.raises(UsageError, match="option match = 'suffix' is not one of path, name, stem"):
         samples_of(source, tmp_path / "p", options={"match": "suffix"})
-    with pytest.raises(UsageError, match="option 'images': the format image_folder has no such option"):
+    with pytest.raises(UsageError, match="option 'images': the format image_folder does not have it"):
         samples_of(source, tmp_path / "q", options={"images": "derm"})
 
 
@@ -295,7 +295,7 @@ def test_images_that_lie_in_another_folder_are_told(make_folder, tmp_path):
     with pytest.raises(DataError) as caught:
         samples_of(source, tmp_path / "failed")
     assert f"2 of 2 rows of {source} cannot be used" in str(caught.value)
-    assert "there is no such image, but images/a.png is there: add --option match=name" in str(caught.value)
+    assert "image not found, but images/a.png is there: add --option match=name" in str(caught.value)
     assert set(samples_of(source, tmp_path / "out", options={"match": "name"})) == {"images/a", "images/b"}
 
 

@@ -153,7 +153,7 @@ def test_an_unusable_image_is_named_with_its_row(make_ham, tmp_path, harm, reaso
         ({"age": "-5"}, "age = '-5'", "not an age in years"),
         ({"sex": "3"}, "sex = '3'", "neither male nor female"),
         ({"lesion_id": ""}, "lesion_id = ''", "could not be kept together"),
-        ({"image_id": "ISIC_999"}, "image_id = 'ISIC_999'", "no such image"),
+        ({"image_id": "ISIC_999"}, "image_id = 'ISIC_999'", "image not found"),
         ({"image_id": "ISIC_0"}, "image_id = 'ISIC_0'", "duplicate image_id 'ISIC_0', first used in row 2"),
     ],
 )

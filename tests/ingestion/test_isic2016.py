@@ -75,7 +75,7 @@ def test_rows_images_and_cells_that_do_not_fit_are_named(tmp_path):
         ingested(source, tmp_path / "out")
     for words in (
         "row 13, image = 'ISIC_0000000': duplicate image_id 'ISIC_0000000', first used in row 1",
-        "row 14, image = 'ISIC_0000077': there is no such image",
+        "row 14, image = 'ISIC_0000077': image not found",
         "row 15: has 1 cells, the header has 2 columns",
         "stray.jpg: no row of",
     ):

@@ -287,7 +287,7 @@ def test_two_archives_that_hold_what_a_path_may_mean_are_not_guessed_between(mak
     for number, name in enumerate("ab"):
         miniatures.write_picture(tmp_path / name / "1.bmp", number)
         packed(tmp_path / name, source / f"{name}.zip")
-    with pytest.raises(DataError, match=r"1\.bmp': there is no such image, but a/1\.bmp is there"):
+    with pytest.raises(DataError, match=r"1\.bmp': image not found, but a/1\.bmp is there"):
         ingest(IngestConfig(format="image_folder"), str(source), str(tmp_path / "out"))
     by_name = IngestConfig(format="image_folder", options={"match": "name"})
     with pytest.raises(DataError, match=r"several different images have this name: a/1\.bmp, b/1\.bmp"):

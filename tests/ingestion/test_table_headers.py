@@ -283,7 +283,7 @@ def test_semicolons_have_two_ways_out(make_folder, tmp_path):
 
 def test_two_columns_of_one_name_in_the_rows_are_data(make_folder, tmp_path):
     source = make_folder("file_name,diagnosis,lesion_id\n0.png,nevus,L1\nfile_name,File Name,L\n", NAMES[:1])
-    with pytest.raises(DataError, match="row 3, file_name = 'file_name': there is no such image"):
+    with pytest.raises(DataError, match="row 3, file_name = 'file_name': image not found"):
         dataset(source, tmp_path / "out", format="image_folder")
 
 

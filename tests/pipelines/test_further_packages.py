@@ -161,7 +161,7 @@ def test_a_run_has_the_addresses_and_the_presets_configurations(
         ("drift", {"reference": "/nowhere/data"}, "/nowhere/data does not exist"),
         ("drift", {"source": "/nowhere/images"}, "/nowhere/images does not exist"),
         ("drift", {"config": {"drift": {"max_drifted_share": 2}}}, "DriftConfig: max_drifted_share = 2"),
-        ("drift", {"config": {"sample": {}}}, "names sample"),
+        ("drift", {"config": {"sample": {}}}, "drift has no stage sample"),
         ("evaluate", {"synthetic": "/nowhere/drawn"}, "/nowhere/drawn does not exist"),
         ("evaluate", {"real": "gs://bucket/real"}, "gs://bucket/real"),
         ("synthesise", {"model": "/nowhere/model"}, "/nowhere/model contains no _model.json"),

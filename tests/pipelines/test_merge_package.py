@@ -91,7 +91,7 @@ def test_a_run_is_found_again_as_one_of_its_pipeline(tmp_path: Path, asked: dict
         ({"config": {"ingest": {"name": "x"}}}, "ingest.name belongs to each collection"),
         ({"config": {"ingest": {"format": "isic"}}}, "ingest.format belongs to each collection"),
         ({"config": {"ingest": {"seed": 3}}}, "ingest.seed belongs to the whole run"),
-        ({"config": {"finetune": {"steps": 3}}}, "names finetune"),
+        ({"config": {"finetune": {"steps": 3}}}, "merge has no stage finetune"),
         ({"config": {"merge": {"duplicate": "keep"}}}, "MergeConfig: unknown field duplicate"),
         ({"config": {"merge": {"name": "a b"}}}, "MergeConfig: name"),
     ],

@@ -87,7 +87,7 @@ def test_a_remote_source_has_the_revision_that_it_is_given() -> None:
     ("values", "words"),
     [
         ({"source": "nowhere"}, "nowhere does not exist"),
-        ({"config": {"train": {}}}, "names train"),
+        ({"config": {"train": {}}}, "release has no stage train"),
         ({"config": {"gates": {"max_accuracy_drop": None}}}, "gates.max_accuracy_drop is null"),
         ({"config": {"finetune": {"optimisation": {"snr_gamma": None}}}}, "finetune.optimisation.snr_gamma is null"),
         ({"config": {"finetune": {"max_train_steps": 3}}}, "Write it within optimisation."),
@@ -170,7 +170,7 @@ def test_of_a_run_of_an_earlier_release_old_names_are_refused_with_the_new(tmp_p
     content = json.loads(path.read_text())
     del content["pipeline"]
     path.write_text(json.dumps(content | {"config": {"policy": {"min_seeds": 3}}}))
-    with pytest.raises(UsageError, match="names policy; it is now called gates"):
+    with pytest.raises(UsageError, match="has no stage policy; it is now called gates"):
         created.request().arguments()
     path.write_text(json.dumps(content | {"config": {"finetune": {"steps": 3}}}))
     with pytest.raises(UsageError, match="unknown field steps; it is now called max_train_steps"):

@@ -1,10 +1,12 @@
 """The table of steps agrees with the components, the presets and the configurations."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lesiongen.config import parse_config
+from lesiongen.errors import UsageError
 from pipelines import PIPELINES
 from pipelines.definition import find_pipeline
 from pipelines.presets import PRESETS, preset
@@ -47,6 +49,35 @@ def test_a_pipeline_takes_the_configurations_of_its_stages_and_goes_through_each
     assert taken == {spec.argument_name for spec in pipeline.configured}
     assert {f"comp-{stage.replace('_', '-')}" for stage in pipeline.stages} <= set(built.pipeline_spec.components)
     assert pipeline.request.model_fields["pipeline"].default == pipeline.name == name
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_steps_of_a_pipeline_are_those_that_it_compiles_to(name):
+    pipeline = find_pipeline(name)
+    parts = {f"{stage}_parts": 2 for stage in pipeline.shared if stage in pipeline.stages}
+    built = pipeline.build(CompileSettings(**parts), preset("tiny"))
+    executors = built.pipeline_spec.deployment_spec["executors"]
+    names = {re.sub(r"^exec-|-\d+$", "", each).replace("-", "_") for each in executors}
+    assert names == set(pipeline.steps)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_resources_of_a_step_that_the_pipeline_lacks_are_refused_with_the_steps_that_it_has(name):
+    pipeline = find_pipeline(name)
+    for step in STEPS:
+        settings = CompileSettings(resources={step: {"timeout_hours": 99}})
+        if step in pipeline.steps:
+            pipeline.check_settings(settings)
+        else:
+            with pytest.raises(UsageError, match=f"the pipeline {name} has no step {step}") as refused:
+                pipeline.check_settings(settings)
+            assert refused.value.hint == f"Its steps: {', '.join(pipeline.steps)}."
+
+
+def test_only_what_is_ingested_can_be_cached():
+    with pytest.raises(UsageError, match="evaluate has no stage ingest.\nOmit --cache-ingest"):
+        find_pipeline("evaluate").check_settings(CompileSettings(cache_ingest=True))
+    find_pipeline("drift").check_settings(CompileSettings(cache_ingest=True))
 
 
 def test_an_output_is_named_after_the_run():

@@ -229,6 +229,11 @@ def test_a_number_that_is_missing_or_none_holds_and_never_promotes(path, value):
     assert decided(damaged, GATES).outcome is Outcome.HOLD
 
 
+def test_a_generator_of_which_nobody_knows_what_it_saw_is_held_with_the_reason():
+    unknown = evaluation() | {"contamination": None}
+    assert reason(decided(unknown, GATES), "contamination").message.startswith("It is not known whether the generator")
+
+
 @pytest.mark.parametrize("nothing", [{}, {"utility": []}, {"comparisons": "none", "counts": 3}])
 def test_an_evaluation_of_another_shape_holds(nothing):
     decision = decided(nothing, GATES)

@@ -10,6 +10,7 @@ from PIL import Image
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError
 from lesiongen.imaging import encode_png
+from lesiongen.model_ancestry import Ancestor
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Contamination
 from lesiongen.registry.lineage import check_same_model, contamination
@@ -64,14 +65,18 @@ def save(tmp_path):
 
 
 def seen(real, base, **training):
-    return contamination(evaluation_of(real=real), manifest(named(real), base=base, **training))
+    return counted(real, manifest(named(real), base=base, **training))
+
+
+def counted(real, model):
+    return contamination(evaluation_of(real=real), Ancestor(model, open_storage(real.uri)))
 
 
 NONE, SOME = Contamination(validation=0, test=0), Contamination(validation=1, test=1)
 
 
 def test_the_same_pixels_in_another_file_count(real, other):
-    assert contamination(evaluation_of(real=real), manifest(named(other))) == SOME
+    assert counted(real, manifest(named(other))) == SOME
 
 
 def test_what_a_base_has_seen_counts_however_far_back(real, other, save):
@@ -97,6 +102,20 @@ def test_what_cannot_be_followed_is_unknown(real, other, save, tmp_path):
     base = save(other)
     open_storage(other.uri).delete_all()
     assert seen(real, base) is None
+
+
+def test_a_dataset_that_was_ingested_again_leaves_it_unknown(real, other, save, caplog):
+    base, generator = save(other), manifest(named(other))
+    open_storage(other.uri).delete_all()
+    publish(other.uri, {"train": [picture(7)]})
+    assert (counted(real, generator), seen(real, base)) == (None, None)
+    assert caplog.text.count("is no longer the version") == 2
+    evaluated, model = evaluation_of(real=real), Ancestor(manifest(None, method="base"), open_storage(real.uri))
+    assert contamination(evaluated, model) == NONE
+    third = publish(real.uri + "-third", {"train": [picture(3)]})
+    open_storage(real.uri).delete_all()
+    publish(real.uri, {"train": [picture(1)], "test": [picture(8)]})
+    assert contamination(evaluated, Ancestor(manifest(named(third)), open_storage(third.uri))) is None
 
 
 def test_images_that_replaced_the_evaluated_ones_vouch_for_nothing(tmp_path):

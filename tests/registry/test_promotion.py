@@ -83,6 +83,13 @@ def test_a_generator_trained_on_test_images_of_another_split_is_rejected(submit,
     submit(GOOD, trained=resplit)  # nobody can tell any more
     assert promote(name, gates=LAX).decision.outcome == "HOLD"
 
+    publish(resplit.uri, {"train": [b"e"]})  # ingested again: another version
+    registered = submit(GOOD, trained=resplit)
+    assert json.loads(client.get_model_version(name, registered.version).tags["lesiongen.contamination"]) is None
+    held = promote(name, gates=LAX).decision
+    assert held.outcome == "HOLD"
+    assert any("It is not known whether the generator was trained on" in each.message for each in held.reasons)
+
 
 def test_only_a_promoted_version_becomes_champion_and_every_decision_is_written_down(submit, client, name):
     submit(GOOD)

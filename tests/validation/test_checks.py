@@ -114,7 +114,7 @@ def test_a_threshold_comes_from_the_configuration():
 
 def test_a_check_without_its_column_cannot_pass_in_silence():
     table = with_table_columns(table_of([SOUND])).drop(columns="contrast")
-    with pytest.raises(DataError, match="image_not_blank cannot be run: there is no column contrast"):
+    with pytest.raises(DataError, match="image_not_blank cannot be run: missing column contrast"):
         judged(resolved(CANONICAL_CHECKS, ValidateConfig()), table)
 
 

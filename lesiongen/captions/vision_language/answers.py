@@ -153,6 +153,7 @@ def confidences(reading: Reading, pieces: Sequence[tuple[str, float]]) -> dict[s
 
 
 def _value_span(text: str, name: str) -> tuple[int, int] | None:
+    """Returns where the JSON value of a name begins and ends in a text."""
     match = re.search(rf'"{re.escape(name)}"\s*:\s*', text)
     if match is None:
         return None
@@ -164,6 +165,7 @@ def _value_span(text: str, name: str) -> tuple[int, int] | None:
 
 
 def _log_probability(pieces: Sequence[tuple[str, float]], start: int, end: int) -> float:
+    """Returns the log probability of the tokens that overlap a span of the text."""
     place, total = 0, 0.0
     for piece, log_probability in pieces:
         if place < end and place + len(piece) > start:

@@ -93,6 +93,7 @@ def estimate(config: VisionLanguageConfig | None, dataset_uri: str, rows: range 
 
 
 def _cost(config: VisionLanguageConfig, prompt_tokens: int, answer_tokens: int) -> float | None:
+    """Returns the cost in the currency of the prices, which are of a million tokens; None without prices."""
     if not config.model_fields_set & {"price_input", "price_output"}:
         return None
     return (prompt_tokens * config.price_input + answer_tokens * config.price_output) / 1e6

@@ -23,7 +23,7 @@ def local_files(name: str, revision: str | None) -> Iterator[Path]:
         revision: Commit of the hub repository.
 
     Raises:
-        UsageError: There is no model there.
+        UsageError: The address holds no model.
         StorageError: It cannot be fetched.
     """
     with model_files(name, revision, _WANTED) as folder:
@@ -42,7 +42,7 @@ def files_digest(folder: Path) -> str:
 def _checked(folder: Path, name: str) -> Path:
     if not (folder / "config.json").is_file():
         raise UsageError(
-            f"vision_language.model = {name!r}: there is no config.json",
+            f"vision_language.model = {name!r}: missing config.json",
             hint="Give the folder or s3:// prefix of a transformers image-text-to-text model, or its name on the hub.",
         )
     if not any(folder.glob("*.safetensors")):

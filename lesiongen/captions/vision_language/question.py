@@ -1,4 +1,4 @@
-"""What a model is asked about one image. There is no question without an image."""
+"""What a model is asked about one image. Every question has an image."""
 
 import hashlib
 import json

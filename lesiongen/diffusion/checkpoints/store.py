@@ -83,7 +83,7 @@ class CheckpointStore:
         self._outlast(partial(self._rotate, step))
 
     def newest(self) -> Checkpoint | None:
-        """Reads the newest whole checkpoint, found from the storage alone; None where there is none.
+        """Reads the newest whole checkpoint, found from the storage alone; None if there is none.
 
         One that is damaged or unfinished is named in a warning and passed over for the one before.
 

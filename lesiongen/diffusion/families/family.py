@@ -184,6 +184,7 @@ class ModelFamily(ABC):
 
         @torch.inference_mode()
         def encode(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """Returns mean and deviation of the latents of images, scaled as the denoiser takes them."""
             posterior = vae.encode(pixels.to(device)).latent_dist
             return (posterior.mean - shift) * scale, posterior.std * scale
 
@@ -207,6 +208,7 @@ class ModelFamily(ABC):
 
         @torch.inference_mode()
         def reconstruct(pixels: torch.Tensor) -> torch.Tensor:
+            """Returns images, encoded and decoded without noise."""
             latents = vae.encode(pixels.to(device)).latent_dist.mean
             decoded: torch.Tensor = vae.decode(latents, return_dict=False)[0]
             return decoded

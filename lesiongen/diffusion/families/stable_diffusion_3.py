@@ -69,6 +69,7 @@ class StableDiffusion3(ModelFamily):
         width = self._width()
 
         def clip(captions: Sequence[str], number: str) -> tuple[torch.Tensor, torch.Tensor]:
+            """Returns the states [n, tokens, width] of the last layer but one, and the pooled embedding [n, width]."""
             tokens = caption_tokens(
                 tokenizers[f"tokenizer{number}"], captions, tokenizers["tokenizer"].model_max_length
             )
@@ -76,6 +77,7 @@ class StableDiffusion3(ModelFamily):
             return output.hidden_states[-2], output.text_embeds
 
         def t5(captions: Sequence[str]) -> torch.Tensor:
+            """Returns the states [n, tokens, width]; zeros where the model has no T5."""
             if "text_encoder_3" not in encoders:
                 return torch.zeros(len(captions), _T5_TOKENS, width, device=device)
             warn_of_cut_captions(tokenizers["tokenizer_3"], captions, _T5_TOKENS)

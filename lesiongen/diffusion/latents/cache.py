@@ -230,6 +230,7 @@ def _images(dataset: Dataset, split: str, rows: set[int], size: int, sides: list
 
 
 def _batches(images: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Yields images stacked to batches of about `PIXELS_AT_ONCE` pixels."""
     waiting: list[torch.Tensor] = []
     for image in images:
         waiting.append(image)

@@ -97,7 +97,7 @@ class CachePlace:
             (building / MANIFEST).write_text(manifest, encoding="utf-8")
         try:
             os.rename(building, folder)
-        except OSError:  # an entry is no empty folder, and is not renamed over
+        except OSError:  # an entry is not an empty folder, and is not renamed over
             if not (folder / MANIFEST).is_file():
                 raise
             # Another run was first, and perhaps reads it already.

@@ -155,7 +155,7 @@ def open_model(uri: str) -> ModelReference:
     """Returns the reference of a model that was published in a folder or under an ``s3://`` prefix.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No model was published there.
         DataError: Its manifest cannot be understood.
     """
     if (found := published(uri)) is None:
@@ -184,7 +184,7 @@ def local_model(uri: str, revision: str | None = None) -> Iterator[Path]:
         revision: Commit of the hub repository.
 
     Raises:
-        UsageError: There is no model there.
+        UsageError: The address holds no model.
         DataError: A file is missing or damaged.
     """
     refuse_single_file(uri)

@@ -48,7 +48,7 @@ def pretrain(config: PretrainConfig, dataset_uri: str, output: str, *, leave_out
 
     Raises:
         Interrupted: SIGTERM or Ctrl-C came; the state is saved.
-        UsageError: There are no parts, or the output holds a model.
+        UsageError: ``parts`` is 0, or the output holds a model.
         DataError: An image has no caption, or nothing is left to train on.
         StorageError: Something cannot be read or written.
     """

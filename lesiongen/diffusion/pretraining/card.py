@@ -17,7 +17,7 @@ RECOGNISED = (
     "leaves out test images that are among them."
 )
 LIMITS = (
-    "It makes no diagnosis and is no advice to a patient. Its images show what its training images show: diagnoses and "
+    "Do not use it to diagnose or to advise patients. Its images show what its training images show: diagnoses and "
     "skin tones that are rare or absent above are drawn badly or not at all."
 )
 

@@ -12,7 +12,7 @@ from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import is_published
 from lesiongen.diffusion.reconstruction.config import ReconstructConfig
-from lesiongen.diffusion.sampling.drawn import Drawn
+from lesiongen.diffusion.sampling.drawn import Drawn, output_and_work
 from lesiongen.errors import DataError
 from lesiongen.imaging import decode, encode_png
 from lesiongen.interruption import kept_when_interrupted
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["ReconstructResult", "reconstruct"]
 
 SPLIT = "train"
-WORK_FOLDER = "_work"
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,7 @@ def reconstruct(
         StorageError: The output cannot be written.
         Interrupted: SIGTERM or Ctrl-C came; finished batches are kept.
     """
-    source = Dataset.open(dataset_uri)
-    if not source.manifest.splits.get(SPLIT):
-        raise DataError(f"{source.uri} has no {SPLIT} images", hint="Give the dataset that the model was trained on.")
-    if all(is_generated(made) for made in source.metadata(["provenance"], SPLIT)["provenance"]):
-        raise DataError(f"{source.uri} has no real {SPLIT} images", hint="Give the dataset of real images.")
+    source = _with_real_images(dataset_uri)
     asked = ReconstructOrigin(
         stage="reconstruct",
         # Where the base lies changes nothing: it is of the version that the model's own version names.
@@ -81,10 +76,7 @@ def reconstruct(
         dataset_version=source.manifest.version,
     )
     _refuse_another(output, asked)
-    target = open_storage(output)
-    place = open_storage(work) if work else target.child(WORK_FOLDER)
-    for storage in (target, place):
-        storage.require_writable()
+    target, place = output_and_work(output, work)
     name = config.name or reconstructed_name(source.manifest.name)
     params = config.model_dump(mode="json") | {"name": name, "model": model_uri, "dataset": source.uri}
     with claimed(target), stage_run("reconstruct", params) as run:
@@ -102,6 +94,15 @@ def reconstruct(
         if not work:
             place.delete_all()  # what attempts of another configuration have left too
         return ReconstructResult(published)
+
+
+def _with_real_images(uri: str) -> Dataset:
+    source = Dataset.open(uri)
+    if not source.manifest.splits.get(SPLIT):
+        raise DataError(f"{source.uri} has no {SPLIT} images", hint="Give the dataset that the model was trained on.")
+    if all(is_generated(made) for made in source.metadata(["provenance"], SPLIT)["provenance"]):
+        raise DataError(f"{source.uri} has no real {SPLIT} images", hint="Give the dataset of real images.")
+    return source
 
 
 def _autoencoder(config: ReconstructConfig, model_uri: str) -> "Autoencoder":

@@ -66,7 +66,7 @@ class SampleConfig(StageConfig):
     name: DerivedName | None = None
     """Name of the synthetic dataset; None: that of the captioned dataset, with ``-synthetic`` for ``-captioned``."""
     per_class: int = Field(default=100, ge=1)
-    """Images of each diagnosis, where there is no plan."""
+    """Images of each diagnosis, without a plan."""
     plan: Plan | None = None
     """Images by diagnosis, or by diagnosis and subgroup; ``balance`` fills up what the training set lacks."""
     balance_by: tuple[Subgroup, ...] = ()
@@ -140,7 +140,7 @@ def parse_plan(plan: Any, source: str = "plan") -> Plan:
         source: Where they come from, for messages.
 
     Raises:
-        UsageError: It is none; the message names the entry, its field and the value.
+        UsageError: It is not a plan; the message names the entry, its field and the value.
     """
     if plan == BALANCE:
         return BALANCE

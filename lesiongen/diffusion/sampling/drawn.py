@@ -8,12 +8,31 @@ from collections.abc import Iterable, Sequence
 import pyarrow.parquet as pq
 
 from lesiongen.dataset.schema import Sample, sample_from_row, samples_as_table
-from lesiongen.storage import Storage, json_digest
+from lesiongen.storage import Storage, json_digest, open_storage
 
-__all__ = ["Drawn"]
+__all__ = ["Drawn", "output_and_work"]
 
 logger = logging.getLogger(__name__)
+_WORK_FOLDER = "_work"
 _DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def output_and_work(output: str, work: str | None) -> tuple[Storage, Storage]:
+    """Returns the output of a stage and the place that keeps its finished batches, once both can be written.
+
+    Args:
+        output: A folder or ``s3://`` prefix.
+        work: The place; None: a folder within the output.
+
+    Raises:
+        UsageError: An address is of another kind.
+        StorageError: One of the two cannot be written.
+    """
+    target = open_storage(output)
+    place = open_storage(work) if work else target.child(_WORK_FOLDER)
+    for storage in (target, place):
+        storage.require_writable()
+    return target, place
 
 
 class Drawn:

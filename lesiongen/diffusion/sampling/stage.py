@@ -16,7 +16,7 @@ from lesiongen.dataset.manifest import MANIFEST_NAME, read_manifest
 from lesiongen.dataset.schema import Sample
 from lesiongen.dataset.writer import is_published
 from lesiongen.diffusion.sampling.config import SampleConfig
-from lesiongen.diffusion.sampling.drawn import Drawn
+from lesiongen.diffusion.sampling.drawn import Drawn, output_and_work
 from lesiongen.diffusion.sampling.plan import Request, batches, requests
 from lesiongen.errors import UsageError
 from lesiongen.imaging import contact_sheet, decode, encode_png
@@ -37,7 +37,6 @@ __all__ = ["CONTACT_SHEET", "SampleResult", "join_samples", "sample"]
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_COLUMNS = 8
-WORK_FOLDER = "_work"
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,7 @@ def sample(
     which = {"part": str(part)} if part else {}
     asked = _asked(config, model_uri, source)
     _refuse_another(output, asked.changed(**which))
-    target = open_storage(output)
-    place = open_storage(work) if work else target.child(WORK_FOLDER)
-    for storage in (target, place):
-        storage.require_writable()
+    target, place = output_and_work(output, work)
     name = config.name or _name(source)
     params = config.model_dump(mode="json") | {"name": name, "model": model_uri, **which}
     with claimed(target), stage_run("sample", params) as run:
@@ -146,8 +142,8 @@ def join_samples(parts: Sequence[str], output: str) -> SampleResult:
         output: New folder or prefix.
 
     Raises:
-        UsageError: A part is missing or given twice, the parts are not of one job, or there is no dataset at one of
-            the addresses.
+        UsageError: A part is missing or given twice, the parts are not of one job, or one of the addresses holds no
+            dataset.
     """
     datasets = [Dataset.open(part) for part in parts]
     target = open_storage(output)

@@ -103,6 +103,7 @@ def _fit(config: TinyBaseConfig, dataset: Dataset, vae: Any, text_encoder: Any, 
 
 
 def _images(dataset: Dataset, split: str, size: int, limit: int | None = None) -> NDArray[np.uint8]:
+    """Returns the images of a split [n, size, size, 3], at most `limit`."""
     images: list[NDArray[np.uint8]] = []
     for sample in dataset.samples(split=split):
         if limit is not None and len(images) == limit:

@@ -125,6 +125,7 @@ def pixels(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def _turned(batch: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Returns a batch in one orientation drawn for all its images."""
     turn, mirrored = _orientation(random)
     return orient(batch, turn, mirrored).contiguous(memory_format=torch.channels_last)
 

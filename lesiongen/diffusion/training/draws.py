@@ -89,6 +89,7 @@ class DataOrder:
         return np.array([self._epoch(place // size)[place % size] for place in range(start, start + count)])
 
     def _build(self, epoch: int) -> NDArray[np.int64]:
+        """Returns the rows [images] of an epoch, each as often as its share says, in random order."""
         random = np.random.default_rng(derive_seed(self.seed, "order", epoch))
         size = len(self.share)
         order = random.permutation(size)

@@ -174,7 +174,7 @@ def _require_layers(denoiser: torch.nn.Module, names: Sequence[str]) -> None:
 
 
 def _lower(scaler: torch.amp.GradScaler) -> None:
-    """Ends a scaler's step as one whose gradient was not finite, though it has found no such value itself."""
+    """Lowers the scale as after a step with a gradient that is not finite; the scaler itself may have found none."""
     state = scaler.state_dict()
     scaler.load_state_dict(state | {"_growth_tracker": 0})
     scaler.update(state["scale"] * state["backoff_factor"])

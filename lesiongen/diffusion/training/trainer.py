@@ -155,7 +155,7 @@ class Trainer:
         """
         cache = self.held_out
         if cache is None:
-            raise ValueError("there are no held-out images")
+            raise ValueError("no held-out images were given")
         total, size = 0.0, self.config.optimisation.batch_size
         with torch.inference_mode(), self.learner.averaged() as denoiser, self.accelerator.autocast():
             for start in range(0, len(cache), size):
@@ -166,6 +166,7 @@ class Trainer:
     def _held_out_losses(
         self, cache: LatentCache, denoiser: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.int64]]
     ) -> torch.Tensor:
+        """Returns the losses [n] of some rows: noise and timestep of a row are the same at every call."""
         draws = draw(
             derive_seed(self.config.seed, "held out"), 0, rows.tolist(), cache.shape,
             orientations=1, caption_dropout=0.0,
@@ -176,6 +177,7 @@ class Trainer:
         return loss_per_image(prediction, wanted)
 
     def _loss(self, step: int, places: range) -> torch.Tensor:
+        """Returns the mean weighted loss of a batch."""
         config = self.config
         images = self.order.indices(step * config.optimisation.images_per_step + places.start, len(places))
         draws = draw(
@@ -199,6 +201,7 @@ class Trainer:
         timesteps: torch.Tensor,
         conditioning: dict[str, torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns what the denoiser predicts for noisy latents, and what it should: two tensors as the latents."""
         device, process = self.accelerator.device, self.family.noise_process
         latents, noise, timesteps = latents.to(device), noise.to(device), timesteps.to(device)
         noisy = process.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)

@@ -171,7 +171,7 @@ def outcome_of(runs: Sequence[TrainedClassifier], material: Material) -> Outcome
 def best_condition(outcomes: Mapping[Condition, Predictions]) -> Condition:
     """Returns the condition with the highest mean score on the validation images (never on the test images).
 
-    Reconstructions are no choice: they show what the autoencoder loses, and nobody trains on them.
+    Reconstructions cannot be chosen: they show what the autoencoder loses, and nobody trains on them.
     """
     candidates = [name for name in outcomes if name != "reconstruction"]
     return max(candidates, key=lambda name: float(np.mean(outcomes[name].validation)))

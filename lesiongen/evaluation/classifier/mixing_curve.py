@@ -65,7 +65,7 @@ def train_curve(
 
 
 def _condition_at(config: EvaluateConfig, share: float) -> Condition | None:
-    """Returns the condition whose classifiers are those of a share; None where there is none."""
+    """Returns the condition whose classifiers are those of a share; None if there is none."""
     if share in (0, 1):
         return "synthetic" if share else "real"
     return "both" if share == share_of(config) else None

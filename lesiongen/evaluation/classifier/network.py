@@ -52,6 +52,7 @@ class NetworkClassifier(nn.Module, ABC):
     def _of_batches(
         self, images: NDArray[np.uint8], function: Callable[[Tensor], Tensor], width: int
     ) -> NDArray[np.float32]:
+        """Returns what a function gives for images [n, side, side, 3], computed batch by batch: [n, width]."""
         self.eval()
         values = np.empty((len(images), width), np.float32)
         for number, batch in enumerate(self._batches(images)):

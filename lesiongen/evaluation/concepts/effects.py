@@ -1,6 +1,6 @@
 """Whether what is measured follows what was asked for: every concept, with intervals over resampled captions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +27,9 @@ from lesiongen.sample_sizes import MIN_CAPTIONS, MIN_CONCEPT_IMAGES
 __all__ = ["Drawn", "concept_effects", "effect_of"]
 
 Floats = NDArray[np.float64]
-NO_REAL = "The real images have no captions, or none that states what the synthetic images' captions state."
+Known = dict[Shown, dict[str, Floats]]
+"""By kind of image and by concept, a number and its resamples."""
+NO_REAL = "The real images have no captions, or too few that state what the synthetic images' captions state."
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ def concept_effects(drawn: Drawn) -> ConceptFidelity:
         drawn: The examined images.
     """
     examined = drawn.examined
-    graded, within = _all_graded(drawn)
     real = {each.real_id for each in examined.requests} - {None}
     counted = ConceptFidelity(
         n_examined=len(examined.requests),
@@ -68,11 +69,11 @@ def concept_effects(drawn: Drawn) -> ConceptFidelity:
         n_matched=sum(each.real_id is not None for each in examined.requests),
         n_real=len(real),
         image_size=examined.image_size,
-        graded=graded,
+        graded=tuple(_graded(concept, drawn) for concept in GRADED),
         yes_no=tuple(_yes_no(concept, drawn) for concept in YES_NO),
         lesions={shown: _lesions(examined, shown) for shown in examined.found},
     )
-    return counted.changed(**_means(within, drawn.resamples, counted))
+    return counted.changed(**_means(drawn, counted))
 
 
 def effect_of(values: Floats, resamples: Resamples) -> ConceptEffect:
@@ -81,19 +82,25 @@ def effect_of(values: Floats, resamples: Resamples) -> ConceptEffect:
     return ConceptEffect(value=float(values[0]), low=low, high=high)
 
 
-def _means(
-    within: Mapping[Shown, Mapping[str, Floats]], resamples: Resamples, counted: ConceptFidelity
-) -> dict[str, object]:
-    """Averages the concepts that are known on synthetic images and, where there are any, on real ones."""
-    synthetic, real = within["synthetic"], within["real"]
-    if not synthetic:
+def _means(drawn: Drawn, counted: ConceptFidelity) -> dict[str, object]:
+    """Averages the concepts that are known on synthetic images and, where there are any, on real ones.
+
+    A ratio is of the same requests: to all others, which have no real image beside them, the real correlation says
+    nothing.
+    """
+    within = _within(drawn, _beside_real)
+    averaged = [name for name in within["synthetic"] if name in within["real"]]
+    if not averaged:
+        within = {"synthetic": _within(drawn, _measured_rows)["synthetic"]}
+        averaged = list(within["synthetic"])
+    if not averaged:
         return {"not_computed": _why_not(counted)}
-    averaged = [name for name in synthetic if name in real] or list(synthetic)
     means = {
         shown: np.mean([known[name] for name in averaged], axis=0)
         for shown, known in within.items()
         if all(name in known for name in averaged)
     }
+    resamples = drawn.resamples
     found: dict[str, object] = {
         "averaged": tuple(averaged),
         "correlation": {shown: effect_of(values, resamples) for shown, values in means.items()},
@@ -117,40 +124,61 @@ def _why_not(counted: ConceptFidelity) -> str:
     return f"No concept is measured on {MIN_CONCEPT_IMAGES} synthetic images of each of two grades."
 
 
-def _all_graded(drawn: Drawn) -> tuple[tuple[GradedConcept, ...], dict[Shown, dict[str, Floats]]]:
-    """Returns the graded concepts, and each one's correlation within diagnoses: plain, then in each resample."""
-    within: dict[Shown, dict[str, Floats]] = {shown: {} for shown in drawn.examined.found}
-    records = []
+def _graded(concept: Graded, drawn: Drawn) -> GradedConcept:
+    examined = drawn.examined
+    scores: dict[Shown, GradedScores] = {}
+    for shown in examined.found:
+        rows, asked, values = _pairs(concept, examined, shown)
+        if _enough(asked[rows], _image_ids(examined, shown)[rows], examined):
+            weights, own = drawn.weights(rows), _correlation(rows, asked, values, drawn)
+            scores[shown] = GradedScores(
+                n=int(rows.sum()),
+                correlation=effect_of(spearman(asked[rows], values[rows], weights), drawn.resamples),
+                within_diagnoses=effect_of(own, drawn.resamples),
+                levels=_levels(concept, asked[rows], values[rows]),
+            )
+    n_asked = sum(concept.asked(each.words) is not None for each in examined.requests)
+    record = GradedConcept(concept=concept.name, measured=concept.measured, n_asked=n_asked, scores=scores)
+    return record if "synthetic" in scores else record.changed(not_computed=_too_few(n_asked, "two grades"))
+
+
+def _correlation(rows: NDArray[np.bool_], asked: Floats, values: Floats, drawn: Drawn) -> Floats:
+    """Returns the correlation within diagnoses over some requests: plain, then in each resample."""
+    return spearman_within(asked[rows], values[rows], drawn.diagnoses[rows], drawn.weights(rows))
+
+
+def _within(drawn: Drawn, compared: Callable[[Graded, Examined, Shown], NDArray[np.bool_]]) -> Known:
+    """Returns the correlation within diagnoses of each concept that has one, over the requests that are compared."""
+    examined = drawn.examined
+    within: Known = {shown: {} for shown in examined.found}
     for concept in GRADED:
-        pairs = {shown: _pairs(concept, drawn.examined, shown) for shown in within}
-        scores: dict[Shown, GradedScores] = {}
-        for shown, (rows, asked, values) in pairs.items():
-            if _enough(asked, _image_ids(drawn.examined, shown)[rows], drawn.examined):
-                weights = drawn.weights(rows)
-                own = spearman_within(asked, values, drawn.diagnoses[rows], weights)
-                scores[shown] = GradedScores(
-                    n=len(asked),
-                    correlation=effect_of(spearman(asked, values, weights), drawn.resamples),
-                    within_diagnoses=effect_of(own, drawn.resamples),
-                    levels=_levels(concept, asked, values),
-                )
+        for shown in examined.found:
+            rows = compared(concept, examined, shown)
+            _, asked, values = _pairs(concept, examined, shown)
+            if _enough(asked[rows], _image_ids(examined, shown)[rows], examined):
+                own = _correlation(rows, asked, values, drawn)
                 if np.isfinite(own[0]):
                     within[shown][concept.name] = own
-        n_asked = sum(concept.asked(each.words) is not None for each in drawn.examined.requests)
-        record = GradedConcept(concept=concept.name, measured=concept.measured, n_asked=n_asked, scores=scores)
-        records.append(
-            record if "synthetic" in scores else record.changed(not_computed=_too_few(n_asked, "two grades"))
-        )
-    return tuple(records), within
+    return within
+
+
+def _measured_rows(concept: Graded, examined: Examined, shown: Shown) -> NDArray[np.bool_]:
+    """Tells which requests [n] ask for a grade that could be measured."""
+    return _pairs(concept, examined, shown)[0]
+
+
+def _beside_real(concept: Graded, examined: Examined, shown: Shown) -> NDArray[np.bool_]:
+    """Tells of which requests [n] the grade could be measured on the synthetic image, on the real one and on this."""
+    sides: set[Shown] = {"synthetic", "real", shown}
+    return np.asarray(np.all([_measured_rows(concept, examined, side) for side in sides], axis=0))
 
 
 def _pairs(concept: Graded, examined: Examined, shown: Shown) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Returns which images are asked for a grade and measured [n], and of these the grade and the number."""
+    """Returns which images [n] are asked for a grade and measured, the grades [n], and the numbers [n]; else NaN."""
     asked = [concept.asked(each.words) for each in examined.requests]
     values = [None if each is None else each.values.get(concept.name) for each in examined.found[shown]]
     table = np.array([[np.nan if cell is None else cell for cell in row] for row in zip(asked, values, strict=True)])
-    rows = np.isfinite(table).all(axis=1)
-    return rows, table[rows, 0], table[rows, 1]
+    return np.isfinite(table).all(axis=1), table[:, 0], table[:, 1]
 
 
 def _image_ids(examined: Examined, shown: Shown) -> NDArray[np.str_]:

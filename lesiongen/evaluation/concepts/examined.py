@@ -42,7 +42,7 @@ class Request:
         diagnosis: Its diagnosis.
         caption: Its caption, which is the prompt that it was drawn with.
         words: What the caption states.
-        real_id: A real training image of the same diagnosis whose caption states all of this; None: there is none.
+        real_id: A real training image of the same diagnosis whose caption states all of this; None if no image does.
     """
 
     image_id: str
@@ -58,7 +58,7 @@ class Examined:
 
     Attributes:
         requests: What was asked for.
-        found: What each kind of image shows; None where there is no image.
+        found: What each kind of image shows; None for a request without an image of that kind.
         image_size: Side in pixels at which all of them were measured.
     """
 

@@ -14,7 +14,7 @@ from lesiongen.evaluation.concepts.examined import Datasets
 from lesiongen.evaluation.concepts.scorer import ConceptScorer
 from lesiongen.evaluation.images import small_image
 from lesiongen.evaluation.measures.discrimination import weighted_auroc
-from lesiongen.records.concept_fidelity import ConceptEffect, ScoredConcept, Shown
+from lesiongen.records.concept_fidelity import ConceptEffect, ScoredConcept, ScoredCounts, Shown
 from lesiongen.sample_sizes import MIN_CONCEPT_IMAGES
 
 __all__ = ["scored_concepts"]
@@ -37,20 +37,19 @@ def scored_concepts(drawn: Drawn, datasets: Datasets, scorer: ConceptScorer) -> 
     if not asked:
         return ()
     areas: dict[str, dict[Shown, ConceptEffect]] = {term: {} for term in asked}
+    counts: dict[str, dict[Shown, ScoredCounts]] = {term: {} for term in asked}
     for shown in drawn.examined.found:
         scores = _scores(drawn, datasets[shown], shown, scorer, list(asked))
         for term, column in zip(asked, scores.T, strict=True):
             rows = np.isfinite(asked[term]) & np.isfinite(column)
-            if _enough(asked[term][rows]):
-                area = weighted_auroc(asked[term][rows] == 1, column[rows], drawn.weights(rows))
-                areas[term][shown] = effect_of(area, drawn.resamples)
+            if _enough(wanted := asked[term][rows]):
+                area = weighted_auroc(wanted == 1, column[rows], drawn.weights(rows))
+                areas[term][shown], counts[term][shown] = (
+                    effect_of(area, drawn.resamples),
+                    ScoredCounts(**_sides(wanted)),
+                )
     return tuple(
-        ScoredConcept(
-            concept=term,
-            n_present=int(np.nansum(wanted)),
-            n_absent=int((wanted == 0).sum()),
-            auroc=areas[term],
-        )
+        ScoredConcept(concept=term, **_sides(wanted), auroc=areas[term], n=counts[term])
         for term, wanted in asked.items()
     )
 
@@ -63,14 +62,19 @@ def _asked(drawn: Drawn) -> Iterator[tuple[str, NDArray[np.float64]]]:
         yield NOUNS.get(entry, "{}").format(word), np.array([np.nan if each is None else each for each in wanted])
 
 
+def _sides(wanted: NDArray[np.float64]) -> dict[str, int]:
+    """Counts the images that are asked to show a term, and those that are asked for others."""
+    return {"n_present": int((wanted == 1).sum()), "n_absent": int((wanted == 0).sum())}
+
+
 def _enough(wanted: NDArray[np.float64]) -> bool:
-    return bool(min((wanted == 1).sum(), (wanted == 0).sum()) >= MIN_CONCEPT_IMAGES)
+    return min(_sides(wanted).values()) >= MIN_CONCEPT_IMAGES
 
 
 def _scores(
     drawn: Drawn, dataset: Dataset, shown: Shown, scorer: ConceptScorer, terms: list[str]
 ) -> NDArray[np.float64]:
-    """Returns the scores [n, terms] of the image beside each request; NaN where there is none."""
+    """Returns the scores [n, terms] of the image beside each request; NaN for a request without one."""
     examined = drawn.examined
     wanted = [each.image_id if shown == "synthetic" else each.real_id for each in examined.requests]
     seen: list[str] = []

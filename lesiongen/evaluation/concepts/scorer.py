@@ -16,9 +16,11 @@ from torch.nn.functional import normalize
 from lesiongen.damage import first_line, told_as_damage
 from lesiongen.declared_weights import check_all_loaded, check_declared_size
 from lesiongen.errors import UsageError
-from lesiongen.model_files import model_files
+from lesiongen.evaluation.classifier.kinds.pretrained import HUB, LOCAL, check_address, files_of, licence_of, source_of
+from lesiongen.model_files import check_model_name
+from lesiongen.records.extractor import ModelSource
 
-__all__ = ["ConceptScorer", "monet_scores", "opened_scorer"]
+__all__ = ["ConceptScorer", "check_scorer", "monet_scores", "opened_scorer"]
 
 TEMPLATES = ("This is skin image of {}", "This is dermatology image of {}", "This is image of {}")
 REFERENCES = ("This is skin image", "This is dermatology image", "This is image")
@@ -26,7 +28,10 @@ REFERENCES = ("This is skin image", "This is dermatology image", "This is image"
 SHARPNESS = float(np.exp(4.5944))
 """Inverse temperature of MONET's softmax."""
 BATCH = 32
-_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+HINT = (
+    "It must be a CLIP model of the transformers library with safetensors weights, its tokenizer and its "
+    "preprocessor_config.json."
+)
 _WANTED = [
     "config.json", "preprocessor_config.json", "processor_config.json", "*.safetensors", "*.safetensors.index.json",
     "tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json",
@@ -40,11 +45,11 @@ class ConceptScorer:
         model: A `transformers.CLIPModel`.
         processor: Its image processor.
         tokenizer: Its tokenizer.
-        name: Its address.
+        source: Where it comes from.
     """
 
-    def __init__(self, model: Any, processor: Any, tokenizer: Any, name: str) -> None:
-        self.name = name
+    def __init__(self, model: Any, processor: Any, tokenizer: Any, source: ModelSource) -> None:
+        self.source = source
         self._model, self._processor, self._tokenizer = model.eval(), processor, tokenizer
 
     def scores(self, images: Iterable[Image.Image], terms: Sequence[str]) -> NDArray[np.float64]:
@@ -73,6 +78,7 @@ class ConceptScorer:
 
 
 def _unit(found: Any) -> NDArray[np.float64]:
+    """Returns the pooled embeddings [n, d] scaled to length 1."""
     embedding: Tensor = found.pooler_output
     return np.asarray(normalize(embedding.double(), dim=-1).numpy())
 
@@ -95,39 +101,66 @@ def monet_scores(
     return np.asarray((1 / (1 + np.exp(-SHARPNESS * nearer))).mean(axis=0))
 
 
-@contextmanager
-def opened_scorer(name: str) -> Iterator[ConceptScorer]:
-    """Gives the scorer at an address.
-
-    Args:
-        name: A folder, an ``s3://`` prefix or a hub name of a CLIP model of the transformers library.
+def check_scorer(name: str) -> None:
+    """Refuses what cannot be the address of a scorer; nothing is fetched.
 
     Raises:
-        UsageError: It cannot be loaded as a CLIP model with its tokenizer and image processor.
+        UsageError: It cannot.
+    """
+    if name.startswith(HUB):
+        check_address(name, (), "concept_scorer")
+    else:
+        check_model_name(name)
+
+
+@contextmanager
+def opened_scorer(name: str) -> Iterator[ConceptScorer]:
+    """Gives the scorer at an address, once it has been tried on an image.
+
+    Args:
+        name: A folder, an ``s3://`` prefix or a hub name of a CLIP model of the transformers library; a hub name with
+            or without ``hub:``, with it also ``hub:OWNER/NAME@COMMIT``.
+
+    Raises:
+        UsageError: It cannot be loaded as a CLIP model with its tokenizer and image processor, or gives no score.
         DataError: Its configuration or its weights are damaged, or do not fit together.
         StorageError: It cannot be fetched.
     """
-    with model_files(name, None, _WANTED) as folder:
-        yield _loaded(folder, name)
+    check_scorer(name)
+    on_hub = not (name.startswith((HUB, "s3://")) or Path(name).is_dir())
+    address = f"{HUB}{name}" if on_hub else name
+    with files_of(address, _WANTED) as folder:
+        source = ModelSource(model="clip", licence=licence_of(folder), **source_of(address, folder))
+        scorer = _loaded(folder, name, source)
+        _try(scorer, name)
+        yield scorer
 
 
-def _loaded(folder: Path, name: str) -> ConceptScorer:
+def _try(scorer: ConceptScorer, name: str) -> None:
+    """Scores one image, so that what cannot be scored is found before anything is trained."""
+    try:
+        scores = scorer.scores([Image.new("RGB", (64, 48))], ["lesion"])
+        if not np.isfinite(scores).all():
+            raise ValueError("its scores are not finite numbers")
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"concept_scorer = {name!r} gives no score of an image: {first_line(error)}", hint=HINT
+        ) from error
+
+
+def _loaded(folder: Path, name: str, source: ModelSource) -> ConceptScorer:
     from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
 
     with told_as_damage(folder):
         try:
-            config = CLIPConfig.from_pretrained(folder, **_LOCAL)
+            config = CLIPConfig.from_pretrained(folder, **LOCAL)
             check_declared_size(folder, lambda: CLIPModel(config))
             model, info = CLIPModel.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_LOCAL
+                folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **LOCAL
             )
-            processor = AutoImageProcessor.from_pretrained(folder, **_LOCAL)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+            processor = AutoImageProcessor.from_pretrained(folder, **LOCAL)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
         except (OSError, ValueError, ImportError, KeyError) as error:
-            raise UsageError(
-                f"concept_scorer = {name!r} cannot be loaded: {first_line(error)}",
-                hint="It must be a CLIP model of the transformers library with safetensors weights, its tokenizer "
-                "and its preprocessor_config.json.",
-            ) from error
+            raise UsageError(f"concept_scorer = {name!r} cannot be loaded: {first_line(error)}", hint=HINT) from error
     check_all_loaded(folder, info)
-    return ConceptScorer(model, processor, tokenizer, name)
+    return ConceptScorer(model, processor, tokenizer, source)

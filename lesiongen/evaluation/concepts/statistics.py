@@ -43,6 +43,7 @@ def spearman(asked: Floats, measured: Floats, weights: Weights) -> Floats:
 
 
 def _correlations(asked: Floats, measured: Floats, drawn: Floats) -> Floats:
+    """Returns the correlation of the ranks for each weighting of a block: [weightings]."""
     total = drawn.sum(axis=1, keepdims=True)
     ranks = [_ranks(values, drawn) for values in (asked, measured)]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -97,6 +97,7 @@ def _flat_colours(rows: Floats) -> Floats:
 
 
 def _boxes(size: int) -> list[tuple[float, float, float, float]]:
+    """Returns the crops of an image of this side as (left, top, right, bottom)."""
     boxes = []
     for side in KEPT_SIDES:
         for down in PLACES:

@@ -42,6 +42,7 @@ def above_chance(one: CopyShare, chance: CopyShare, confidence: float) -> tuple[
 
 
 def _wilson(share: CopyShare, confidence: float) -> tuple[float, float, float]:
+    """Returns the share, and the ends of Wilson's interval."""
     above, n = share.n_above or 0, share.n or 0
     bounds = binomtest(above, n).proportion_ci(confidence, method="wilson")
     return above / n, float(bounds.low), float(bounds.high)

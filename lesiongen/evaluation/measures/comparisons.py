@@ -171,7 +171,7 @@ def _paired(
 def _obstacle(name: ComparisonName, tested: Mapping[str, ComparedImages]) -> str:
     """Returns why a comparison cannot be computed; empty where it can."""
     if (images := tested.get(name.test_set)) is None:
-        return f"There is no test set {name.test_set}."
+        return f"The test set {name.test_set} was not given."
     absent = [condition for condition in (name.first, name.second) if condition not in images.predictions]
     if absent:
         return f"The condition {' and '.join(absent)} was not evaluated."

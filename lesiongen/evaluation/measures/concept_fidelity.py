@@ -12,7 +12,7 @@ from lesiongen.evaluation.config import EvaluateConfig
 from lesiongen.evaluation.evidence import Evidence
 from lesiongen.evaluation.measures.measure import Figures, Measure
 from lesiongen.evaluation.report.concepts_figure import concepts_figure
-from lesiongen.records.concept_fidelity import ConceptEffect, ConceptFidelity, Shown
+from lesiongen.records.concept_fidelity import ConceptEffect, ConceptFidelity, ScoredCounts, Shown
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.text import number
 from lesiongen.reporting import Block, Callout, Facts, Figure, Section, Table, Text
@@ -21,6 +21,8 @@ from lesiongen.seeds import derive_seed
 __all__ = ["ConceptsShown", "concept_fidelity"]
 
 FIGURE = "concepts"
+NOT_COUNTED = ScoredCounts()
+"""In files of earlier releases."""
 SIDES: tuple[Shown, ...] = ("synthetic", "real", "reconstruction")
 EXPLANATION = (
     "Each concept is measured on the drawn image by the code that measured the real ones, and compared with what the "
@@ -91,7 +93,9 @@ def concept_fidelity(sources: ConceptSources, config: EvaluateConfig) -> Concept
     found = concept_effects(drawn).changed(n_synthetic=n_synthetic)
     if sources.scorer is None:
         return found
-    return found.changed(scorer=sources.scorer.name, scored=scored_concepts(drawn, datasets, sources.scorer))
+    source = sources.scorer.source
+    scored = scored_concepts(drawn, datasets, sources.scorer)
+    return found.changed(scorer=source.source, scorer_source=source, scored=scored)
 
 
 def _facts(found: ConceptFidelity) -> dict[str, str | float | None]:
@@ -111,7 +115,7 @@ def _counted(found: ConceptFidelity) -> str:
         f"Measured were {found.n_examined} of {found.n_synthetic} synthetic images, of {found.n_captions} captions, "
         f"and {found.n_real} real images, which have the captions of {found.n_matched} of them, at {found.image_size} "
         f"pixels. The mean correlation is over {', '.join(found.averaged)}; concept fidelity is that of the synthetic "
-        "images over that of the real ones."
+        "images over that of the real ones, both of the captions for which there is a real image."
     )
 
 
@@ -135,9 +139,10 @@ def _tables(found: ConceptFidelity) -> list[Block]:
         for shown, scores in each.scores.items()
     ]
     scored = [
-        (each.concept, shown, each.n_present, each.n_absent, _written(area))
+        (each.concept, shown, counts.n_present, counts.n_absent, _written(area))
         for each in found.scored
         for shown, area in each.auroc.items()
+        for counts in [each.n.get(shown, NOT_COUNTED)]
     ]
     tables = (
         Table(

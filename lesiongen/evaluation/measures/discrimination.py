@@ -81,5 +81,6 @@ def _weights(resamples: Resamples, rows: NDArray[np.bool_]) -> NDArray[np.float3
 
 
 def _macro(labels: NDArray[np.int64], probabilities: NDArray[np.floating], weights: NDArray[np.float32]) -> Floats:
+    """Returns the mean over the classes of the area under the ROC curve, one against the rest: [weightings]."""
     areas = np.stack([weighted_auroc(labels == k, row, weights) for k, row in enumerate(probabilities.T)], axis=-1)
     return mean_where(areas, np.isfinite(areas))

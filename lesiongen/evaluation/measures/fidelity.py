@@ -185,6 +185,7 @@ def manifold_scores(real: Features, other: Features, neighbours: int = NEIGHBOUR
 
 
 def _radius(rows: Features, neighbours: int) -> NDArray[np.float64]:
+    """Returns the distance [n] of each row to its k-th nearest neighbour."""
     distances = pairwise_distances(rows)
     return np.asarray(np.partition(distances, neighbours, axis=1)[:, neighbours])
 
@@ -201,6 +202,7 @@ class _Given(nn.Module):
 
 
 def _kid(real: Features, other: Features, seed: int) -> tuple[float, float]:
+    """Returns the Kernel Inception Distance: mean and deviation over the subsets."""
     size = min(KID_SUBSET_SIZE, len(real), len(other))
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance` will save all extracted")

@@ -128,6 +128,7 @@ def _scores(
 
 
 def _groups(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    """Returns column, group and rows [n] of each group, those that state nothing included."""
     found = []
     for column in columns:
         if not absent_columns(table, [column]):

@@ -50,7 +50,7 @@ class MixingShares(Measure):
         return {} if evaluation.mixing_curve is None else {FIGURE: mixing_curve_figure(evaluation.mixing_curve)}
 
     def sections(self, evaluation: EvaluationRecord, figures: Figures) -> list[Section]:
-        """Returns the section on the curve; none where there is none."""
+        """Returns the section on the curve, if one was asked for."""
         curve = evaluation.mixing_curve
         return [] if curve is None else [Section("Mixing curve", _blocks(curve, figures))]
 

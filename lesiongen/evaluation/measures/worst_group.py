@@ -76,8 +76,8 @@ def ranked_worst_group(
         ranking: The images that rank the groups, none of them a test image.
         test: A row for each test image.
         columns: Columns whose groups are candidates.
-        least_test: Test images of a group below which it is no candidate.
-        least_ranked: Ranking images of a group below which it is no candidate.
+        least_test: Test images of a group below which it is not a candidate.
+        least_ranked: Ranking images of a group below which it is not a candidate.
         where: What the ranking images are called.
     """
     large = [(column, group, count) for column, group, count in _groups(test, columns) if count >= least_test]
@@ -105,6 +105,7 @@ def _rows(table: pd.DataFrame, column: str, group: str) -> NDArray[np.bool_]:
 
 
 def _groups(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Returns column, group and number of images of each group; rows that state nothing are in none."""
     found = []
     for column in columns:
         counts = table[column].dropna().astype(str).value_counts() if column in table else pd.Series(dtype=int)

@@ -86,6 +86,7 @@ def _scores(evaluation: EvaluationRecord, condition: Condition, name: Comparison
 
 
 def _level(scores: ConditionScores, name: ComparisonName) -> float | None:
+    """Returns what a comparison compares: balanced accuracy, or the recall of the worst group."""
     if not name.worst_group:
         return scores.balanced_accuracy.mean
     return scores.worst_group.recall if scores.worst_group else None

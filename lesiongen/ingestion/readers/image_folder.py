@@ -92,7 +92,7 @@ class ImageFolderReader(Reader):
         self._match = self.choice("match", "path", "name", "stem")
 
     def read(self, storage: Source) -> Iterator[Row | Rejection]:
-        """Yields every row of every table, then the images without a row; or every image, where there is no table."""
+        """Yields every row of every table, then the images without a row; or every image, without a table."""
         index = ImageIndex(storage)
         name = self.config.options.get("table")
         names = (name,) if name else TABLES

@@ -52,7 +52,7 @@ class Isic2024Reader(Reader):
         "images in train-image.hdf5 (which need the extra hdf5), or JPEG files named by isic_id in any folder",
     )
     options: ClassVar = {
-        "label": "taxonomy, malignancy: the most exact diagnosis, or benign and malignant where there is none; or "
+        "label": "taxonomy, malignancy: the most exact diagnosis, or benign and malignant without one; or "
         "benign and malignant for all"
     }
 
@@ -213,7 +213,7 @@ def _add_packed_hdf5_images(storage: Source, index: ImageIndex, labels: Iterable
 
 
 def _add_hdf5_images(storage: Source, index: ImageIndex) -> set[str] | None:
-    """Adds the images of the HDF5 file that no other file holds, and returns their keys, None where there is no file.
+    """Adds the images of the HDF5 file that no other file holds, and returns their keys, None without such a file.
 
     Without h5py the file stays closed where there are other images, and is an error where there are none.
     """

@@ -72,7 +72,7 @@ class Hdf5Images(ReadOnlyStorage):
 
         Raises:
             DataError: It is damaged.
-            StorageError: There is none, or the file may not be read, or not now.
+            StorageError: The dataset is missing, or the file may not be read, or not now.
         """
         if key not in self._sizes:
             raise StorageError(f"{self.uri} contains no dataset {key.removesuffix(_ENDING)!r}")

@@ -35,7 +35,7 @@ _DOCUMENT_NAMES = {
     *("readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "contributing"),
     *("version", "manifest", "checksums", "md5sums", "sha256sums", "makefile", "dockerfile"),
 }
-NOT_THERE = "there is no such image"
+NOT_THERE = "image not found"
 """Why a row is refused whose image is not found."""
 ABSOLUTE = "is an absolute path; give a path from the folder of the table"
 """Why a row is refused whose image is named by its place on some machine."""
@@ -198,7 +198,7 @@ class ImageIndex:
         """Returns the key of the one table that has one of these names, wherever it lies.
 
         Raises:
-            DataError: There is none, or there are several.
+            DataError: No image has the name, or several have.
         """
         found = [key for key in self.tables if PurePosixPath(key).name in names]
         if len(found) == 1:
@@ -242,7 +242,7 @@ class ImageIndex:
 
         Args:
             field: The column that names the image.
-            any_ending: Takes an image of another format where there is none of this ending.
+            any_ending: Takes an image of another format if none has this ending.
         """
         keys = self._of_name(field)
         if not keys and self.look_into_archives():

@@ -26,7 +26,7 @@ class Unreadable:
 
     @property
     def first(self) -> str | None:
-        """The first of them and the reason, as the end of a sentence; None where there is none."""
+        """The first of them and the reason, as the end of a sentence; None if all can be read."""
         return next((f"{key}, which {reason}" for key, reason in self._reasons.items()), None)
 
     def of_stem(self, stem: str) -> list[str]:

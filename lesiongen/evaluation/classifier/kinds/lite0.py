@@ -141,6 +141,7 @@ class _Lite0Trainer(Trainer):
         return TrainedClassifier(model, iterations, score, float(-np.log(right).mean()))
 
     def _chosen_strength(self) -> float:
+        """Returns the C with the best balanced accuracy on validation images; of equals the smallest."""
         parts = self._parts(Mixture(self.real.train))
         scalers = _scalers(parts, separate=False)
         validation, scores = self.real.validation, {}
@@ -165,6 +166,7 @@ class _Lite0Trainer(Trainer):
         scalers: Sequence[Any],
         strength: float,
     ) -> tuple["_Head", int]:
+        """Returns a head fitted to all parts, images of weight 0 left out, and its number of iterations."""
         features = np.concatenate(
             [scaler.transform(part.features[w > 0]) for part, w, scaler in zip(parts, weights, scalers, strict=True)]
         )
@@ -327,6 +329,7 @@ class Lite0Classifier:
         return values
 
     def _chances(self, features: NDArray[np.float32]) -> NDArray[Any]:
+        """Returns the probabilities [n, classes], means over the views and the heads."""
         logits = np.einsum("nvf,hcf->nvhc", features, self.arrays["weight"], optimize=True) + self.arrays["bias"]
         chances = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray((chances / chances.sum(axis=-1, keepdims=True)).mean(axis=(1, 2)))
@@ -337,7 +340,7 @@ def load_lite0(folder: Path) -> Iterator[Lite0Classifier]:
     """Gives back what `Lite0Classifier.save` wrote, with a temporary folder for the features that it computes.
 
     Raises:
-        DataError: The folder holds no such classifier.
+        DataError: The folder does not hold such a classifier.
         UsageError: The extra ``lite0`` is not installed.
     """
     try:

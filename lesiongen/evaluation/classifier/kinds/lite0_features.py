@@ -83,6 +83,7 @@ def load_network(size: int) -> Any:
 
 
 def _weights() -> Mapping[str, Tensor]:
+    """Returns the network's weights, from the cache or from the package."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lesiongen"
     cached = folder / f"{Path(WEIGHTS_NAME).stem}.safetensors"
     with suppress(OSError, SafetensorError):
@@ -161,11 +162,13 @@ class Lite0Features:
         return np.asarray(kept[[self.rows[key] for key in keys]])
 
     def _computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns the features [n, 2, width] of images and of their mirror images."""
         views = [self._of_batch(view) for view in (images, images[:, :, ::-1])]
         return np.stack(views, axis=1)
 
     @torch.no_grad()
     def _of_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns mean and deviation of the maps of each tapped block [n, width]."""
         network = self.network
         maps = (to_tensor(images).to(self.device) * 255.0 - MEAN) / DEVIATION
         maps = network._swish(network._bn0(network._conv_stem(maps)))

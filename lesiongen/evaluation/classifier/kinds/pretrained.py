@@ -27,6 +27,7 @@ from lesiongen.seeds import derive_seed
 from lesiongen.storage import path_digest
 
 __all__ = [
+    "HUB",
     "LOCAL",
     "PretrainedClassifier",
     "check_address",
@@ -65,7 +66,7 @@ def check_address(name: str, known: Iterable[str], what: str = "classifier") -> 
         what: What the model is to be.
 
     Raises:
-        UsageError: It is none of the three.
+        UsageError: It is not one of the three.
     """
     if name.startswith(HUB):
         check_hub_id(hub_name(name)[0], f"{what} {name!r}: write hub:OWNER/NAME or hub:OWNER/NAME@COMMIT")
@@ -81,22 +82,27 @@ def check_address(name: str, known: Iterable[str], what: str = "classifier") -> 
 
 
 def hub_name(name: str) -> tuple[str, str | None]:
+    """Returns repository and revision of an address ``hub:OWNER/NAME@COMMIT``."""
     repository, _, revision = name.removeprefix(HUB).partition("@")
     return repository, revision or None
 
 
 @contextmanager
-def files_of(name: str) -> Iterator[Path]:
+def files_of(name: str, wanted: Sequence[str] = _WANTED) -> Iterator[Path]:
     """Gives the files of a model at an address that `check_address` takes; what is fetched from S3 is removed.
 
+    Args:
+        name: The address.
+        wanted: Patterns of the files that are fetched.
+
     Raises:
-        UsageError: There is no such folder.
+        UsageError: The folder does not exist.
         StorageError: It cannot be fetched.
     """
     if name.startswith(HUB):
-        yield hub_snapshot(*hub_name(name), _WANTED)
+        yield hub_snapshot(*hub_name(name), wanted)
     else:
-        with model_files(name, None, _WANTED) as folder:
+        with model_files(name, None, wanted) as folder:
             yield folder
 
 
@@ -176,6 +182,7 @@ def _preprocessing(folder: Path, name: str) -> tuple[int, tuple[Sequence[float],
 
 
 def _side(processor: Any) -> int:
+    """Returns the side in pixels of the images that an image processor makes."""
     cropped = getattr(processor, "do_center_crop", False) and getattr(processor, "crop_size", None)
     sizes = dict(cropped or processor.size)
     side = next((sizes[key] for key in ("height", "shortest_edge", "longest_edge") if sizes.get(key)), 0)

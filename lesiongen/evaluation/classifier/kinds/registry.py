@@ -37,7 +37,7 @@ def opened_kind(name: str, config: EvaluateConfig) -> Iterator[ClassifierKind]:
     """Gives the classifier of a name; what is fetched from S3 for it is removed at the end.
 
     Raises:
-        UsageError: There is no such classifier, an extra that it needs is not installed, or it cannot carry the
+        UsageError: The classifier is unknown, an extra that it needs is not installed, or it cannot carry the
             protocol or a control.
         DataError: Its files are damaged.
         StorageError: It cannot be fetched.
