@@ -66,7 +66,11 @@ def export_command(
 def _show(result: "ExportResult") -> None:
     record, copies = result.record, result.record.near_copies
     console.print(f"{result.uri}: {record.images or 0:,} images", markup=False)
-    if copies is None:
+    if copies is None and record.near_copies_left_out_before is not None:
+        console.print(
+            f"Near copies: {record.near_copies_left_out_before:,} dropped by a selection before", markup=False
+        )
+    elif copies is None:
         console.print("Near copies: not looked for; --evaluation names them", markup=False)
     elif copies.left_out or not copies.found:
         console.print(f"Near copies: {copies.left_out or 0:,} left out", markup=False)

@@ -73,9 +73,9 @@ def plan_export(config: ExportConfig, dataset: Dataset, copies: FoundCopies | No
     if table.empty:
         raise DataError(f"{dataset.uri}: no image is left to export: all {len(left_out):,} are near copies")
     manifest = dataset.manifest
-    table["licence"] = table["licence"].fillna(manifest.licence or "").replace("", None)
-    licence = licence_of_whole([text or None for text in table["licence"]], config.licence)
-    table["licence"] = [text or config.licence for text in table["licence"]]
+    stated = [_stated(text) or _stated(manifest.licence) for text in table["licence"]]
+    licence = licence_of_whole(stated, config.licence)
+    table["licence"] = [text or config.licence for text in stated]
     attribution = _attribution(config, dataset, table)
     table["attribution"] = [text or attribution for text in table["attribution"]]
     table["facts"] = [handed_on(value, config.model_name) for value in table["provenance"]]
@@ -146,6 +146,11 @@ def _require_prompts_without_ids(dataset: Dataset, table: pd.DataFrame) -> None:
             f"{dataset.uri}: the prompts of {naming:,} images contain a lesion_id, patient_id or case_id",
             hint="Draw the images again from captions that name nobody.",
         )
+
+
+def _stated(licence: str | None) -> str | None:
+    """Returns a licence; None where it is missing, or a merge could not know it."""
+    return None if not licence or pd.isna(licence) or licence == _UNKNOWN else licence
 
 
 def _paths(name: str, splits: "pd.Series[str]") -> Iterator[str]:

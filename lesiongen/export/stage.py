@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from lesiongen.dataset import SPLITS, Dataset
 from lesiongen.errors import DataError, UsageError
@@ -16,6 +17,7 @@ from lesiongen.export.licence import licence_file
 from lesiongen.export.near_copies import find_near_copies
 from lesiongen.export.plan import ExportPlan, plan_export
 from lesiongen.export.provenance import marked_png
+from lesiongen.parallel import SMALL, in_processes
 from lesiongen.progress import progress
 from lesiongen.records.export import ExportRecord, read_export
 from lesiongen.safe_csv import csv_table
@@ -26,8 +28,13 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["CARD", "CHECKSUMS", "LICENCE", "RESULT", "TABLE", "ExportResult", "export"]
 
 CARD, CHECKSUMS, LICENCE, RESULT, TABLE = "README.md", "SHA256SUMS", "LICENSE", "export.json", "metadata.csv"
-_AT_ONCE = 64
-"""Images that are written at a time."""
+_AT_ONCE = 16
+"""Images that are encoded and written at a time."""
+_HELD = 256 << 20
+"""Bytes of images that wait for other processes."""
+
+_Image = tuple[bytes, dict[str, Any]]
+"""An image file of the dataset, and its row of the plan."""
 
 
 @dataclass(frozen=True)
@@ -114,24 +121,36 @@ def _publish(storage: Storage, plan: ExportPlan, claim: Claim) -> None:
 
 
 def _write_images(place: Storage, plan: ExportPlan, claim: Claim) -> dict[str, str]:
-    """Writes the image files and returns the SHA-256 of each by its path."""
+    """Writes the image files, encoded on all cores unless they are few, and returns the SHA-256 of each by its path."""
     digests: dict[str, str] = {}
-    files = _files(plan)
-    with progress("Exporting", total=plan.record.images, unit="images") as bar:
-        while batch := list(islice(files, _AT_ONCE)):
+    processes = 1 if sum(shard.bytes for shard in plan.dataset.manifest.shards) < SMALL else None
+    with (
+        progress("Exporting", total=plan.record.images, unit="images") as bar,
+        closing(in_processes(_encoded, _batches(plan), processes=processes, size=_bytes_of, most=_HELD)) as batches,
+    ):
+        for files in batches:
             claim.check()
-            in_parallel(lambda file: place.write_bytes(*file), batch)
-            digests |= {path: _digest(data) for path, data in batch}
-            bar.advance(len(batch))
+            in_parallel(lambda file: place.write_bytes(*file), files)
+            digests |= {path: _digest(data) for path, data in files}
+            bar.advance(len(files))
     return digests
 
 
-def _files(plan: ExportPlan) -> Iterator[tuple[str, bytes]]:
-    """Yields the path and the content of each image file."""
+def _batches(plan: ExportPlan) -> Iterator[list[_Image]]:
+    """Yields the images that are exported with their rows, a few at a time."""
     wanted = {row["row"]: row for row in plan.rows()}
-    for number, sample in enumerate(plan.dataset.samples()):
-        if (row := wanted.get(number)) is not None:
-            yield row["path"], marked_png(sample.image, row["facts"], row["licence"], row["attribution"])
+    images = ((sample.image, wanted[row]) for row, sample in enumerate(plan.dataset.samples()) if row in wanted)
+    while batch := list(islice(images, _AT_ONCE)):
+        yield batch
+
+
+def _encoded(batch: list[_Image]) -> list[tuple[str, bytes]]:
+    """Returns the path and the content of each image file."""
+    return [(row["path"], marked_png(image, row["facts"], row["licence"], row["attribution"])) for image, row in batch]
+
+
+def _bytes_of(batch: list[_Image]) -> int:
+    return sum(len(image) for image, _ in batch)
 
 
 def _tables(plan: ExportPlan) -> dict[str, str]:

@@ -15,13 +15,15 @@ from PIL import ExifTags, Image
 from lesiongen import __version__
 from lesiongen.config import parse_config
 from lesiongen.dataset import DIAGNOSES as TAXONOMY
-from lesiongen.dataset import Dataset, resolve_diagnosis
+from lesiongen.dataset import Dataset, DatasetWriter, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export import ExportConfig, export
 from lesiongen.export.isic import LEVELS
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.records.export import ExportRecord, read_export
+from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.provenance import IngestedProvenance, is_synthetic
+from lesiongen.records.selection import SelectedClass, SelectionReport
 from tests.export.conftest import DIAGNOSES, PRIVATE, VERSION, drawn, picture, provenance
 
 LEAVE_OUT = ExportConfig(leave_out="near-copies")
@@ -169,6 +171,9 @@ def test_a_licence_is_stated_once(publish, synthetic, tmp_path):
         export(ExportConfig(), without.uri, str(tmp_path / "export"))
     with pytest.raises(UsageError, match="states the licence of every image already"):
         export(ExportConfig(licence="CC0-1.0"), synthetic.uri, str(tmp_path / "export"))
+    unknown = publish([drawn(0)], name="merged", licence="unknown")
+    with pytest.raises(UsageError, match="1 of 1 images have no licence"):
+        export(ExportConfig(), unknown.uri, str(tmp_path / "export"))
     export(ExportConfig(licence="terms of our hospital"), without.uri, str(tmp_path / "export"))
     assert "terms of our hospital" in (tmp_path / "export" / "LICENSE").read_text()
     header = DatasetCard((tmp_path / "export" / "README.md").read_text()).data.to_dict()
@@ -228,6 +233,45 @@ def test_a_folder_with_other_files_is_refused(synthetic, tmp_path):
         export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
     with pytest.raises(UsageError, match="is the dataset, or is inside it"):
         export(ExportConfig(), synthetic.uri, f"{synthetic.uri}/export")
+
+
+def test_an_export_of_a_call_that_was_killed_before_its_report_is_kept(exported, synthetic, monkeypatch):
+    monkeypatch.setattr("lesiongen.storage.folder_lock._holder", lambda _: "a killed process")
+    before = (exported / "export.json").read_bytes()
+    result = export(ExportConfig(model_name="lesions-2026"), synthetic.uri, str(exported))
+    assert result.record.images == 12
+    assert (exported / "export.json").read_bytes() == before
+    with pytest.raises(UsageError, match="already holds an export"):
+        export(ExportConfig(model_name="another"), synthetic.uri, str(exported))
+
+
+def test_several_processes_write_the_same_files(exported, synthetic, tmp_path, monkeypatch):
+    monkeypatch.setattr("lesiongen.export.stage.SMALL", 0)
+    monkeypatch.setattr("lesiongen.export.stage._AT_ONCE", 2)
+    export(ExportConfig(model_name="lesions-2026"), synthetic.uri, str(tmp_path / "again"))
+    for path in exported.rglob("*.png"):
+        assert (tmp_path / "again" / path.relative_to(exported)).read_bytes() == path.read_bytes()
+
+
+def test_each_split_has_a_folder_and_a_table(publish, tmp_path):
+    splits = ("test", "train", "train")
+    dataset = publish([replace(drawn(number), split=split) for number, split in enumerate(splits)])
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+    assert result.record.splits == {"train": 2, "test": 1}
+    assert [row["index"] for row in table(tmp_path / "export", "test")] == ["0"]
+    assert [row["index"] for row in table(tmp_path / "export")] == ["1", "2"]
+
+
+def test_near_copies_that_a_selection_dropped_are_stated(tmp_path):
+    report = SelectionReport(threshold=0.4, classes=(SelectedClass(diagnosis="mel", near_copies=3),))
+    with DatasetWriter(
+        str(tmp_path / "selected"), name="selected", licence="CC0-1.0", origin=SelectOrigin(stage="select")
+    ) as writer:
+        writer.add(drawn(0))
+        writer.documents["selection.json"] = report.text()
+    result = export(ExportConfig(), str(tmp_path / "selected"), str(tmp_path / "export"))
+    assert result.record.near_copies_left_out_before == 3
+    assert "dropped 3 near copies" in (tmp_path / "export" / "README.md").read_text()
 
 
 def test_a_failed_export_leaves_nothing(synthetic, tmp_path, monkeypatch):
