@@ -11,7 +11,7 @@ from lesiongen.records.export import ExportedCopies
 from lesiongen.records.image_measures import NearestPair
 from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.selection import SelectionReport
-from lesiongen.storage import open_storage
+from lesiongen.storage import Storage, open_storage
 
 __all__ = ["FoundCopies", "find_near_copies", "left_out_before"]
 
@@ -57,13 +57,7 @@ def find_near_copies(dataset: Dataset, evaluation_uri: str) -> FoundCopies:
             f"{storage.uri} is the evaluation of other images than those of {dataset.uri}",
             hint="Export the dataset that was evaluated, or evaluate this one.",
         )
-    listed = storage.read_bytes(NEAREST)
-    if hashlib.sha256(listed).hexdigest() != evaluation.files.get(NEAREST):
-        raise DataError(f"{storage.uri}/{NEAREST} is damaged: its SHA-256 is not that in {RESULT}")
-    pairs = [NearestPair.read(pair) for pair in json.loads(listed)]
-    if {pair.synthetic for pair in pairs} != set(dataset.metadata(["image_id"])["image_id"]):
-        raise DataError(f"{storage.uri}/{NEAREST} lists other images than those of {dataset.uri}")
-    copies = frozenset(pair.synthetic for pair in pairs if pair.above)
+    copies = _listed(dataset, storage, evaluation.files.get(NEAREST))
     found = evaluation.memorisation
     record = ExportedCopies(
         evaluation_sha256=hashlib.sha256(data).hexdigest(),
@@ -74,6 +68,20 @@ def find_near_copies(dataset: Dataset, evaluation_uri: str) -> FoundCopies:
         found=len(copies),
     )
     return FoundCopies(copies, record)
+
+
+def _listed(dataset: Dataset, storage: Storage, digest: str | None) -> frozenset[str]:
+    """Returns the ids of the near copies, from the list of the nearest training image of each image."""
+    listed = storage.read_bytes(NEAREST)
+    if hashlib.sha256(listed).hexdigest() != digest:
+        raise DataError(
+            f"{storage.uri}/{NEAREST} is damaged: its SHA-256 is not that in {RESULT}",
+            hint="Copy the evaluation again from where it is whole, or run evaluate again.",
+        )
+    pairs = [NearestPair.read(pair) for pair in json.loads(listed)]
+    if {pair.synthetic for pair in pairs} != set(dataset.metadata(["image_id"])["image_id"]):
+        raise DataError(f"{storage.uri}/{NEAREST} lists other images than those of {dataset.uri}")
+    return frozenset(pair.synthetic for pair in pairs if pair.above)
 
 
 def left_out_before(dataset: Dataset) -> int | None:

@@ -72,35 +72,38 @@ def plan_export(config: ExportConfig, dataset: Dataset, copies: FoundCopies | No
     table = table[~left_out].reset_index(drop=True)
     if table.empty:
         raise DataError(f"{dataset.uri}: no image is left to export: all {len(left_out):,} are near copies")
-    manifest = dataset.manifest
-    stated = [_stated(text) or _stated(manifest.licence) for text in table["licence"]]
+    stated = [_stated(text) or _stated(dataset.manifest.licence) for text in table["licence"]]
     licence = licence_of_whole(stated, config.licence)
-    table["licence"] = [text or config.licence for text in stated]
     attribution = _attribution(config, dataset, table)
-    table["attribution"] = [text or attribution for text in table["attribution"]]
+    table["licence"] = [text or config.licence for text in stated]
+    table["attribution"] = table["attribution"].where(table["attribution"].notna(), attribution)
     table["facts"] = [handed_on(value, config.model_name) for value in table["provenance"]]
     _require_prompts_without_ids(dataset, table)
-    name = config.name or manifest.name
-    table["path"] = list(_paths(name, table["split"]))
-    record = ExportRecord(
-        name=name,
+    table["path"] = list(_paths(config.name or dataset.manifest.name, table["split"]))
+    record = _counted(table).changed(
+        name=config.name or dataset.manifest.name,
         lesiongen_version=__version__,
-        dataset_version=manifest.version,
+        dataset_version=dataset.manifest.version,
         config=config.model_dump(mode="json"),
-        model_versions=tuple(sorted({facts["model_version"] for facts in table["facts"] if "model_version" in facts})),
         licence=licence,
         attribution=attribution,
-        images=len(table),
-        splits={split: count for split in SPLITS if (count := int((table["split"] == split).sum()))},
-        diagnoses=_counts(table["diagnosis"]),
-        measured_tones=_counts(table["measured_tone"]),
-        skin_tones=_counts(table["skin_tone_scale"] + " " + table["skin_tone"])
-        if table["skin_tone"].notna().any()
-        else {},
         near_copies=copies and copies.record.changed(left_out=int(left_out.sum())),
         near_copies_left_out_before=left_out_before(dataset),
     )
     return ExportPlan(dataset, table.drop(columns=["image_id", "provenance", *_IDS]), record)
+
+
+def _counted(table: pd.DataFrame) -> ExportRecord:
+    """Returns a record of what the rows of a plan say."""
+    scaled = table["skin_tone_scale"] + " " + table["skin_tone"]
+    return ExportRecord(
+        model_versions=tuple(sorted({facts["model_version"] for facts in table["facts"] if "model_version" in facts})),
+        images=len(table),
+        splits={split: count for split in SPLITS if (count := int((table["split"] == split).sum()))},
+        diagnoses=_counts(table["diagnosis"]),
+        measured_tones=_counts(table["measured_tone"]),
+        skin_tones=_counts(scaled) if scaled.notna().any() else {},
+    )
 
 
 def _require_synthetic(dataset: Dataset, table: pd.DataFrame) -> None:
