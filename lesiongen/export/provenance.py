@@ -5,17 +5,22 @@ import re
 from typing import Any
 
 from PIL import ExifTags, Image
-from pydantic import ValidationError
 
 from lesiongen import __version__
 from lesiongen.imaging import decode, encode_png
-from lesiongen.records.base import READING
-from lesiongen.records.provenance import SyntheticProvenance
 
 __all__ = ["DISCLAIMER", "handed_on", "marked_png"]
 
 DISCLAIMER = "Synthetic image, drawn by a generative model. It shows no patient and is not for diagnosis."
 SOFTWARE = f"LesionGen {__version__}"
+_KNOWN: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("image_manipulation", "model_version", "prompt", "negative_prompt", "scheduler", "precision"), str
+    ),
+    **dict.fromkeys(("seed", "index", "steps"), int),
+    **dict.fromkeys(("guidance_scale", "lora_scale"), (int, float)),
+}
+"""The fields that are handed on, with their types."""
 _VERSION = re.compile(r"[\w.+-]{1,128}")
 """A version of a model; an address, which another program may have written there, is not one."""
 _XMP = (
@@ -33,9 +38,8 @@ _ASCII = b"ASCII\0\0\0"
 def handed_on(provenance: str, model_name: str | None = None) -> dict[str, Any]:
     """Returns what the provenance of a synthetic image says, less what stays with us.
 
-    Only the known fields of a drawn image leave: not the address of the generator, and nothing that another program or
-    an earlier release added, such as the training image whose caption was drawn. Of an image that came from elsewhere
-    no more leaves than that it is synthetic.
+    Only the known fields of a drawn image leave, each of its own type: not the address of the generator, and nothing
+    that another program or an earlier release added, such as the training image whose caption was drawn.
 
     Args:
         provenance: A value of the ``provenance`` column.
@@ -44,14 +48,11 @@ def handed_on(provenance: str, model_name: str | None = None) -> dict[str, Any]:
     >>> handed_on('{"image_manipulation": "synthetic", "caption_of": "ISIC_0000001"}')
     {'image_manipulation': 'synthetic'}
     """
-    named = {"model_name": model_name} if model_name else {}
-    try:
-        drawn = SyntheticProvenance.model_validate(json.loads(provenance), context=READING).for_image()
-    except ValidationError:
-        return {"image_manipulation": "synthetic", **named}
-    if not _VERSION.fullmatch(drawn["model_version"]):
-        del drawn["model_version"]
-    return drawn | named
+    content = json.loads(provenance)
+    facts = {name: content[name] for name, kind in _KNOWN.items() if isinstance(content.get(name), kind)}
+    if not _VERSION.fullmatch(facts.get("model_version", "")):
+        facts.pop("model_version", None)
+    return facts | ({"model_name": model_name} if model_name else {})
 
 
 def marked_png(data: bytes, facts: dict[str, Any], licence: str, attribution: str | None) -> bytes:

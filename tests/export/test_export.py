@@ -19,6 +19,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export import ExportConfig, export
 from lesiongen.export.isic import LEVELS
+from lesiongen.export.provenance import handed_on
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.records.export import ExportRecord, read_export
 from lesiongen.records.origin import SelectOrigin
@@ -313,6 +314,19 @@ def test_hugging_face_opens_it(exported, tmp_path):
         )
         assert np.array_equal(np.asarray(row["image"]), np.asarray(picture(1)))
     gc.collect()  # the warning comes here, not in another test
+
+
+def test_every_field_of_a_drawn_image_is_handed_on_but_the_address():
+    drawn_image = provenance(3)
+    assert handed_on(drawn_image.text()) == drawn_image.for_image()
+
+
+def test_an_earlier_release_hands_on_what_it_recorded():
+    content = json.loads(provenance(3).text())
+    del content["precision"]
+    facts = handed_on(json.dumps(content | {"seed": "a patient", "index": None}))
+    assert facts["prompt"] == provenance(3).prompt
+    assert not {"precision", "seed", "index", "model"} & set(facts)
 
 
 def test_images_of_another_program_say_no_more_than_that_they_are_synthetic(publish, tmp_path):
