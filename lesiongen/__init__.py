@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         select,
         sweep,
     )
+    from lesiongen.export import ExportConfig, ExportResult, export
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
     from lesiongen.registry import Gates, PromotionResult, RegisteredVersion, promote, register
@@ -54,6 +55,8 @@ __all__ = [
     "EvaluationResult",
     "FinetuneConfig",
     "FinetuneResult",
+    "ExportConfig",
+    "ExportResult",
     "IngestConfig",
     "IngestResult",
     "LesionGenError",
@@ -76,6 +79,7 @@ __all__ = [
     "caption",
     "drift",
     "evaluate",
+    "export",
     "finetune",
     "ingest",
     "merge",
@@ -105,6 +109,7 @@ _MODULES = {
         *("SelectConfig", "SelectResult", "select"),
         *("SweepConfig", "SweepResult", "sweep"),
     ),
+    "export": ("ExportConfig", "ExportResult", "export"),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),
     "registry": ("Gates", "PromotionResult", "RegisteredVersion", "promote", "register"),

@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "crossfit": "crossfit",
     "drift": "drift",
+    "export": "export",
     "register": "registry",
     "promote": "registry",
     "rollback": "registry",
@@ -48,7 +49,7 @@ COMMANDS = {
 }
 USES_SERVERS = set(
     "ingest validate inspect merge copy caption finetune sample reconstruct select sweep".split()
-    + "evaluate crossfit drift".split()
+    + "evaluate crossfit drift export".split()
     + "register promote rollback history doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""

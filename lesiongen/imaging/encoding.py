@@ -16,18 +16,28 @@ __all__ = ["content_digest", "encode_jpeg", "encode_png", "pixel_hash"]
 _BAND_PIXELS = 4_000_000
 
 
-def encode_png(image: Image.Image, metadata: Mapping[str, object] | None = None) -> bytes:
+def encode_png(
+    image: Image.Image,
+    metadata: Mapping[str, object] | None = None,
+    *,
+    exif: bytes | None = None,
+    xmp: str | None = None,
+) -> bytes:
     """Encodes an image as PNG, the same bytes for the same pixels and metadata.
 
     Args:
         image: Image to encode.
         metadata: Written as PNG text fields; a value that is not a string is written as JSON.
+        exif: Written as the EXIF of the file.
+        xmp: Written as its XMP.
     """
     info = PngInfo()
     for key, value in (metadata or {}).items():
         info.add_text(key, value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp)
     buffer = BytesIO()
-    image.save(buffer, format="PNG", pnginfo=info)
+    image.save(buffer, format="PNG", pnginfo=info, **({"exif": exif} if exif else {}))
     return buffer.getvalue()
 
 

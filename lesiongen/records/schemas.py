@@ -10,6 +10,7 @@ from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.decision import Decision
 from lesiongen.records.drift import DriftReport
 from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.export import ExportRecord
 from lesiongen.records.history import HistoryEvent
 from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
@@ -26,6 +27,7 @@ SCHEMAS: dict[str, Any] = {
     "decision": Decision,
     "drift": DriftReport,
     "evaluation": EvaluationRecord,
+    "export": ExportRecord,
     "history_event": HistoryEvent,
     "merge_report": MergeReport,
     "model": ModelManifest,
