@@ -43,7 +43,7 @@ Preset = Annotated[str, typer.Option(help="improved_lora, reference_lora, refere
 Base = Annotated[
     str | None,
     typer.Option(
-        help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'lesiongen-tiny': the package's own, of 64 pixels; "
+        help="Folder, s3:// prefix or hub id of a diffusers pipeline; 'lesiongen-tiny': the package's, of 64 pixels; "
         "'tiny' builds one of its kind; by default the preset's."
     ),
 ]
