@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from lesiongen.records.card import CardRecord
 from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.decision import Decision
 from lesiongen.records.drift import DriftReport
@@ -22,6 +23,7 @@ from lesiongen.records.sweep import SweepRecord
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
 SCHEMAS: dict[str, Any] = {
+    "card": CardRecord,
     "crossfit": CrossfitRecord,
     "decision": Decision,
     "drift": DriftReport,

@@ -2,6 +2,7 @@
 
 from lesiongen.records.decision import Decision, Outcome, Reason
 from lesiongen.records.history import HistoryEvent
+from lesiongen.registry.card import ModelCard, model_card
 from lesiongen.registry.gates import Gates, decide, load_gates
 from lesiongen.registry.promotion import PromotionResult, RollbackResult, promote, rollback
 from lesiongen.registry.registration import RegisteredVersion, register
@@ -11,6 +12,7 @@ __all__ = [
     "Decision",
     "Gates",
     "HistoryEvent",
+    "ModelCard",
     "Outcome",
     "PromotionResult",
     "Reason",
@@ -20,6 +22,7 @@ __all__ = [
     "decide",
     "history",
     "load_gates",
+    "model_card",
     "promote",
     "register",
     "rollback",

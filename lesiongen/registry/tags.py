@@ -18,6 +18,7 @@ from lesiongen.records.base import READING
 from lesiongen.records.history import HistoryEvent
 
 __all__ = [
+    "CARD_TAG",
     "CHALLENGER",
     "CHAMPION",
     "CLASSIFIER_NAME_TAG",
@@ -46,6 +47,8 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 MODEL_TAG, MODEL_VERSION_TAG = "lesiongen.model", "lesiongen.model_version"
 EVALUATION_TAG, EVALUATION_VERSION_TAG = "lesiongen.evaluation", "lesiongen.evaluation_version"
 CLASSIFIER_TAG, CONTAMINATION_TAG = "lesiongen.classifier_version", "lesiongen.contamination"
+CARD_TAG = "lesiongen.card"
+"""Where the model card lies that was written at registration."""
 CLASSIFIER_NAME_TAG = "lesiongen.classifier_name"
 """The registered model of the classifier: MLflow's page can rename the generator, and the classifier keeps its name."""
 EVENT_TAG, LEASE_TAG = "lesiongen.event.", "lesiongen.lease."
