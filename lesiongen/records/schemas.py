@@ -11,7 +11,7 @@ from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.decision import Decision
 from lesiongen.records.drift import DriftReport
 from lesiongen.records.evaluation import EvaluationRecord
-from lesiongen.records.history import HistoryEvent
+from lesiongen.records.history import HistoryCheck, HistoryEvent
 from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import Origin
@@ -28,6 +28,7 @@ SCHEMAS: dict[str, Any] = {
     "decision": Decision,
     "drift": DriftReport,
     "evaluation": EvaluationRecord,
+    "history_check": HistoryCheck,
     "history_event": HistoryEvent,
     "merge_report": MergeReport,
     "model": ModelManifest,

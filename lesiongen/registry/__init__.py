@@ -1,7 +1,8 @@
 """The registry: what may be released, what is released, since when, and why."""
 
 from lesiongen.records.decision import Decision, Outcome, Reason
-from lesiongen.records.history import HistoryEvent
+from lesiongen.records.history import HistoryCheck, HistoryEvent
+from lesiongen.registry.audit import verify_history
 from lesiongen.registry.card import ModelCard, model_card
 from lesiongen.registry.gates import Gates, decide, load_gates
 from lesiongen.registry.promotion import PromotionResult, RollbackResult, promote, rollback
@@ -11,6 +12,7 @@ from lesiongen.registry.tags import check_name, history
 __all__ = [
     "Decision",
     "Gates",
+    "HistoryCheck",
     "HistoryEvent",
     "ModelCard",
     "Outcome",
@@ -26,4 +28,5 @@ __all__ = [
     "promote",
     "register",
     "rollback",
+    "verify_history",
 ]

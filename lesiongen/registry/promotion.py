@@ -10,6 +10,7 @@ from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.decision import Decision, Outcome
 from lesiongen.records.history import FINISHED, HistoryEvent
 from lesiongen.redaction import shown
+from lesiongen.registry.audit import log_decision
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
 from lesiongen.registry.documents import contamination_of, evaluation_of
 from lesiongen.registry.gates import Gates, decide
@@ -81,9 +82,9 @@ def promote(
             events = settle(held)
             chosen = _chosen(client, name, version)
             decision = decide(evaluation_of(chosen.tags), contamination_of(chosen.tags), gates)
+            form = {"decision_sha256": log_decision(run, decision), "run": run.run_id}
             event = _decision_event(held, chosen.version, decision, events, who or whoami())
-            carry_out(held, event)
-        run.log_json(decision.model_dump(mode="json"), "decision.json")
+            carry_out(held, event if event.decision_sha256 else event.changed(**form))
         decided = f"{name} version {chosen.version}"
         run.set_tags({"lesiongen.outcome": decision.outcome, "lesiongen.version_decided": decided})
     return PromotionResult(name, chosen.version, decision, event.champion_after, event.champion_before)
