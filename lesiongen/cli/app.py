@@ -41,6 +41,7 @@ COMMANDS = {
     "promote": "registry",
     "rollback": "registry",
     "history": "registry",
+    "card": "card",
     "doctor": "doctor",
     "phantoms": "phantoms",
     "up": "stack",
@@ -50,7 +51,7 @@ COMMANDS = {
 USES_SERVERS = set(
     "ingest validate inspect merge copy caption finetune sample reconstruct select sweep".split()
     + "evaluate crossfit drift export".split()
-    + "register promote rollback history doctor".split()
+    + "register promote rollback history card doctor".split()
 )
 """Commands that use the local servers where they run and no others are named."""
 INTERRUPTED = 130

@@ -9,11 +9,12 @@ from lesiongen.cli.options import ConfigFile, Json, console, print_json
 
 if TYPE_CHECKING:
     from lesiongen.records.decision import Decision
-    from lesiongen.records.history import HistoryEvent
+    from lesiongen.records.history import HistoryCheck, HistoryEvent
 
 __all__ = [
     "HOLD_EXIT_CODE",
     "REJECT_EXIT_CODE",
+    "TAMPERED_EXIT_CODE",
     "history_command",
     "promote_command",
     "register_command",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 HOLD_EXIT_CODE, REJECT_EXIT_CODE = 3, 4
+TAMPERED_EXIT_CODE = 3
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model.")]
 Who = Annotated[str | None, typer.Option(help="Who decides; by default LESIONGEN_USER, else user and host.")]
@@ -101,20 +103,57 @@ def rollback_command(
     console.print(f"{name}: version {result.champion} is the champion again, after {result.rolled_back}.", markup=False)
 
 
-def history_command(name: Name, as_json: Json = False, config: ConfigFile = None) -> None:
+def history_command(
+    name: Name,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no record was changed since.")] = False,
+    expect: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="With --verify: a digest kept elsewhere, to be in the history.")
+    ] = None,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> None:
     """List what happened to a registered generator: when, who, what, and why.
+
+    Exit codes of --verify: 0 as it was written, 3 a record or decision form was altered, removed, inserted or moved;
+    1 and 2 errors: not checked.
 
     Examples:
       lesiongen history demo --json
-    """
-    from lesiongen.registry import history
 
+      lesiongen history demo --verify
+
+      lesiongen history demo --verify --expect 3f1c09ab52d47e60
+    """
+    from lesiongen.errors import UsageError
+    from lesiongen.registry import history, verify_history
+
+    if verify:
+        check = verify_history(name, expected=expect)
+        if as_json:
+            print_json(check.model_dump(mode="json"))
+        else:
+            _show_check(check)
+        raise typer.Exit(0 if check.intact else TAMPERED_EXIT_CODE)
+    if expect is not None:
+        raise UsageError("--expect needs --verify.", hint=f"lesiongen history {name} --verify --expect {expect}")
     events = history(name)
     if as_json:
         print_json([event.model_dump(mode="json") for event in events])
         return
     for event in events:
         _show_event(event)
+
+
+def _show_check(check: "HistoryCheck") -> None:
+    for note in check.notes:
+        console.print(f"Note: {note}", markup=False)
+    for finding in check.findings:
+        console.print(f"{finding.kind}: {finding.message}", markup=False)
+    told = "the history is as it was written" if check.intact else f"{len(check.findings)} findings"
+    console.print(f"{check.name}: {check.records} records; {told}.", markup=False)
+    if check.intact and check.digest:
+        console.print(f"Digest of the last record: {check.digest}", markup=False)
+        console.print("Keep it elsewhere; --expect checks that its record is still there.", markup=False)
 
 
 def _show_decision(decision: "Decision") -> None:

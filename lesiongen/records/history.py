@@ -1,10 +1,10 @@
-"""The events of a registered model's history, as they are kept in MLflow's tags."""
+"""The events of a registered model's history, as they are kept in MLflow's tags, and what a check of them found."""
 
 from typing import Literal
 
-from lesiongen.records.base import Record
+from lesiongen.records.base import Record, added
 
-__all__ = ["FINISHED", "STARTED", "UNDONE", "HistoryEvent"]
+__all__ = ["FINISHED", "STARTED", "UNDONE", "HistoryCheck", "HistoryEvent", "HistoryFinding"]
 
 STARTED, FINISHED, UNDONE = "started", "finished", "undone"
 
@@ -30,3 +30,38 @@ class HistoryEvent(Record):
     """Who finished or undid it, where the command that began it did not end."""
     reported_under: int | None = None
     """Number of the lease under which a repaired rollback was reported to whoever repeated it."""
+    sequence: int | None = added(None)
+    """Place in the chain, from 1; each state of an event is a record. None in records of earlier releases."""
+    previous: str | None = added(None)
+    """Digest of the record before; None in the first."""
+    imported: str | None = added(None)
+    """Tag of the record of an earlier release that this one took into the chain."""
+    decision_sha256: str | None = added(None)
+    """Digest of the decision form, ``decision.json``."""
+    run: str | None = added(None)
+    """MLflow run that holds the decision form."""
+
+
+class HistoryFinding(Record):
+    """One thing that is wrong with a history."""
+
+    kind: Literal["altered", "removed", "inserted", "moved"]
+    record: int | None = None
+    """Place in the chain; None where it has none."""
+    tag: str | None = None
+    """The tag in MLflow; None where it is gone."""
+    message: str
+
+
+class HistoryCheck(Record):
+    """Whether a history is as it was written."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    intact: bool
+    records: int
+    digest: str | None = None
+    """Of the last record; None where there is none."""
+    findings: tuple[HistoryFinding, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the check could not see, in sentences."""

@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from lesiongen.records.card import CardRecord
 from lesiongen.records.crossfit import CrossfitRecord
 from lesiongen.records.decision import Decision
 from lesiongen.records.drift import DriftReport
 from lesiongen.records.evaluation import EvaluationRecord
 from lesiongen.records.export import ExportRecord
-from lesiongen.records.history import HistoryEvent
+from lesiongen.records.history import HistoryCheck, HistoryEvent
 from lesiongen.records.merge import MergeReport
 from lesiongen.records.model import ModelManifest
 from lesiongen.records.origin import Origin
@@ -23,11 +24,13 @@ from lesiongen.records.sweep import SweepRecord
 __all__ = ["SCHEMAS", "json_schema", "write_schemas"]
 
 SCHEMAS: dict[str, Any] = {
+    "card": CardRecord,
     "crossfit": CrossfitRecord,
     "decision": Decision,
     "drift": DriftReport,
     "evaluation": EvaluationRecord,
     "export": ExportRecord,
+    "history_check": HistoryCheck,
     "history_event": HistoryEvent,
     "merge_report": MergeReport,
     "model": ModelManifest,

@@ -1,6 +1,5 @@
 """Changing the champion: what is to be done is written down first, and the next command can repeat every step."""
 
-import json
 import logging
 import shlex
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from lesiongen.registry.tags import (
     CLASSIFIER_TAG,
     EVALUATION_TAG,
     MODEL_TAG,
+    decision_tags,
     events_of,
     found,
     version_of,
@@ -198,15 +198,8 @@ def _set_alias(client: Any, name: str, version: str | None) -> None:
 
 
 def _tag_decision(client: Any, name: str, event: HistoryEvent) -> None:
-    tags = {
-        "lesiongen.decision": event.action.upper(),
-        "lesiongen.decided_by": event.who,
-        "lesiongen.decided_at": event.when,
-        "lesiongen.reasons": json.dumps(event.reasons),
-        "lesiongen.previous_champion": event.champion_before or "",
-    }
     with service_errors():
-        for key, value in tags.items():
+        for key, value in decision_tags(event).items():
             client.set_model_version_tag(name, event.version, key, value)
 
 

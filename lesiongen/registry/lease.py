@@ -20,8 +20,8 @@ from typing import Any
 from lesiongen.errors import ServiceError
 from lesiongen.mlflow_server import service_errors
 from lesiongen.owner import Owner, this_process
+from lesiongen.registry.chain import event_number
 from lesiongen.registry.tags import (
-    EVENT_TAG,
     LEASE_TAG,
     LOCK_SUFFIX,
     found,
@@ -213,7 +213,7 @@ def _model(client: Any, name: str) -> Any:
 def _last_ended(tags: dict[str, str]) -> int:
     """Returns the highest number of a lease that the tags know; 0 without any."""
     # An event carries the number of its lease: the numbers continue where the tags of the leases were removed.
-    numbers = (tag_number(key, prefix) for key in tags for prefix in (LEASE_TAG, EVENT_TAG))
+    numbers = (number for key in tags for number in (tag_number(key, LEASE_TAG), event_number(key)))
     return max((number for number in numbers if number is not None), default=0)
 
 

@@ -1,36 +1,29 @@
 """Promotion and rollback: which version of a generator is the champion, decided by the gates."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lesiongen.errors import DataError, UsageError
+from lesiongen.errors import UsageError
 from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.decision import Decision, Outcome
-from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
 from lesiongen.records.history import FINISHED, HistoryEvent
-from lesiongen.records.image_measures import Contamination
 from lesiongen.redaction import shown
+from lesiongen.registry.audit import log_decision
 from lesiongen.registry.champion import Registered, carry_out, registered, settle
+from lesiongen.registry.documents import contamination_of, evaluation_of
 from lesiongen.registry.gates import Gates, decide
 from lesiongen.registry.lease import Lease, lease
-from lesiongen.registry.registration import EVALUATION_FILE
 from lesiongen.registry.tags import (
     CHALLENGER,
     CHAMPION,
-    CONTAMINATION_TAG,
-    EVALUATION_TAG,
-    EVALUATION_VERSION_TAG,
     history,
     now,
     version_of,
     whoami,
     write_event,
 )
-from lesiongen.storage import open_storage
 from lesiongen.tracking import stage_run
 
 __all__ = ["PromotionResult", "RollbackResult", "promote", "rollback"]
@@ -88,10 +81,10 @@ def promote(
         with lease(client, name, "promote") as held:
             events = settle(held)
             chosen = _chosen(client, name, version)
-            decision = decide(_evaluation(chosen.tags), _contamination(chosen.tags), gates)
+            decision = decide(evaluation_of(chosen.tags), contamination_of(chosen.tags), gates)
+            form = {"decision_sha256": log_decision(run, decision), "run": run.run_id}
             event = _decision_event(held, chosen.version, decision, events, who or whoami())
-            carry_out(held, event)
-        run.log_json(decision.model_dump(mode="json"), "decision.json")
+            carry_out(held, event if event.decision_sha256 else event.changed(**form))
         decided = f"{name} version {chosen.version}"
         run.set_tags({"lesiongen.outcome": decision.outcome, "lesiongen.version_decided": decided})
     return PromotionResult(name, chosen.version, decision, event.champion_after, event.champion_before)
@@ -137,26 +130,6 @@ def _chosen(client: Any, name: str, version: str | None) -> Registered:
     if chosen is None:
         raise UsageError(f"{name} has no challenger.", hint="Register a model, or name a version.")
     return registered(client, name, chosen)
-
-
-def _evaluation(tags: Mapping[str, str]) -> EvaluationRecord:
-    uri = tags.get(EVALUATION_TAG)
-    if uri is None:
-        raise DataError("This version was not registered with an evaluation.", hint="Use lesiongen register.")
-    data = open_storage(uri).read_bytes(EVALUATION_FILE)
-    if hashlib.sha256(data).hexdigest() != tags.get(EVALUATION_VERSION_TAG):
-        hint = "Run evaluate again and register the new evaluation."
-        raise DataError(f"{uri}/{EVALUATION_FILE} has changed since it was registered.", hint=hint)
-    return read_evaluation(data, f"{uri}/{EVALUATION_FILE}")
-
-
-def _contamination(tags: Mapping[str, str]) -> Contamination | None:
-    try:
-        content = json.loads(tags.get(CONTAMINATION_TAG, "null"))
-    except (ValueError, RecursionError) as error:
-        message = f"The version's tag {CONTAMINATION_TAG} is not JSON: {error}"
-        raise DataError(message, hint="Run evaluate again and register the new evaluation.") from error
-    return None if content is None else Contamination.read(content)
 
 
 def _decision_event(

@@ -17,6 +17,7 @@ from lesiongen.model_ancestry import Ancestor
 from lesiongen.records.evaluation import read_evaluation
 from lesiongen.records.history import FINISHED, STARTED, HistoryEvent
 from lesiongen.records.model import MODEL_NAME, REFERENCE_NAME, read_model
+from lesiongen.registry.card import CARD_FOLDER, card_of_version
 from lesiongen.registry.champion import (
     BEGUN,
     COMPLETE,
@@ -27,10 +28,12 @@ from lesiongen.registry.champion import (
     settle,
 )
 from lesiongen.registry.classifiers import model_for_classifiers
+from lesiongen.registry.documents import EVALUATION_FILE
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
 from lesiongen.registry.mlflow_model import write_generator
 from lesiongen.registry.tags import (
+    CARD_TAG,
     CHALLENGER,
     CLASSIFIER_NAME_TAG,
     CLASSIFIER_TAG,
@@ -41,6 +44,7 @@ from lesiongen.registry.tags import (
     MODEL_VERSION_TAG,
     check_name,
     found,
+    history,
     now,
     whoami,
     write_event,
@@ -52,7 +56,7 @@ from lesiongen.tracking import StageRun, stage_run
 __all__ = ["RegisteredVersion", "register"]
 
 logger = logging.getLogger(__name__)
-EVALUATION_FILE, CLASSIFIER_FOLDER = "evaluation.json", "classifier"
+CLASSIFIER_FOLDER = "classifier"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
         model_uri: Folder or prefix with ``_model.json``.
         name: Name of the registered model.
 
+    The model card is logged with the run, and the tag ``lesiongen.card`` of the version names it.
+
     Raises:
         StorageError: The evaluation or the model is not there.
         DataError: The evaluation is one of another model.
@@ -98,10 +104,20 @@ def register(evaluation_uri: str, model_uri: str, name: str) -> RegisteredVersio
             with service_errors():
                 client.set_registered_model_alias(name, CHALLENGER, version.version)
                 client.set_model_version_tag(name, version.version, REGISTRATION_TAG, COMPLETE)
+        _write_card(client, run, name, version.version)
         run.set_tags({"lesiongen.registered": f"{name} version {version.version}"})
     return RegisteredVersion(
         name, version.version, model_uri, evaluation_uri, version.classifier_name, version.classifier
     )
+
+
+def _write_card(client: Any, run: StageRun, name: str, version: str) -> None:
+    """Logs the model card with the run; a tag of the version says where."""
+    with service_errors():
+        entity = client.get_model_version(name, version)
+    card_of_version(entity, history(name)).log(run)
+    with service_errors():
+        client.set_model_version_tag(name, version, CARD_TAG, f"runs:/{run.run_id}/{CARD_FOLDER}")
 
 
 def _generator_tags(evaluation_uri: str, model_uri: str) -> dict[str, str]:

@@ -16,8 +16,18 @@ from lesiongen.errors import DataError, UsageError
 from lesiongen.mlflow_server import mlflow_client, service_errors
 from lesiongen.records.base import READING
 from lesiongen.records.history import HistoryEvent
+from lesiongen.registry.chain import (
+    HEAD_TAG,
+    TIMED_EVENT_TAG,
+    appended,
+    chain_of,
+    earlier_records,
+    event_number,
+    record_digest,
+)
 
 __all__ = [
+    "CARD_TAG",
     "CHALLENGER",
     "CHAMPION",
     "CLASSIFIER_NAME_TAG",
@@ -25,16 +35,17 @@ __all__ = [
     "CONTAMINATION_TAG",
     "EVALUATION_TAG",
     "EVALUATION_VERSION_TAG",
-    "EVENT_TAG",
     "LEASE_TAG",
     "LOCK_SUFFIX",
     "MODEL_TAG",
     "MODEL_VERSION_TAG",
     "check_name",
+    "decision_tags",
     "events_of",
     "found",
     "history",
     "now",
+    "registered_model",
     "tag_number",
     "version_of",
     "whoami",
@@ -46,11 +57,11 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 MODEL_TAG, MODEL_VERSION_TAG = "lesiongen.model", "lesiongen.model_version"
 EVALUATION_TAG, EVALUATION_VERSION_TAG = "lesiongen.evaluation", "lesiongen.evaluation_version"
 CLASSIFIER_TAG, CONTAMINATION_TAG = "lesiongen.classifier_version", "lesiongen.contamination"
+CARD_TAG = "lesiongen.card"
+"""Where the model card lies that was written at registration."""
 CLASSIFIER_NAME_TAG = "lesiongen.classifier_name"
 """The registered model of the classifier: MLflow's page can rename the generator, and the classifier keeps its name."""
-EVENT_TAG, LEASE_TAG = "lesiongen.event.", "lesiongen.lease."
-TIMED_EVENT_TAG = "lesiongen.history."
-"""Began the records of the first releases, whose keys are times; they are older than every numbered one."""
+LEASE_TAG = "lesiongen.lease."
 LOCK_SUFFIX = ".promotion-lock"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -62,32 +73,67 @@ def history(name: str) -> list[HistoryEvent]:
         UsageError: No model has this name.
         DataError: A record of the history is not what LesionGen writes.
     """
-    client = mlflow_client()
+    return events_of(name, registered_model(mlflow_client(), name).tags)
+
+
+def registered_model(client: Any, name: str) -> Any:
+    """Returns a registered model as MLflow holds it.
+
+    Raises:
+        UsageError: No model has this name.
+    """
     model = found(lambda: client.get_registered_model(check_name(name)))
     if model is None:
         hint = "Register one first: lesiongen register EVALUATION --model MODEL --name NAME"
         raise UsageError(f"No model is registered as {name!r}.", hint=hint)
-    return events_of(name, model.tags)
+    return model
 
 
 def events_of(name: str, tags: Mapping[str, str]) -> list[HistoryEvent]:
     """Reads the history from the tags of a registered model, in the order of the events' numbers.
 
+    Of an event that has several records the last one counts.
+
     Raises:
         DataError: A record is not what LesionGen writes.
     """
-    timed = sorted(key for key in tags if key.startswith(TIMED_EVENT_TAG))
-    numbered = {number: key for key in tags if (number := tag_number(key, EVENT_TAG)) is not None}
-    events = [_event(name, key, tags[key]) for key in timed]
-    return events + [_event(name, key, tags[key]).changed(number=each) for each, key in sorted(numbered.items())]
+    states = {key: _event(name, key, text) for key, text in earlier_records(tags).items()}
+    timed = {key: event for key, event in states.items() if key.startswith(TIMED_EVENT_TAG)}
+    numbered = {number: states[key] for key in states if (number := event_number(key)) is not None}
+    for record in chain_of(tags):
+        event = _event(name, record.key, record.text)
+        if event.number is None:
+            timed[event.imported or record.key] = event
+        else:
+            numbered[event.number] = event
+    ordered = [event.changed(number=number) for number, event in sorted(numbered.items())]
+    return [event for _, event in sorted(timed.items())] + ordered
 
 
 def write_event(client: Any, name: str, event: HistoryEvent) -> None:
-    """Writes an event into the history of a model, in place of an earlier state of the same event."""
+    """Appends an event, or a later state of one, to the history of a model.
+
+    It is one tag, so it is written completely or not at all. No earlier record is touched.
+    """
     with service_errors():
-        client.set_registered_model_tag(
-            name, f"{EVENT_TAG}{event.number:08d}", json.dumps(event.model_dump(mode="json"))
-        )
+        tags = client.get_registered_model(name).tags
+        digest = None
+        for key, text in appended(tags, event):
+            client.set_registered_model_tag(name, key, text)
+            digest = record_digest(text)
+        if digest is not None:
+            client.set_registered_model_tag(name, HEAD_TAG, digest)
+
+
+def decision_tags(event: HistoryEvent) -> dict[str, str]:
+    """Returns the tags that tell the decision of an event on its version."""
+    return {
+        "lesiongen.decision": event.action.upper(),
+        "lesiongen.decided_by": event.who,
+        "lesiongen.decided_at": event.when,
+        "lesiongen.reasons": json.dumps(event.reasons),
+        "lesiongen.previous_champion": event.champion_before or "",
+    }
 
 
 def tag_number(key: str, prefix: str) -> int | None:

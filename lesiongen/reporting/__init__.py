@@ -2,6 +2,7 @@
 
 from lesiongen.reporting.blocks import Block, Callout, Facts, Figure, Page, Section, Table, Text
 from lesiongen.reporting.images import figure_image
+from lesiongen.reporting.markdown import render_markdown
 from lesiongen.reporting.rendering import render
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Text",
     "figure_image",
     "render",
+    "render_markdown",
 ]

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from lesiongen.registry import champion, history, promote, register, rollback
+from lesiongen.registry import champion, history, promote, register, rollback, verify_history
 from lesiongen.registry import tags as stored
 from lesiongen.registry.tags import LOCK_SUFFIX
 from tests.fault_points import points
@@ -45,10 +45,10 @@ class Trial:
         return {"register": register, "promote": promote, "rollback": rollback}[self.command](**self.arguments)
 
     def assert_sound(self):
-        """What holds after any death: the champion is the one of before, or the one that is to be."""
+        """What holds after any death: a whole history; the champion is the one of before, or the one that is to be."""
         if self.command != "register":
             assert aliases(self.client, self.name)["champion"] in {"promote": (1, 2), "rollback": (3, 2)}[self.command]
-            history(self.name)
+            assert verify_history(self.name).findings == ()
 
     def assert_done_once(self):
         """What holds when the command was carried out: one version, one event, aliases together, nothing left over."""
@@ -70,6 +70,7 @@ class Trial:
             assert aliases(self.client, self.name) == {"challenger": 3, "champion": 2}
             assert aliases(self.client, f"{self.name}-classifier") == {"champion": 2}
             assert events == [*promoted, ("rollback", "3", "2", "finished")]
+        assert verify_history(self.name).findings == ()
         assert self.client.search_registered_models(f"name LIKE '{self.name}{LOCK_SUFFIX}%'") == []
 
 
