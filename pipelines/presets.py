@@ -44,7 +44,7 @@ def _demo() -> Preset:
             "planted_copies": 40,
             "min_worst_group": MIN_GROUP_IMAGES,
         },
-        "gates": {"min_seeds": 3, "min_test_lesions": 50},
+        "gates": {"min_seeds": 3, "min_test_lesions": 50, "min_held_out": 50},
     }
 
 

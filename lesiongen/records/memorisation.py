@@ -31,7 +31,9 @@ class CopySearch(Record):
     joint_thresholds: dict[str, Number] = {}
     synthetic: CopyShare = CopyShare()
     held_out: CopyShare = CopyShare()
-    """Chance: of the held-out real images that have set the joint thresholds."""
+    """Chance: of the real test images, which have set no threshold."""
+    n_calibration: Number = None
+    """Real validation images that have set the joint thresholds; not recorded by earlier releases."""
     above_chance: Number = None
     """Share of the synthetic images less that of the held-out images."""
     above_chance_low: Number = None

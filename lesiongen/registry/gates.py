@@ -44,7 +44,7 @@ class Gates(StageConfig):
             have an effect beyond the diagnosis.
         max_copies_above_chance: By how much the share of synthetic images that are near copies of a training image, by
             any of the descriptors, may exceed that of held-out real images. The interval of the difference decides.
-        min_held_out: Smallest number of held-out real images behind that percentile.
+        min_held_out: Smallest number of real validation images behind the thresholds, and of test images behind chance.
         max_leaked_images: Largest number of validation and test images that the generator may have been trained on.
         max_repeated: Largest share of the test images that occur elsewhere. The numbers leave them out; many of them
             say that the splits are not what they should be.
@@ -228,8 +228,12 @@ def _memorisation(evaluation: EvaluationRecord, contamination: Contamination | N
         return _failed(gate, f"{numbers}: the generator repeats patients' images.")
     if high > limit:
         return _held(gate, f"{numbers}: not certain enough. {_more_images(found, limit)}")
-    if gates.min_held_out is not None and held_out < gates.min_held_out:
-        return _held(gate, f"{numbers}. {gates.min_held_out} held-out images are required.")
+    calibration = held_out if found.n_calibration is None else found.n_calibration
+    if gates.min_held_out is not None and min(calibration, held_out) < gates.min_held_out:
+        numbers += (
+            f". {calibration:.0f} validation images set the thresholds and {held_out:.0f} test images tell chance"
+        )
+        return _held(gate, f"{numbers}: {gates.min_held_out} of each are required.")
     return _passed(gate, f"{numbers}.")
 
 

@@ -10,12 +10,14 @@ from typing import Any
 from lesiongen.records.model import REFERENCE_NAME, ModelManifest
 from lesiongen.storage import open_storage
 
-__all__ = ["write_generator"]
+__all__ = ["REFERENCE_PLACE", "reference_text", "write_generator"]
 
 logger = logging.getLogger(__name__)
 LOADER, DATA = "lesiongen.serving.generator", "generator"
+REFERENCE_PLACE = f"data/{DATA}/{REFERENCE_NAME}"
+"""Where the MLflow model says which generator it is."""
 _REQUIRED = ("lesiongen", "torch", "diffusers", "transformers", "accelerate", "peft")
-_EXAMPLE = {"prompt": "a dermoscopic image of a melanocytic nevus", "seed": 0, "num_inference_steps": 20}
+_EXAMPLE = {"prompt": "a dermoscopic image of a melanocytic nevus", "seed": 0.0, "num_inference_steps": 20.0}
 
 
 def write_generator(folder: Path, uri: str, model_version: str, manifest: ModelManifest) -> None:
@@ -38,12 +40,12 @@ def write_generator(folder: Path, uri: str, model_version: str, manifest: ModelM
 
     data, wrapped = folder.parent / DATA, Model()
     data.mkdir()
-    text = json.dumps({"uri": uri, "version": model_version})
-    (data / REFERENCE_NAME).write_text(text + "\n", encoding="utf-8")
+    (data / REFERENCE_NAME).write_text(reference_text(uri, model_version), encoding="utf-8")
     if "://" not in uri or manifest.method == "lora":
         open_storage(uri).download_folder(data / "model", description="Copying the model into the run")
         size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
         logger.info("%s is copied into the run of its registration: %.1f MB.", uri, size / 1e6)
+    if manifest.method == "lora":
         _name_adapter(wrapped, manifest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mlflow's own, on its types and on integer columns without missing values
@@ -61,10 +63,17 @@ def write_generator(folder: Path, uri: str, model_version: str, manifest: ModelM
         )
 
 
+def reference_text(uri: str, model_version: str) -> str:
+    """Returns what ``reference.json`` holds: where a generator is, and the SHA-256 of its manifest."""
+    return json.dumps({"uri": uri, "version": model_version}) + "\n"
+
+
 def _name_adapter(wrapped: Any, manifest: ModelManifest) -> None:
     """Adds the flavour of an adapter where its base is one that diffusers can fetch: a hub id, never an address."""
     base = manifest.base
-    if manifest.method != "lora" or base is None or base.uri.count("/") != 1 or base.uri.startswith(("/", ".", "~")):
+    if base is not None and Path(base.uri).is_absolute():
+        logger.warning("Its base, %s, is a folder of this machine: the adapter can be loaded only here.", base.uri)
+    if base is None or base.uri.count("/") != 1 or base.uri.startswith(("/", ".", "~")):
         return
     pinned = {"base_model_revision": base.revision} if base.revision else {}
     wrapped.add_flavor(
@@ -81,8 +90,9 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
 
-    optional = {"seed": DataType.long, "num_inference_steps": DataType.long, "guidance_scale": DataType.double}
+    optional = ("seed", "num_inference_steps", "guidance_scale")
     inputs = [ColSpec(DataType.string, "prompt")]
-    inputs += [ColSpec(kind, name, required=False) for name, kind in optional.items()]
+    # Whole numbers with an empty cell are fractions in a table, which MLflow would refuse for a column of whole ones.
+    inputs += [ColSpec(DataType.double, name, required=False) for name in optional]
     outputs = [ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "provenance")]
     return ModelSignature(Schema(inputs), Schema(outputs))

@@ -31,7 +31,7 @@ from lesiongen.registry.classifiers import model_for_classifiers
 from lesiongen.registry.documents import EVALUATION_FILE
 from lesiongen.registry.lease import Lease, lease
 from lesiongen.registry.lineage import check_same_model, contamination
-from lesiongen.registry.mlflow_model import write_generator
+from lesiongen.registry.mlflow_model import REFERENCE_PLACE, reference_text, write_generator
 from lesiongen.registry.tags import (
     CARD_TAG,
     CHALLENGER,
@@ -239,8 +239,20 @@ def _follow_address(held: Lease, version: Registered, tags: Mapping[str, str]) -
     with service_errors():
         for tag, address in moved.items():
             held.client.set_model_version_tag(held.name, version.version, tag, address)
+    if MODEL_TAG in moved:
+        _name_address(held, version.version, tags)
     if moved:
         logger.info("%s version %s: the addresses were updated; the content is the same.", held.name, version.version)
+
+
+def _name_address(held: Lease, version: str, tags: Mapping[str, str]) -> None:
+    """Makes the MLflow model of a version, where it is one, name the generator's address of now."""
+    with service_errors():
+        entity = held.client.get_model_version(held.name, version)
+        if entity.source.startswith("runs:/"):
+            place = entity.source.removeprefix(f"runs:/{entity.run_id}/")
+            text = reference_text(tags[MODEL_TAG], tags[MODEL_VERSION_TAG])
+            held.client.log_text(entity.run_id, text, f"{place}/{REFERENCE_PLACE}")
 
 
 def _ensure_model(client: Any, name: str) -> None:

@@ -1,10 +1,12 @@
 """A generator as an MLflow model: a table of prompts becomes PNG files that say how they were made."""
 
 import json
+import threading
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lesiongen.config import parse_config
 from lesiongen.diffusion import SampleConfig
 from lesiongen.diffusion.sampling.generator import Generator, load_generator
 from lesiongen.diffusion.sampling.plan import Request
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ServedGenerator"]
 
 _UNKNOWN_DIAGNOSIS = ""
+_WHOLE = ("seed", "num_inference_steps")
+_COLUMNS = ("prompt", *_WHOLE, "guidance_scale")
 
 
 class ServedGenerator:
@@ -32,6 +36,8 @@ class ServedGenerator:
     def __init__(self, generator: Generator, address: str) -> None:
         self.generator = generator
         self.address = address
+        # MLflow's server answers requests in threads; the sampler of a pipeline keeps the steps of one of them.
+        self._alone = threading.Lock()
 
     def predict(self, table: "pd.DataFrame", params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
         """Draws an image for each row; the same row gives the same image.
@@ -42,16 +48,19 @@ class ServedGenerator:
             params: None are known; MLflow passes the argument.
 
         Returns:
-            Columns ``image`` (the bytes of a PNG file) and ``provenance`` (JSON text, which the file holds too), with
-            the index of the table.
+            Columns ``image`` (the bytes of a PNG file) and ``provenance`` (JSON text, which the file holds too, without
+            the generator's address), with the index of the table.
 
         Raises:
-            UsageError: There is no column ``prompt``, a prompt is empty, or a value is refused.
+            UsageError: There is no column ``prompt``, or one of another name, a prompt is empty, or a value is refused.
         """
         import pandas as pd
 
-        if "prompt" not in table:
-            raise UsageError("The table has no column 'prompt'.", hint=f"Its columns: {', '.join(map(str, table))}.")
+        if "prompt" not in table or not set(table) <= set(_COLUMNS):
+            found = ", ".join(map(str, table)) or "none"
+            raise UsageError(
+                f"The table has the columns {found}.", hint=f"prompt is needed; known: {', '.join(_COLUMNS)}."
+            )
         rows = [self._drawn(row) for row in table.to_dict("records")]
         return pd.DataFrame(rows, columns=["image", "provenance"], index=table.index)
 
@@ -64,7 +73,8 @@ class ServedGenerator:
             raise UsageError("A prompt is empty.")
         config = _config(given)
         request = Request(0, _UNKNOWN_DIAGNOSIS, prompt, float(config.guidance_scale), int(config.num_inference_steps))  # type: ignore[arg-type]
-        [image] = self.generator.draw([request], config)
+        with self._alone:
+            [image] = self.generator.draw([request], config)
         provenance = SyntheticProvenance(
             model=self.address,
             model_version=self.generator.version,
@@ -78,13 +88,13 @@ class ServedGenerator:
             lora_scale=config.lora_scale,
             precision=self.generator.precision,
         )
-        return encode_png(image, provenance.for_image()), provenance.text()
+        said = provenance.for_image()
+        return encode_png(image, said), json.dumps(said, sort_keys=True)
 
 
 def _config(given: Mapping[str, Any]) -> SampleConfig:
-    from lesiongen.config import parse_config
-
-    whole = {name: int(given[name]) for name in ("seed", "num_inference_steps") if name in given}
+    """Reads a row's settings; a column of whole numbers with an empty cell is one of fractions in a table."""
+    whole = {name: int(given[name]) for name in _WHOLE if name in given and float(given[name]).is_integer()}
     return parse_config(SampleConfig, {**given, **whole})
 
 

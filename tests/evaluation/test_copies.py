@@ -84,6 +84,7 @@ def test_the_thresholds_are_those_of_held_out_images_alone(found):
     one, two = summarised(found, 95.0, 0.95), summarised(other, 95.0, 0.95)
     assert one.joint_thresholds == two.joint_thresholds
     assert one.held_out == two.held_out
+    assert one.n_calibration == 40
     assert two.synthetic.share == 1.0
     assert two.above_chance == 1 - two.held_out.share
     assert (one.held_out.n, found.calibration.shape[1]) == (20, 40)

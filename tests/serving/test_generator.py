@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -65,13 +66,20 @@ def test_a_loaded_generator_draws_images_that_say_how_they_were_made(model: str,
     said = json.loads(drawn["provenance"][0])
     assert (said["prompt"], said["seed"], said["steps"], said["guidance_scale"]) == ("a melanocytic nevus", 1, 2, 2.0)
     assert said["image_manipulation"] == "synthetic"
-    assert opened(drawn["image"][0]).text  # the file says it, too
+    assert any(prompt in str(opened(drawn["image"][0]).text) for prompt in PROMPTS["prompt"][:1])
+    assert model not in drawn["provenance"][0]
+    with_default = pd.DataFrame({"prompt": ["a nevus", "a nevus"], "seed": [0, None], "num_inference_steps": [2, 2]})
+    first, second = loaded.predict(with_default)["image"]
+    assert first == second, "an empty cell stands for the default"
 
 
 def test_a_table_that_cannot_be_drawn_is_refused(model: str, tmp_path: Path) -> None:
     served = _load_pyfunc(str(written(model, tmp_path / "written") / "data" / "generator"))
-    with pytest.raises(UsageError, match="no column 'prompt'"):
-        served.predict(pd.DataFrame({"text": ["a nevus"]}))
+    for columns in ({"text": ["a nevus"]}, {"prompt": ["a nevus"], "lora_scale": [0.5]}):
+        with pytest.raises(UsageError, match="The table has the columns"):
+            served.predict(pd.DataFrame(columns))
+    with pytest.raises(UsageError, match="seed"):
+        served.predict(pd.DataFrame({"prompt": ["a nevus"], "seed": [1.5]}))
     with pytest.raises(UsageError, match="empty"):
         served.predict(pd.DataFrame({"prompt": [" "]}))
     with pytest.raises(UsageError, match="num_inference_steps"):
@@ -101,6 +109,15 @@ def test_another_model_at_the_registered_address_is_told_apart(model: str, tmp_p
         mlflow.pyfunc.load_model(str(folder))
 
 
+def test_requests_that_come_at_once_are_drawn_one_after_the_other(model: str, tmp_path: Path) -> None:
+    served = _load_pyfunc(str(written(model, tmp_path / "written") / "data" / "generator"))
+    tables = [pd.DataFrame({"prompt": ["a nevus"], "num_inference_steps": [steps]}) for steps in (3, 7, 4, 9)]
+    alone = [served.predict(table)["image"][0] for table in tables]
+    with ThreadPoolExecutor(4) as pool:
+        together = [drawn["image"][0] for drawn in pool.map(served.predict, tables * 3)]
+    assert together == alone * 3
+
+
 @pytest.mark.slow
 def test_the_challenger_is_loaded_by_its_alias_and_served(
     model: str, stack_environment: None, s3_root: str, tmp_path: Path
@@ -113,6 +130,12 @@ def test_the_challenger_is_loaded_by_its_alias_and_served(
     held = mlflow.artifacts.list_artifacts(f"models:/{name}/1")
     assert "MLmodel" in {Path(each.path).name for each in held}
     assert served_image(challenger, tmp_path) == image
+    moved = f"{s3_root}/models/moved"
+    open_storage(moved).upload_folder(Path(model))
+    register(f"{s3_root}/evaluation", moved, name)
+    for item in open_storage(address).list():
+        open_storage(address).delete(item.key)
+    assert mlflow.pyfunc.load_model(challenger).predict(PROMPTS)["image"][0] == image
 
 
 def evaluated(root: str, model: str) -> str:

@@ -232,8 +232,11 @@ def _shares(concept: YesNo, asked: Sequence[bool | None], drawn: Drawn, shown: S
     rows = np.array([one is not None and other is not None for one, other in zip(asked, found, strict=True)])
     wanted, there = (np.array(each, dtype=object)[rows].astype(bool) for each in (asked, found))
     n_present, n_absent = int(wanted.sum()), int((~wanted).sum())
-    few = min(n_present, n_absent) < MIN_CONCEPT_IMAGES or drawn.examined.captions.max() + 1 < MIN_CAPTIONS
-    if few:
+    image_ids = _image_ids(drawn.examined, shown)[
+        rows
+    ]  # each image counts once, however many requests it stands beside
+    fewest = min(len(np.unique(image_ids[side])) for side in (wanted, ~wanted))
+    if fewest < MIN_CONCEPT_IMAGES or drawn.examined.captions.max() + 1 < MIN_CAPTIONS:
         return None
     weights = drawn.weights(rows)
     own = difference_within(wanted, there, drawn.diagnoses[rows], weights)

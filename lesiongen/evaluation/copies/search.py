@@ -106,6 +106,7 @@ def summarised(found: Similarities, percentile: float, confidence: float) -> Cop
         joint_thresholds={name: float(limit) for name, limit in zip(DESCRIPTORS, joint, strict=True)},
         synthetic=synthetic,
         held_out=held_out,
+        n_calibration=found.calibration.shape[1],
         above_chance=difference,
         above_chance_low=low,
         above_chance_high=high,
