@@ -17,7 +17,7 @@ LOADER, DATA = "lesiongen.serving.generator", "generator"
 REFERENCE_PLACE = f"data/{DATA}/{REFERENCE_NAME}"
 """Where the MLflow model says which generator it is."""
 _REQUIRED = ("lesiongen", "torch", "diffusers", "transformers", "accelerate", "peft")
-_EXAMPLE = {"prompt": "a dermoscopic image of a melanocytic nevus", "seed": 0.0, "num_inference_steps": 20.0}
+_EXAMPLE = {"prompt": "a dermoscopic image of a melanocytic nevus", "seed": 0, "num_inference_steps": 20}
 
 
 def write_generator(folder: Path, uri: str, model_version: str, manifest: ModelManifest) -> None:
@@ -90,9 +90,8 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
 
-    optional = ("seed", "num_inference_steps", "guidance_scale")
+    optional = {"seed": DataType.long, "num_inference_steps": DataType.long, "guidance_scale": DataType.double}
     inputs = [ColSpec(DataType.string, "prompt")]
-    # Whole numbers with an empty cell are fractions in a table, which MLflow would refuse for a column of whole ones.
-    inputs += [ColSpec(DataType.double, name, required=False) for name in optional]
+    inputs += [ColSpec(kind, name, required=False) for name, kind in optional.items()]
     outputs = [ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "provenance")]
     return ModelSignature(Schema(inputs), Schema(outputs))

@@ -44,7 +44,8 @@ class ServedGenerator:
 
         Args:
             table: Column ``prompt`` and, where they are to differ from the defaults of `SampleConfig`, ``seed``,
-                ``num_inference_steps`` and ``guidance_scale``; an empty cell stands for the default.
+                ``num_inference_steps`` and ``guidance_scale``; an empty cell stands for the default, where MLflow lets
+                it pass: it takes none in a column of whole numbers.
             params: None are known; MLflow passes the argument.
 
         Returns:
@@ -93,7 +94,7 @@ class ServedGenerator:
 
 
 def _config(given: Mapping[str, Any]) -> SampleConfig:
-    """Reads a row's settings; a column of whole numbers with an empty cell is one of fractions in a table."""
+    """Reads a row's settings; with an empty cell in it a column of whole numbers is one of fractions."""
     whole = {name: int(given[name]) for name in _WHOLE if name in given and float(given[name]).is_integer()}
     return parse_config(SampleConfig, {**given, **whole})
 

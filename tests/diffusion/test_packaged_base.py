@@ -28,7 +28,9 @@ def test_it_is_whole_small_and_data_alone():
     check_files(FOLDER, read_manifest(FOLDER))
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= DATA_SUFFIXES | {".md"}
-    assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") <= 25e6
+    texts = [path.read_text() for path in files if path.name in {"_model.json", "config.json", "README.md"}]
+    assert not any(found for text in texts for found in re.findall(r'"(?:/|s3://)[^"]*"', text)), "addresses of ours"
+    assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") <= 25 * 2**20
 
 
 def test_it_has_seen_free_images_alone_and_none_of_ham10000():

@@ -68,13 +68,13 @@ def test_a_loaded_generator_draws_images_that_say_how_they_were_made(model: str,
     assert said["image_manipulation"] == "synthetic"
     assert any(prompt in str(opened(drawn["image"][0]).text) for prompt in PROMPTS["prompt"][:1])
     assert model not in drawn["provenance"][0]
-    with_default = pd.DataFrame({"prompt": ["a nevus", "a nevus"], "seed": [0, None], "num_inference_steps": [2, 2]})
-    first, second = loaded.predict(with_default)["image"]
-    assert first == second, "an empty cell stands for the default"
 
 
-def test_a_table_that_cannot_be_drawn_is_refused(model: str, tmp_path: Path) -> None:
+def test_an_empty_cell_is_the_default_and_a_table_that_cannot_be_drawn_is_refused(model: str, tmp_path: Path) -> None:
     served = _load_pyfunc(str(written(model, tmp_path / "written") / "data" / "generator"))
+    defaults = pd.DataFrame({"prompt": ["a nevus", "a nevus"], "seed": [0, None], "num_inference_steps": [2, 2]})
+    first, second = served.predict(defaults)["image"]
+    assert first == second, "an empty cell stands for the default"
     for columns in ({"text": ["a nevus"]}, {"prompt": ["a nevus"], "lora_scale": [0.5]}):
         with pytest.raises(UsageError, match="The table has the columns"):
             served.predict(pd.DataFrame(columns))

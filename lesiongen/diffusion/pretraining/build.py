@@ -1,5 +1,6 @@
 """Trains a base model in parts, each of which leaves a whole model, and publishes the last with what it has seen."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ from lesiongen.diffusion.pretraining.overlap import shared_images, without_share
 from lesiongen.diffusion.pretraining.seen import write_seen
 from lesiongen.errors import DataError, UsageError
 from lesiongen.model_ancestry import model_at
-from lesiongen.records.evaluation import Source
 from lesiongen.records.model import MODEL_NAME, Training
 from lesiongen.records.origin import LeaveOutOrigin
 from lesiongen.references import ModelReference
@@ -128,15 +128,15 @@ def _put_together(config: PretrainConfig, dataset: Dataset, last: FinetuneResult
     before = model_at(last.model.uri, last.model.version).manifest
     with local_model(last.model.uri) as trained:
         shutil.copytree(trained, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_SHIPPED))
+    _forget_addresses(folder)
     if config.half_precision:
         for path in folder.rglob("*.safetensors"):
             _halve(path)
     seen = write_seen(folder, dataset)
-    reference = dataset.reference()
     training = Training(
         config=config.model_dump(mode="json"),
         fingerprint=before.training.fingerprint,
-        dataset=Source(uri=reference.uri, version=reference.version),
+        dataset=None,  # the model is handed on, and its list names the images: no address of ours goes with it
         steps=config.parts * config.steps_per_part,
         held_out_loss=before.training.held_out_loss,
         images=len(seen.images),
@@ -152,6 +152,14 @@ def _put_together(config: PretrainConfig, dataset: Dataset, last: FinetuneResult
         original_side=before.original_side,
         training=training,
     )
+
+
+def _forget_addresses(folder: Path) -> None:
+    """Takes out of the parts' configurations where each was loaded from."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _halve(path: Path) -> None:
