@@ -139,16 +139,25 @@ def _attribution(config: ExportConfig, dataset: Dataset, table: pd.DataFrame) ->
 def _require_prompts_without_ids(dataset: Dataset, table: pd.DataFrame) -> None:
     """Refuses prompts that name a lesion, a patient or a case of the dataset: a prompt leaves as it is.
 
-    A short number is no such name: it may be a size or a grade.
+    Case and line breaks do not matter. A short number is no such name: it may be a size or a grade.
     """
-    ids = {text for name in _IDS for text in table[name].dropna().unique() if len(text) > 3 or not text.isdecimal()}
-    texts = (f"{facts.get('prompt', '')} {facts.get('negative_prompt', '')}" for facts in table["facts"])
-    naming = sum(not ids.isdisjoint(re.findall(r"[\w.-]+", text)) for text in texts) if ids else 0
+    texts = [_folded(f"{facts.get('prompt', '')} {facts.get('negative_prompt', '')}") for facts in table["facts"]]
+    known = {_folded(str(value)) for name in _IDS for value in table[name].dropna().unique()}
+    ids = {text for text in known if text and (len(text) > 3 or not text.isdecimal())}
+    all_texts = "\n".join(dict.fromkeys(texts))
+    found = [re.escape(text) for text in sorted(ids) if text in all_texts]  # few: an expression of all ids is slow
+    names_one = re.compile(rf"(?<!\w)(?:{'|'.join(found)})(?!\w)")
+    naming = sum(names_one.search(text) is not None for text in texts) if found else 0
     if naming:
         raise DataError(
             f"{dataset.uri}: the prompts of {naming:,} images contain a lesion_id, patient_id or case_id",
             hint="Draw the images again from captions that name nobody.",
         )
+
+
+def _folded(text: str) -> str:
+    """Returns a text without differences of case and blanks."""
+    return " ".join(text.casefold().split())
 
 
 def _stated(licence: str | None) -> str | None:

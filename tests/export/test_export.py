@@ -153,11 +153,27 @@ def test_real_images_and_reconstructions_are_refused(publish, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-def test_a_prompt_that_names_a_patient_is_refused(publish, tmp_path):
-    naming = provenance(1, prompt="a nevus of PATIENT-4711").text()
-    dataset = publish([drawn(0), replace(drawn(1), provenance=naming)])
+@pytest.mark.parametrize(
+    ("patient", "prompt"),
+    [
+        ("PATIENT-4711", "a nevus of PATIENT-4711"),
+        ("PATIENT-4711", "a nevus of PATIENT-4711."),
+        ("PATIENT-4711", "a nevus of patient-4711, ünique"),
+        ("Smith, Ann/3", "a nevus of Smith,  Ann/3"),
+        ("(4711)", "a nevus (4711)"),
+    ],
+)
+def test_a_prompt_that_names_a_patient_is_refused(publish, tmp_path, patient, prompt):
+    naming = replace(drawn(1), patient_id=patient, provenance=provenance(1, prompt=prompt).text())
+    dataset = publish([drawn(0), naming])
     with pytest.raises(DataError, match="the prompts of 1 images contain a lesion_id, patient_id or case_id"):
         export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
+def test_a_part_of_a_word_and_a_short_number_are_no_id(publish, tmp_path):
+    image = replace(drawn(0), patient_id="nev", lesion_id="12", provenance=provenance(0, prompt="a nevus, 12").text())
+    export(ExportConfig(), publish([image]).uri, str(tmp_path / "export"))
+    assert table(tmp_path / "export")[0]["caption"] == "a nevus, 12"
 
 
 def test_an_address_in_the_place_of_a_version_stays(publish, tmp_path):
