@@ -11,7 +11,7 @@ from lesiongen import __version__
 from lesiongen.dataset import SPLITS, TONE_CLASSES, Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export.config import ExportConfig
-from lesiongen.export.licence import licence_of_whole
+from lesiongen.export.licence import known_licence, licence_of_whole
 from lesiongen.export.near_copies import FoundCopies, left_out_before
 from lesiongen.export.provenance import handed_on
 from lesiongen.records.export import ExportRecord
@@ -72,7 +72,7 @@ def plan_export(config: ExportConfig, dataset: Dataset, copies: FoundCopies | No
     table = table[~left_out].reset_index(drop=True)
     if table.empty:
         raise DataError(f"{dataset.uri}: no image is left to export: all {len(left_out):,} are near copies")
-    stated = [_stated(text) or _stated(dataset.manifest.licence) for text in table["licence"]]
+    stated = [known_licence(text) or known_licence(dataset.manifest.licence) for text in table["licence"]]
     licence = licence_of_whole(stated, config.licence)
     attribution = _attribution(config, dataset, table)
     table["licence"] = [text or config.licence for text in stated]
@@ -158,11 +158,6 @@ def _require_prompts_without_ids(dataset: Dataset, table: pd.DataFrame) -> None:
 def _folded(text: str) -> str:
     """Returns a text without differences of case and blanks."""
     return " ".join(text.casefold().split())
-
-
-def _stated(licence: str | None) -> str | None:
-    """Returns a licence; None where it is missing, or a merge could not know it."""
-    return None if not licence or pd.isna(licence) or licence == _UNKNOWN else licence
 
 
 def _paths(name: str, splits: "pd.Series[str]") -> Iterator[str]:

@@ -204,6 +204,25 @@ def test_licences_that_contradict_each_other_are_refused(publish, tmp_path):
         export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
 
 
+def test_licences_that_a_merge_has_joined_contradict_each_other_still(publish, tmp_path):
+    dataset = publish([drawn(0)], licence="CC BY-SA 4.0 AND CC BY-NC-SA 4.0")
+    with pytest.raises(DataError, match="cannot be handed on together"):
+        export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
+def test_licences_that_stay_in_force_beside_each_other_are_all_stated(publish, tmp_path):
+    dataset = publish([drawn(0)], licence="terms of use of A AND terms of use of B")
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+    assert result.record.licence == "terms of use of A AND terms of use of B"
+
+
+@pytest.mark.parametrize("licence", ["terms of use of A AND unknown", "Unknown", " "])
+def test_a_licence_with_an_unknown_part_is_missing(publish, tmp_path, licence):
+    dataset = publish([drawn(0)], licence=licence)
+    with pytest.raises(UsageError, match="1 of 1 images have no licence"):
+        export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
 def test_the_card_has_a_header_and_the_counts(exported):
     text = (exported / "README.md").read_text()
     card = DatasetCard(text)
