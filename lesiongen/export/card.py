@@ -30,7 +30,7 @@ def dataset_card(record: ExportRecord, facts: Sequence[Mapping[str, Any]]) -> st
     header = yaml.safe_dump(_header(record, with_prompts=bool(drawn)), sort_keys=False, allow_unicode=True)
     parts = [
         f"# {record.name}",
-        _summary(record),
+        _summary(record, len(drawn)),
         *_uses(),
         *_making(record, drawn),
         *_counts(record),
@@ -58,12 +58,21 @@ def _header(record: ExportRecord, *, with_prompts: bool) -> dict[str, Any]:
     }
 
 
-def _summary(record: ExportRecord) -> str:
+def _summary(record: ExportRecord, drawn: int) -> str:
+    made = "made" if drawn == record.images else "exported"
+    resembling = ", but may resemble one" if _may_resemble(record) else ""
+    meaning = {record.images: " The diagnosis of an image is the one that it was drawn for: nobody has diagnosed it."}
     return (
-        f"{record.images:,} **synthetic** images of skin lesions, {len(record.diagnoses)} diagnoses, made with "
-        f"LesionGen {record.lesiongen_version}. Every image was drawn by a generative model. None is a photograph, and "
-        "none shows a patient. The diagnosis of an image is the one that it was drawn for: nobody has diagnosed it."
+        f"{record.images:,} **synthetic** images of skin lesions, {len(record.diagnoses)} diagnoses, {made} with "
+        f"LesionGen {record.lesiongen_version}. Every image was drawn by a generative model. None is a photograph: no "
+        f"image was taken of a patient{resembling}.{meaning.get(drawn, '')}"
     )
+
+
+def _may_resemble(record: ExportRecord) -> bool:
+    """Tells whether near copies were found, or not looked for."""
+    found = [record.near_copies_left_out_before, record.near_copies and record.near_copies.found]
+    return any(found) or found == [None, None]
 
 
 def _uses() -> Iterator[str]:

@@ -18,10 +18,11 @@ from lesiongen.dataset import DIAGNOSES as TAXONOMY
 from lesiongen.dataset import Dataset, DatasetWriter, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export import ExportConfig, export
+from lesiongen.export.card import dataset_card
 from lesiongen.export.isic import LEVELS
 from lesiongen.export.provenance import handed_on
 from lesiongen.ingestion import IngestConfig, ingest
-from lesiongen.records.export import ExportRecord, read_export
+from lesiongen.records.export import ExportedCopies, ExportRecord, read_export
 from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.provenance import IngestedProvenance, is_synthetic
 from lesiongen.records.selection import SelectedClass, SelectionReport
@@ -86,7 +87,9 @@ def test_the_files_show_the_images_and_say_that_they_are_synthetic(exported):
             assert image.text["Copyright"] == "CC BY-NC 4.0; ViDIR Group, Wien | <b>"
             assert "trainedAlgorithmicMedia" in image.text["XML:com.adobe.xmp"]
             exif = image.getexif()
-            assert "shows no patient" in exif[ExifTags.Base.ImageDescription]
+            described = exif[ExifTags.Base.ImageDescription]
+            assert "It was not taken of a patient, but may resemble one." in described
+            assert image.text["Disclaimer"] == described
             assert exif[ExifTags.Base.Copyright].startswith("CC BY-NC 4.0")
             comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
             facts = json.loads(comment.removeprefix(b"ASCII\0\0\0"))
@@ -242,6 +245,21 @@ def test_the_card_has_a_header_and_the_counts(exported):
     assert "ViDIR Group, Wien \\| &lt;b&gt;" in text  # shown, and no HTML of a stranger
 
 
+@pytest.mark.parametrize(
+    ("found", "before", "resembles"),
+    [(None, None, True), (2, None, True), (0, None, False), (None, 3, True), (None, 0, False), (0, 3, True)],
+)
+def test_images_may_resemble_a_patient_where_near_copies_were_found_or_not_looked_for(found, before, resembles):
+    copies = None if found is None else ExportedCopies(found=found, left_out=found)
+    text = dataset_card(
+        ExportRecord(images=1, near_copies=copies, near_copies_left_out_before=before), [{"prompt": ""}]
+    )
+    assert "shows a patient" not in text
+    assert "no image was taken of a patient" in text
+    assert ("but may resemble one" in text) == resembles
+    assert "the one that it was drawn for: nobody has diagnosed it" in text
+
+
 def test_the_record_is_read_back(exported, synthetic):
     record = read_export((exported / "export.json").read_bytes(), "export.json")
     assert record.dataset_version == synthetic.manifest.version
@@ -372,6 +390,8 @@ def test_images_of_another_program_say_no_more_than_that_they_are_synthetic(publ
     assert (row["image_manipulation"], row["caption"], row["seed"]) == ("synthetic", "", "")
     text = (tmp_path / "export" / "README.md").read_text()
     assert "came from another program" in text
+    assert "the one that it was drawn for" not in text
+    assert "exported with LesionGen" in text
     assert DatasetCard(text).data.task_categories == ["image-classification"]
 
 
