@@ -71,8 +71,10 @@ def _summary(record: ExportRecord, drawn: int) -> str:
 
 def _may_resemble(record: ExportRecord) -> bool:
     """Tells whether near copies were found, or not looked for."""
-    found = [record.near_copies_left_out_before, record.near_copies and record.near_copies.found]
-    return any(found) or found == [None, None]
+    before, copies = record.near_copies_left_out_before, record.near_copies
+    if copies is None:
+        return before != 0
+    return bool(before or copies.found or copies.search_above)
 
 
 def _uses() -> Iterator[str]:
@@ -150,6 +152,8 @@ def _near_copies(record: ExportRecord) -> Iterator[str]:
         yield f"A selection before this export dropped {record.near_copies_left_out_before:,} near copies."
     if record.near_copies is not None:
         yield _searched(record.near_copies, record.images or 0)
+        if record.near_copies.search_above is not None:
+            yield _searched_together(record.near_copies)
     elif record.near_copies_left_out_before is None:
         yield "**They were not looked for** by this export. An image may be a near copy of a patient's image."
 
@@ -168,6 +172,14 @@ def _searched(found: ExportedCopies, images: int) -> str:
     )
     few = "" if found.calibrated else "Few held-out images set the threshold, so it is not firm. "
     return f"{what}{done}{few}A search finds only the kinds of copies that its measure can see."
+
+
+def _searched_together(found: ExportedCopies) -> str:
+    chance = f", {number(found.above_chance, '+.1%')} against chance" if found.above_chance is not None else ""
+    return (
+        f"A search by several descriptors together called {found.search_above:,} of {found.search_images or 0:,} "
+        f"evaluated images near copies{chance}; only the measure above decides what is left out."
+    )
 
 
 def _limits(record: ExportRecord) -> Iterator[str]:

@@ -66,6 +66,9 @@ def find_near_copies(dataset: Dataset, evaluation_uri: str) -> FoundCopies:
         percentile=found.percentile,
         calibrated=found.calibrated,
         found=len(copies),
+        search_above=found.search.synthetic.n_above,
+        search_images=found.search.synthetic.n,
+        above_chance=found.search.above_chance,
     )
     return FoundCopies(copies, record)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from lesiongen.errors import DataError
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
 
 __all__ = ["ExportRecord", "ExportedCopies", "read_export"]
 
@@ -28,6 +28,11 @@ class ExportedCopies(Record):
     found: Count = None
     left_out: Count = None
     """How many of the found images are not in the export: all of them, or none."""
+    search_above: Count = added(None)
+    """How many of `search_images` several descriptors together call near copies; None where they did not search."""
+    search_images: Count = added(None)
+    above_chance: Number = added(None)
+    """Share of these images less that of held-out real images."""
 
 
 class ExportRecord(Record):

@@ -13,6 +13,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.imaging import encode_png
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Memorisation
+from lesiongen.records.memorisation import CopySearch, CopyShare
 from lesiongen.records.origin import SampleOrigin
 from lesiongen.records.provenance import SyntheticProvenance
 
@@ -109,7 +110,14 @@ def evaluation(synthetic: Dataset, tmp_path: Path) -> str:
     (folder / "nearest.json").write_bytes(listed)
     record = EvaluationRecord(
         sources={"synthetic": Source(uri=synthetic.uri, version=synthetic.manifest.version)},
-        memorisation=Memorisation(method="correlation", threshold=0.4, percentile=99.0, n_above=2, n_synthetic=12),
+        memorisation=Memorisation(
+            method="correlation",
+            threshold=0.4,
+            percentile=99.0,
+            n_above=2,
+            n_synthetic=12,
+            search=CopySearch(synthetic=CopyShare(n=12, n_above=5), above_chance=0.375),
+        ),
         files={"nearest.json": hashlib.sha256(listed).hexdigest()},
     )
     (folder / "evaluation.json").write_text(record.text())

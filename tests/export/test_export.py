@@ -129,6 +129,20 @@ def test_near_copies_that_stay_are_stated(synthetic, evaluation, tmp_path):
     assert "2 near copies are among the images" in (tmp_path / "export" / "README.md").read_text()
 
 
+def test_what_several_descriptors_found_is_stated(synthetic, evaluation, tmp_path):
+    export(LEAVE_OUT, synthetic.uri, str(tmp_path / "export"), evaluation)
+    copies = read_export((tmp_path / "export" / "export.json").read_bytes(), "export.json").near_copies
+    assert (copies.search_above, copies.search_images, copies.above_chance) == (5, 12, 0.375)
+    text = (tmp_path / "export" / "README.md").read_text()
+    assert "called 5 of 12 evaluated images near copies, +37.5% against chance; only the measure above decides" in text
+
+
+def test_images_that_only_the_search_found_may_resemble_a_patient():
+    copies = ExportedCopies(found=0, left_out=0, search_above=1, search_images=10)
+    assert "but may resemble one" in dataset_card(ExportRecord(images=1, near_copies=copies), [{"prompt": ""}])
+    assert "search_above" not in ExportRecord(near_copies=ExportedCopies(found=0)).text()  # as earlier releases wrote
+
+
 def test_an_evaluation_of_other_images_is_refused(evaluation, publish, tmp_path):
     other = publish([drawn(index) for index in range(3)], name="other")
     with pytest.raises(UsageError, match="is the evaluation of other images"):
