@@ -74,7 +74,7 @@ def _may_resemble(record: ExportRecord) -> bool:
     before, copies = record.near_copies_left_out_before, record.near_copies
     if copies is None:
         return before != 0
-    return bool(before or copies.found or copies.search_above)
+    return bool(before or copies.found or copies.search_above) or copies.of_training_images is False
 
 
 def _uses() -> Iterator[str]:
@@ -154,6 +154,12 @@ def _near_copies(record: ExportRecord) -> Iterator[str]:
         yield _searched(record.near_copies, record.images or 0)
         if record.near_copies.search_above is not None:
             yield _searched_together(record.near_copies)
+        if record.near_copies.of_training_images is False:
+            yield (
+                "**The generator's own training images were not looked at**: the evaluation compared with the images "
+                "of another dataset."
+            )
+        yield "The images that the generator's base model was trained on were not looked at."
     elif record.near_copies_left_out_before is None:
         yield "**They were not looked for** by this export. An image may be a near copy of a patient's image."
 
@@ -161,9 +167,9 @@ def _near_copies(record: ExportRecord) -> Iterator[str]:
 def _searched(found: ExportedCopies, images: int) -> str:
     percentile = number(found.percentile, "g")
     what = (
-        f"An evaluation compared every image with the real training images by one measure ({found.method}). "
-        f"{found.found:,} of {images + (found.left_out or 0):,} images were more similar to a training image than "
-        f"{percentile}% of held-out real images are. "
+        "An evaluation compared every image with the training images of a real dataset by one measure "
+        f"({found.method}). {found.found:,} of {images + (found.left_out or 0):,} images were more similar to a "
+        f"training image than {percentile}% of held-out real images are. "
     )
     done = (
         f"**{found.left_out:,} near copies were left out.** "

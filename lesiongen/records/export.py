@@ -33,6 +33,8 @@ class ExportedCopies(Record):
     search_images: Count = added(None)
     above_chance: Number = added(None)
     """Share of these images less that of held-out real images."""
+    of_training_images: bool | None = added(None)
+    """Whether the real images are the dataset whose captions were drawn; None where that is not recorded."""
 
 
 class ExportRecord(Record):

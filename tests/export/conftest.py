@@ -79,8 +79,13 @@ Publish = Callable[..., Dataset]
 def publish(tmp_path: Path) -> Publish:
     """Publishes samples as a dataset."""
 
-    def write(samples: list[Sample], name: str = "lesions-synthetic", licence: str | None = "CC BY-NC 4.0") -> Dataset:
-        origin = SampleOrigin(stage="sample", model=PLACE, model_version=VERSION)
+    def write(
+        samples: list[Sample],
+        name: str = "lesions-synthetic",
+        licence: str | None = "CC BY-NC 4.0",
+        captions: str | None = None,
+    ) -> Dataset:
+        origin = SampleOrigin(stage="sample", model=PLACE, model_version=VERSION, captions=captions)
         with DatasetWriter(
             str(tmp_path / name), name=name, licence=licence, attribution="ViDIR Group, Wien | <b>", origin=origin
         ) as writer:
@@ -99,7 +104,12 @@ def synthetic(publish: Publish) -> Dataset:
 
 @pytest.fixture
 def evaluation(synthetic: Dataset, tmp_path: Path) -> str:
-    """What `evaluate` writes of the images, as far as an export reads it: images 3 and 5 are near copies."""
+    """The evaluation of the twelve images."""
+    return evaluated(synthetic, tmp_path)
+
+
+def evaluated(synthetic: Dataset, tmp_path: Path, real: str = "r" * 64) -> str:
+    """Writes what `evaluate` does, as far as an export reads it: of twelve images, 3 and 5 are near copies."""
     folder = tmp_path / "evaluation"
     folder.mkdir()
     pairs = [
@@ -109,7 +119,10 @@ def evaluation(synthetic: Dataset, tmp_path: Path) -> str:
     listed = json.dumps(pairs).encode()
     (folder / "nearest.json").write_bytes(listed)
     record = EvaluationRecord(
-        sources={"synthetic": Source(uri=synthetic.uri, version=synthetic.manifest.version)},
+        sources={
+            "real": Source(uri="s3://clinic-north/real", version=real),
+            "synthetic": Source(uri=synthetic.uri, version=synthetic.manifest.version),
+        },
         memorisation=Memorisation(
             method="correlation",
             threshold=0.4,

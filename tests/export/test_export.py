@@ -26,7 +26,7 @@ from lesiongen.records.export import ExportedCopies, ExportRecord, read_export
 from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.provenance import IngestedProvenance, is_synthetic
 from lesiongen.records.selection import SelectedClass, SelectionReport
-from tests.export.conftest import DIAGNOSES, PRIVATE, VERSION, drawn, picture, provenance
+from tests.export.conftest import DIAGNOSES, PRIVATE, VERSION, drawn, evaluated, picture, provenance
 
 LEAVE_OUT = ExportConfig(leave_out="near-copies")
 
@@ -141,6 +141,19 @@ def test_images_that_only_the_search_found_may_resemble_a_patient():
     copies = ExportedCopies(found=0, left_out=0, search_above=1, search_images=10)
     assert "but may resemble one" in dataset_card(ExportRecord(images=1, near_copies=copies), [{"prompt": ""}])
     assert "search_above" not in ExportRecord(near_copies=ExportedCopies(found=0)).text()  # as earlier releases wrote
+
+
+@pytest.mark.parametrize(
+    ("captions", "real", "of_training_images"),
+    [("c" * 64, "c" * 64, True), ("c" * 64, "d" * 64, False), (None, "d", None)],
+)
+def test_an_evaluation_with_other_real_images_is_stated(publish, tmp_path, caplog, captions, real, of_training_images):
+    dataset = publish([drawn(index) for index in range(12)], captions=captions)
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"), evaluated(dataset, tmp_path, real))
+    assert result.record.near_copies.of_training_images is of_training_images
+    text, stated = (tmp_path / "export" / "README.md").read_text(), "own training images were not looked at"
+    assert (stated in text) == (stated in caplog.text) == (of_training_images is False)
+    assert "The images that the generator's base model was trained on were not looked at." in text
 
 
 def test_an_evaluation_of_other_images_is_refused(evaluation, publish, tmp_path):
