@@ -127,7 +127,9 @@ def _left_out(config: ExportConfig, table: pd.DataFrame, copies: FoundCopies | N
 
 
 def _attribution(config: ExportConfig, dataset: Dataset, table: pd.DataFrame) -> str | None:
-    stated = dict.fromkeys([*table["attribution"].dropna(), *filter(None, [dataset.manifest.attribution])])
+    of_images, of_dataset = table["attribution"].dropna(), dataset.manifest.attribution
+    texts = [*of_images, *([of_dataset] if of_dataset and len(of_images) < len(table) else [])]
+    stated = dict.fromkeys(part for text in texts for part in text.split("; "))  # as a merge joins them
     if stated and config.attribution is not None:
         raise UsageError(
             f"attribution = {config.attribution!r}: the dataset names somebody already ({next(iter(stated))})",

@@ -84,10 +84,11 @@ def publish(tmp_path: Path) -> Publish:
         name: str = "lesions-synthetic",
         licence: str | None = "CC BY-NC 4.0",
         captions: str | None = None,
+        attribution: str = "ViDIR Group, Wien | <b>",
     ) -> Dataset:
         origin = SampleOrigin(stage="sample", model=PLACE, model_version=VERSION, captions=captions)
         with DatasetWriter(
-            str(tmp_path / name), name=name, licence=licence, attribution="ViDIR Group, Wien | <b>", origin=origin
+            str(tmp_path / name), name=name, licence=licence, attribution=attribution, origin=origin
         ) as writer:
             for sample in samples:
                 writer.add(sample)

@@ -227,6 +227,18 @@ def test_a_licence_is_stated_once(publish, synthetic, tmp_path):
     assert (header["license"], header["license_name"]) == ("other", "terms-of-our-hospital")
 
 
+@pytest.mark.parametrize("last", ["Clinic A", None])
+def test_whom_a_merge_names_is_named_once(publish, tmp_path, last):
+    names = ("Clinic A", "Clinic B", last)
+    dataset = publish(
+        [replace(drawn(number), attribution=name) for number, name in enumerate(names)],
+        attribution="Clinic A; Clinic B",
+    )
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+    assert result.record.attribution == "Clinic A; Clinic B"
+    assert [row["attribution"] for row in table(tmp_path / "export")][:2] == ["Clinic A", "Clinic B"]
+
+
 def test_licences_that_contradict_each_other_are_refused(publish, tmp_path):
     licences = ("CC BY-SA 4.0", "CC BY-NC-SA 4.0")
     dataset = publish([replace(drawn(number), licence=licence) for number, licence in enumerate(licences)])
