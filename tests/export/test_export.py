@@ -4,6 +4,7 @@ import csv
 import gc
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -326,6 +327,23 @@ def test_a_folder_with_other_files_is_refused(synthetic, tmp_path):
         export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
     with pytest.raises(UsageError, match="is the dataset, or is inside it"):
         export(ExportConfig(), synthetic.uri, f"{synthetic.uri}/export")
+
+
+@pytest.mark.parametrize("name", [".env", ".git/config", "train/.remarks"])
+def test_a_folder_with_hidden_files_is_refused(synthetic, tmp_path, name):
+    hidden = tmp_path / "export" / name
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("KEY=1\n")
+    with pytest.raises(UsageError, match=rf"holds other files \({re.escape(name)}\)"):
+        export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
+    assert hidden.read_text() == "KEY=1\n"
+
+
+def test_a_folder_with_what_a_killed_writer_has_left_is_taken(synthetic, tmp_path):
+    (tmp_path / "export").mkdir()
+    for name in (".lesiongen.lock", f".README.md.{'0' * 16}.partial"):
+        (tmp_path / "export" / name).touch()
+    assert export(ExportConfig(), synthetic.uri, str(tmp_path / "export")).record.images == 12
 
 
 def test_an_export_of_a_call_that_was_killed_before_its_report_is_kept(exported, synthetic, monkeypatch):
