@@ -62,8 +62,10 @@ def _summary(record: ExportRecord, drawn: int) -> str:
     made = "made" if drawn == record.images else "exported"
     resembling = ", but may resemble one" if _may_resemble(record) else ""
     meaning = {record.images: " The diagnosis of an image is the one that it was drawn for: nobody has diagnosed it."}
+    known = len(record.diagnoses.keys() - {"unknown"})
+    diagnoses = "1 diagnosis" if known == 1 else f"{known} diagnoses"
     return (
-        f"{record.images:,} **synthetic** images of skin lesions, {len(record.diagnoses)} diagnoses, {made} with "
+        f"{record.images:,} **synthetic** images of skin lesions, {diagnoses}, {made} with "
         f"LesionGen {record.lesiongen_version}. Every image was drawn by a generative model. None is a photograph: no "
         f"image was taken of a patient{resembling}.{meaning.get(drawn, '')}"
     )
@@ -104,12 +106,13 @@ def _making(record: ExportRecord, drawn: Sequence[Mapping[str, Any]]) -> Iterato
     if not drawn:
         yield "The images came from another program, which marked them as synthetic. No more is recorded."
         return
-    versions = _some(f"`{version[:12]}`" for version in record.model_versions) or "of unknown version"
+    listed = _some(f"`{version[:12]}`" for version in record.model_versions)
+    versions = f"version {listed}" if listed else "of unknown version"
     named = next((f"**{each['model_name']}**, " for each in drawn if each.get("model_name")), "")
     images = "Each image" if len(drawn) == record.images else f"Of the {record.images:,} images, {len(drawn):,}"
     yield (
         f"{images} {'was' if len(drawn) == record.images else 'were'} drawn by a text-to-image diffusion model "
-        f"({named}version {versions}) from a prompt that describes a lesion. Prompts come from captions of the "
+        f"({named}{versions}) from a prompt that describes a lesion. Prompts come from captions of the "
         "training images, or from a plan."
     )
     rows = [

@@ -307,8 +307,18 @@ def test_the_record_is_read_back(exported, synthetic):
     assert record.measured_tones == {"brown": 4, "light": 4, "unknown": 4}
     assert record.skin_tones["fitzpatrick 2"] == 4
     assert record.splits == {"train": 12}
-    with pytest.raises(DataError, match="not an export of schema version 1"):
-        read_export(b'{"schema_version": 2}', "export.json")
+    with pytest.raises(DataError, match="export.json has schema version 2; this release reads 1"):
+        read_export(b'{"schema_version": 2, "dataset_version": "x"}', "export.json")
+    for other in (b"[]", b"{}", b"no"):
+        with pytest.raises(DataError, match="export.json is not"):
+            read_export(other, "export.json")
+
+
+def test_what_is_not_known_is_neither_a_version_nor_a_diagnosis():
+    text = dataset_card(ExportRecord(images=3, diagnoses={"mel": 2, "unknown": 1}), [{"prompt": "a lesion"}] * 3)
+    assert "diffusion model (of unknown version) from a prompt" in text
+    assert "3 **synthetic** images of skin lesions, 1 diagnosis," in text
+    assert "| unknown | 1 |" in text
 
 
 def test_an_export_is_never_overwritten(exported, synthetic, tmp_path):
