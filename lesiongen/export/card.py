@@ -30,7 +30,7 @@ def dataset_card(record: ExportRecord, facts: Sequence[Mapping[str, Any]]) -> st
     header = yaml.safe_dump(_header(record, with_prompts=bool(drawn)), sort_keys=False, allow_unicode=True)
     parts = [
         f"# {record.name}",
-        _summary(record),
+        _summary(record, len(drawn)),
         *_uses(),
         *_making(record, drawn),
         *_counts(record),
@@ -58,12 +58,25 @@ def _header(record: ExportRecord, *, with_prompts: bool) -> dict[str, Any]:
     }
 
 
-def _summary(record: ExportRecord) -> str:
+def _summary(record: ExportRecord, drawn: int) -> str:
+    made = "made" if drawn == record.images else "exported"
+    resembling = ", but may resemble one" if _may_resemble(record) else ""
+    meaning = {record.images: " The diagnosis of an image is the one that it was drawn for: nobody has diagnosed it."}
+    known = len(record.diagnoses.keys() - {"unknown"})
+    diagnoses = "1 diagnosis" if known == 1 else f"{known} diagnoses"
     return (
-        f"{record.images:,} **synthetic** images of skin lesions, {len(record.diagnoses)} diagnoses, made with "
-        f"LesionGen {record.lesiongen_version}. Every image was drawn by a generative model. None is a photograph, and "
-        "none shows a patient. The diagnosis of an image is the one that it was drawn for: nobody has diagnosed it."
+        f"{record.images:,} **synthetic** images of skin lesions, {diagnoses}, {made} with "
+        f"LesionGen {record.lesiongen_version}. Every image was drawn by a generative model. None is a photograph: no "
+        f"image was taken of a patient{resembling}.{meaning.get(drawn, '')}"
     )
+
+
+def _may_resemble(record: ExportRecord) -> bool:
+    """Tells whether near copies were found, or not looked for."""
+    before, copies = record.near_copies_left_out_before, record.near_copies
+    if copies is None:
+        return before != 0
+    return bool(before or copies.found or copies.search_above) or copies.of_training_images is False
 
 
 def _uses() -> Iterator[str]:
@@ -93,12 +106,13 @@ def _making(record: ExportRecord, drawn: Sequence[Mapping[str, Any]]) -> Iterato
     if not drawn:
         yield "The images came from another program, which marked them as synthetic. No more is recorded."
         return
-    versions = _some(f"`{version[:12]}`" for version in record.model_versions) or "of unknown version"
+    listed = _some(f"`{version[:12]}`" for version in record.model_versions)
+    versions = f"version {listed}" if listed else "of unknown version"
     named = next((f"**{each['model_name']}**, " for each in drawn if each.get("model_name")), "")
     images = "Each image" if len(drawn) == record.images else f"Of the {record.images:,} images, {len(drawn):,}"
     yield (
         f"{images} {'was' if len(drawn) == record.images else 'were'} drawn by a text-to-image diffusion model "
-        f"({named}version {versions}) from a prompt that describes a lesion. Prompts come from captions of the "
+        f"({named}{versions}) from a prompt that describes a lesion. Prompts come from captions of the "
         "training images, or from a plan."
     )
     rows = [
@@ -141,6 +155,14 @@ def _near_copies(record: ExportRecord) -> Iterator[str]:
         yield f"A selection before this export dropped {record.near_copies_left_out_before:,} near copies."
     if record.near_copies is not None:
         yield _searched(record.near_copies, record.images or 0)
+        if record.near_copies.search_above is not None:
+            yield _searched_together(record.near_copies)
+        if record.near_copies.of_training_images is False:
+            yield (
+                "**The generator's own training images were not looked at**: the evaluation compared with the images "
+                "of another dataset."
+            )
+        yield "The images that the generator's base model was trained on were not looked at."
     elif record.near_copies_left_out_before is None:
         yield "**They were not looked for** by this export. An image may be a near copy of a patient's image."
 
@@ -148,9 +170,9 @@ def _near_copies(record: ExportRecord) -> Iterator[str]:
 def _searched(found: ExportedCopies, images: int) -> str:
     percentile = number(found.percentile, "g")
     what = (
-        f"An evaluation compared every image with the real training images by one measure ({found.method}). "
-        f"{found.found:,} of {images + (found.left_out or 0):,} images were more similar to a training image than "
-        f"{percentile}% of held-out real images are. "
+        "An evaluation compared every image with the training images of a real dataset by one measure "
+        f"({found.method}). {found.found:,} of {images + (found.left_out or 0):,} images were more similar to a "
+        f"training image than {percentile}% of held-out real images are. "
     )
     done = (
         f"**{found.left_out:,} near copies were left out.** "
@@ -159,6 +181,14 @@ def _searched(found: ExportedCopies, images: int) -> str:
     )
     few = "" if found.calibrated else "Few held-out images set the threshold, so it is not firm. "
     return f"{what}{done}{few}A search finds only the kinds of copies that its measure can see."
+
+
+def _searched_together(found: ExportedCopies) -> str:
+    chance = f", {number(found.above_chance, '+.1%')} against chance" if found.above_chance is not None else ""
+    return (
+        f"A search by several descriptors together called {found.search_above:,} of {found.search_images or 0:,} "
+        f"evaluated images near copies{chance}; only the measure above decides what is left out."
+    )
 
 
 def _limits(record: ExportRecord) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lesiongen.dataset.licences import combine_licences
 from lesiongen.errors import DataError, UsageError
 
-__all__ = ["hub_licence", "isic_licence", "licence_file", "licence_of_whole", "licence_url"]
+__all__ = ["hub_licence", "isic_licence", "known_licence", "licence_file", "licence_of_whole", "licence_url"]
 
 _CREATIVE_COMMONS = {
     "cc0-1.0",
@@ -15,7 +15,21 @@ _CREATIVE_COMMONS = {
 _HUB = _CREATIVE_COMMONS - {"cc-by-sa-2.0", "cc-by-nd-3.0"} | {"apache-2.0", "mit"}
 """What the Hugging Face Hub calls the licences that data have."""
 _ISIC = {"cc0-1.0": "CC-0", "cc-by-4.0": "CC-BY", "cc-by-nc-4.0": "CC-BY-NC"}
+_AND = " AND "
+"""Between licences that are in force beside each other, as `combine_licences` joins them."""
 _SPELLED = {"cc-0": "cc0-1.0", "cc0": "cc0-1.0", "cc-zero": "cc0-1.0"}
+
+
+def known_licence(text: object) -> str | None:
+    """Returns a licence as it is stated; None where it is missing, or a merge did not know it of all images.
+
+    >>> known_licence("CC BY-NC 4.0"), known_licence("terms of our hospital AND unknown")
+    ('CC BY-NC 4.0', None)
+    """
+    if not isinstance(text, str):
+        return None
+    parts = {part.strip().lower() for part in text.split(_AND)}
+    return None if parts & {"", "unknown"} else text
 
 
 def licence_of_whole(texts: Sequence[str | None], given: str | None) -> str:
@@ -40,7 +54,8 @@ def licence_of_whole(texts: Sequence[str | None], given: str | None) -> str:
             f"licence = {given!r}: the dataset states the licence of every image already",
             hint="Omit --licence: an export keeps the licence of its dataset.",
         )
-    combined = combine_licences(text or given for text in dict.fromkeys(texts))
+    # Read in parts: of a joined text only its first licence would be seen.
+    combined = combine_licences(part for text in dict.fromkeys(texts) for part in (text or given or "").split(_AND))
     if combined.conflicts:
         raise DataError(
             f"The images cannot be handed on together: {'; '.join(combined.conflicts)}",

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 
 from lesiongen.dataset import Dataset
 from lesiongen.errors import DataError, UsageError
-from lesiongen.records.evaluation import read_evaluation
+from lesiongen.records.evaluation import EvaluationRecord, read_evaluation
 from lesiongen.records.export import ExportedCopies
 from lesiongen.records.image_measures import NearestPair
-from lesiongen.records.origin import SelectOrigin
+from lesiongen.records.origin import SampleOrigin, SelectOrigin
 from lesiongen.records.selection import SelectionReport
 from lesiongen.storage import Storage, open_storage
 
 __all__ = ["FoundCopies", "find_near_copies", "left_out_before"]
+
+logger = logging.getLogger(__name__)
 
 RESULT, NEAREST, SELECTION = "evaluation.json", "nearest.json", "selection.json"
 
@@ -66,8 +69,31 @@ def find_near_copies(dataset: Dataset, evaluation_uri: str) -> FoundCopies:
         percentile=found.percentile,
         calibrated=found.calibrated,
         found=len(copies),
+        search_above=found.search.synthetic.n_above,
+        search_images=found.search.synthetic.n,
+        above_chance=found.search.above_chance,
+        of_training_images=_of_training_images(dataset, evaluation, storage.uri),
     )
     return FoundCopies(copies, record)
+
+
+def _of_training_images(dataset: Dataset, evaluation: EvaluationRecord, name: str) -> bool | None:
+    """Tells whether an evaluation compared with the dataset that the generator was trained on, as far as is recorded.
+
+    Captions are drawn from the training images; of a generator that got none of them, no such dataset is recorded.
+    """
+    origin, real = dataset.manifest.origin, evaluation.sources.get("real")
+    if not isinstance(origin, SampleOrigin) or origin.captions is None:
+        return None
+    same = real is not None and real.version == origin.captions
+    if not same:
+        logger.warning(
+            "%s compared %s with other real images than those of the captions: the generator's own training images "
+            "were not looked at. Evaluate with the dataset that the generator was trained on.",
+            name,
+            dataset.uri,
+        )
+    return same
 
 
 def _listed(dataset: Dataset, storage: Storage, digest: str | None) -> frozenset[str]:

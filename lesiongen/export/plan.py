@@ -11,7 +11,7 @@ from lesiongen import __version__
 from lesiongen.dataset import SPLITS, TONE_CLASSES, Dataset
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export.config import ExportConfig
-from lesiongen.export.licence import licence_of_whole
+from lesiongen.export.licence import known_licence, licence_of_whole
 from lesiongen.export.near_copies import FoundCopies, left_out_before
 from lesiongen.export.provenance import handed_on
 from lesiongen.records.export import ExportRecord
@@ -72,7 +72,7 @@ def plan_export(config: ExportConfig, dataset: Dataset, copies: FoundCopies | No
     table = table[~left_out].reset_index(drop=True)
     if table.empty:
         raise DataError(f"{dataset.uri}: no image is left to export: all {len(left_out):,} are near copies")
-    stated = [_stated(text) or _stated(dataset.manifest.licence) for text in table["licence"]]
+    stated = [known_licence(text) or known_licence(dataset.manifest.licence) for text in table["licence"]]
     licence = licence_of_whole(stated, config.licence)
     attribution = _attribution(config, dataset, table)
     table["licence"] = [text or config.licence for text in stated]
@@ -127,7 +127,9 @@ def _left_out(config: ExportConfig, table: pd.DataFrame, copies: FoundCopies | N
 
 
 def _attribution(config: ExportConfig, dataset: Dataset, table: pd.DataFrame) -> str | None:
-    stated = dict.fromkeys([*table["attribution"].dropna(), *filter(None, [dataset.manifest.attribution])])
+    of_images, of_dataset = table["attribution"].dropna(), dataset.manifest.attribution
+    texts = [*of_images, *([of_dataset] if of_dataset and len(of_images) < len(table) else [])]
+    stated = dict.fromkeys(part for text in texts for part in text.split("; "))  # as a merge joins them
     if stated and config.attribution is not None:
         raise UsageError(
             f"attribution = {config.attribution!r}: the dataset names somebody already ({next(iter(stated))})",
@@ -139,11 +141,15 @@ def _attribution(config: ExportConfig, dataset: Dataset, table: pd.DataFrame) ->
 def _require_prompts_without_ids(dataset: Dataset, table: pd.DataFrame) -> None:
     """Refuses prompts that name a lesion, a patient or a case of the dataset: a prompt leaves as it is.
 
-    A short number is no such name: it may be a size or a grade.
+    Case and line breaks do not matter. A short number is no such name: it may be a size or a grade.
     """
-    ids = {text for name in _IDS for text in table[name].dropna().unique() if len(text) > 3 or not text.isdecimal()}
-    texts = (f"{facts.get('prompt', '')} {facts.get('negative_prompt', '')}" for facts in table["facts"])
-    naming = sum(not ids.isdisjoint(re.findall(r"[\w.-]+", text)) for text in texts) if ids else 0
+    texts = [_folded(f"{facts.get('prompt', '')} {facts.get('negative_prompt', '')}") for facts in table["facts"]]
+    known = {_folded(str(value)) for name in _IDS for value in table[name].dropna().unique()}
+    ids = {text for text in known if text and (len(text) > 3 or not text.isdecimal())}
+    all_texts = "\n".join(dict.fromkeys(texts))
+    found = [re.escape(text) for text in sorted(ids) if text in all_texts]  # few: an expression of all ids is slow
+    names_one = re.compile(rf"(?<!\w)(?:{'|'.join(found)})(?!\w)")
+    naming = sum(names_one.search(text) is not None for text in texts) if found else 0
     if naming:
         raise DataError(
             f"{dataset.uri}: the prompts of {naming:,} images contain a lesion_id, patient_id or case_id",
@@ -151,9 +157,9 @@ def _require_prompts_without_ids(dataset: Dataset, table: pd.DataFrame) -> None:
         )
 
 
-def _stated(licence: str | None) -> str | None:
-    """Returns a licence; None where it is missing, or a merge could not know it."""
-    return None if not licence or pd.isna(licence) or licence == _UNKNOWN else licence
+def _folded(text: str) -> str:
+    """Returns a text without differences of case and blanks."""
+    return " ".join(text.casefold().split())
 
 
 def _paths(name: str, splits: "pd.Series[str]") -> Iterator[str]:

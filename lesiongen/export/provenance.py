@@ -11,7 +11,11 @@ from lesiongen.imaging import decode, encode_png
 
 __all__ = ["DISCLAIMER", "handed_on", "marked_png"]
 
-DISCLAIMER = "Synthetic image, drawn by a generative model. It shows no patient and is not for diagnosis."
+DISCLAIMER = (
+    "Synthetic image, drawn by a generative model. It was not taken of a patient, but may resemble one. "
+    "It is not for diagnosis."
+)
+"""The same for every image: no search for near copies finds all of them."""
 SOFTWARE = f"LesionGen {__version__}"
 _KNOWN: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(

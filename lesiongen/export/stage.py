@@ -1,6 +1,7 @@
 """The stage: a dataset of synthetic images as a folder that can be handed to others."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -21,7 +22,17 @@ from lesiongen.parallel import SMALL, in_processes
 from lesiongen.progress import progress
 from lesiongen.records.export import ExportRecord, read_export
 from lesiongen.safe_csv import csv_table
-from lesiongen.storage import Claim, Creation, Storage, already_holds, claimed, in_parallel, open_storage, overlap
+from lesiongen.storage import (
+    Claim,
+    Creation,
+    LocalStorage,
+    Storage,
+    already_holds,
+    claimed,
+    in_parallel,
+    open_storage,
+    overlap,
+)
 from lesiongen.storage.claim_objects import CLAIMS
 from lesiongen.tracking import StageRun, stage_run
 
@@ -32,6 +43,8 @@ _AT_ONCE = 16
 """Images that are encoded and written at a time."""
 _HELD = 256 << 20
 """Bytes of images that wait for other processes."""
+_OF_A_WRITER = re.compile(r"\.lesiongen\.lock|\..+\.[0-9a-f]{16}\.partial", re.DOTALL)
+"""Hidden files with which a folder is claimed and written to, and which are removed."""
 
 _Image = tuple[bytes, dict[str, Any]]
 """An image file of the dataset, and its row of the plan."""
@@ -96,13 +109,22 @@ def _refuse_another(storage: Storage, plan: ExportPlan, *, unless_alike: bool) -
                 return
         raise already_holds(storage.uri, "an export")
     ours = {*plan.table["path"], *(f"{split}/{TABLE}" for split in plan.record.splits), CARD, CHECKSUMS, LICENCE}
-    claims = f"{CLAIMS}/"
-    foreign = (item.key for item in storage.list() if item.key not in ours and not item.key.startswith((".", claims)))
+    foreign = (key for key in _keys(storage) if key not in ours and not key.startswith(f"{CLAIMS}/"))
     if (first := next(foreign, None)) is not None:
         raise UsageError(
             f"{storage.uri} holds other files ({first}), which would be handed on with the export",
             hint="Name a new folder or prefix.",
         )
+
+
+def _keys(storage: Storage) -> Iterator[str]:
+    """Yields what an output holds, with hidden files, which the listing of a local folder leaves out."""
+    if not isinstance(storage, LocalStorage):
+        yield from (item.key for item in storage.list())
+        return
+    for path in sorted(storage.root.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and not _OF_A_WRITER.fullmatch(path.name):
+            yield path.relative_to(storage.root).as_posix()
 
 
 def _publish(storage: Storage, plan: ExportPlan, claim: Claim) -> None:

@@ -1,13 +1,12 @@
 """The content of ``export.json``: what an export holds, and of which dataset it was made."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
-from lesiongen.errors import DataError
-from lesiongen.records.base import Count, Number, Record
+from lesiongen.records.base import Count, Number, Record, added
+from lesiongen.records.documents import parsed_document
 
 __all__ = ["ExportRecord", "ExportedCopies", "read_export"]
 
@@ -28,6 +27,13 @@ class ExportedCopies(Record):
     found: Count = None
     left_out: Count = None
     """How many of the found images are not in the export: all of them, or none."""
+    search_above: Count = added(None)
+    """How many of `search_images` several descriptors together call near copies; None where they did not search."""
+    search_images: Count = added(None)
+    above_chance: Number = added(None)
+    """Share of these images less that of held-out real images."""
+    of_training_images: bool | None = added(None)
+    """Whether the real images are the dataset whose captions were drawn; None where that is not recorded."""
 
 
 class ExportRecord(Record):
@@ -77,12 +83,5 @@ def read_export(data: bytes, name: str) -> ExportRecord:
     Raises:
         DataError: It is not JSON, not an export, or was written by a later release.
     """
-    try:
-        content: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON: {error}", hint="Run export again.") from error
-    if not isinstance(content, Mapping) or content.get("schema_version") != 1:
-        raise DataError(
-            f"{name} is not an export of schema version 1", hint="Run export again, or use a later release."
-        )
-    return ExportRecord.read(dict(content))
+    hint = "Run export again."
+    return ExportRecord.read(parsed_document(data, name, what="an export", hint=hint, key="dataset_version"))

@@ -13,6 +13,7 @@ from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.imaging import encode_png
 from lesiongen.records.evaluation import EvaluationRecord, Source
 from lesiongen.records.image_measures import Memorisation
+from lesiongen.records.memorisation import CopySearch, CopyShare
 from lesiongen.records.origin import SampleOrigin
 from lesiongen.records.provenance import SyntheticProvenance
 
@@ -78,10 +79,16 @@ Publish = Callable[..., Dataset]
 def publish(tmp_path: Path) -> Publish:
     """Publishes samples as a dataset."""
 
-    def write(samples: list[Sample], name: str = "lesions-synthetic", licence: str | None = "CC BY-NC 4.0") -> Dataset:
-        origin = SampleOrigin(stage="sample", model=PLACE, model_version=VERSION)
+    def write(
+        samples: list[Sample],
+        name: str = "lesions-synthetic",
+        licence: str | None = "CC BY-NC 4.0",
+        captions: str | None = None,
+        attribution: str = "ViDIR Group, Wien | <b>",
+    ) -> Dataset:
+        origin = SampleOrigin(stage="sample", model=PLACE, model_version=VERSION, captions=captions)
         with DatasetWriter(
-            str(tmp_path / name), name=name, licence=licence, attribution="ViDIR Group, Wien | <b>", origin=origin
+            str(tmp_path / name), name=name, licence=licence, attribution=attribution, origin=origin
         ) as writer:
             for sample in samples:
                 writer.add(sample)
@@ -98,7 +105,12 @@ def synthetic(publish: Publish) -> Dataset:
 
 @pytest.fixture
 def evaluation(synthetic: Dataset, tmp_path: Path) -> str:
-    """What `evaluate` writes of the images, as far as an export reads it: images 3 and 5 are near copies."""
+    """The evaluation of the twelve images."""
+    return evaluated(synthetic, tmp_path)
+
+
+def evaluated(synthetic: Dataset, tmp_path: Path, real: str = "r" * 64) -> str:
+    """Writes what `evaluate` does, as far as an export reads it: of twelve images, 3 and 5 are near copies."""
     folder = tmp_path / "evaluation"
     folder.mkdir()
     pairs = [
@@ -108,8 +120,18 @@ def evaluation(synthetic: Dataset, tmp_path: Path) -> str:
     listed = json.dumps(pairs).encode()
     (folder / "nearest.json").write_bytes(listed)
     record = EvaluationRecord(
-        sources={"synthetic": Source(uri=synthetic.uri, version=synthetic.manifest.version)},
-        memorisation=Memorisation(method="correlation", threshold=0.4, percentile=99.0, n_above=2, n_synthetic=12),
+        sources={
+            "real": Source(uri="s3://clinic-north/real", version=real),
+            "synthetic": Source(uri=synthetic.uri, version=synthetic.manifest.version),
+        },
+        memorisation=Memorisation(
+            method="correlation",
+            threshold=0.4,
+            percentile=99.0,
+            n_above=2,
+            n_synthetic=12,
+            search=CopySearch(synthetic=CopyShare(n=12, n_above=5), above_chance=0.375),
+        ),
         files={"nearest.json": hashlib.sha256(listed).hexdigest()},
     )
     (folder / "evaluation.json").write_text(record.text())

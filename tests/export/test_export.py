@@ -4,6 +4,7 @@ import csv
 import gc
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from lesiongen.dataset import DIAGNOSES as TAXONOMY
 from lesiongen.dataset import Dataset, DatasetWriter, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
 from lesiongen.export import ExportConfig, export
+from lesiongen.export.card import dataset_card
 from lesiongen.export.isic import LEVELS
 from lesiongen.export.provenance import handed_on
 from lesiongen.ingestion import IngestConfig, ingest
-from lesiongen.records.export import ExportRecord, read_export
+from lesiongen.records.export import ExportedCopies, ExportRecord, read_export
 from lesiongen.records.origin import SelectOrigin
 from lesiongen.records.provenance import IngestedProvenance, is_synthetic
 from lesiongen.records.selection import SelectedClass, SelectionReport
-from tests.export.conftest import DIAGNOSES, PRIVATE, VERSION, drawn, picture, provenance
+from tests.export.conftest import DIAGNOSES, PRIVATE, VERSION, drawn, evaluated, picture, provenance
 
 LEAVE_OUT = ExportConfig(leave_out="near-copies")
 
@@ -86,7 +88,9 @@ def test_the_files_show_the_images_and_say_that_they_are_synthetic(exported):
             assert image.text["Copyright"] == "CC BY-NC 4.0; ViDIR Group, Wien | <b>"
             assert "trainedAlgorithmicMedia" in image.text["XML:com.adobe.xmp"]
             exif = image.getexif()
-            assert "shows no patient" in exif[ExifTags.Base.ImageDescription]
+            described = exif[ExifTags.Base.ImageDescription]
+            assert "It was not taken of a patient, but may resemble one." in described
+            assert image.text["Disclaimer"] == described
             assert exif[ExifTags.Base.Copyright].startswith("CC BY-NC 4.0")
             comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
             facts = json.loads(comment.removeprefix(b"ASCII\0\0\0"))
@@ -126,6 +130,33 @@ def test_near_copies_that_stay_are_stated(synthetic, evaluation, tmp_path):
     assert "2 near copies are among the images" in (tmp_path / "export" / "README.md").read_text()
 
 
+def test_what_several_descriptors_found_is_stated(synthetic, evaluation, tmp_path):
+    export(LEAVE_OUT, synthetic.uri, str(tmp_path / "export"), evaluation)
+    copies = read_export((tmp_path / "export" / "export.json").read_bytes(), "export.json").near_copies
+    assert (copies.search_above, copies.search_images, copies.above_chance) == (5, 12, 0.375)
+    text = (tmp_path / "export" / "README.md").read_text()
+    assert "called 5 of 12 evaluated images near copies, +37.5% against chance; only the measure above decides" in text
+
+
+def test_images_that_only_the_search_found_may_resemble_a_patient():
+    copies = ExportedCopies(found=0, left_out=0, search_above=1, search_images=10)
+    assert "but may resemble one" in dataset_card(ExportRecord(images=1, near_copies=copies), [{"prompt": ""}])
+    assert "search_above" not in ExportRecord(near_copies=ExportedCopies(found=0)).text()  # as earlier releases wrote
+
+
+@pytest.mark.parametrize(
+    ("captions", "real", "of_training_images"),
+    [("c" * 64, "c" * 64, True), ("c" * 64, "d" * 64, False), (None, "d", None)],
+)
+def test_an_evaluation_with_other_real_images_is_stated(publish, tmp_path, caplog, captions, real, of_training_images):
+    dataset = publish([drawn(index) for index in range(12)], captions=captions)
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"), evaluated(dataset, tmp_path, real))
+    assert result.record.near_copies.of_training_images is of_training_images
+    text, stated = (tmp_path / "export" / "README.md").read_text(), "own training images were not looked at"
+    assert (stated in text) == (stated in caplog.text) == (of_training_images is False)
+    assert "The images that the generator's base model was trained on were not looked at." in text
+
+
 def test_an_evaluation_of_other_images_is_refused(evaluation, publish, tmp_path):
     other = publish([drawn(index) for index in range(3)], name="other")
     with pytest.raises(UsageError, match="is the evaluation of other images"):
@@ -153,11 +184,27 @@ def test_real_images_and_reconstructions_are_refused(publish, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-def test_a_prompt_that_names_a_patient_is_refused(publish, tmp_path):
-    naming = provenance(1, prompt="a nevus of PATIENT-4711").text()
-    dataset = publish([drawn(0), replace(drawn(1), provenance=naming)])
+@pytest.mark.parametrize(
+    ("patient", "prompt"),
+    [
+        ("PATIENT-4711", "a nevus of PATIENT-4711"),
+        ("PATIENT-4711", "a nevus of PATIENT-4711."),
+        ("PATIENT-4711", "a nevus of patient-4711, ünique"),
+        ("Smith, Ann/3", "a nevus of Smith,  Ann/3"),
+        ("(4711)", "a nevus (4711)"),
+    ],
+)
+def test_a_prompt_that_names_a_patient_is_refused(publish, tmp_path, patient, prompt):
+    naming = replace(drawn(1), patient_id=patient, provenance=provenance(1, prompt=prompt).text())
+    dataset = publish([drawn(0), naming])
     with pytest.raises(DataError, match="the prompts of 1 images contain a lesion_id, patient_id or case_id"):
         export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
+def test_a_part_of_a_word_and_a_short_number_are_no_id(publish, tmp_path):
+    image = replace(drawn(0), patient_id="nev", lesion_id="12", provenance=provenance(0, prompt="a nevus, 12").text())
+    export(ExportConfig(), publish([image]).uri, str(tmp_path / "export"))
+    assert table(tmp_path / "export")[0]["caption"] == "a nevus, 12"
 
 
 def test_an_address_in_the_place_of_a_version_stays(publish, tmp_path):
@@ -181,10 +228,41 @@ def test_a_licence_is_stated_once(publish, synthetic, tmp_path):
     assert (header["license"], header["license_name"]) == ("other", "terms-of-our-hospital")
 
 
+@pytest.mark.parametrize("last", ["Clinic A", None])
+def test_whom_a_merge_names_is_named_once(publish, tmp_path, last):
+    names = ("Clinic A", "Clinic B", last)
+    dataset = publish(
+        [replace(drawn(number), attribution=name) for number, name in enumerate(names)],
+        attribution="Clinic A; Clinic B",
+    )
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+    assert result.record.attribution == "Clinic A; Clinic B"
+    assert [row["attribution"] for row in table(tmp_path / "export")][:2] == ["Clinic A", "Clinic B"]
+
+
 def test_licences_that_contradict_each_other_are_refused(publish, tmp_path):
     licences = ("CC BY-SA 4.0", "CC BY-NC-SA 4.0")
     dataset = publish([replace(drawn(number), licence=licence) for number, licence in enumerate(licences)])
     with pytest.raises(DataError, match="cannot be handed on together"):
+        export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
+def test_licences_that_a_merge_has_joined_contradict_each_other_still(publish, tmp_path):
+    dataset = publish([drawn(0)], licence="CC BY-SA 4.0 AND CC BY-NC-SA 4.0")
+    with pytest.raises(DataError, match="cannot be handed on together"):
+        export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+
+
+def test_licences_that_stay_in_force_beside_each_other_are_all_stated(publish, tmp_path):
+    dataset = publish([drawn(0)], licence="terms of use of A AND terms of use of B")
+    result = export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
+    assert result.record.licence == "terms of use of A AND terms of use of B"
+
+
+@pytest.mark.parametrize("licence", ["terms of use of A AND unknown", "Unknown", " "])
+def test_a_licence_with_an_unknown_part_is_missing(publish, tmp_path, licence):
+    dataset = publish([drawn(0)], licence=licence)
+    with pytest.raises(UsageError, match="1 of 1 images have no licence"):
         export(ExportConfig(), dataset.uri, str(tmp_path / "export"))
 
 
@@ -207,6 +285,21 @@ def test_the_card_has_a_header_and_the_counts(exported):
     assert "ViDIR Group, Wien \\| &lt;b&gt;" in text  # shown, and no HTML of a stranger
 
 
+@pytest.mark.parametrize(
+    ("found", "before", "resembles"),
+    [(None, None, True), (2, None, True), (0, None, False), (None, 3, True), (None, 0, False), (0, 3, True)],
+)
+def test_images_may_resemble_a_patient_where_near_copies_were_found_or_not_looked_for(found, before, resembles):
+    copies = None if found is None else ExportedCopies(found=found, left_out=found)
+    text = dataset_card(
+        ExportRecord(images=1, near_copies=copies, near_copies_left_out_before=before), [{"prompt": ""}]
+    )
+    assert "shows a patient" not in text
+    assert "no image was taken of a patient" in text
+    assert ("but may resemble one" in text) == resembles
+    assert "the one that it was drawn for: nobody has diagnosed it" in text
+
+
 def test_the_record_is_read_back(exported, synthetic):
     record = read_export((exported / "export.json").read_bytes(), "export.json")
     assert record.dataset_version == synthetic.manifest.version
@@ -214,8 +307,18 @@ def test_the_record_is_read_back(exported, synthetic):
     assert record.measured_tones == {"brown": 4, "light": 4, "unknown": 4}
     assert record.skin_tones["fitzpatrick 2"] == 4
     assert record.splits == {"train": 12}
-    with pytest.raises(DataError, match="not an export of schema version 1"):
-        read_export(b'{"schema_version": 2}', "export.json")
+    with pytest.raises(DataError, match="export.json has schema version 2; this release reads 1"):
+        read_export(b'{"schema_version": 2, "dataset_version": "x"}', "export.json")
+    for other in (b"[]", b"{}", b"no"):
+        with pytest.raises(DataError, match="export.json is not"):
+            read_export(other, "export.json")
+
+
+def test_what_is_not_known_is_neither_a_version_nor_a_diagnosis():
+    text = dataset_card(ExportRecord(images=3, diagnoses={"mel": 2, "unknown": 1}), [{"prompt": "a lesion"}] * 3)
+    assert "diffusion model (of unknown version) from a prompt" in text
+    assert "3 **synthetic** images of skin lesions, 1 diagnosis," in text
+    assert "| unknown | 1 |" in text
 
 
 def test_an_export_is_never_overwritten(exported, synthetic, tmp_path):
@@ -234,6 +337,23 @@ def test_a_folder_with_other_files_is_refused(synthetic, tmp_path):
         export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
     with pytest.raises(UsageError, match="is the dataset, or is inside it"):
         export(ExportConfig(), synthetic.uri, f"{synthetic.uri}/export")
+
+
+@pytest.mark.parametrize("name", [".env", ".git/config", "train/.remarks"])
+def test_a_folder_with_hidden_files_is_refused(synthetic, tmp_path, name):
+    hidden = tmp_path / "export" / name
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("KEY=1\n")
+    with pytest.raises(UsageError, match=rf"holds other files \({re.escape(name)}\)"):
+        export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
+    assert hidden.read_text() == "KEY=1\n"
+
+
+def test_a_folder_with_what_a_killed_writer_has_left_is_taken(synthetic, tmp_path):
+    (tmp_path / "export").mkdir()
+    for name in (".lesiongen.lock", f".README.md.{'0' * 16}.partial"):
+        (tmp_path / "export" / name).touch()
+    assert export(ExportConfig(), synthetic.uri, str(tmp_path / "export")).record.images == 12
 
 
 def test_an_export_of_a_call_that_was_killed_before_its_report_is_kept(exported, synthetic, monkeypatch):
@@ -337,6 +457,8 @@ def test_images_of_another_program_say_no_more_than_that_they_are_synthetic(publ
     assert (row["image_manipulation"], row["caption"], row["seed"]) == ("synthetic", "", "")
     text = (tmp_path / "export" / "README.md").read_text()
     assert "came from another program" in text
+    assert "the one that it was drawn for" not in text
+    assert "exported with LesionGen" in text
     assert DatasetCard(text).data.task_categories == ["image-classification"]
 
 
