@@ -41,7 +41,7 @@ $(DEMO)/phantoms: | $(INSTALLED)
 	$(BIN)/lesiongen phantoms --output $@.partial
 	mv $@.partial $@
 
-demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on generated lesions (12 minutes on 2 cores)
+demo: $(INSTALLED) | $(DEMO)/phantoms ## run the whole release pipeline on generated lesions (7 minutes on 2 cores)
 	$(BIN)/lesiongen pipeline run --source $(DEMO)/phantoms --format image_folder --preset demo --name phantoms
 
 test: lint ## lint, types, layers and all tests but those in containers and of faults
