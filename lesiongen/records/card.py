@@ -29,8 +29,8 @@ class CardData(Record):
     """Number of images by split."""
     merged: dict[str, str | None] = {}
     """Licences of the datasets that it was merged from, by name."""
-    notes: tuple[str, ...] = ()
-    """What was to be known of the collection and of how it was read, in sentences."""
+    notes: Count = None
+    """How many notes its manifest has on how it was read; they can name images and files, and stay there."""
 
 
 class CardTraining(Record):
@@ -129,6 +129,7 @@ class CardRecord(Record):
     copies: CopySearch = CopySearch()
     concepts: ConceptFidelity | None = None
     contamination: Contamination | None = None
-    evaluation_notes: tuple[str, ...] = ()
+    evaluation_notes: Count = None
+    """How many notes the evaluation's report has; they can name images and addresses, and stay there."""
     decision: CardDecision | None = None
     """None where the gates have not decided."""

@@ -1,7 +1,7 @@
 """The check of a registered model's history: the chain, the decision forms, and the tags of the versions."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def verify_history(name: str, *, expected: str | None = None) -> HistoryCheck:
             findings = [HistoryFinding(kind="altered", message=str(error.args[0]))]
     named = {finding.record for finding in findings}
     sound = [event for event in events if event.sequence not in named]
-    findings += [*_forms(client, sound), *_version_tags(client, name, sound)]
+    findings += [*_forms(client, sound), *_version_tags(client, name, events, named)]
     chain = chain_of(tags)
     return HistoryCheck(
         name=name,
@@ -96,18 +96,22 @@ def _form(client: Any, run: str, name: str) -> str | None:
         if name not in {file.path for file in client.list_artifacts(run, FORMS)}:
             return None
         with temporary_folder("decision") as folder:
-            return Path(client.download_artifacts(run, name, str(folder))).read_text(encoding="utf-8")
+            return Path(client.download_artifacts(run, name, str(folder))).read_text(encoding="utf-8", errors="replace")
 
 
-def _version_tags(client: Any, name: str, events: Sequence[HistoryEvent]) -> Iterator[HistoryFinding]:
-    """Yields the versions whose tags tell another decision than the history."""
+def _version_tags(
+    client: Any, name: str, events: Sequence[HistoryEvent], unsound: Collection[int | None]
+) -> Iterator[HistoryFinding]:
+    """Yields the versions whose tags tell another decision than their last one, where the record of that is sound."""
     decisions = {event.version: event for event in events if event.action.upper() in set(Outcome)}
     for version, event in decisions.items():
         entity = found(lambda version=version: client.get_model_version(name, version))  # type: ignore[misc]
         if event.state != FINISHED or event.sequence is None or event.imported is not None or entity is None:
             continue
+        if event.sequence in unsound:
+            continue
         for tag, value in decision_tags(event).items():
-            if entity.tags.get(tag, value) != value:
+            if entity.tags.get(tag) != value:
                 message = f"The tag {tag} of version {version} was altered: it differs from {_told(event)}."
                 yield HistoryFinding(kind="altered", record=event.sequence, tag=tag, message=message)
 

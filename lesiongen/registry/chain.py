@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lesiongen.errors import UsageError
 from lesiongen.records.base import READING
-from lesiongen.records.history import HistoryEvent
+from lesiongen.records.history import STARTED, HistoryEvent
 from lesiongen.storage import json_digest
 
 __all__ = [
@@ -38,8 +39,10 @@ HEAD_TAG = "lesiongen.history_digest"
 """Digest of the last record, written after it: a command that was killed leaves that of an earlier one."""
 SHORT = 16
 """Characters of a digest in a key."""
+MOST_CHARACTERS = 4_000
+"""Of a record when its command begins; MLflow's tables on PostgreSQL hold 5,000 (`SqlRegisteredModelTag.value`)."""
 _EARLIER = re.compile(rf"{re.escape(EVENT_TAG)}([0-9]{{1,18}})")
-_CHAINED = re.compile(rf"{_EARLIER.pattern}\.([0-9]{{1,18}})\.([0-9a-f]{{{SHORT}}})")
+_CHAINED = re.compile(rf"{_EARLIER.pattern}\.([0-9]{{1,9}})\.([0-9a-f]{{{SHORT}}})")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ def appended(tags: Mapping[str, str], event: HistoryEvent) -> Iterator[tuple[str
     Args:
         tags: Those of the registered model.
         event: What is to be recorded.
+
+    Raises:
+        UsageError: The first record of an event is longer than a database may hold.
     """
     chain = chain_of(tags)
     last = chain[-1] if chain else None
@@ -136,7 +142,10 @@ def appended(tags: Mapping[str, str], event: HistoryEvent) -> Iterator[tuple[str
     for each in [*_to_import(tags, chain), _unchained(event)]:
         place += 1
         values = each.changed(sequence=place, previous=previous).model_dump(mode="json")
-        text, previous = json.dumps(values), json_digest(values)
+        text, previous = json.dumps(values, ensure_ascii=False), json_digest(values)
+        if event.state == STARTED and len(text) > MOST_CHARACTERS:
+            hint = "Shorten --why or --who: the registry's database keeps 5,000 characters, and a record grows later."
+            raise UsageError(f"The record of this command has {len(text):,} characters.", hint=hint)
         yield f"{EVENT_TAG}{each.number or 0:08d}.{place:08d}.{previous[:SHORT]}", text
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from lesiongen.records.history import HistoryFinding
 from lesiongen.registry.chain import (
@@ -42,14 +42,22 @@ def chain_findings(tags: Mapping[str, str], expected: str | None = None) -> list
 
 def chain_notes(tags: Mapping[str, str]) -> list[str]:
     """Returns what the check of a chain cannot see, in sentences."""
-    chain, earlier = chain_of(tags), earlier_records(tags)
-    if not chain and earlier:
-        return [
-            f"{len(earlier)} records of earlier releases are not chained; the next command chains them as they are."
-        ]
+    chain, notes = chain_of(tags), []
+    if _takes_in_earlier(chain):
+        known = {record.imported for record in chain}
+        if unchained := [key for key in earlier_records(tags) if key not in known]:
+            notes.append(
+                f"{len(unchained)} records of earlier releases are not chained; the next command chains them as they "
+                "are."
+            )
     if chain and HEAD_TAG not in tags:
-        return [f"The tag {HEAD_TAG} is missing: whether records at the end were removed is unknown."]
-    return []
+        notes.append(f"The tag {HEAD_TAG} is missing: whether records at the end were removed is unknown.")
+    return notes
+
+
+def _takes_in_earlier(chain: Sequence[ChainRecord]) -> bool:
+    """Tells whether records of earlier releases may still be taken in: no later record is in the chain yet."""
+    return all(record.imported is not None for record in chain)
 
 
 def _altered(chain: Sequence[ChainRecord]) -> Iterator[HistoryFinding]:
@@ -71,8 +79,14 @@ def _altered(chain: Sequence[ChainRecord]) -> Iterator[HistoryFinding]:
 
 def _missing(chain: Sequence[ChainRecord]) -> Iterator[HistoryFinding]:
     places = {record.place for record in chain}
-    for place in sorted(set(range(1, max(places, default=0))) - places):
-        yield HistoryFinding(kind="removed", record=place, message=f"Record {place} was removed: its place is empty.")
+    for before, after in pairwise([0, *sorted(places)]):
+        first, last = before + 1, after - 1
+        if first == last:
+            message = f"Record {first} was removed: its place is empty."
+        else:
+            message = f"Records {first} to {last} were removed: their places are empty."
+        if first <= last:
+            yield HistoryFinding(kind="removed", record=first, message=message)
 
 
 def _inserted(chain: Sequence[ChainRecord], touched: frozenset[str]) -> Iterator[HistoryFinding]:
@@ -125,6 +139,8 @@ def _outside(tags: Mapping[str, str], chain: Sequence[ChainRecord]) -> Iterator[
     imported = {record.imported: record for record in chain}
     for key, text in earlier_records(tags).items() if chain else ():
         record = imported.get(key)
+        if record is None and _takes_in_earlier(chain):
+            continue
         if record is None:
             message = f"The tag {key} was inserted, or written by an earlier release: the chain does not hold it."
             yield HistoryFinding(kind="inserted", tag=key, message=message)
@@ -135,6 +151,10 @@ def _outside(tags: Mapping[str, str], chain: Sequence[ChainRecord]) -> Iterator[
 
 def _end(tags: Mapping[str, str], chain: Sequence[ChainRecord]) -> Iterator[HistoryFinding]:
     head = tags.get(HEAD_TAG)
+    if head is None and sum(record.imported is None for record in chain) > 1:
+        # A command that is killed leaves its first record without one, never a second.
+        text = f"The tag {HEAD_TAG} was removed: whether records at the end were removed, too, is unknown."
+        yield HistoryFinding(kind="removed", tag=HEAD_TAG, message=text)
     if not head or any(head == record.digest or head[:SHORT] == record.short for record in chain):
         return
     if any(record.previous == head for record in chain):

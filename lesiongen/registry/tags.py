@@ -117,7 +117,9 @@ def write_event(client: Any, name: str, event: HistoryEvent) -> None:
     """
     with service_errors():
         tags = client.get_registered_model(name).tags
-        digest = None
+        chain, digest = chain_of(tags), None
+        if chain and HEAD_TAG not in tags:  # its writer was killed: at most one record of its own may go without
+            client.set_registered_model_tag(name, HEAD_TAG, chain[-1].digest)
         for key, text in appended(tags, event):
             client.set_registered_model_tag(name, key, text)
             digest = record_digest(text)

@@ -11,13 +11,15 @@ __all__ = ["render_markdown"]
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~$&])")
 _START_OF_LINE = re.compile(r"^(\s*)([-+=]|\d+[.)](?=\s))", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+"""Four spaces would make a line code, in which the escapes are shown."""
 _LABELS = {"good": "Note", "info": "Note", "warning": "Warning", "error": "Error"}
 
 
 def render_markdown(page: Page) -> str:
     """Returns the page as Markdown (GitHub's, which Hugging Face shows); pictures are left out, their captions stay.
 
-    Every text of the page is escaped, whatever it holds, and no text holds a secret.
+    Every text of the page is escaped, whatever it holds, and no text holds a secret; an address may become a link.
     """
     head = [f"# {_line(page.title)}", _text(page.subtitle)]
     parts = [part for section in page.sections for part in _section(section)]
@@ -62,7 +64,8 @@ def _line(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return _START_OF_LINE.sub(lambda found: f"{found[1]}{found[2][:-1]}\\{found[2][-1]}", _escaped(text))
+    flush = _INDENT.sub("", _escaped(text))
+    return _START_OF_LINE.sub(lambda found: f"{found[1]}{found[2][:-1]}\\{found[2][-1]}", flush)
 
 
 def _escaped(text: str) -> str:

@@ -13,10 +13,14 @@ from lesiongen.cli.app import app
 from lesiongen.dataset import Dataset, DatasetWriter, Sample
 from lesiongen.errors import DataError, UsageError
 from lesiongen.records.card import CardRecord
+from lesiongen.records.concept_fidelity import ConceptFidelity
 from lesiongen.records.evaluation import EvaluationRecord
+from lesiongen.records.image_measures import Contamination
+from lesiongen.records.model import BaseReference
 from lesiongen.records.origin import IngestOrigin, MergedDataset, MergeOrigin
 from lesiongen.registry import ModelCard, model_card, promote, register
 from lesiongen.registry.card.facts import card_data, card_training
+from lesiongen.registry.card.stage import _public
 from lesiongen.storage import open_storage
 from tests.registry.commands import LAX
 from tests.registry.conftest import COPYING, GOOD, numbers
@@ -123,7 +127,8 @@ def test_hugging_face_reads_the_header(registered, name):
         "text-to-image",
     )
     assert {"dermatology", "stable-diffusion"} <= set(data["tags"])
-    assert data["datasets"] == ["d"]
+    assert "datasets" not in data, "a name of our own is no id of the hub"
+    assert {result.metric_type for result in parsed.data.eval_results} == {"balanced_accuracy"}
     assert {result.metric_name: result.metric_value for result in parsed.data.eval_results} == {
         "balanced accuracy, trained on real": 0.6,
         "balanced accuracy, trained on both": 0.6,
@@ -153,6 +158,19 @@ def test_no_address_of_our_own_is_on_the_card(registered, name):
     card = model_card(name)
     for form in (card.markdown, card.html, card.facts.model_dump_json()):
         assert "s3://" not in form
+
+
+def test_what_can_name_an_image_or_a_folder_is_not_on_the_card():
+    base = BaseReference(uri="owner/base", version="f" * 64)
+    local = ConceptFidelity(scorer="/home/somebody/clip", scorer_source={"source": "/home/somebody/clip"})
+    assert _public(local).scorer == ""
+    assert "somebody" not in _public(local).model_dump_json()
+    assert _public(local.changed(scorer="owner/clip")).scorer == "owner/clip"
+    training = card_training(manifest(None, base=base, method="lora"), ())
+    seen = Contamination(validation=0, test=0)
+    text = ModelCard(UNKNOWN.changed(training=training, contamination=seen, evaluation_notes=3)).markdown
+    assert "What its base, owner/base, was trained on is not recorded and not counted." in text
+    assert "Notes on the evaluation, in its report: 3." in text
 
 
 class Addresses(HTMLParser):
@@ -200,10 +218,10 @@ def test_the_data_are_described_with_licences_and_notes(tmp_path):
     trained, tested = card_data(manifest(merged), EvaluationRecord(sources={"real": read}))
     assert (trained.used_for, trained.licence, trained.merged) == ("training", None, {"ham": "CC BY-NC 4.0"})
     assert (tested.used_for, tested.collection, tested.licence) == ("evaluation", "ham10000", "CC BY-NC 4.0")
-    assert (tested.notes, tested.consent, tested.attribution) == (("No ages.",), None, "A clinic")
+    assert (tested.notes, tested.consent, tested.attribution) == (1, None, "A clinic")
     text = ModelCard(UNKNOWN.changed(data=(trained, tested))).markdown
     assert "| ham | CC BY-NC 4.0 |" in text
-    assert "No ages." in text
+    assert "Notes on how it was read, in the dataset's manifest: 1." in text
 
     gone = card_data(manifest({**merged, "version": "0" * 64}), EvaluationRecord())
     assert (gone[0].name, gone[0].licence) == (None, None)

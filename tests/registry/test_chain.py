@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesiongen.errors import UsageError
 from lesiongen.records.history import HistoryEvent
 from lesiongen.registry.chain import HEAD_TAG, appended, chain_of, earlier_records, record_digest
 from lesiongen.registry.chain_check import chain_findings, chain_notes
@@ -31,6 +32,8 @@ def write(tags, *events, head=True):
     """Appends events to the tags of a model, as `write_event` does."""
     for each in events:
         new = list(appended(tags, each))
+        if tags and chain_of(tags) and head:
+            tags.setdefault(HEAD_TAG, chain_of(tags)[-1].digest)
         tags.update(new)
         if new and head:
             tags[HEAD_TAG] = record_digest(new[-1][1])
@@ -118,6 +121,23 @@ def test_records_whose_places_were_exchanged_are_found(tags):
     assert told(renamed) == [("moved", 3), ("moved", 4)]
 
 
+def test_a_place_far_away_is_told_in_one_sentence_and_one_beyond_all_places_as_no_record(tags):
+    text = tags[key_of(tags, 6)]
+    far = changed(text, sequence=999_999_999)
+    tags[f"lesiongen.event.00000003.999999999.{record_digest(far)[:16]}"] = far
+    assert ("removed", 7) in told(tags)
+    assert len(told(tags)) < 5
+    beyond = {**write({}, event(*STATES[0])), "lesiongen.event.00000003.999999999999.0123456789abcdef": "{}"}
+    assert told(beyond) == [("altered", None)]
+
+
+def test_a_record_that_a_database_could_not_hold_is_refused_before_anything_is_done(tags):
+    long = event(4, "promote", "2", "started", reasons=("ж" * 3_500,))
+    assert all(len(text) < 5_000 for _, text in appended(tags, long))
+    with pytest.raises(UsageError, match="characters"):
+        list(appended(tags, event(4, "promote", "2", "started", reasons=("ж" * 4_000,))))
+
+
 def test_an_inserted_record_is_found(tags):
     twin = dict(tags)
     forged = event(2, "promote", "2", "finished").changed(sequence=3, previous=chain_of(tags)[1].digest)
@@ -139,6 +159,8 @@ def test_a_removed_end_is_found_even_after_the_next_command_and_by_a_digest_that
     tags[HEAD_TAG] = chain_of(tags)[-1].digest  # as somebody would who knows how it is made
     assert told(tags) == []
     assert told(tags, kept) == [("removed", None)]
+    del tags[HEAD_TAG]
+    assert told(tags) == [("removed", None)]
 
 
 def test_a_whole_chain_that_was_written_again_is_found_by_a_digest_that_was_kept(tags):
@@ -196,6 +218,8 @@ def test_a_command_that_was_killed_while_it_took_them_in_is_continued():
         tags = earlier()
         tags.update(list(appended(tags, event(11, "register", "3", "started")))[:cut])
         assert [each.version for each in events_of("demo", tags)] == ["1", "2", "10"]
+        assert chain_findings(tags) == [], "what is not taken in yet is no insertion"
+        assert "not chained" in chain_notes(tags)[0]
         assert write(tags, event(11, "register", "3", "started")) == whole
 
 

@@ -27,6 +27,7 @@ def test_the_blocks_of_a_page_are_written_in_their_order():
         ("0.908 is a number", "0.908 is a number"),
         ("*a* _b_ `c`", "\\*a\\* \\_b\\_ \\`c\\`"),
         ("# no heading", "\\# no heading"),
+        ("    no code", "no code"),
     ],
 )
 def test_no_text_is_markup(text, written):

@@ -25,7 +25,8 @@ class TinyBaseConfig(StageConfig):
     vae_batch_size: int = Field(default=8, ge=1)
     vae_learning_rate: float = Field(default=2e-4, gt=0)
     vae_texture_weight: float = Field(default=0.0, ge=0)
-    """Weight of the texture loss beside the squared error, which alone blurs; about 0.5 keeps most fine structure."""
+    """Weight of the texture loss beside the squared error, which alone blurs: about 0.5 keeps the amount of fine
+    structure, in part as a pattern of single pixels."""
     unet_channels: tuple[int, ...] = Field(default=(64, 96, 160), min_length=2)
     text_width: int = Field(default=128, ge=16)
     text_layers: int = Field(default=2, ge=1)

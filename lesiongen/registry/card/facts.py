@@ -44,7 +44,7 @@ def card_training(model: ModelManifest, data: Iterable[CardData]) -> CardTrainin
         base_revision=model.base.revision if model.base else None,
         base_version=model.base.version if model.base else None,
         base_trained_on_own_images=training.base_trained_on_own_images,
-        images=training.images if own is None else own.images.get("train"),
+        images=training.images if own is None else own.images.get("train", training.images),
         steps=training.steps,
         skipped_steps=training.skipped_steps,
         batch_size=_whole(config, "optimisation", "batch_size"),
@@ -131,7 +131,7 @@ def _described(source: Source, used_for: Any) -> CardData:
         attribution=manifest.attribution,
         images=manifest.splits,
         merged={each.name: each.licence for each in first.datasets} if isinstance(first, MergeOrigin) else {},
-        notes=first.notes if isinstance(first, IngestOrigin) else (),
+        notes=len(first.notes) if isinstance(first, IngestOrigin) else None,
     )
 
 

@@ -1,20 +1,17 @@
 """The metadata by which Hugging Face lists, filters and compares a model."""
 
-import re
-
 from lesiongen.records.card import CardRecord
 from lesiongen.registry.card.facts import HUB_ID
 
 __all__ = ["header"]
 
 TAGS = ("diffusers", "text-to-image", "dermatology", "skin-lesions", "synthetic-data", "lesiongen")
-NAME = re.compile(r"[\w.-]+")
 
 
 def header(card: CardRecord) -> str:
     """Returns the YAML of the metadata, without its delimiters.
 
-    A licence that nobody has stated is ``unknown``. The base is named where it is on the hub, a dataset by its name.
+    A licence that nobody has stated is ``unknown``. Base and datasets are named where they are on the hub.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -27,9 +24,10 @@ def header(card: CardRecord) -> str:
             dataset_type=_tested_on(card),
             dataset_name=_tested_on(card),
             dataset_split="test",
-            metric_type="accuracy",
+            metric_type="balanced_accuracy",
             metric_name=f"balanced accuracy, trained on {score.condition}",
             metric_value=score.balanced_accuracy.value,
+            metric_args={"interval": [score.balanced_accuracy.low, score.balanced_accuracy.high]},
         )
         for score in card.scores
         if score.balanced_accuracy.value is not None
@@ -50,7 +48,7 @@ def header(card: CardRecord) -> str:
 
 def _datasets(card: CardRecord) -> list[str]:
     names = [name for data in card.data if data.used_for != "evaluation" for name in (data.merged or [data.name])]
-    return [name for name in names if name and NAME.fullmatch(name)]
+    return [name for name in names if name and HUB_ID.fullmatch(name)]
 
 
 def _tested_on(card: CardRecord) -> str:

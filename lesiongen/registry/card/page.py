@@ -2,8 +2,8 @@
 
 from lesiongen.records.card import CardData, CardDecision, CardRecord
 from lesiongen.records.decision import Outcome
-from lesiongen.records.image_measures import Contamination
 from lesiongen.records.text import number
+from lesiongen.registry.card.facts import HUB_ID
 from lesiongen.registry.card.results import concept_blocks, copy_blocks, group_blocks, result_blocks
 from lesiongen.reporting import Block, Callout, Page, Section, Table, Text
 
@@ -19,7 +19,8 @@ NO_DIAGNOSIS = (
     "not evidence about any patient."
 )
 MUST_NOT = (
-    "Its images must not be shown as photographs of patients. Each is marked as synthetic; the mark must stay.",
+    "Its images must not be shown as photographs of patients. LesionGen marks those that it draws as synthetic: the "
+    "mark must stay. Whoever draws with other software marks them.",
     "Its images must not be test images, nor the only images of people who are rare in the data.",
     "It must not be used to find out who was among the patients of the training images.",
 )
@@ -40,7 +41,7 @@ def build_page(card: CardRecord) -> Page:
         "Training": _training(card),
         "Results": result_blocks(card),
         "Groups of patients, worst first": group_blocks(card),
-        "Memorisation": [*copy_blocks(card.copies), Text(_seen(card.contamination))],
+        "Memorisation": [*copy_blocks(card.copies), *_seen(card)],
         "Concept fidelity": concept_blocks(card.concepts),
         "Limits": _limits(card),
         "Decision": _decision(card.decision),
@@ -74,7 +75,9 @@ def _dataset(data: CardData) -> list[Block]:
     blocks: list[Block] = [Table(("dataset", data.name), rows)]
     if merged:
         blocks.append(Table(("merged from", "licence"), merged))
-    return [*blocks, *(Text(note) for note in data.notes)]
+    if data.notes:
+        blocks.append(Text(f"Notes on how it was read, in the dataset's manifest: {data.notes}."))
+    return blocks
 
 
 def _training(card: CardRecord) -> list[Block]:
@@ -121,13 +124,14 @@ def _base(card: CardRecord) -> str:
     return f"{name}{revision}, version {training.base_version[:12]}"
 
 
-def _seen(contamination: Contamination | None) -> str:
-    if contamination is None or contamination.validation is None or contamination.test is None:
-        return "How many images of the validation and test splits the generator was trained on is unknown."
-    return (
-        f"The generator was trained on {contamination.validation} validation and {contamination.test} test images of "
-        "the evaluation, by their pixels."
-    )
+def _seen(card: CardRecord) -> list[Block]:
+    found = card.contamination
+    if found is None or found.validation is None or found.test is None:
+        return [Text("How many images of the validation and test splits the generator was trained on is unknown.")]
+    told = f"The generator was trained on {found.validation} validation and {found.test} test images of the evaluation."
+    if card.training.base and HUB_ID.fullmatch(card.training.base):
+        told += f" What its base, {card.training.base}, was trained on is not recorded and not counted."
+    return [Text(told)]
 
 
 def _limits(card: CardRecord) -> list[Block]:
@@ -142,7 +146,9 @@ def _limits(card: CardRecord) -> list[Block]:
         "The search for near copies finds those that its descriptors see; a copy can be missed.",
         "A caption states what was measured or recorded. Images follow it as far as concept fidelity says.",
     ]
-    return [*(Text(limit) for limit in limits), *(Text(note) for note in card.evaluation_notes)]
+    if card.evaluation_notes:
+        limits.append(f"Notes on the evaluation, in its report: {card.evaluation_notes}.")
+    return [Text(limit) for limit in limits]
 
 
 def _decision(decision: CardDecision | None) -> list[Block]:

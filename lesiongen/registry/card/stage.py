@@ -7,8 +7,9 @@ from typing import Any
 from lesiongen.errors import UsageError
 from lesiongen.mlflow_server import mlflow_client
 from lesiongen.records.card import CardRecord
+from lesiongen.records.concept_fidelity import ConceptFidelity
 from lesiongen.records.history import HistoryEvent
-from lesiongen.registry.card.facts import card_data, card_groups, card_scores, card_training, last_decision
+from lesiongen.registry.card.facts import HUB_ID, card_data, card_groups, card_scores, card_training, last_decision
 from lesiongen.registry.card.header import header
 from lesiongen.registry.card.page import build_page
 from lesiongen.registry.documents import contamination_of, evaluation_of, model_of
@@ -112,12 +113,19 @@ def card_of_version(version: Any, events: list[HistoryEvent], *, licence: str | 
         groups=card_groups(evaluation),
         comparisons=evaluation.comparisons,
         copies=evaluation.memorisation.search,
-        concepts=evaluation.concept_fidelity,
+        concepts=_public(evaluation.concept_fidelity),
         contamination=contamination_of(version.tags),
-        evaluation_notes=evaluation.notes,
+        evaluation_notes=len(evaluation.notes),
         decision=last_decision(events, str(version.version)),
     )
     return ModelCard(facts)
+
+
+def _public(concepts: ConceptFidelity | None) -> ConceptFidelity | None:
+    """Returns concept fidelity without the address of its scorer, where that is not a model of the hub."""
+    if concepts is None or HUB_ID.fullmatch(concepts.scorer.removeprefix("hub:").partition("@")[0]):
+        return concepts
+    return concepts.changed(scorer="", scorer_source=None)
 
 
 def _chosen(client: Any, name: str, version: str | None) -> Any:
