@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         select,
         sweep,
     )
-    from lesiongen.export import ExportConfig, ExportResult, export
+    from lesiongen.exporting import ExportConfig, ExportResult, export
     from lesiongen.ingestion import IngestConfig, IngestResult, ingest
     from lesiongen.merging import MergeConfig, MergeResult, merge
     from lesiongen.registry import Gates, PromotionResult, RegisteredVersion, promote, register
@@ -109,7 +109,7 @@ _MODULES = {
         *("SelectConfig", "SelectResult", "select"),
         *("SweepConfig", "SweepResult", "sweep"),
     ),
-    "export": ("ExportConfig", "ExportResult", "export"),
+    "exporting": ("ExportConfig", "ExportResult", "export"),
     "ingestion": ("IngestConfig", "IngestResult", "ingest"),
     "merging": ("MergeConfig", "MergeResult", "merge"),
     "registry": ("Gates", "PromotionResult", "RegisteredVersion", "promote", "register"),

@@ -69,7 +69,8 @@ def _run(
     stop: StopOfRun,
 ) -> Summary:
     asked = request.model_dump(include=set(CompileSettings.model_fields))
-    settings = CompileSettings(**asked, cache_ingest=True, retry=False)
+    caches = "ingest" in find_pipeline(request.pipeline).stages
+    settings = CompileSettings(**asked, cache_ingest=caches, retry=False)
     with writing_to(folder.path):
         compile_pipeline(request.pipeline, settings, folder.package)
     folder.remove_workspaces()

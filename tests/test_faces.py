@@ -11,7 +11,7 @@ import lesiongen
 
 STAGES = (
     *("ingest", "validate", "caption", "finetune", "sample", "reconstruct", "evaluate", "drift"),
-    *("register", "promote", "merge"),
+    *("register", "promote", "merge", "select", "sweep", "export"),
 )
 
 

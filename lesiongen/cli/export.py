@@ -8,7 +8,7 @@ import typer
 from lesiongen.cli.options import ConfigFile, Json, console, given, print_json
 
 if TYPE_CHECKING:
-    from lesiongen.export import ExportResult
+    from lesiongen.exporting import ExportResult
 
 __all__ = ["export_command"]
 
@@ -47,7 +47,7 @@ def export_command(
       lesiongen export data/synthetic --output s3://bucket/export --model-name lesions-2026 --licence "CC BY 4.0"
     """
     from lesiongen.config import parse_config
-    from lesiongen.export import ExportConfig, export
+    from lesiongen.exporting import ExportConfig, export
 
     chosen = {
         "name": name,

@@ -18,10 +18,10 @@ from lesiongen.config import parse_config
 from lesiongen.dataset import DIAGNOSES as TAXONOMY
 from lesiongen.dataset import Dataset, DatasetWriter, resolve_diagnosis
 from lesiongen.errors import DataError, UsageError
-from lesiongen.export import ExportConfig, export
-from lesiongen.export.card import dataset_card
-from lesiongen.export.isic import LEVELS
-from lesiongen.export.provenance import handed_on
+from lesiongen.exporting import ExportConfig, export
+from lesiongen.exporting.card import dataset_card
+from lesiongen.exporting.isic import LEVELS
+from lesiongen.exporting.provenance import handed_on
 from lesiongen.ingestion import IngestConfig, ingest
 from lesiongen.records.export import ExportedCopies, ExportRecord, read_export
 from lesiongen.records.origin import SelectOrigin
@@ -367,8 +367,8 @@ def test_an_export_of_a_call_that_was_killed_before_its_report_is_kept(exported,
 
 
 def test_several_processes_write_the_same_files(exported, synthetic, tmp_path, monkeypatch):
-    monkeypatch.setattr("lesiongen.export.stage.SMALL", 0)
-    monkeypatch.setattr("lesiongen.export.stage._AT_ONCE", 2)
+    monkeypatch.setattr("lesiongen.exporting.stage.SMALL", 0)
+    monkeypatch.setattr("lesiongen.exporting.stage._AT_ONCE", 2)
     export(ExportConfig(model_name="lesions-2026"), synthetic.uri, str(tmp_path / "again"))
     for path in exported.rglob("*.png"):
         assert (tmp_path / "again" / path.relative_to(exported)).read_bytes() == path.read_bytes()
@@ -399,7 +399,7 @@ def test_a_failed_export_leaves_nothing(synthetic, tmp_path, monkeypatch):
     def fail(*_: object) -> bytes:
         raise DataError("no")
 
-    monkeypatch.setattr("lesiongen.export.stage.marked_png", fail)
+    monkeypatch.setattr("lesiongen.exporting.stage.marked_png", fail)
     with pytest.raises(DataError):
         export(ExportConfig(), synthetic.uri, str(tmp_path / "export"))
     assert not [path for path in tmp_path.iterdir() if "export" in path.name]

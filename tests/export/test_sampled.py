@@ -6,7 +6,7 @@ import pytest
 
 from lesiongen.dataset import Dataset
 from lesiongen.diffusion import SampleConfig, sample
-from lesiongen.export import ExportConfig, export
+from lesiongen.exporting import ExportConfig, export
 from tests.diffusion.conftest import SIZE, build_dataset, build_pipeline
 from tests.export.test_export import table
 

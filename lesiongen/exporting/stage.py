@@ -11,13 +11,13 @@ from typing import Any
 
 from lesiongen.dataset import SPLITS, Dataset
 from lesiongen.errors import DataError, UsageError
-from lesiongen.export.card import dataset_card
-from lesiongen.export.config import ExportConfig
-from lesiongen.export.isic import COLUMNS, isic_row
-from lesiongen.export.licence import licence_file
-from lesiongen.export.near_copies import find_near_copies
-from lesiongen.export.plan import ExportPlan, plan_export
-from lesiongen.export.provenance import marked_png
+from lesiongen.exporting.card import dataset_card
+from lesiongen.exporting.config import ExportConfig
+from lesiongen.exporting.isic import COLUMNS, isic_row
+from lesiongen.exporting.licence import licence_file
+from lesiongen.exporting.near_copies import find_near_copies
+from lesiongen.exporting.plan import ExportPlan, plan_export
+from lesiongen.exporting.provenance import marked_png
 from lesiongen.parallel import SMALL, in_processes
 from lesiongen.progress import progress
 from lesiongen.records.export import ExportRecord, read_export
@@ -68,7 +68,7 @@ def export(config: ExportConfig, dataset_uri: str, output: str, evaluation_uri: 
 
     The table of each split is in the columns of the ISIC archive, and the folder in the layout of Hugging Face's
     ``imagefolder``. No id of a patient, a lesion, a case or a training image leaves, and no address: images are
-    numbered anew, and of their provenance only known fields are written (`lesiongen.export.provenance`).
+    numbered anew, and of their provenance only known fields are written (`lesiongen.exporting.provenance`).
 
     Args:
         config: What is exported.

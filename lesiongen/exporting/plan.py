@@ -10,10 +10,10 @@ import pandas as pd
 from lesiongen import __version__
 from lesiongen.dataset import SPLITS, TONE_CLASSES, Dataset
 from lesiongen.errors import DataError, UsageError
-from lesiongen.export.config import ExportConfig
-from lesiongen.export.licence import known_licence, licence_of_whole
-from lesiongen.export.near_copies import FoundCopies, left_out_before
-from lesiongen.export.provenance import handed_on
+from lesiongen.exporting.config import ExportConfig
+from lesiongen.exporting.licence import known_licence, licence_of_whole
+from lesiongen.exporting.near_copies import FoundCopies, left_out_before
+from lesiongen.exporting.provenance import handed_on
 from lesiongen.records.export import ExportRecord
 from lesiongen.records.provenance import is_synthetic
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from lesiongen.dataset import diagnosis_phrase
-from lesiongen.export.licence import hub_licence, licence_url
+from lesiongen.exporting.licence import hub_licence, licence_url
 from lesiongen.records.export import ExportedCopies, ExportRecord
 from lesiongen.records.text import number
 from lesiongen.redaction import printable

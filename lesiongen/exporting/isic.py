@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesiongen.concepts.body import body_regions
 from lesiongen.dataset import DIAGNOSES, diagnosis_phrase
-from lesiongen.export.licence import isic_licence
+from lesiongen.exporting.licence import isic_licence
 
 __all__ = ["COLUMNS", "OLDEST_AGE", "approximate_age", "general_site", "isic_row"]
 
