@@ -110,7 +110,10 @@ def _version_tags(
             continue
         if event.sequence in unsound:
             continue
-        for tag, value in decision_tags(event).items():
+        told = decision_tags(event)
+        if not told.keys() & entity.tags.keys():  # nothing tells a decision, and so none that differs
+            continue
+        for tag, value in told.items():
             if entity.tags.get(tag) != value:
                 message = f"The tag {tag} of version {version} was altered: it differs from {_told(event)}."
                 yield HistoryFinding(kind="altered", record=event.sequence, tag=tag, message=message)
