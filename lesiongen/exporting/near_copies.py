@@ -42,7 +42,7 @@ def find_near_copies(dataset: Dataset, evaluation_uri: str) -> FoundCopies:
         evaluation_uri: What ``lesiongen evaluate`` wrote.
 
     Raises:
-        UsageError: There is no evaluation, or it is one of other images.
+        UsageError: The address holds no evaluation, or one of other images.
         DataError: It is damaged, or lists other images.
         StorageError: It cannot be read.
     """

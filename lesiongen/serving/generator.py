@@ -13,7 +13,6 @@ from lesiongen.diffusion.sampling.plan import Request
 from lesiongen.errors import DataError, UsageError
 from lesiongen.imaging import encode_png
 from lesiongen.records.model import REFERENCE_NAME
-from lesiongen.records.provenance import SyntheticProvenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,20 +75,7 @@ class ServedGenerator:
         request = Request(0, _UNKNOWN_DIAGNOSIS, prompt, float(config.guidance_scale), int(config.num_inference_steps))  # type: ignore[arg-type]
         with self._alone:
             [image] = self.generator.draw([request], config)
-        provenance = SyntheticProvenance(
-            model=self.address,
-            model_version=self.generator.version,
-            prompt=prompt,
-            negative_prompt=config.negative_prompt,
-            seed=config.seed,
-            index=request.index,
-            guidance_scale=request.guidance_scale,
-            steps=request.steps,
-            scheduler=self.generator.scheduler,
-            lora_scale=config.lora_scale,
-            precision=self.generator.precision,
-        )
-        said = provenance.for_image()
+        said = self.generator.provenance(request, config, self.address).for_image()
         return encode_png(image, said), json.dumps(said, sort_keys=True)
 
 

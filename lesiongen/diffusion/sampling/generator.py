@@ -17,6 +17,7 @@ from lesiongen.diffusion.sampling.config import SampleConfig
 from lesiongen.diffusion.sampling.plan import Request
 from lesiongen.errors import DataError, StorageError, Unreachable, UsageError
 from lesiongen.records.model import BaseReference, ModelManifest
+from lesiongen.records.provenance import SyntheticProvenance
 from lesiongen.seeds import derive_seed
 
 __all__ = ["Generator", "base_folder", "load_generator"]
@@ -102,6 +103,22 @@ class Generator:
         pixels = self.family.decode(self.pipeline.vae, drawn.images)
         images: list[Image.Image] = self.pipeline.image_processor.postprocess(pixels, output_type="pil")
         return images
+
+    def provenance(self, request: Request, config: SampleConfig, address: str) -> SyntheticProvenance:
+        """Returns how an image of a request is drawn; the address is where the generator was loaded from."""
+        return SyntheticProvenance(
+            model=address,
+            model_version=self.version,
+            prompt=request.prompt,
+            negative_prompt=config.negative_prompt,
+            seed=config.seed,
+            index=request.index,
+            guidance_scale=request.guidance_scale,
+            steps=request.steps,
+            scheduler=self.scheduler,
+            lora_scale=config.lora_scale,
+            precision=self.precision,
+        )
 
     def _size_arguments(self, size: int | None) -> Mapping[str, Any]:
         if self.original_side is None or size is None:

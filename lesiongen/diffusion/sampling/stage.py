@@ -214,7 +214,7 @@ def _samples(
             if samples is None:
                 images = dict(zip(batch, generator.draw(batch, config), strict=True))
                 samples = [
-                    _sample(request, images[request], _provenance(request, config, model_uri, generator), source)
+                    _sample(request, images[request], generator.provenance(request, config, model_uri), source)
                     for request in kept
                 ]
                 drawn.put(samples)
@@ -272,22 +272,6 @@ def _sample(request: Request, image: Image.Image, provenance: SyntheticProvenanc
         # What was learnt from images under a licence stays under it.
         licence=source.manifest.licence if source else None,
         attribution=source.manifest.attribution if source else None,
-    )
-
-
-def _provenance(request: Request, config: SampleConfig, model_uri: str, generator: "Generator") -> SyntheticProvenance:
-    return SyntheticProvenance(
-        model=model_uri,
-        model_version=generator.version,
-        prompt=request.prompt,
-        negative_prompt=config.negative_prompt,
-        seed=config.seed,
-        index=request.index,
-        guidance_scale=request.guidance_scale,
-        steps=request.steps,
-        scheduler=generator.scheduler,
-        lora_scale=config.lora_scale,
-        precision=generator.precision,
     )
 
 

@@ -227,7 +227,7 @@ def check_mixable(config: EvaluateConfig, real: NDArray[np.int64], added: NDArra
         classes: Number of diagnoses.
 
     Raises:
-        DataError: There are no images to mix in; or the protocol is ``minority``, and none of them is of a diagnosis
+        DataError: No images to mix in; or the protocol is ``minority``, and none of them is of a diagnosis
             with few real training images.
     """
     if not len(added):

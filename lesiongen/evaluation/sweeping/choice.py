@@ -88,7 +88,7 @@ def _check_fields(record: SweepRecord, uri: str, fields: Mapping[str, Any]) -> N
         given = fields[name]
         if name == "classifiers":
             if not isinstance(given, list | tuple):
-                continue  # it is no list of classifiers, as EvaluateConfig says
+                continue  # invalid: EvaluateConfig refuses it with a message
             given = list(given)[:1]  # further ones may be reported beside the one that judged
         if given != chosen:
             raise UsageError(

@@ -26,7 +26,7 @@ def kept_scores(
         UsageError: The file does not have a score for each image.
     """
     if not storage.exists(key):
-        # Of two writers one is first, and both go on with its scores.
+        # If two processes write, the first wins, and both use its scores.
         storage.create_bytes(key, json.dumps(found().model_dump(mode="json")).encode())
     scores = ImageScores.read(storage.read_json(key))
     counts = {name: len(each) for name, each in scores.synthetic.items()}

@@ -220,7 +220,7 @@ class PretrainedKind(ClassifierKind):
         self.has_batch_norms = has_batch_norms(_load(folder, source.source, _TRIED))
 
     def obstacle(self, config: EvaluateConfig) -> str:
-        """A share of a batch may round to no image; without batch normalisation there are no statistics to part."""
+        """A share of a batch may round to no image; a network may have no batch normalisation to separate."""
         if config.protocol == "separate-norm" and not self.has_batch_norms:
             return "the protocol separate-norm has no effect on it: it has no batch normalisation"
         return batch_obstacle(config)
